@@ -1,0 +1,202 @@
+//! What a vector index is told: distance, kind, codes, and the settings Weaviate names for them.
+//!
+//! Everything here is plain data that serde writes into the schema. Ranges are checked by [`IndexConfig::validate`];
+//! which settings may change on a live collection is said at each field.
+
+use serde::{Deserialize, Serialize};
+
+/// How far two vectors are from each other, by Weaviate's formulas. Immutable after creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distance {
+    /// `1 - dot` of the normalised vectors, never below 0. A zero vector is at exactly 1 from everything.
+    Cosine,
+    /// `-dot`.
+    Dot,
+    /// Sum of squared differences.
+    L2Squared,
+    /// Sum of absolute differences.
+    Manhattan,
+    /// Number of components that are not equal.
+    Hamming,
+}
+
+impl Distance {
+    /// Whether an orthogonal rotation keeps this distance, which the codes rely on.
+    #[must_use]
+    pub fn survives_rotation(self) -> bool {
+        match self {
+            Self::Cosine | Self::Dot | Self::L2Squared => true,
+            Self::Manhattan | Self::Hamming => false,
+        }
+    }
+}
+
+/// How a filtered walk treats nodes that the filter excludes. Mutable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FilterStrategy {
+    /// Excluded nodes are not scored; the walk looks through them at their neighbours (ACORN, arXiv 2403.04871).
+    #[default]
+    Acorn,
+    /// Every node is scored and walked through; excluded ones are left out of the answer.
+    Sweeping,
+}
+
+/// What the walk compares instead of the f32 originals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codes {
+    /// int8 after a random rotation, re-ranked on f32. Falls back to f32 by itself where the data do not suit it
+    /// (distances that are not kept by a rotation, spreads that eight bits cannot resolve).
+    #[default]
+    Default,
+    /// Plain f32.
+    None,
+}
+
+/// Settings of the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HnswConfig {
+    /// `maxConnections`: links a node keeps on the upper levels; level 0 keeps twice as many. 4..=2047. Immutable.
+    #[serde(rename = "maxConnections")]
+    pub m: usize,
+    /// Candidates looked at while building, >= 4. Immutable.
+    pub ef_construction: usize,
+    /// Candidates kept while searching; -1 derives it from `k`.
+    pub ef: i64,
+    /// Least derived `ef`.
+    pub dynamic_ef_min: usize,
+    /// Greatest derived `ef`.
+    pub dynamic_ef_max: usize,
+    /// Derived `ef` is `k` times this, kept within the two bounds.
+    pub dynamic_ef_factor: usize,
+    /// Above this many allowed documents a filtered search is never planned as an exact scan.
+    pub flat_search_cutoff: usize,
+    /// How a filtered walk treats excluded nodes.
+    pub filter_strategy: FilterStrategy,
+}
+
+impl Default for HnswConfig {
+    fn default() -> Self {
+        Self {
+            m: 32,
+            ef_construction: 128,
+            ef: -1,
+            dynamic_ef_min: 100,
+            dynamic_ef_max: 500,
+            dynamic_ef_factor: 8,
+            flat_search_cutoff: 40_000,
+            filter_strategy: FilterStrategy::Acorn,
+        }
+    }
+}
+
+impl HnswConfig {
+    /// The `ef` of a search for `k` results: `asked` if given, else the setting, else derived; never below `k`.
+    #[must_use]
+    pub fn ef_for(&self, k: usize, asked: Option<usize>) -> usize {
+        let derived = || {
+            let max = self.dynamic_ef_max.max(self.dynamic_ef_min);
+            k.saturating_mul(self.dynamic_ef_factor).clamp(self.dynamic_ef_min, max)
+        };
+        let ef = asked.unwrap_or_else(|| usize::try_from(self.ef).ok().filter(|&ef| ef > 0).unwrap_or_else(derived));
+        ef.max(k).max(1)
+    }
+}
+
+/// Which structure answers searches. Immutable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum IndexKind {
+    /// Exact scan, whatever the size.
+    Flat,
+    /// Graph as soon as the collection is large enough for one to pay.
+    Hnsw(HnswConfig),
+    /// Exact scan up to `threshold` vectors, a graph beyond.
+    Dynamic {
+        /// Vectors up to which the scan is kept.
+        threshold: usize,
+        /// The graph beyond it.
+        hnsw: HnswConfig,
+    },
+}
+
+/// Settings of one vector index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexConfig {
+    /// How far two vectors are from each other.
+    pub distance: Distance,
+    /// Which structure answers searches.
+    pub kind: IndexKind,
+    /// What the walk compares.
+    #[serde(default)]
+    pub codes: Codes,
+    /// Vectors are accepted and not indexed; a search is an error.
+    #[serde(default)]
+    pub skip: bool,
+}
+
+impl Default for IndexConfig {
+    fn default() -> Self {
+        Self {
+            distance: Distance::Cosine,
+            kind: IndexKind::Hnsw(HnswConfig::default()),
+            codes: Codes::Default,
+            skip: false,
+        }
+    }
+}
+
+impl IndexConfig {
+    /// The graph's settings, if this kind ever has a graph.
+    #[must_use]
+    pub fn hnsw(&self) -> Option<&HnswConfig> {
+        match &self.kind {
+            IndexKind::Flat => None,
+            IndexKind::Hnsw(hnsw) | IndexKind::Dynamic { hnsw, .. } => Some(hnsw),
+        }
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// Names the setting and its range.
+    pub fn validate(&self) -> Result<(), String> {
+        let Some(hnsw) = self.hnsw() else { return Ok(()) };
+        if !(M_MIN..=M_MAX).contains(&hnsw.m) {
+            return Err(format!("maxConnections must be between {M_MIN} and {M_MAX}, got {}", hnsw.m));
+        }
+        if hnsw.ef_construction < EF_CONSTRUCTION_MIN {
+            return Err(format!(
+                "efConstruction must be at least {EF_CONSTRUCTION_MIN}, got {}",
+                hnsw.ef_construction
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Least `maxConnections`.
+pub const M_MIN: usize = 4;
+/// Greatest `maxConnections`.
+pub const M_MAX: usize = 2047;
+/// Least `efConstruction`.
+pub const EF_CONSTRUCTION_MIN: usize = 4;
+
+/// Settings of the process rather than of the collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexOptions {
+    /// Up to this many vectors no graph, no codes and no file are made: a scan is as fast and costs nothing.
+    pub graph_cutoff: usize,
+    /// Seed of levels and rotation: the same vectors in the same order give the same graph when built by one thread.
+    pub seed: u64,
+}
+
+impl Default for IndexOptions {
+    fn default() -> Self {
+        Self { graph_cutoff: 2_000, seed: 0x5eed_a21a }
+    }
+}

@@ -1,0 +1,23 @@
+//! Vector search: exact scan for small collections, HNSW for large ones.
+//!
+//! A [`VectorIndex`] serves one (collection shard, vector name). It is derived state: RocksDB holds the truth, the index
+//! knows nothing of it. Recovery is one rule: after [`VectorIndex::open`] the caller compares
+//! [`VectorIndex::live_ids`] with the stored documents and calls `insert` and `delete` for the difference.
+//!
+//! Read next: `index` (the calls), `plan` (how a search is answered), `hnsw` (the graph), `persist` (the files).
+
+mod config;
+mod index;
+mod request;
+
+pub use config::{
+    Codes, Distance, EF_CONSTRUCTION_MIN, FilterStrategy, HnswConfig, IndexConfig, IndexKind, IndexOptions, M_MAX,
+    M_MIN,
+};
+pub use index::VectorIndex;
+pub use request::{
+    DIM_MAX, Hit, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget,
+};
+
+/// A document inside a shard: monotonic, never reused, may exceed 2^32.
+pub type DocId = u64;

@@ -1,0 +1,140 @@
+//! What goes into a search and what comes out of every call of [`VectorIndex`](super::VectorIndex).
+
+use roaring::RoaringTreemap;
+
+use super::DocId;
+
+/// A search for the `k` nearest.
+#[derive(Debug, Clone, Copy)]
+pub struct SearchRequest<'a> {
+    /// The vector asked for, `[dim]`, finite; normalised by the index where the distance wants it.
+    pub query: &'a [f32],
+    /// Most hits to return.
+    pub k: usize,
+    /// Candidates kept by the graph walk; `None` takes it from the settings.
+    pub ef: Option<usize>,
+    /// Hits farther than this are left out (inclusive; the caller adds its slack).
+    pub max_distance: Option<f32>,
+    /// Only these documents may be returned.
+    pub allow: Option<&'a RoaringTreemap>,
+}
+
+/// One answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    /// The document.
+    pub doc_id: DocId,
+    /// Distance on the original f32 vector.
+    pub distance: f32,
+}
+
+impl Hit {
+    /// Order of every answer: ascending distance, then ascending document.
+    #[must_use]
+    pub fn order(&self, other: &Self) -> std::cmp::Ordering {
+        self.distance.total_cmp(&other.distance).then(self.doc_id.cmp(&other.doc_id))
+    }
+}
+
+/// Why a call was refused. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VectorError {
+    /// The vector's length is not that of the index.
+    #[error("vector has {actual} dimensions, the index has {expected}")]
+    Dimension {
+        /// Length of the vectors in the index.
+        expected: usize,
+        /// Length given.
+        actual: usize,
+    },
+    /// The vector has no components or more than [`DIM_MAX`].
+    #[error("vector has {0} dimensions, 1 to {DIM_MAX} are possible")]
+    DimensionRange(usize),
+    /// The vector holds NaN or an infinity.
+    #[error("vector component {0} is not a finite number")]
+    NotFinite(usize),
+    /// The collection was configured with `skip`.
+    #[error("vectors of this collection are not indexed (vectorIndexConfig.skip)")]
+    Skipped,
+    /// The index holds as many vectors as it can address.
+    #[error("the vector index of this shard is full")]
+    Full,
+}
+
+/// Most components of a vector.
+pub const DIM_MAX: usize = 65_535;
+
+/// How much one step of background work may do. Counts, not time: the engine reads no clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkBudget {
+    /// Vectors linked into the graph, at most.
+    pub link_max: usize,
+    /// Nodes looked at by repair, at most.
+    pub repair_max: usize,
+}
+
+impl Default for WorkBudget {
+    fn default() -> Self {
+        Self { link_max: 64, repair_max: 8_192 }
+    }
+}
+
+/// What one step of background work did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Vectors linked into the graph.
+    pub linked: usize,
+    /// Nodes whose links were repaired.
+    pub repaired: usize,
+    /// Slots of deleted vectors given back.
+    pub freed: usize,
+    /// Whether another step would find something to do. `false` while other threads do the last of it.
+    pub more: bool,
+}
+
+/// Size and state of an index.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IndexStats {
+    /// Components of a vector, 0 while nothing was inserted.
+    pub dim: usize,
+    /// Vectors that a search can return.
+    pub len: usize,
+    /// Of these, waiting to be linked into the graph.
+    pub pending: usize,
+    /// Deleted vectors whose slots are not given back yet.
+    pub tombstones: usize,
+    /// Nodes of the graph by highest level.
+    pub levels: Vec<usize>,
+    /// f32 originals in anonymous memory.
+    pub originals_bytes: u64,
+    /// f32 originals behind the page cache.
+    pub originals_mapped_bytes: u64,
+    /// Codes the walk compares.
+    pub codes_bytes: u64,
+    /// Links of all levels.
+    pub links_bytes: u64,
+    /// Document ids, their map and states.
+    pub directory_bytes: u64,
+    /// Whether the walk compares codes (else f32).
+    pub walks_on_codes: bool,
+}
+
+/// What [`open`](super::VectorIndex::open) found in the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OpenReport {
+    /// Vectors that came back.
+    pub loaded: usize,
+    /// Why files were dropped: one sentence each. Empty when all was well or nothing was there.
+    pub dropped: Vec<String>,
+}
+
+/// What [`save`](super::VectorIndex::save) wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SaveReport {
+    /// Vectors in the saved state.
+    pub saved: usize,
+    /// Bytes written by this save; unchanged parts are not written again.
+    pub written_bytes: u64,
+    /// Files the saved state consists of; 0 for an index small enough to be rebuilt by inserting.
+    pub files: usize,
+}
