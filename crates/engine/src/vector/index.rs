@@ -29,7 +29,7 @@ impl VectorIndex {
     /// Documents of the loaded state.
     #[must_use]
     pub fn live_ids(&self) -> RoaringTreemap {
-        self.vectors.read().keys().copied().collect()
+        self.vectors.read().keys().map(|doc_id| doc_id.0).collect()
     }
 
     /// Adds a vector; the next search sees it. Repeating a document changes nothing (vectors are immutable per document).
@@ -68,7 +68,7 @@ impl VectorIndex {
     ) -> Result<Vec<Hit>, VectorError> {
         let distance = self.config.read().distance;
         let mut hits: Vec<Hit> = (self.vectors.read().iter())
-            .filter(|(doc_id, _)| allow.is_none_or(|allow| allow.contains(**doc_id)))
+            .filter(|(doc_id, _)| allow.is_none_or(|allow| allow.contains(doc_id.0)))
             .map(|(&doc_id, vector)| Hit { doc_id, distance: naive(distance, query, vector) })
             .filter(|hit| hit.distance <= max_distance)
             .collect();

@@ -19,5 +19,4 @@ pub use request::{
     DIM_MAX, Hit, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget,
 };
 
-/// A document inside a shard: monotonic, never reused, may exceed 2^32.
-pub type DocId = u64;
+pub use crate::ids::DocId;
