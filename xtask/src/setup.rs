@@ -1,0 +1,75 @@
+//! What a machine needs before anything is built: system packages, RocksDB, Python and npm environments.
+//!
+//! Every step looks first and does nothing when its result is there, so a warm set-up takes well under a second.
+
+use crate::local_config::LocalConfig;
+use crate::system::Need;
+use crate::{Failure, cargo, node, python, rocksdb, system};
+use std::path::{Path, PathBuf};
+
+/// The environments that the tests use.
+pub(crate) struct TestEnvironments {
+    pub(crate) python_v4: PathBuf,
+}
+
+/// Ready to compile.
+pub(crate) fn build(root: &Path) -> Result<(), Failure> {
+    system::ensure(Need::Build)?;
+    prebuilt(root)?;
+    write_config(root)
+}
+
+/// Ready to compile and to run the demo; gives the demo's Python.
+pub(crate) fn demo(root: &Path) -> Result<PathBuf, Failure> {
+    system::ensure(Need::Demo)?;
+    let python = beside_rocksdb(root, || python::DEMO.python(root))?;
+    write_config(root)?;
+    Ok(python)
+}
+
+/// Ready for every test.
+pub(crate) fn everything(root: &Path) -> Result<TestEnvironments, Failure> {
+    system::ensure(Need::Tests)?;
+    let environments = beside_rocksdb(root, || {
+        let python_v4 = python::V4.python(root)?;
+        python::V3.python(root)?;
+        node::modules(root)?;
+        Ok(TestEnvironments { python_v4 })
+    })?;
+    write_config(root)?;
+    Ok(environments)
+}
+
+/// Installs packages, which waits for the network, while RocksDB keeps the processors busy.
+fn beside_rocksdb<T: Send>(root: &Path, install: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
+    std::thread::scope(|scope| {
+        let installing = scope.spawn(|| install().map_err(|failure| failure.to_string()));
+        let built = prebuilt(root);
+        let installed = installing.join().map_err(|_| "the installing thread panicked")?;
+        built?;
+        installed.map_err(Failure::from)
+    })
+}
+
+/// Builds RocksDB unless the user chose a library of their own by `ROCKSDB_LIB_DIR`.
+fn prebuilt(root: &Path) -> Result<(), Failure> {
+    if cargo::prebuilt_rocksdb_is_ours() {
+        rocksdb::prebuilt(root)?;
+    }
+    Ok(())
+}
+
+fn write_config(root: &Path) -> Result<(), Failure> {
+    let mut config = LocalConfig::default();
+    if cargo::prebuilt_rocksdb_is_ours() {
+        config.set("ROCKSDB_LIB_DIR", rocksdb::prebuilt(root)?.to_string_lossy());
+        config.set("ROCKSDB_STATIC", "1");
+    }
+    let pythons = [("AZIMUTH_PYTHON_V4", python::V4.installed(root)), ("AZIMUTH_PYTHON_V3", python::V3.installed(root))];
+    for (name, path) in pythons.into_iter().chain([("AZIMUTH_NODE_MODULES", node::installed(root))]) {
+        if let Some(path) = path {
+            config.set(name, path.to_string_lossy());
+        }
+    }
+    config.write(root)
+}
