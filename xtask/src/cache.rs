@@ -19,7 +19,11 @@ pub(crate) fn dir() -> Result<PathBuf, Failure> {
 
 /// Makes an entry unless it is there: `make` fills a scratch folder, which takes the entry's name only when it is whole.
 /// Processes that want the same entry wait for one another.
-pub(crate) fn entry(kind: &str, key: &str, make: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<PathBuf, Failure> {
+pub(crate) fn entry(
+    kind: &str,
+    key: &str,
+    make: impl FnOnce(&Path) -> Result<(), Failure>,
+) -> Result<PathBuf, Failure> {
     let parent = dir()?.join(kind);
     let ready = parent.join(key);
     if ready.is_dir() {

@@ -18,9 +18,10 @@ mod cache;
 mod cargo;
 mod local_config;
 mod node;
+mod prebuilt;
 mod process;
 mod python;
-mod rocksdb;
+
 mod system;
 
 use std::path::{Path, PathBuf};

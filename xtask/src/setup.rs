@@ -4,7 +4,7 @@
 
 use crate::local_config::LocalConfig;
 use crate::system::Need;
-use crate::{Failure, cargo, node, python, rocksdb, system};
+use crate::{Failure, cargo, node, prebuilt, python, system};
 use std::path::{Path, PathBuf};
 
 /// The environments that the tests use.
@@ -15,7 +15,7 @@ pub(crate) struct TestEnvironments {
 /// Ready to compile.
 pub(crate) fn build(root: &Path) -> Result<(), Failure> {
     system::ensure(Need::Build)?;
-    prebuilt(root)?;
+    build_rocksdb(root)?;
     write_config(root)
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn everything(root: &Path) -> Result<TestEnvironments, Failure> {
 fn beside_rocksdb<T: Send>(root: &Path, install: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
     std::thread::scope(|scope| {
         let installing = scope.spawn(|| install().map_err(|failure| failure.to_string()));
-        let built = prebuilt(root);
+        let built = build_rocksdb(root);
         let installed = installing.join().map_err(|_| "the installing thread panicked")?;
         built?;
         installed.map_err(Failure::from)
@@ -52,9 +52,9 @@ fn beside_rocksdb<T: Send>(root: &Path, install: impl FnOnce() -> Result<T, Fail
 }
 
 /// Builds RocksDB unless the user chose a library of their own by `ROCKSDB_LIB_DIR`.
-fn prebuilt(root: &Path) -> Result<(), Failure> {
+fn build_rocksdb(root: &Path) -> Result<(), Failure> {
     if cargo::prebuilt_rocksdb_is_ours() {
-        rocksdb::prebuilt(root)?;
+        prebuilt::rocksdb(root)?;
     }
     Ok(())
 }
@@ -62,10 +62,11 @@ fn prebuilt(root: &Path) -> Result<(), Failure> {
 fn write_config(root: &Path) -> Result<(), Failure> {
     let mut config = LocalConfig::default();
     if cargo::prebuilt_rocksdb_is_ours() {
-        config.set("ROCKSDB_LIB_DIR", rocksdb::prebuilt(root)?.to_string_lossy());
+        config.set("ROCKSDB_LIB_DIR", prebuilt::rocksdb(root)?.to_string_lossy());
         config.set("ROCKSDB_STATIC", "1");
     }
-    let pythons = [("AZIMUTH_PYTHON_V4", python::V4.installed(root)), ("AZIMUTH_PYTHON_V3", python::V3.installed(root))];
+    let pythons =
+        [("AZIMUTH_PYTHON_V4", python::V4.installed(root)), ("AZIMUTH_PYTHON_V3", python::V3.installed(root))];
     for (name, path) in pythons.into_iter().chain([("AZIMUTH_NODE_MODULES", node::installed(root))]) {
         if let Some(path) = path {
             config.set(name, path.to_string_lossy());

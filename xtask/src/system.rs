@@ -16,7 +16,11 @@ struct Tool {
 
 /// For compiling the workspace.
 const BUILD: [Tool; 2] = [
-    Tool { name: "a C++ compiler", packages: &["g++"], present: || runs("c++", "--version") && runs("cc", "--version") },
+    Tool {
+        name: "a C++ compiler",
+        packages: &["g++"],
+        present: || runs("c++", "--version") && runs("cc", "--version"),
+    },
     Tool { name: "libclang", packages: &["libclang-dev"], present: libclang_is_there },
 ];
 
@@ -105,7 +109,8 @@ fn libclang_is_there() -> bool {
 fn holds_libclang(dir: &Path) -> bool {
     let files = fs::read_dir(dir).into_iter().flatten().flatten();
     files.map(|file| file.file_name().to_string_lossy().into_owned()).any(|name| {
-        let library = name.starts_with("libclang.") || (name.starts_with("libclang-") && !name.starts_with("libclang-cpp"));
+        let library =
+            name.starts_with("libclang.") || (name.starts_with("libclang-") && !name.starts_with("libclang-cpp"));
         library && (name.contains(".so") || name.ends_with(".dylib"))
     })
 }

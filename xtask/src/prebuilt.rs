@@ -21,7 +21,7 @@ struct Build {
 }
 
 /// The folder that holds `librocksdb.a`; builds it first when it is missing. `root` is the workspace.
-pub(crate) fn prebuilt(root: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn rocksdb(root: &Path) -> Result<PathBuf, Failure> {
     let build = Build::of_workspace(root)?;
     let lock = fs::read_to_string(root.join("Cargo.lock"))?;
     cache::entry("rocksdb", &build.key(), |dir| {
