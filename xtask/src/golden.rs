@@ -9,5 +9,5 @@ pub(crate) fn run(root: &Path, files: &[&str]) -> Result<(), Failure> {
     let environments = setup::everything(root)?;
     cargo::build_server(root)?;
     let runner = root.join("tests/golden/run.py");
-    process::run(Command::new(environments.python_v4).arg(runner).arg("--verbose").args(files))
+    process::run(Command::new(environments.python_v4).arg(runner).arg("-v").args(files))
 }
