@@ -1,0 +1,55 @@
+//! Figures about a group and its shards.
+
+use crate::ids::VectorId;
+use crate::vector::IndexStats;
+
+/// Figures about a group, for metrics.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GroupMetrics {
+    /// Collections known.
+    pub collections: u64,
+    /// Shards whose state is in memory.
+    pub shards_loaded: u64,
+    /// Objects of these shards.
+    pub objects: u64,
+    /// Vectors of the loaded indexes that wait to be linked into a graph.
+    pub vector_queue: u64,
+    /// Vector indexes in memory.
+    pub indexes_loaded: u64,
+    /// Bytes of vectors held by indexes that have no files.
+    pub small_index_bytes: u64,
+    /// Bytes not flushed yet.
+    pub write_buffer_bytes: u64,
+    /// Bytes of blocks in the cache (shared by all groups).
+    pub block_cache_bytes: u64,
+    /// Bytes of the table and blob files on disk.
+    pub disk_bytes: u64,
+    /// Entries applied since the group was opened.
+    pub entries_applied: u64,
+    /// Commands applied since the group was opened.
+    pub commands_applied: u64,
+}
+
+/// State of one shard.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ShardStatus {
+    /// Objects that can be read.
+    pub objects: u64,
+    /// Vectors that wait to be linked into a graph, over all vectors of the shard.
+    pub vector_queue: u64,
+    /// One per vector that some object has or had.
+    pub vectors: Vec<VectorStatus>,
+}
+
+/// State of one vector of a shard.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VectorStatus {
+    /// Which vector.
+    pub vector: VectorId,
+    /// Its length, once the first object fixed it.
+    pub dimension: Option<u32>,
+    /// Objects that have it.
+    pub objects: u64,
+    /// The index, if it is in memory.
+    pub index: Option<IndexStats>,
+}

@@ -1,0 +1,68 @@
+//! What a group is opened with, and what opening found.
+
+use rocksdb::{Cache, WriteBufferManager};
+
+use crate::ids::GroupId;
+use crate::vector::IndexOptions;
+
+/// Settings of a group.
+#[derive(Clone)]
+pub struct GroupOptions {
+    /// Which group it is; written into every key.
+    pub group: GroupId,
+    /// Memory for RocksDB, shared by all groups of a node.
+    pub storage: StorageBudget,
+    /// Settings of the vector indexes that belong to the process.
+    pub index: IndexOptions,
+    /// Bytes of vectors that small, file-less indexes may hold in memory over all shards; the least recently used
+    /// ones are dropped beyond it and loaded again when asked.
+    pub small_index_bytes_max: u64,
+}
+
+impl GroupOptions {
+    /// Defaults for that group, with a storage budget of its own.
+    pub fn new(group: GroupId) -> Self {
+        Self {
+            group,
+            storage: StorageBudget::default(),
+            index: IndexOptions::default(),
+            small_index_bytes_max: 128 << 20,
+        }
+    }
+}
+
+/// Memory that the RocksDBs of a node share. Clones share one budget.
+#[derive(Clone)]
+pub struct StorageBudget {
+    pub(super) cache: Cache,
+    pub(super) write_buffers: WriteBufferManager,
+}
+
+impl StorageBudget {
+    /// A budget of `cache_bytes` for blocks read and `write_buffer_bytes` for what is not flushed yet.
+    pub fn new(cache_bytes: usize, write_buffer_bytes: usize) -> Self {
+        Self {
+            cache: Cache::new_lru_cache(cache_bytes),
+            write_buffers: WriteBufferManager::new_write_buffer_manager(write_buffer_bytes, false),
+        }
+    }
+}
+
+impl Default for StorageBudget {
+    fn default() -> Self {
+        Self::new(64 << 20, 256 << 20)
+    }
+}
+
+/// What opening a group found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Generation that was opened.
+    pub generation: u64,
+    /// Whether the group was empty and has been created.
+    pub created: bool,
+    /// Collections that the group knows.
+    pub collections: usize,
+    /// What was put right on the way, one sentence each.
+    pub notes: Vec<String>,
+}

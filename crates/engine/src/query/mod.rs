@@ -1,0 +1,81 @@
+//! Queries: what can be asked of a shard, before it is planned.
+
+mod filter;
+mod plan;
+
+use uuid::Uuid;
+
+pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
+pub use plan::Plan;
+
+use crate::ids::{DocId, VectorId};
+use crate::object::Object;
+
+/// A query of one shard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// What is ranked, and by what.
+    pub rank: Rank,
+    /// Only objects that match.
+    pub filter: Option<Filter>,
+    /// Hits to leave out at the start.
+    pub offset: usize,
+    /// Hits to return at most, after `offset`.
+    pub limit: usize,
+    /// Order by properties; applies to listings before the cut, to ranked hits after it.
+    pub sort: Vec<Sort>,
+    /// What of each object is read.
+    pub include: Include,
+}
+
+/// How hits are ranked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rank {
+    /// By id in byte order; with a filter in the order of the doc ids.
+    Listing {
+        /// Only ids greater than this one.
+        after: Option<Uuid>,
+    },
+    /// By distance to a vector, ascending.
+    Near(Near),
+}
+
+/// A vector search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Near {
+    /// Which vector of the objects.
+    pub vector: VectorId,
+    /// The query, `[dim]`.
+    pub query: Vec<f32>,
+    /// Only hits within this distance (inclusive, with a slack of 1e-6).
+    pub max_distance: Option<f32>,
+}
+
+/// One sort key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sort {
+    /// A property name, or `_id`, `_creationTimeUnix`, `_lastUpdateTimeUnix`.
+    pub property: String,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// What of an object a read returns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Include {
+    /// Properties (all of them) or none.
+    pub properties: bool,
+    /// These vectors.
+    pub vectors: Vec<VectorId>,
+}
+
+/// A hit of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// The version that matched.
+    pub doc_id: DocId,
+    /// Distance to the query vector, for vector searches.
+    pub distance: Option<f32>,
+    /// The object, with what [`Include`] asked for.
+    pub object: Object,
+}
