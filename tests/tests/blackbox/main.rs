@@ -1,0 +1,11 @@
+//! Black-box suites: every test starts server processes of its own and speaks to them over the wire.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod clients;
+mod damage;
+mod golden;
+mod hostile;
+mod kill;
+mod lifecycle;
+mod real_data;
