@@ -71,8 +71,9 @@ pub struct BatchReport {
 
 /// Sends objects in batches while more are added. Memory is bounded by `in_flight_max + 1` batches.
 ///
-/// When a call fails, what [`BatchWriter::acknowledged`] counts is stored (or listed as refused), and batches after it
-/// may be: send everything from there again.
+/// When a batch fails as a whole, the writer is done: every later call gives the same error. What
+/// [`BatchWriter::acknowledged`] counts is stored (or listed as refused), batches after it may be: send everything from
+/// there again with a new writer.
 #[derive(Debug)]
 pub struct BatchWriter {
     collection: Collection,
@@ -85,6 +86,7 @@ pub struct BatchWriter {
     ahead: BTreeMap<u64, u64>,
     acknowledged: u64,
     failures: Vec<ObjectFailure>,
+    broken: Option<Error>,
 }
 
 impl BatchWriter {
@@ -99,15 +101,17 @@ impl BatchWriter {
             ahead: BTreeMap::new(),
             acknowledged: 0,
             failures: Vec::new(),
+            broken: None,
         }
     }
 
     /// Takes one object, sends a batch if one is full, and waits while too many are on the way.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if this object cannot be sent; the writer goes on without it, and its index is free again.
-    /// Any other error is that of an earlier batch.
+    /// The error of an earlier batch, which [`BatchWriter::broken`] then gives, too; or else [`Error::Invalid`] because this
+    /// object cannot be sent: the writer goes on without it, and its index is free again.
     pub async fn add(&mut self, object: &Object) -> Result<()> {
+        self.check()?;
         let message = self.collection.to_proto(object)?;
         let bytes = message.encoded_len();
         if !self.open.is_empty() && self.open_bytes + bytes > self.options.bytes_max {
@@ -122,9 +126,19 @@ impl BatchWriter {
         Ok(())
     }
 
+    /// Objects that were taken so far.
+    pub fn added(&self) -> u64 {
+        self.added
+    }
+
     /// Objects, counted from the first, that the server has answered for, without a gap.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
+    }
+
+    /// The error of the batch that failed as a whole, if one did.
+    pub fn broken(&self) -> Option<&Error> {
+        self.broken.as_ref()
     }
 
     /// The refused objects that became known since the last call.
@@ -134,6 +148,7 @@ impl BatchWriter {
 
     /// Sends what is open and waits until everything is answered.
     pub async fn flush(&mut self) -> Result<()> {
+        self.check()?;
         if !self.open.is_empty() {
             self.send().await?;
         }
@@ -163,15 +178,31 @@ impl BatchWriter {
         Ok(())
     }
 
+    fn check(&self) -> Result<()> {
+        self.broken.clone().map_or(Ok(()), Err)
+    }
+
+    /// Waits for one answer. After an error the other batches on the way are still waited for, so that what they stored
+    /// is known; their errors say nothing new.
     async fn settle_one(&mut self) -> Result<()> {
-        let Some(settled) = self.on_the_way.join_next().await else { return Ok(()) };
-        let (first, count, answer) =
-            settled.map_err(|error| Error::Protocol(format!("a batch ended early: {error}")))?;
-        self.failures.extend(answer?);
-        self.ahead.insert(first, count);
+        while let Some(settled) = self.on_the_way.join_next().await {
+            let settled = settled.map_err(|error| Error::Protocol(format!("a batch ended early: {error}")));
+            match settled.and_then(|(first, count, answer)| Ok((first, count, answer?))) {
+                Ok((first, count, failures)) => {
+                    self.failures.extend(failures);
+                    self.ahead.insert(first, count);
+                }
+                Err(error) => {
+                    self.broken.get_or_insert(error);
+                }
+            }
+            if self.broken.is_none() {
+                break;
+            }
+        }
         while let Some(count) = self.ahead.remove(&self.acknowledged) {
             self.acknowledged += count;
         }
-        Ok(())
+        self.check()
     }
 }

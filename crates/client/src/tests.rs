@@ -231,6 +231,9 @@ async fn an_acknowledged_prefix_has_no_gap() {
     writer.add(&Object::new()).await.expect("room");
     assert!(matches!(writer.flush().await, Err(Error::Server(_))));
     assert_eq!(writer.acknowledged(), 6, "the failed batch is not counted");
+    assert!(matches!(writer.broken(), Some(Error::Server(_))));
+    assert!(matches!(writer.add(&Object::new()).await, Err(Error::Server(_))), "a lost batch is never passed over");
+    assert_eq!(writer.added(), 7);
 }
 
 #[tokio::test]
