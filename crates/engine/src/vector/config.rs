@@ -160,6 +160,24 @@ impl IndexConfig {
         }
     }
 
+    /// These settings with the mutable ones of `new`.
+    #[must_use]
+    pub fn updated(&self, new: &Self) -> Self {
+        let hnsw = |old: &HnswConfig, new: &HnswConfig| HnswConfig {
+            m: old.m,
+            ef_construction: old.ef_construction,
+            ..*new
+        };
+        let kind = match (&self.kind, &new.kind) {
+            (IndexKind::Hnsw(old), IndexKind::Hnsw(new)) => IndexKind::Hnsw(hnsw(old, new)),
+            (IndexKind::Dynamic { hnsw: old, .. }, IndexKind::Dynamic { threshold, hnsw: new }) => {
+                IndexKind::Dynamic { threshold: *threshold, hnsw: hnsw(old, new) }
+            }
+            (old, _) => *old,
+        };
+        Self { kind, skip: new.skip, ..*self }
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -170,10 +188,7 @@ impl IndexConfig {
             return Err(format!("maxConnections must be between {M_MIN} and {M_MAX}, got {}", hnsw.m));
         }
         if hnsw.ef_construction < EF_CONSTRUCTION_MIN {
-            return Err(format!(
-                "efConstruction must be at least {EF_CONSTRUCTION_MIN}, got {}",
-                hnsw.ef_construction
-            ));
+            return Err(format!("efConstruction must be at least {EF_CONSTRUCTION_MIN}, got {}", hnsw.ef_construction));
         }
         Ok(())
     }

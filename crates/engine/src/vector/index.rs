@@ -1,61 +1,88 @@
 //! The calls of a vector index.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
+use arc_swap::ArcSwap;
 use roaring::RoaringTreemap;
 
+use super::core::Core;
+use super::exact::is_live;
+use super::query::{Query, check, distance_at};
 use super::{
-    Distance, DocId, Hit, IndexConfig, IndexOptions, IndexStats, OpenReport, Progress, SaveReport, SearchRequest,
-    VectorError, WorkBudget,
+    DocId, Hit, IndexConfig, IndexOptions, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError,
+    WorkBudget, search, stats, work,
 };
 
 /// The vectors of one (collection shard, vector name). All calls take `&self` and may run at the same time.
+///
+/// Searches take no lock that inserting, deleting or background work holds for longer than a few words are copied.
 pub struct VectorIndex {
-    config: RwLock<IndexConfig>,
-    vectors: RwLock<BTreeMap<DocId, Box<[f32]>>>,
+    dir: PathBuf,
+    options: IndexOptions,
+    config: ArcSwap<IndexConfig>,
+    /// Absent until the dimension is known, so that an empty index is next to nothing.
+    core: OnceLock<Box<Core>>,
 }
 
 impl VectorIndex {
-    /// Opens what `dir` holds. Never fails: what is damaged, torn or of another version or setting is dropped and
-    /// reported, and the caller inserts what [`live_ids`](Self::live_ids) lacks.
+    /// Opens what `dir` holds, which need not exist. Never fails: what is damaged, torn or of another version or setting
+    /// is dropped and reported, and the caller inserts what [`live_ids`](Self::live_ids) lacks.
+    ///
+    /// `dim` is the length of the vectors if it is known already; else the first vector decides.
     #[must_use]
-    pub fn open(_dir: &Path, _dim: Option<usize>, config: IndexConfig, _options: IndexOptions) -> (Self, OpenReport) {
-        (Self { config: RwLock::new(config), vectors: RwLock::default() }, OpenReport::default())
+    pub fn open(dir: &Path, dim: Option<usize>, config: IndexConfig, options: IndexOptions) -> (Self, OpenReport) {
+        let core = OnceLock::new();
+        if let Some(dim) = dim.filter(|dim| (1..=super::DIM_MAX).contains(dim)) {
+            core.get_or_init(|| Box::new(Core::new(dim, &config, options)));
+        }
+        (Self { dir: dir.to_owned(), options, config: ArcSwap::from_pointee(config), core }, OpenReport::default())
     }
 
-    /// Documents of the loaded state.
+    /// Documents present.
     #[must_use]
     pub fn live_ids(&self) -> RoaringTreemap {
-        self.vectors.read().keys().map(|doc_id| doc_id.0).collect()
+        let Some(core) = self.core.get() else { return RoaringTreemap::new() };
+        let mut docs: Vec<u64> = core.store.docs.read().docs().collect();
+        docs.sort_unstable();
+        docs.into_iter().collect()
     }
 
     /// Adds a vector; the next search sees it. Repeating a document changes nothing (vectors are immutable per document).
+    /// Cheap: the vector waits for [`work`](Self::work) and is compared exactly until then.
     ///
     /// # Errors
     /// The vector does not fit; nothing was changed.
     pub fn insert(&self, doc_id: DocId, vector: &[f32]) -> Result<(), VectorError> {
-        self.vectors.write().entry(doc_id).or_insert_with(|| vector.into());
+        let config = self.config.load();
+        check(vector, self.core.get().map(|core| core.dim))?;
+        if config.skip {
+            return Ok(());
+        }
+        let core = self.core.get_or_init(|| Box::new(Core::new(vector.len(), &config, self.options)));
+        check(vector, Some(core.dim))?;
+        core.store.insert(doc_id, &super::query::prepare(core.distance, vector))?;
         Ok(())
     }
 
     /// Removes a vector; the next search no longer sees it. `false` if it was not there.
     pub fn delete(&self, doc_id: DocId) -> bool {
-        self.vectors.write().remove(&doc_id).is_some()
+        self.core.get().is_some_and(|core| core.store.delete(doc_id))
     }
 
-    /// The nearest, ascending by (distance, document).
+    /// The nearest, ascending by (distance, document). Returns `k` whenever that many match.
     ///
     /// # Errors
     /// The query does not fit.
     pub fn search(&self, request: &SearchRequest<'_>) -> Result<Vec<Hit>, VectorError> {
-        let max_distance = request.max_distance.unwrap_or(f32::INFINITY);
-        self.search_by_distance(request.query, max_distance, request.allow, request.k)
+        let config = self.config.load();
+        let Some(core) = self.checked(&config, request.query)? else { return Ok(Vec::new()) };
+        Ok(search::search(core, config.hnsw(), request))
     }
 
     /// Everything within `max_distance` (inclusive), the nearest `limit_max` of it, ascending by (distance, document).
+    /// Exact: compares every vector (every allowed one).
     ///
     /// # Errors
     /// The query does not fit.
@@ -66,39 +93,44 @@ impl VectorIndex {
         allow: Option<&RoaringTreemap>,
         limit_max: usize,
     ) -> Result<Vec<Hit>, VectorError> {
-        let distance = self.config.read().distance;
-        let mut hits: Vec<Hit> = (self.vectors.read().iter())
-            .filter(|(doc_id, _)| allow.is_none_or(|allow| allow.contains(doc_id.0)))
-            .map(|(&doc_id, vector)| Hit { doc_id, distance: naive(distance, query, vector) })
-            .filter(|hit| hit.distance <= max_distance)
-            .collect();
-        hits.sort_by(Hit::order);
-        hits.truncate(limit_max);
-        Ok(hits)
+        let Some(core) = self.checked(&self.config.load(), query)? else { return Ok(Vec::new()) };
+        let request = SearchRequest { query, k: limit_max, ef: None, max_distance: Some(max_distance), allow };
+        Ok(search::search_by_distance(core, &request))
     }
 
     /// Distance of one document to `query`; `None` if the document is not there or the query does not fit.
     #[must_use]
     pub fn distance_to(&self, doc_id: DocId, query: &[f32]) -> Option<f32> {
-        let distance = self.config.read().distance;
-        self.vectors.read().get(&doc_id).map(|vector| naive(distance, query, vector))
+        let core = self.checked(&self.config.load(), query).ok()??;
+        // The view comes first: it keeps the slot in use from the moment the map names it.
+        let view = core.store.view();
+        let slot = core.store.docs.read().get(doc_id.0)?;
+        if !is_live(&view.tables, slot) {
+            // It came after the view, or went before the map was asked: the next look is newer.
+            drop(view);
+            return self.distance_to(doc_id, query);
+        }
+        let query = Query::new(core.distance, query, &view);
+        // SAFETY: the map names only slots whose data are written.
+        Some(unsafe { distance_at(&core.kernels, &query, &view, slot) })
     }
 
-    /// One bounded step of background work; the caller loops while `more`. Several threads may call it at once.
-    pub fn work(&self, _budget: WorkBudget) -> Progress {
-        Progress::default()
+    /// One bounded step of background work; the caller loops while [`Progress::more`]. Several threads may call it at once.
+    pub fn work(&self, budget: WorkBudget) -> Progress {
+        let Some(core) = self.core.get() else { return Progress::default() };
+        work::work(core, &self.config.load(), budget)
     }
 
     /// Vectors waiting to be linked into the graph.
     #[must_use]
     pub fn pending_len(&self) -> usize {
-        0
+        self.core.get().map_or(0, |core| work::waiting(core, &self.config.load()))
     }
 
     /// Vectors that a search can return.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.vectors.read().len()
+        self.core.get().map_or(0, |core| core.store.len())
     }
 
     /// Whether there is nothing to return.
@@ -110,13 +142,23 @@ impl VectorIndex {
     /// Size and state.
     #[must_use]
     pub fn stats(&self) -> IndexStats {
-        IndexStats { len: self.len(), ..IndexStats::default() }
+        self.core.get().map_or_else(IndexStats::default, |core| stats::stats(core, &self.config.load()))
     }
 
     /// Takes over the settings that may change while the index lives: `ef`, its dynamic bounds, `flat_search_cutoff`,
     /// `filter_strategy`, `skip`. The others keep their values.
     pub fn update_config(&self, config: IndexConfig) {
-        *self.config.write() = config;
+        self.config.rcu(|present| Arc::new(present.updated(&config)));
+    }
+
+    /// The index, if there is something in it and the query fits.
+    fn checked(&self, config: &IndexConfig, query: &[f32]) -> Result<Option<&Core>, VectorError> {
+        if config.skip {
+            return Err(VectorError::Skipped);
+        }
+        let core = self.core.get();
+        check(query, core.map(|core| core.dim))?;
+        Ok(core.map(|core| &**core))
     }
 
     /// Writes the state to the folder, atomically, while searches and inserts go on. After a crash at any moment the
@@ -125,6 +167,7 @@ impl VectorIndex {
     /// # Errors
     /// Those of the file system; the previous state stays.
     pub fn save(&self) -> io::Result<SaveReport> {
+        let _ = &self.dir;
         Ok(SaveReport::default())
     }
 
@@ -135,22 +178,4 @@ impl VectorIndex {
     pub fn flush_and_close(self) -> io::Result<SaveReport> {
         self.save()
     }
-}
-
-fn naive(distance: Distance, a: &[f32], b: &[f32]) -> f32 {
-    let pairs = || a.iter().zip(b).map(|(&x, &y)| (f64::from(x), f64::from(y)));
-    let dot = |f: &dyn Fn(f64, f64) -> f64| pairs().map(|(x, y)| f(x, y)).sum::<f64>();
-    let value = match distance {
-        Distance::Cosine => {
-            let norms = (dot(&|x, _| x * x) * dot(&|_, y| y * y)).sqrt();
-            if norms > 0.0 { (1.0 - dot(&|x, y| x * y) / norms).max(0.0) } else { 1.0 }
-        }
-        Distance::Dot => -dot(&|x, y| x * y),
-        Distance::L2Squared => dot(&|x, y| (x - y) * (x - y)),
-        Distance::Manhattan => dot(&|x, y| (x - y).abs()),
-        Distance::Hamming => dot(&|x, y| if x == y { 0.0 } else { 1.0 }),
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "the answer is f32")]
-    let value = value as f32;
-    value
 }

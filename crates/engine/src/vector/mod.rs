@@ -7,16 +7,40 @@
 //! Read next: `index` (the calls), `plan` (how a search is answered), `hnsw` (the graph), `persist` (the files).
 
 mod config;
-mod index;
 mod request;
+
+mod index;
+
+mod core;
+mod plan;
+mod search;
+mod work;
+
+mod allow;
+mod exact;
+mod query;
+mod stats;
+mod top;
+
+mod hnsw;
+
+mod docs;
+mod pending;
+mod store;
+mod view;
+
+mod arena;
+mod codes;
+mod distance;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::{
     Codes, Distance, EF_CONSTRUCTION_MIN, FilterStrategy, HnswConfig, IndexConfig, IndexKind, IndexOptions, M_MAX,
     M_MIN,
 };
 pub use index::VectorIndex;
-pub use request::{
-    DIM_MAX, Hit, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget,
-};
+pub use request::{DIM_MAX, Hit, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget};
 
 pub use crate::ids::DocId;

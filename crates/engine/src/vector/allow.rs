@@ -1,0 +1,67 @@
+//! Allow lists as searches ask them.
+
+use std::sync::atomic::Ordering;
+
+use roaring::{RoaringBitmap, RoaringTreemap};
+
+use super::arena::State;
+use super::store::Store;
+use super::view::View;
+
+/// An allow list with its parts side by side: asking it is one search in a short array.
+pub(super) struct Allow<'a> {
+    list: &'a RoaringTreemap,
+    parts: Vec<(u32, &'a RoaringBitmap)>,
+}
+
+/// Documents looked up under one hold of the map's lock.
+const LOOKUP_BATCH: usize = 1024;
+
+impl<'a> Allow<'a> {
+    pub(super) fn new(list: &'a RoaringTreemap) -> Self {
+        Self { list, parts: list.bitmaps().collect() }
+    }
+
+    #[inline(always)]
+    pub(super) fn contains(&self, doc: u64) -> bool {
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+        let (high, low) = ((doc >> 32) as u32, doc as u32);
+        self.parts.iter().any(|(part, bitmap)| *part == high && bitmap.contains(low))
+    }
+
+    /// Slots of the allowed documents that are present, in order of the documents.
+    pub(super) fn slots<'s>(&'s self, store: &'s Store) -> impl Iterator<Item = u32> + 's {
+        let mut docs = self.list.iter();
+        let mut batch = Vec::new().into_iter();
+        std::iter::from_fn(move || {
+            loop {
+                if let Some(slot) = batch.next() {
+                    return Some(slot);
+                }
+                let map = store.docs.read();
+                let mut looked = 0;
+                let found: Vec<u32> =
+                    docs.by_ref().take(LOOKUP_BATCH).inspect(|_| looked += 1).filter_map(|doc| map.get(doc)).collect();
+                if looked == 0 {
+                    return None;
+                }
+                batch = found.into_iter();
+            }
+        })
+    }
+
+    /// A few allowed nodes of the graph from all over the list, for a walk to begin at.
+    pub(super) fn sample(&self, store: &Store, view: &View, count: u64) -> Vec<u32> {
+        let len = self.list.len();
+        let map = store.docs.read();
+        let linked = |slot: &u32| {
+            view.tables.has(*slot)
+                && view.tables.state(*slot).load(Ordering::Acquire) == State::LIVE | State::LINKED
+        };
+        (0..count)
+            .filter_map(|i| self.list.select((2 * i + 1) * len / (2 * count)))
+            .filter_map(|doc| map.get(doc))
+            .filter(linked)
+            .collect()
+    }
+}

@@ -1,0 +1,294 @@
+//! One immutable list of chunks, and the rules under which its memory is read and written.
+//!
+//! To stay sound without a lock on the read side:
+//! - A slot's document, original and code are written under the writer's lock while the slot is `FREE`; the state is set
+//!   to `LIVE` afterwards with release order. They are not written again until the slot is free once more.
+//! - A reader touches a slot's data only after it has seen the state `LIVE` or `DEAD` with acquire order, or has read the
+//!   slot's number from a list of links. Numbers are stored with release order after the slot became `LIVE`, and
+//!   [`read_links`] ends with an acquire fence: the data happen before.
+//! - A slot becomes free only when every [`View`](crate::vector::view::View) that existed before the last way to it was
+//!   removed has been dropped. Readers hold a view for as long as they hold slot numbers.
+//! - Links, states and upper handles are atomics; a list being rewritten is seen as any mixture of old and new entries,
+//!   all of which are slots in use.
+//! - A list may name a slot in a chunk newer than the reader's tables: [`Tables::has`] is asked before any access.
+
+use std::slice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+
+use super::{Chunk, Memory, Rows};
+use crate::vector::distance::CODE_TRAILER_BYTES;
+
+/// Blocks of the upper levels in one allocation, as a power of two.
+pub(in crate::vector) const UPPER_BLOCKS_SHIFT: u32 = 12;
+
+/// Highest level a node can have.
+pub(in crate::vector) const LEVEL_MAX: usize = 15;
+
+/// Sizes that every chunk of an index shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::vector) struct Layout {
+    /// Components of a vector.
+    pub dim: usize,
+    /// Components of a code: `dim` rounded up to whole 64-byte blocks.
+    pub dim_padded: usize,
+    /// Links a node keeps above level 0; level 0 keeps twice as many.
+    pub m: usize,
+    /// A full chunk holds `1 << shift` slots.
+    pub shift: u32,
+    /// Chunks have codes.
+    pub codes: bool,
+    /// Codes were tried and do not suit the vectors.
+    pub codes_refused: bool,
+    /// Chunks have links.
+    pub graph: bool,
+}
+
+/// Originals in one chunk, at most.
+const CHUNK_BYTES_MAX: usize = 16 << 20;
+
+impl Layout {
+    /// The layout of an empty index: no codes, no graph.
+    pub(in crate::vector) fn new(dim: usize, m: usize) -> Self {
+        let slots = (CHUNK_BYTES_MAX / (dim * 4)).clamp(256, 32_768);
+        Self { dim, dim_padded: dim.next_multiple_of(64), m, shift: slots.ilog2(), codes: false, codes_refused: false, graph: false }
+    }
+
+    pub(in crate::vector) fn chunk_slots(&self) -> usize {
+        1 << self.shift
+    }
+
+    pub(in crate::vector) fn original_stride(&self) -> usize {
+        self.dim * 4
+    }
+
+    pub(in crate::vector) fn code_stride(&self) -> usize {
+        self.dim_padded + CODE_TRAILER_BYTES
+    }
+
+    /// Links kept on `level`.
+    pub(in crate::vector) fn links_max(&self, level: usize) -> usize {
+        if level == 0 { 2 * self.m } else { self.m }
+    }
+
+    pub(in crate::vector) fn link_stride(&self) -> usize {
+        4 * (1 + 2 * self.m)
+    }
+
+    /// Bytes of one level of one node above level 0.
+    pub(in crate::vector) fn upper_stride(&self) -> usize {
+        4 * (1 + self.m)
+    }
+}
+
+/// All chunks, with the columns' addresses side by side for the walk.
+pub(in crate::vector) struct Tables {
+    pub layout: Layout,
+    pub chunks: Vec<Arc<Chunk>>,
+    pub uppers: Vec<Arc<Memory>>,
+    capacity: u32,
+    docs: Vec<*const u8>,
+    states: Vec<*const u8>,
+    originals: Vec<*const u8>,
+    codes: Vec<*const u8>,
+    links: Vec<*const u8>,
+    upper_handles: Vec<*const u8>,
+    upper_blocks: Vec<*const u8>,
+}
+
+// SAFETY: the addresses belong to the chunks, which are kept beside them and are Send and Sync.
+unsafe impl Send for Tables {}
+// SAFETY: as above.
+unsafe impl Sync for Tables {}
+
+impl Tables {
+    pub(in crate::vector) fn new(layout: Layout, chunks: Vec<Arc<Chunk>>, uppers: Vec<Arc<Memory>>) -> Self {
+        let capacity = match chunks.as_slice() {
+            [] => 0,
+            [only] => only.capacity,
+            many => many.len() << layout.shift,
+        };
+        let column = |of: &dyn Fn(&Chunk) -> Option<*const u8>| chunks.iter().filter_map(|chunk| of(chunk)).collect();
+        Self {
+            capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
+            docs: column(&|chunk| Some(chunk.docs.start())),
+            states: column(&|chunk| Some(chunk.states.start())),
+            originals: column(&|chunk| Some(chunk.originals.start())),
+            codes: column(&|chunk| chunk.codes.as_ref().map(|codes| codes.start().cast_const())),
+            links: column(&|chunk| chunk.graph.as_ref().map(|graph| graph.links.start().cast_const())),
+            upper_handles: column(&|chunk| chunk.graph.as_ref().map(|graph| graph.uppers.start().cast_const())),
+            upper_blocks: uppers.iter().map(|memory| memory.start().cast_const()).collect(),
+            layout,
+            chunks,
+            uppers,
+        }
+    }
+
+    /// Slots that exist.
+    pub(in crate::vector) fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// Whether the slot exists here.
+    #[inline(always)]
+    pub(in crate::vector) fn has(&self, slot: u32) -> bool {
+        slot < self.capacity
+    }
+
+    /// Whether walks can compare codes.
+    pub(in crate::vector) fn has_codes(&self) -> bool {
+        self.layout.codes
+    }
+
+    #[inline(always)]
+    fn at<T>(&self, column: &[*const u8], slot: u32) -> *const T {
+        assert!(self.has(slot), "slot beyond the tables");
+        // SAFETY: the slot exists, every column has one entry of `T` a slot, and all chunks but an only one are full.
+        unsafe { Rows::new(column, self.layout.shift, size_of::<T>()).row(slot).cast() }
+    }
+
+    /// [`State`](super::State) of the slot.
+    #[inline(always)]
+    pub(in crate::vector) fn state(&self, slot: u32) -> &AtomicU8 {
+        // SAFETY: one aligned byte a slot, touched only as an atomic, alive as long as the tables.
+        unsafe { &*self.at(&self.states, slot) }
+    }
+
+    /// Document of the slot.
+    #[inline(always)]
+    pub(in crate::vector) fn doc(&self, slot: u32) -> &AtomicU64 {
+        // SAFETY: eight aligned bytes a slot, touched only as an atomic, alive as long as the tables.
+        unsafe { &*self.at(&self.docs, slot) }
+    }
+
+    /// The f32 columns.
+    pub(in crate::vector) fn originals(&self) -> Rows<'_> {
+        Rows::new(&self.originals, self.layout.shift, self.layout.original_stride())
+    }
+
+    /// The codes.
+    pub(in crate::vector) fn codes(&self) -> Rows<'_> {
+        Rows::new(&self.codes, self.layout.shift, self.layout.code_stride())
+    }
+
+    /// The f32 vector of a slot.
+    ///
+    /// # Safety
+    /// The slot's data are written (see the rules at the top).
+    #[inline(always)]
+    pub(in crate::vector) unsafe fn original(&self, slot: u32) -> &[f32] {
+        assert!(self.has(slot), "slot beyond the tables");
+        // SAFETY: the slot exists and holds `dim` f32 at a multiple of four bytes, which nobody writes now.
+        unsafe { slice::from_raw_parts(self.originals().row(slot).cast(), self.layout.dim) }
+    }
+
+    /// Code and trailer of a slot.
+    ///
+    /// # Safety
+    /// The layout has codes, and the slot's data are written (see the rules at the top).
+    #[inline(always)]
+    pub(in crate::vector) unsafe fn code(&self, slot: u32) -> &[u8] {
+        assert!(self.has(slot) && self.layout.codes, "slot beyond the tables");
+        // SAFETY: the slot exists and nobody writes it now.
+        unsafe { slice::from_raw_parts(self.codes().row(slot), self.layout.code_stride()) }
+    }
+
+    /// Place for a slot's original.
+    pub(in crate::vector) fn original_place(&self, slot: u32) -> *mut f32 {
+        assert!(self.has(slot), "slot beyond the tables");
+        // SAFETY: the slot exists.
+        unsafe { self.originals().row(slot).cast_mut().cast() }
+    }
+
+    /// Place for a slot's code; the layout has codes.
+    pub(in crate::vector) fn code_place(&self, slot: u32) -> *mut u8 {
+        assert!(self.has(slot) && self.layout.codes, "slot beyond the tables");
+        // SAFETY: the slot exists.
+        unsafe { self.codes().row(slot).cast_mut() }
+    }
+
+    /// Level and first block of the upper levels.
+    #[inline(always)]
+    pub(in crate::vector) fn upper_handle(&self, slot: u32) -> &AtomicU32 {
+        assert!(self.layout.graph, "there is no graph");
+        // SAFETY: four aligned bytes a slot, touched only as an atomic, alive as long as the tables.
+        unsafe { &*self.at(&self.upper_handles, slot) }
+    }
+
+    /// Highest level of a slot.
+    #[inline(always)]
+    pub(in crate::vector) fn level(&self, slot: u32) -> usize {
+        UpperHandle(self.upper_handle(slot).load(Ordering::Acquire)).level()
+    }
+
+    /// The list of a slot on a level: count, then neighbours. `None` if the slot is not on that level, or if its place is
+    /// newer than these tables.
+    #[inline(always)]
+    pub(in crate::vector) fn links(&self, slot: u32, level: usize) -> Option<&[AtomicU32]> {
+        if !self.has(slot) || !self.layout.graph {
+            return None;
+        }
+        if level == 0 {
+            // SAFETY: the slot exists, its list is `1 + 2m` aligned u32, touched only as atomics.
+            return Some(unsafe {
+                let row = Rows::new(&self.links, self.layout.shift, self.layout.link_stride()).row(slot);
+                slice::from_raw_parts(row.cast(), 1 + 2 * self.layout.m)
+            });
+        }
+        let handle = UpperHandle(self.upper_handle(slot).load(Ordering::Acquire));
+        if level > handle.level() {
+            return None;
+        }
+        self.upper_block(handle.block() + u32::try_from(level).ok()? - 1)
+    }
+
+    fn upper_block(&self, block: u32) -> Option<&[AtomicU32]> {
+        let base = self.upper_blocks.get((block >> UPPER_BLOCKS_SHIFT) as usize)?;
+        let offset = (block & ((1 << UPPER_BLOCKS_SHIFT) - 1)) as usize * self.layout.upper_stride();
+        // SAFETY: every allocation holds `1 << UPPER_BLOCKS_SHIFT` blocks of `1 + m` aligned u32, touched only as atomics.
+        Some(unsafe { slice::from_raw_parts(base.add(offset).cast(), 1 + self.layout.m) })
+    }
+
+    /// Asks for the start of a level-0 list.
+    #[inline(always)]
+    pub(in crate::vector) fn prefetch_links(&self, slot: u32) {
+        Rows::new(&self.links, self.layout.shift, self.layout.link_stride()).prefetch(slot, 4 + 8 * self.layout.m);
+    }
+}
+
+/// Level and place of a node's upper lists in one word: five bits of level, 27 bits of block number.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::vector) struct UpperHandle(pub u32);
+
+impl UpperHandle {
+    pub(in crate::vector) fn new(block: u32, level: usize) -> Self {
+        Self(block << 5 | u32::try_from(level).expect("levels stay below LEVEL_MAX"))
+    }
+
+    pub(in crate::vector) fn level(self) -> usize {
+        (self.0 & 31) as usize
+    }
+
+    pub(in crate::vector) fn block(self) -> u32 {
+        self.0 >> 5
+    }
+}
+
+/// Appends the neighbours in `list` to `out`.
+#[inline(always)]
+pub(in crate::vector) fn read_links(list: &[AtomicU32], out: &mut Vec<u32>) {
+    let Some((count, entries)) = list.split_first() else { return };
+    let count = count.load(Ordering::Acquire) as usize;
+    out.extend(entries.iter().take(count).map(|entry| entry.load(Ordering::Relaxed)));
+    fence(Ordering::Acquire);
+}
+
+/// Replaces the neighbours; the caller holds the node's lock.
+pub(in crate::vector) fn write_links(list: &[AtomicU32], neighbours: &[u32]) {
+    let Some((count, entries)) = list.split_first() else { return };
+    assert!(neighbours.len() <= entries.len(), "a list has a fixed size");
+    for (entry, &neighbour) in entries.iter().zip(neighbours) {
+        entry.store(neighbour, Ordering::Release);
+    }
+    count.store(u32::try_from(neighbours.len()).expect("lists are short"), Ordering::Release);
+}

@@ -1,0 +1,138 @@
+//! The tier for AVX-512 with VNNI: 64 int8 products an instruction, loops kept inside one function per batch.
+
+use std::arch::x86_64::{
+    __m512, __m512i, _mm512_add_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_maskz_loadu_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_sub_ps, _mm512_xor_si512,
+};
+
+use super::portable::sum_of;
+use super::{CodeQuery, Distance, Kernels, RowKernel, Rows, RowsKernel, codes_loop, hadamard_loop, rows_loop};
+
+/// The kernels of this tier; the machine must have AVX-512 F, BW and VNNI.
+pub(super) fn kernels(distance: Distance) -> Kernels {
+    let (row, rows): (RowKernel, RowsKernel) = match distance {
+        Distance::Cosine | Distance::Dot => (dot, dot_rows),
+        Distance::L2Squared => (l2_squared, l2_squared_rows),
+        Distance::Manhattan => (manhattan, manhattan_rows),
+        Distance::Hamming => (hamming, hamming_rows),
+    };
+    Kernels { row, rows, codes, tier: "avx512vnni" }
+}
+
+const LANES: usize = 16;
+
+/// Sum over both vectors with four accumulators; the tail is loaded under a mask.
+///
+/// # Safety
+/// AVX-512 F; both pointers are good for `len` reads.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn accumulate(
+    a: *const f32,
+    b: *const f32,
+    len: usize,
+    step: impl Fn(__m512, __m512, __m512) -> __m512,
+) -> f32 {
+    let mut sums = [_mm512_setzero_ps(); 4];
+    let mut i = 0;
+    while i + 4 * LANES <= len {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: `i + 64 <= len`, so all four loads lie inside.
+            let (a, b) = unsafe { (_mm512_loadu_ps(a.add(i + lane * LANES)), _mm512_loadu_ps(b.add(i + lane * LANES))) };
+            *sum = step(a, b, *sum);
+        }
+        i += 4 * LANES;
+    }
+    while i < len {
+        let mask = if len - i >= LANES { u16::MAX } else { (1 << (len - i)) - 1 };
+        // SAFETY: the mask covers what is left of both vectors.
+        let (a, b) = unsafe { (_mm512_maskz_loadu_ps(mask, a.add(i)), _mm512_maskz_loadu_ps(mask, b.add(i))) };
+        sums[0] = step(a, b, sums[0]);
+        i += LANES;
+    }
+    _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn dot(a: *const f32, b: *const f32, len: usize) -> f32 {
+    // SAFETY: as the caller's.
+    -unsafe { accumulate(a, b, len, |a, b, sum| _mm512_fmadd_ps(a, b, sum)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn l2_squared(a: *const f32, b: *const f32, len: usize) -> f32 {
+    let step = |a, b, sum| {
+        let difference = _mm512_sub_ps(a, b);
+        _mm512_fmadd_ps(difference, difference, sum)
+    };
+    // SAFETY: as the caller's.
+    unsafe { accumulate(a, b, len, step) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn manhattan(a: *const f32, b: *const f32, len: usize) -> f32 {
+    // SAFETY: as the caller's.
+    unsafe { sum_of(a, b, len, |a, b| (a - b).abs()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn hamming(a: *const f32, b: *const f32, len: usize) -> f32 {
+    // SAFETY: as the caller's.
+    unsafe { sum_of(a, b, len, |a, b| f32::from(u8::from(a != b))) }
+}
+
+macro_rules! rows_kernel {
+    ($name:ident, $row:ident) => {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+        unsafe fn $name(rows: Rows<'_>, query: &[f32], slots: &[u32], out: &mut [f32]) {
+            // SAFETY: as the caller's.
+            unsafe { rows_loop(rows, query, slots, out, |row| $row(query.as_ptr(), row, query.len())) }
+        }
+    };
+}
+rows_kernel!(dot_rows, dot);
+rows_kernel!(l2_squared_rows, l2_squared);
+rows_kernel!(manhattan_rows, manhattan);
+rows_kernel!(hamming_rows, hamming);
+
+/// Codes come in whole 64-byte blocks. VNNI multiplies unsigned by signed bytes, so the row is moved up by 128 and the
+/// query's sum taken off again.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn codes(rows: Rows<'_>, query: &CodeQuery<'_>, slots: &[u32], out: &mut [f32]) {
+    let len = query.code.len();
+    assert!(len.is_multiple_of(64), "codes are padded to whole blocks");
+    let sign = _mm512_set1_epi8(i8::MIN);
+    let surplus = 128 * query.code.iter().map(|&c| i32::from(c)).sum::<i32>();
+    let step = |row: *const i8, at: usize, sum: __m512i| {
+        // SAFETY: `at + 64 <= len`, and both hold `len` bytes.
+        let (row, query) =
+            unsafe { (_mm512_loadu_si512(row.add(at).cast()), _mm512_loadu_si512(query.code.as_ptr().add(at).cast())) };
+        _mm512_dpbusd_epi32(sum, _mm512_xor_si512(row, sign), query)
+    };
+    let dot = |row: *const i8| {
+        let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+        let mut at = 0;
+        while at + 128 <= len {
+            even = step(row, at, even);
+            odd = step(row, at + 64, odd);
+            at += 128;
+        }
+        if at < len {
+            even = step(row, at, even);
+        }
+        _mm512_reduce_add_epi32(even) + _mm512_reduce_add_epi32(odd) - surplus
+    };
+    // SAFETY: as the caller's.
+    unsafe { codes_loop(rows, query, slots, out, dot) }
+}
+
+/// As [`super::hadamard`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) unsafe fn hadamard(values: &mut [f32]) {
+    hadamard_loop(values);
+}

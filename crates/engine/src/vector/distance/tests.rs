@@ -1,0 +1,75 @@
+//! Every tier against f64, at lengths around the block sizes.
+
+use super::*;
+use crate::vector::codes::splitmix;
+
+fn vector(seed: u64, dim: usize, whole: bool) -> Vec<f32> {
+    (0..dim)
+        .map(|i| {
+            let value = (splitmix(seed << 32 | i as u64) >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
+            if whole { (value * 3.0).round() } else { value }
+        })
+        .collect()
+}
+
+fn reference(distance: Distance, a: &[f32], b: &[f32]) -> f64 {
+    let terms = a.iter().zip(b).map(|(&a, &b)| (f64::from(a), f64::from(b)));
+    match distance {
+        Distance::Cosine | Distance::Dot => -terms.map(|(a, b)| a * b).sum::<f64>(),
+        Distance::L2Squared => terms.map(|(a, b)| (a - b) * (a - b)).sum(),
+        Distance::Manhattan => terms.map(|(a, b)| (a - b).abs()).sum(),
+        Distance::Hamming => terms.map(|(a, b)| if a == b { 0.0 } else { 1.0 }).sum(),
+    }
+}
+
+const ALL: [Distance; 5] =
+    [Distance::Cosine, Distance::Dot, Distance::L2Squared, Distance::Manhattan, Distance::Hamming];
+
+#[test]
+fn tiers_agree_with_f64() {
+    for distance in ALL {
+        for dim in (1..70).chain([100, 127, 128, 129, 384, 768, 1000, 1536, 3072]) {
+            let whole = distance == Distance::Hamming;
+            let (a, b) = (vector(1, dim, whole), vector(2, dim, whole));
+            let expected = reference(distance, &a, &b);
+            for kernels in [Kernels::of(distance), Kernels::portable(distance)] {
+                let tolerance = 1e-6 * dim as f64;
+                let pair = kernels.pair(&a, &b);
+                assert!((f64::from(pair) - expected).abs() <= tolerance, "{distance:?} {dim} {}: {pair}", kernels.tier);
+                let mut out = [0.0];
+                let bases = [b.as_ptr().cast::<u8>()];
+                // SAFETY: slot 0 is `b`.
+                unsafe { kernels.score_rows(Rows::new(&bases, 0, dim * 4), &a, &[0], &mut out) };
+                assert_eq!(out[0], pair, "one row and a batch give the same value");
+            }
+        }
+    }
+}
+
+#[test]
+fn overflow_is_far_and_never_nan() {
+    for distance in ALL {
+        for kernels in [Kernels::of(distance), Kernels::portable(distance)] {
+            let (a, b) = ([3e38f32; 40], [-3e38f32; 40]);
+            let mut out = [0.0];
+            let bases = [b.as_ptr().cast::<u8>()];
+            // SAFETY: slot 0 is `b`.
+            unsafe { kernels.score_rows(Rows::new(&bases, 0, 160), &a, &[0], &mut out) };
+            assert!(!out[0].is_nan() && out[0] > 0.0, "{distance:?} {}", out[0]);
+        }
+    }
+}
+
+#[test]
+fn hadamard_twice_is_the_length() {
+    let mut values = vector(9, 128, false);
+    let before = values.clone();
+    hadamard(&mut values);
+    let mut plain = before.clone();
+    hadamard_loop(&mut plain);
+    assert_eq!(values, plain);
+    hadamard(&mut values);
+    for (after, before) in values.iter().zip(before) {
+        assert!((after - before * 128.0).abs() < 1e-3);
+    }
+}

@@ -1,0 +1,185 @@
+//! Exact search over given slots.
+//!
+//! With codes at hand, the scan compares codes and keeps for each vector a lower bound of its true distance (Cauchy-Schwarz
+//! on the coding errors of both sides, which the trailers state); originals are read only where the bound leaves room.
+//! So the answer is the exact one at the price of an int8 scan.
+
+use std::collections::BinaryHeap;
+use std::sync::atomic::Ordering;
+
+use super::arena::{State, Tables};
+use super::codes::{Code, Trailer};
+use super::distance::Kernels;
+use super::query::{Query, finish};
+use super::top::Top;
+use super::view::View;
+use super::Distance;
+
+/// Slots compared in one go.
+const BATCH: usize = 128;
+
+/// Scans `slots` into `top`. Slots that are not live, or are newer than the view, are passed over; a slot must not
+/// come twice.
+pub(super) fn scan(view: &View, kernels: &Kernels, query: &Query, slots: impl Iterator<Item = u32>, top: &mut Top) {
+    let tables = &*view.tables;
+    let mut slots = slots.filter(|&slot| is_live(tables, slot));
+    match &query.code {
+        Some(code) => {
+            let candidates = Bounded { tables, kernels, query, code }.candidates(slots, top);
+            rerank(tables, kernels, query, &candidates, top);
+        }
+        None => {
+            let mut batch = Vec::with_capacity(BATCH);
+            loop {
+                batch.clear();
+                batch.extend(slots.by_ref().take(BATCH));
+                if batch.is_empty() {
+                    return;
+                }
+                offer_originals(tables, kernels, query, &batch, top);
+            }
+        }
+    }
+}
+
+/// Whether a search may return the slot.
+#[inline(always)]
+pub(super) fn is_live(tables: &Tables, slot: u32) -> bool {
+    tables.has(slot) && tables.state(slot).load(Ordering::Acquire) & State::LIVE != 0
+}
+
+/// Compares originals; the slots were seen live under this view.
+fn offer_originals(tables: &Tables, kernels: &Kernels, query: &Query, slots: &[u32], top: &mut Top) {
+    let mut values = [0.0; BATCH];
+    // SAFETY: the slots exist in these tables and their data are written (seen live with acquire order).
+    unsafe { kernels.score_rows(tables.originals(), &query.vector, slots, &mut values) };
+    for (&slot, &value) in slots.iter().zip(&values) {
+        let distance = finish(query.distance, value);
+        if distance <= top.bound() {
+            top.offer(distance, tables.doc(slot).load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// A slot and what its distance cannot be below, as a kernel's value.
+#[derive(Clone, Copy)]
+struct Candidate {
+    lower: f32,
+    slot: u32,
+}
+
+/// Reads originals in the order of their lower bounds until no bound leaves room.
+fn rerank(tables: &Tables, kernels: &Kernels, query: &Query, candidates: &[Candidate], top: &mut Top) {
+    let mut slots = Vec::with_capacity(BATCH);
+    for batch in candidates.chunks(16) {
+        if batch.first().is_some_and(|first| finish(query.distance, first.lower) > top.bound()) {
+            return;
+        }
+        slots.clear();
+        slots.extend(batch.iter().map(|candidate| candidate.slot));
+        offer_originals(tables, kernels, query, &slots, top);
+    }
+}
+
+struct Bounded<'a> {
+    tables: &'a Tables,
+    kernels: &'a Kernels,
+    query: &'a Query,
+    code: &'a Code,
+}
+
+/// Rounding of f32 sums, relative to the product of the norms.
+const ROUNDING: f32 = 1e-5;
+
+/// Candidates kept before those that have become hopeless are dropped.
+const CANDIDATES_MIN: usize = 4_096;
+
+impl Bounded<'_> {
+    /// All that can be among the best, ascending by lower bound.
+    fn candidates(&self, mut slots: impl Iterator<Item = u32>, top: &Top) -> Vec<Candidate> {
+        let walk = self.code.query(self.query.distance);
+        // The k-th smallest upper bound: nothing with a lower bound beyond it can get in.
+        let mut uppers: BinaryHeap<Ordered> = BinaryHeap::new();
+        let mut limit = f32::INFINITY;
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut compact_at = CANDIDATES_MIN;
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut values = [0.0; BATCH];
+        loop {
+            batch.clear();
+            batch.extend(slots.by_ref().take(BATCH));
+            if batch.is_empty() {
+                break;
+            }
+            // SAFETY: the slots exist in these tables, which have codes, and their data are written.
+            unsafe { self.kernels.score_codes(self.tables.codes(), &walk, &batch, &mut values) };
+            for (&slot, &value) in batch.iter().zip(&values) {
+                let slack = self.slack(slot);
+                let lower = value - slack;
+                if lower > limit || finish(self.query.distance, lower) > top.bound() {
+                    continue;
+                }
+                candidates.push(Candidate { lower, slot });
+                limit = tighten(&mut uppers, top.wanted(), value + slack).unwrap_or(limit);
+            }
+            if candidates.len() > compact_at {
+                candidates.retain(|candidate| !(candidate.lower > limit));
+                compact_at = CANDIDATES_MIN.max(candidates.len() * 2);
+            }
+        }
+        candidates.retain(|candidate| !(candidate.lower > limit));
+        candidates.sort_unstable_by(|a, b| a.lower.total_cmp(&b.lower));
+        candidates
+    }
+
+    /// How far the code's value can be from the true one. NaN counts as unbounded.
+    #[inline(always)]
+    fn slack(&self, slot: u32) -> f32 {
+        // SAFETY: the slot was seen live under these tables, which have codes.
+        let Trailer { error, norm, .. } = Trailer::read(unsafe { self.tables.code(slot) });
+        let products = norm * self.code.error + (self.code.norm + self.code.error) * error;
+        let slack = match self.query.distance {
+            Distance::L2Squared => {
+                2.0 * products + ROUNDING * (norm * norm + self.code.norm * self.code.norm)
+            }
+            Distance::Cosine | Distance::Dot | Distance::Manhattan | Distance::Hamming => {
+                products + ROUNDING * norm * self.code.norm
+            }
+        };
+        if slack.is_nan() { f32::INFINITY } else { slack }
+    }
+}
+
+/// Takes note of an upper bound; the `k`-th smallest once there are `k`.
+fn tighten(uppers: &mut BinaryHeap<Ordered>, k: usize, upper: f32) -> Option<f32> {
+    if uppers.len() < k {
+        uppers.push(Ordered(upper));
+        return if uppers.len() == k { uppers.peek().map(|worst| worst.0) } else { None };
+    }
+    let mut worst = uppers.peek_mut()?;
+    if upper < worst.0 {
+        *worst = Ordered(upper);
+    }
+    drop(worst);
+    uppers.peek().map(|worst| worst.0)
+}
+
+#[derive(Clone, Copy)]
+struct Ordered(f32);
+
+impl PartialEq for Ordered {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Ordered {}
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}

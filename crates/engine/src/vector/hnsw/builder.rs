@@ -1,0 +1,191 @@
+//! Linking a vector into the graph, beside searches and other builders.
+//!
+//! Order of publication: all lists of the new node are written first, on every level; then its neighbours' lists are
+//! extended, from level 0 up. So whoever reaches the node finds a way on.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::filtered::{FilteredWalk, filtered_walk};
+use super::graph::Graph;
+use super::heuristic::select;
+use super::scorer::{CodeScorer, RowScorer, Scorer};
+use super::scratch::Scratch;
+use super::searcher::{descend, walk};
+use crate::vector::Distance;
+use crate::vector::arena::{State, Tables, UpperHandle, read_links, write_links};
+use crate::vector::config::FilterStrategy;
+use crate::vector::distance::Kernels;
+use crate::vector::store::Store;
+use crate::vector::view::View;
+
+/// What linking needs to know.
+#[derive(Clone, Copy)]
+pub(in crate::vector) struct Builder<'a> {
+    pub store: &'a Store,
+    pub kernels: &'a Kernels,
+    pub distance: Distance,
+    pub ef_construction: usize,
+}
+
+/// Nodes looked at for living neighbours when the usual candidates are all dead.
+const SWEEP_MAX: usize = 100_000;
+
+impl Builder<'_> {
+    /// Links a pending slot, unless its document was deleted meanwhile.
+    pub(in crate::vector) fn link(&self, slot: u32, scratch: &mut Scratch) {
+        let view = self.store.view();
+        let Some(graph) = view.graph.clone().filter(|_| view.tables.has(slot)) else { return };
+        if view.tables.state(slot).load(Ordering::Acquire) & State::LIVE == 0 {
+            return;
+        }
+        let level = graph.level_of(view.tables.doc(slot).load(Ordering::Relaxed));
+        let Some(view) = self.place(view, &graph, slot, level) else { return };
+        let tables = &*view.tables;
+        let linking = Linking { graph: &graph, tables, ef_construction: self.ef_construction };
+        if tables.has_codes() {
+            // SAFETY: the slot was seen live, and stays in use until repair has waited for this builder.
+            let scorer = unsafe { CodeScorer::stored(tables, self.kernels, self.distance, slot) };
+            linking.connect(&scorer, slot, level, scratch);
+        } else {
+            // SAFETY: as above.
+            let scorer = unsafe { RowScorer::stored(tables, self.kernels, slot) };
+            linking.connect(&scorer, slot, level, scratch);
+        }
+        tables.state(slot).fetch_or(State::LINKED, Ordering::AcqRel);
+        linking.raise_entry(slot, level);
+    }
+
+    /// Empty lists on all levels of the node, and the view that has them; `None` if the graph was replaced meanwhile.
+    /// The first view is kept until the second is there, so that the slot stays in use.
+    fn place(&self, first: Arc<View>, graph: &Arc<Graph>, slot: u32, level: usize) -> Option<Arc<View>> {
+        let mut handle = UpperHandle(0);
+        if level > 0 {
+            handle = self.store.allocate_upper(level, graph)?;
+        }
+        let view = self.store.view();
+        drop(first);
+        if !view.graph.as_ref().is_some_and(|present| Arc::ptr_eq(present, graph)) {
+            return None;
+        }
+        let tables = &view.tables;
+        tables.upper_handle(slot).store(handle.0, Ordering::Release);
+        for level in 0..=level {
+            if let Some(list) = tables.links(slot, level) {
+                write_links(list, &[]);
+            }
+        }
+        Some(view)
+    }
+}
+
+/// Linking under one view.
+struct Linking<'a> {
+    graph: &'a Graph,
+    tables: &'a Tables,
+    ef_construction: usize,
+}
+
+impl Linking<'_> {
+    fn connect(&self, scorer: &impl Scorer, slot: u32, level: usize, scratch: &mut Scratch) {
+        let tables = self.tables;
+        let Some((entry, top)) = self.first_or_entry(slot, level).filter(|&(entry, _)| tables.has(entry)) else {
+            return;
+        };
+        let mut start = descend(tables, scorer, entry, top, level.min(top), scratch);
+        let mut neighbours = vec![Vec::new(); level.min(top) + 1];
+        for (level, kept) in neighbours.iter_mut().enumerate().rev() {
+            walk(tables, scorer, start, level, self.ef_construction, scratch);
+            start = scratch.pool.iter().next().unwrap_or(start);
+            let mut candidates = living(tables, slot, scratch);
+            if level == 0 && candidates.is_empty() {
+                candidates = self.sweep(scorer, slot, start.1, scratch);
+            }
+            // SAFETY: the candidates come from a walk.
+            unsafe { select(scorer, &candidates, tables.layout.m, kept, &mut scratch.scores) };
+            if let Some(list) = tables.links(slot, level) {
+                let _lock = self.graph.lock(slot);
+                write_links(list, kept);
+            }
+        }
+        if neighbours.first().is_none_or(Vec::is_empty) {
+            // Nothing alive is in reach: the walks of later vectors begin here.
+            let _lock = self.graph.entry_lock.lock();
+            self.graph.set_entry(Some((slot, level)));
+            return;
+        }
+        for (level, kept) in neighbours.iter().enumerate() {
+            for &neighbour in kept {
+                self.link_back(scorer, neighbour, slot, level, scratch);
+            }
+        }
+    }
+
+    /// The entry point; makes the node the entry point if it is the first.
+    fn first_or_entry(&self, slot: u32, level: usize) -> Option<(u32, usize)> {
+        if let Some(entry) = self.graph.entry() {
+            return Some(entry);
+        }
+        let _lock = self.graph.entry_lock.lock();
+        let entry = self.graph.entry();
+        if entry.is_none() {
+            self.graph.set_entry(Some((slot, level)));
+        }
+        entry
+    }
+
+    fn raise_entry(&self, slot: u32, level: usize) {
+        if self.graph.entry().is_some_and(|(_, top)| level <= top) {
+            return;
+        }
+        let _lock = self.graph.entry_lock.lock();
+        if self.graph.entry().is_none_or(|(_, top)| level > top) {
+            self.graph.set_entry(Some((slot, level)));
+        }
+    }
+
+    /// Living nodes farther away, when deletes have left none among the nearest.
+    fn sweep(&self, scorer: &impl Scorer, slot: u32, start: u32, scratch: &mut Scratch) -> Vec<(f32, u32)> {
+        let tables = self.tables;
+        let how = FilteredWalk { ef: tables.layout.m, strategy: FilterStrategy::Sweeping, seen_max: SWEEP_MAX };
+        let mut alive = |slot: u32| tables.state(slot).load(Ordering::Acquire) & State::LIVE != 0;
+        filtered_walk(tables, scorer, &[start], how, &mut alive, scratch);
+        living(tables, slot, scratch)
+    }
+
+    /// Adds `slot` to the list of `node`; a full list is chosen anew.
+    fn link_back(&self, scorer: &impl Scorer, node: u32, slot: u32, level: usize, scratch: &mut Scratch) {
+        let tables = self.tables;
+        let Some(list) = tables.links(node, level) else { return };
+        let Scratch { links, scores, batch, .. } = scratch;
+        let _lock = self.graph.lock(node);
+        links.clear();
+        read_links(list, links);
+        if links.contains(&slot) {
+            return;
+        }
+        links.push(slot);
+        if links.len() < list.len() {
+            // One entry more: readers see it once the count is up.
+            list[links.len()].store(slot, Ordering::Release);
+            list[0].store(u32::try_from(links.len()).expect("lists are short"), Ordering::Release);
+            return;
+        }
+        links.retain(|&other| tables.has(other) && tables.state(other).load(Ordering::Acquire) & State::DEAD == 0);
+        // SAFETY: from a list of links, in the tables.
+        let from_node = unsafe { scorer.of_stored(node) };
+        // SAFETY: as above.
+        unsafe { from_node.score(links, scores) };
+        let mut candidates: Vec<(f32, u32)> = scores.iter().copied().zip(links.iter().copied()).collect();
+        candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        // SAFETY: as above.
+        unsafe { select(scorer, &candidates, list.len() - 1, batch, scores) };
+        write_links(list, batch);
+    }
+}
+
+/// The pool without dead nodes and without the node itself.
+fn living(tables: &Tables, slot: u32, scratch: &Scratch) -> Vec<(f32, u32)> {
+    let alive = |other: u32| other != slot && tables.state(other).load(Ordering::Acquire) & State::LIVE != 0;
+    scratch.pool.iter().filter(|&(_, other)| alive(other)).collect()
+}

@@ -1,0 +1,79 @@
+//! Walks without a filter.
+
+use super::pool::Pool;
+use super::scorer::Scorer;
+use super::scratch::Scratch;
+use crate::vector::arena::{Tables, read_links};
+
+/// From `entry`, which the tables have, on `from_level` greedily down to `to_level`; returns the nearest node found and its distance.
+pub(in crate::vector) fn descend(
+    tables: &Tables,
+    scorer: &impl Scorer,
+    entry: u32,
+    from_level: usize,
+    to_level: usize,
+    scratch: &mut Scratch,
+) -> (f32, u32) {
+    let Scratch { batch, scores, .. } = scratch;
+    // SAFETY: the entry point was linked before it became one, and the caller asked the tables for it.
+    unsafe { scorer.score(&[entry], scores) };
+    let mut nearest = (scores[0], entry);
+    for level in (to_level + 1..=from_level).rev() {
+        loop {
+            batch.clear();
+            if let Some(list) = tables.links(nearest.1, level) {
+                read_links(list, batch);
+            }
+            batch.retain(|&slot| tables.has(slot));
+            // SAFETY: from a list of links, and in the tables.
+            unsafe { scorer.score(batch, scores) };
+            let best = batch.iter().zip(scores.iter()).min_by(|a, b| a.1.total_cmp(b.1));
+            match best {
+                Some((&slot, &score)) if score < nearest.0 => nearest = (score, slot),
+                _ => break,
+            }
+        }
+    }
+    nearest
+}
+
+/// The `ef` nearest nodes that a walk on `level` from `start` finds, dead ones included, in `scratch.pool`.
+pub(in crate::vector) fn walk(
+    tables: &Tables,
+    scorer: &impl Scorer,
+    start: (f32, u32),
+    level: usize,
+    ef: usize,
+    scratch: &mut Scratch,
+) {
+    let Scratch { visited, pool, batch, scores, links, .. } = scratch;
+    visited.start(tables.capacity());
+    pool.reset(ef);
+    visited.insert(start.1);
+    pool.push(start.0, start.1);
+    while let Some(slot) = pool.take_nearest() {
+        let Some(list) = tables.links(slot, level) else { continue };
+        links.clear();
+        read_links(list, links);
+        batch.clear();
+        batch.extend(links.iter().copied().filter(|&neighbour| visited.insert(neighbour)));
+        // SAFETY: from a list of links; the visited set takes only slots of the tables.
+        unsafe { scorer.score(batch, scores) };
+        push_all(pool, batch, scores);
+        if level == 0
+            && let Some(next) = pool.peek_nearest()
+        {
+            tables.prefetch_links(next);
+        }
+    }
+}
+
+#[inline(always)]
+fn push_all(pool: &mut Pool, slots: &[u32], scores: &[f32]) {
+    let mut bound = pool.bound();
+    for (&slot, &score) in slots.iter().zip(scores) {
+        if score <= bound && pool.push(score, slot) {
+            bound = pool.bound();
+        }
+    }
+}

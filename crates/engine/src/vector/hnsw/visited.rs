@@ -1,0 +1,64 @@
+//! Which slots a walk has seen.
+
+/// One byte a slot, stamped with the number of the walk, so that starting a walk costs nothing.
+#[derive(Default)]
+pub(in crate::vector) struct Visited {
+    stamps: Vec<u8>,
+    walk: u8,
+}
+
+impl Visited {
+    /// Forgets everything, for slots below `capacity`.
+    pub(in crate::vector) fn start(&mut self, capacity: u32) {
+        if self.stamps.len() < capacity as usize {
+            self.stamps.resize(capacity as usize, 0);
+        }
+        if self.walk == u8::MAX {
+            self.stamps.fill(0);
+            self.walk = 0;
+        }
+        self.walk += 1;
+    }
+
+    /// Marks a slot; `true` the first time. A slot beyond the capacity counts as seen.
+    #[inline(always)]
+    pub(in crate::vector) fn insert(&mut self, slot: u32) -> bool {
+        match self.stamps.get_mut(slot as usize) {
+            Some(stamp) => std::mem::replace(stamp, self.walk) != self.walk,
+            None => false,
+        }
+    }
+
+    /// Whether a slot is marked or beyond the capacity.
+    #[inline(always)]
+    pub(in crate::vector) fn contains(&self, slot: u32) -> bool {
+        self.stamps.get(slot as usize).is_none_or(|&stamp| stamp == self.walk)
+    }
+
+    /// Whether a slot is marked; one beyond the capacity is not.
+    pub(in crate::vector) fn is_marked(&self, slot: u32) -> bool {
+        self.stamps.get(slot as usize).is_some_and(|&stamp| stamp == self.walk)
+    }
+
+    /// Bytes held.
+    pub(in crate::vector) fn bytes(&self) -> usize {
+        self.stamps.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_walk_starts_empty() {
+        let mut visited = Visited::default();
+        for walk in 0..1000u32 {
+            visited.start(100);
+            for slot in [walk % 100, (walk + 7) % 100] {
+                assert!(!visited.contains(slot) && visited.insert(slot) && visited.contains(slot));
+                assert!(!visited.insert(slot));
+            }
+        }
+    }
+}

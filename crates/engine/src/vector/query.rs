@@ -1,0 +1,75 @@
+//! A query made ready: checked, normalised, coded.
+
+use super::codes::Code;
+use super::distance::Kernels;
+use super::view::View;
+use super::{DIM_MAX, Distance, VectorError};
+
+/// A query as kernels want it.
+pub(super) struct Query {
+    pub distance: Distance,
+    /// `[dim]`, normalised under cosine.
+    pub vector: Vec<f32>,
+    /// Its code, if the view has codes.
+    pub code: Option<Code>,
+}
+
+impl Query {
+    pub(super) fn new(distance: Distance, vector: &[f32], view: &View) -> Self {
+        let vector = prepare(distance, vector);
+        let code = view.rotation.as_ref().map(|rotation| {
+            let mut code = Code::default();
+            code.encode(rotation, &vector, &mut Vec::with_capacity(view.tables.layout.dim_padded));
+            code
+        });
+        Self { distance, vector, code }
+    }
+}
+
+/// Checks what is promised of every vector.
+pub(super) fn check(vector: &[f32], dim: Option<usize>) -> Result<(), VectorError> {
+    if let Some(expected) = dim
+        && expected != vector.len()
+    {
+        return Err(VectorError::Dimension { expected, actual: vector.len() });
+    }
+    if vector.is_empty() || vector.len() > DIM_MAX {
+        return Err(VectorError::DimensionRange(vector.len()));
+    }
+    match vector.iter().position(|value| !value.is_finite()) {
+        Some(at) => Err(VectorError::NotFinite(at)),
+        None => Ok(()),
+    }
+}
+
+/// The vector as it is stored and compared: normalised under cosine (a zero vector stays zero), unchanged else.
+pub(super) fn prepare(distance: Distance, vector: &[f32]) -> Vec<f32> {
+    if distance != Distance::Cosine {
+        return vector.to_vec();
+    }
+    let norm = vector.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt();
+    if norm == 0.0 {
+        return vec![0.0; vector.len()];
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "within -1..=1")]
+    vector.iter().map(|&value| (f64::from(value) / norm) as f32).collect()
+}
+
+/// From a kernel's value to the distance that callers see.
+pub(super) fn finish(distance: Distance, value: f32) -> f32 {
+    match distance {
+        Distance::Cosine => (1.0 + value).max(0.0),
+        // Adding zero turns -0 into 0.
+        Distance::Dot | Distance::L2Squared | Distance::Manhattan | Distance::Hamming => value + 0.0,
+    }
+}
+
+/// Distance on the stored original.
+///
+/// # Safety
+/// The slot's data are written (see `arena::tables`).
+pub(super) unsafe fn distance_at(kernels: &Kernels, query: &Query, view: &View, slot: u32) -> f32 {
+    // SAFETY: handed on to the caller.
+    let stored = unsafe { view.tables.original(slot) };
+    finish(query.distance, kernels.pair(&query.vector, stored).min(f32::MAX))
+}

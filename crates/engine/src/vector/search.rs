@@ -1,0 +1,216 @@
+//! Carrying out a search as planned.
+
+use std::sync::atomic::Ordering;
+
+use super::allow::Allow;
+use super::arena::{State, Tables};
+use super::codes::{Code, Trailer};
+use super::config::HnswConfig;
+use super::core::Core;
+use super::exact::{is_live, scan};
+use super::hnsw::{
+    CodeScorer, FilteredWalk, Graph, RowScorer, Scorer, Scratch, ScratchPool, descend, filtered_walk, walk,
+};
+use super::plan::{Plan, Situation, plan};
+use super::query::{Query, finish};
+use super::top::Top;
+use super::view::View;
+use super::{Distance, Hit, SearchRequest};
+
+/// Allowed nodes at which a filtered walk begins beside the entry point.
+const SEEDS: u64 = 12;
+
+/// Runs one search; the query was checked.
+pub(super) fn search(core: &Core, hnsw: Option<&HnswConfig>, request: &SearchRequest<'_>) -> Vec<Hit> {
+    let view = core.store.view();
+    let waiting = view.waiting();
+    let live = core.store.len();
+    let tombstones = core.store.tombstones();
+    let now = Situation {
+        live,
+        tombstones,
+        linked: if view.graph.is_some() { (live + tombstones).saturating_sub(waiting) } else { 0 },
+        allowed: request.allow.map(|allow| usize::try_from(allow.len()).unwrap_or(usize::MAX)),
+        k: request.k.min(live),
+        ef: request.ef,
+    };
+    let plan = plan(hnsw, now);
+    if plan == Plan::Empty {
+        return Vec::new();
+    }
+    let allow = request.allow.map(Allow::new);
+    let top = Top::new(now.k, request.max_distance.unwrap_or(f32::INFINITY), waiting > 0);
+    let query = Query::new(core.distance, request.query, &view);
+    Execution { core, view: &view, query: &query, allow, top }.run(plan)
+}
+
+/// All within `max_distance`, by scan: a walk could not promise it.
+pub(super) fn search_by_distance(core: &Core, request: &SearchRequest<'_>) -> Vec<Hit> {
+    let view = core.store.view();
+    let plan = match (core.store.len(), request.allow) {
+        (0, _) => return Vec::new(),
+        (_, None) => Plan::ScanAll,
+        (_, Some(_)) => Plan::ScanAllowed,
+    };
+    let top = Top::new(request.k, request.max_distance.unwrap_or(f32::INFINITY), false);
+    let query = Query::new(core.distance, request.query, &view);
+    Execution { core, view: &view, query: &query, allow: request.allow.map(Allow::new), top }.run(plan)
+}
+
+struct Execution<'a> {
+    core: &'a Core,
+    view: &'a View,
+    query: &'a Query,
+    allow: Option<Allow<'a>>,
+    top: Top,
+}
+
+impl Execution<'_> {
+    fn run(mut self, plan: Plan) -> Vec<Hit> {
+        let found_enough = match plan {
+            Plan::Empty => true,
+            Plan::ScanAll | Plan::ScanAllowed => false,
+            Plan::Walk { ef } => {
+                self.scan_pending();
+                self.with_scorer(Walking::Plain { ef })
+            }
+            Plan::WalkFiltered { ef, strategy, seen_max } => {
+                self.scan_pending();
+                self.with_scorer(Walking::Filtered(FilteredWalk { ef, strategy, seen_max }))
+            }
+        };
+        if !found_enough {
+            self.scan_rest();
+        }
+        self.top.into_hits()
+    }
+
+    /// Everything that may be returned, compared exactly.
+    fn scan_rest(&mut self) {
+        let Self { core, view, query, allow, top } = self;
+        top.clear();
+        match allow {
+            None => scan(view, &core.kernels, query, 0..core.store.high(view), top),
+            Some(allow) => scan(view, &core.kernels, query, allow.slots(&core.store), top),
+        }
+    }
+
+    /// What waits for the graph.
+    fn scan_pending(&mut self) {
+        let Self { core, view, query, allow, top } = self;
+        if view.pending.is_empty() {
+            return;
+        }
+        let tables = &view.tables;
+        let allowed = |slot: &u32| {
+            allow.as_ref().is_none_or(|allow| {
+                is_live(tables, *slot) && allow.contains(tables.doc(*slot).load(Ordering::Relaxed))
+            })
+        };
+        let slots = view.pending.iter().flat_map(|segment| segment.slots()).filter(allowed);
+        scan(view, &core.kernels, query, slots, top);
+    }
+
+    /// Walks on codes or originals; `false` if the walk did not find as many as there must be.
+    fn with_scorer(&mut self, walking: Walking) -> bool {
+        let Some(graph) = self.view.graph.clone() else { return false };
+        let (tables, kernels) = (&*self.view.tables, &self.core.kernels);
+        let query = self.query;
+        ScratchPool::with(|scratch| match &query.code {
+            Some(code) => {
+                let scorer = CodeScorer::new(tables, kernels, query.distance, code.query(query.distance));
+                self.walk(&graph, &scorer, walking, scratch)
+            }
+            None => self.walk(&graph, &RowScorer::new(tables, kernels, &query.vector), walking, scratch),
+        })
+    }
+
+    fn walk(&mut self, graph: &Graph, scorer: &impl Scorer, walking: Walking, scratch: &mut Scratch) -> bool {
+        let tables = &*self.view.tables;
+        let Some((entry, level)) = graph.entry().filter(|&(entry, _)| tables.has(entry)) else { return false };
+        let nearest = descend(tables, scorer, entry, level, 0, scratch);
+        let finished = match walking {
+            Walking::Plain { ef } => {
+                walk(tables, scorer, nearest, 0, ef, scratch);
+                true
+            }
+            Walking::Filtered(how) => self.walk_filtered(scorer, nearest.1, how, scratch),
+        };
+        finished && self.collect(scratch)
+    }
+
+    fn walk_filtered(&self, scorer: &impl Scorer, nearest: u32, how: FilteredWalk, scratch: &mut Scratch) -> bool {
+        let tables = &*self.view.tables;
+        match &self.allow {
+            None => filtered_walk(tables, scorer, &[nearest], how, &mut |slot| is_live(tables, slot), scratch),
+            Some(allow) => {
+                let mut starts = allow.sample(&self.core.store, self.view, SEEDS);
+                starts.push(nearest);
+                let mut accept =
+                    |slot: u32| is_live(tables, slot) && allow.contains(tables.doc(slot).load(Ordering::Relaxed));
+                filtered_walk(tables, scorer, &starts, how, &mut accept, scratch)
+            }
+        }
+    }
+
+    /// Offers what a walk found, nearest first, on the originals.
+    fn collect(&mut self, scratch: &mut Scratch) -> bool {
+        let Self { core, view, query, top, .. } = self;
+        let tables = &*view.tables;
+        let mut found = 0;
+        let offer = |top: &mut Top, slot: u32, value: f32| {
+            let is_live = tables.state(slot).load(Ordering::Acquire) & State::LIVE != 0;
+            if is_live {
+                top.offer(finish(query.distance, value), tables.doc(slot).load(Ordering::Relaxed));
+            }
+            usize::from(is_live)
+        };
+        let Some(code) = &query.code else {
+            for (value, slot) in scratch.pool.iter() {
+                found += offer(top, slot, value);
+            }
+            return found >= top.wanted();
+        };
+        let Scratch { pool, batch, scores, .. } = scratch;
+        let mut candidates = pool.iter().peekable();
+        while let Some(&(approximate, slot)) = candidates.peek() {
+            let slack = likely_error(tables, query.distance, code, slot);
+            if found >= top.wanted() && finish(query.distance, approximate - slack) > top.bound() {
+                break;
+            }
+            batch.clear();
+            batch.extend(candidates.by_ref().take(RERANK_BATCH).map(|(_, slot)| slot));
+            // SAFETY: the walk's nodes are in the tables and in use while the view is held.
+            unsafe { RowScorer::new(tables, &core.kernels, &query.vector).score(batch, scores) };
+            for (&slot, &value) in batch.iter().zip(scores.iter()) {
+                found += offer(top, slot, value);
+            }
+        }
+        found >= top.wanted()
+    }
+}
+
+/// Originals read before it is asked again whether more are worth it.
+const RERANK_BATCH: usize = 8;
+
+/// Standard deviations of the coding error within which a candidate is read. The error lies in a random direction, so its
+/// part along the query is smaller than its norm by the root of the dimension.
+const RERANK_DEVIATIONS: f32 = 4.0;
+
+/// How far the code's value of a slot may be from the true one, in all but rare cases. An infinite one reads everything.
+fn likely_error(tables: &Tables, distance: Distance, code: &Code, slot: u32) -> f32 {
+    // SAFETY: the walk's nodes are in the tables, which have codes, and in use while the view is held.
+    let Trailer { error, norm, .. } = Trailer::read(unsafe { tables.code(slot) });
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^24")]
+    let root = (tables.layout.dim_padded as f32).sqrt();
+    let deviation = (norm * code.error).hypot(code.norm * error) / root;
+    let weight = if distance == Distance::L2Squared { 2.0 } else { 1.0 };
+    let slack = weight * RERANK_DEVIATIONS * deviation;
+    if slack.is_nan() { f32::INFINITY } else { slack }
+}
+
+#[derive(Clone, Copy)]
+enum Walking {
+    Plain { ef: usize },
+    Filtered(FilteredWalk),
+}

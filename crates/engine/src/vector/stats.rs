@@ -1,0 +1,57 @@
+//! Size and state of an index.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::arena::{Memory, State};
+use super::core::Core;
+use super::{IndexConfig, IndexStats, work};
+
+/// Counts by walking all slots once.
+pub(super) fn stats(core: &Core, config: &IndexConfig) -> IndexStats {
+    let view = core.store.view();
+    let tables = &view.tables;
+    let high = core.store.high(&view);
+    let mut stats = IndexStats {
+        dim: core.dim,
+        len: core.store.len(),
+        pending: work::waiting(core, config),
+        tombstones: core.store.tombstones(),
+        walks_on_codes: tables.has_codes(),
+        ..IndexStats::default()
+    };
+    if view.graph.is_some() {
+        for slot in (0..high).filter(|&slot| tables.state(slot).load(Ordering::Acquire) & State::LINKED != 0) {
+            let level = tables.level(slot);
+            if stats.levels.len() <= level {
+                stats.levels.resize(level + 1, 0);
+            }
+            stats.levels[level] += 1;
+        }
+    }
+    let layout = tables.layout;
+    // Anonymous memory beyond the slots in use was never touched and takes no room.
+    let mut left = high as usize;
+    for chunk in &tables.chunks {
+        let used = left.min(chunk.capacity);
+        left -= used;
+        let originals = (used * layout.original_stride()) as u64;
+        if chunk.originals.is_mapped() {
+            stats.originals_mapped_bytes += originals;
+        } else {
+            stats.originals_bytes += originals;
+        }
+        stats.directory_bytes += (used * 9) as u64;
+        if chunk.codes.is_some() {
+            stats.codes_bytes += (used * layout.code_stride()) as u64;
+        }
+        if chunk.graph.is_some() {
+            stats.links_bytes += (used * (layout.link_stride() + 4)) as u64;
+        }
+    }
+    let upper_used = u64::from(core.store.writer.lock().upper_next) * layout.upper_stride() as u64;
+    let upper_there: usize = tables.uppers.iter().map(|memory: &Arc<Memory>| memory.len()).sum();
+    stats.links_bytes += upper_used.min(upper_there as u64);
+    stats.directory_bytes += core.store.docs.read().bytes() as u64;
+    stats
+}

@@ -1,0 +1,376 @@
+//! The vectors and who holds which slot: everything of an index but the graph's links.
+//!
+//! Writers take one lock; searches take a [`View`] and no lock. The life of a slot: free -> written and live -> dead
+//! (its document was deleted) -> no link leads to it (graph only) -> retired -> free again when every view that existed
+//! when it was retired is dropped.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+
+use super::arena::{Chunk, LEVEL_MAX, Layout, Memory, State, Tables, UPPER_BLOCKS_SHIFT, UpperHandle};
+use super::codes::{Code, Rotation};
+use super::docs::DocMap;
+use super::hnsw::Graph;
+use super::pending::Segment;
+use super::view::View;
+use super::{DocId, VectorError};
+
+/// See the module.
+pub(super) struct Store {
+    view: ArcSwap<View>,
+    pub(super) docs: RwLock<DocMap>,
+    pub(super) writer: Mutex<Writer>,
+    /// Slots below it have been used at least once.
+    high: AtomicU32,
+    /// Documents present.
+    live: AtomicUsize,
+    /// Dead slots that the graph still leads through.
+    tombstones: AtomicUsize,
+}
+
+/// What only the holder of the lock touches.
+#[derive(Default)]
+pub(super) struct Writer {
+    /// Slots that no view reaches.
+    pub free: Vec<u32>,
+    /// Slots that only present or older views reach; they go with the next view that is replaced.
+    pub retired: Vec<u32>,
+    /// Replaced views in order, each with the slots that are free once it and all before it are dropped.
+    limbo: VecDeque<(Arc<View>, Vec<u32>)>,
+    /// Dead slots in the graph, not yet taken up by repair.
+    pub dead: Vec<u32>,
+    /// Views replaced so far, and how many of those are dropped.
+    replaced: u64,
+    dropped: u64,
+    /// First upper block never used, and freed runs by level.
+    pub(super) upper_next: u32,
+    upper_free: Vec<Vec<u32>>,
+}
+
+/// Slots an index can hold: walks keep one bit of the number for themselves.
+const SLOTS_MAX: u32 = 1 << 31;
+
+/// Retired slots that make it worth replacing the view for their sake.
+const RETIRED_MIN: usize = 256;
+
+/// Slots of the first chunk of a new index.
+const FIRST_CAPACITY: usize = 8;
+
+impl Store {
+    pub(super) fn new(layout: Layout) -> Self {
+        let tables = Arc::new(Tables::new(layout, Vec::new(), Vec::new()));
+        Self::with(View { tables, pending: Vec::new(), rotation: None, graph: None }, DocMap::default(), Writer::default(), 0, 0)
+    }
+
+    /// A store from loaded parts.
+    pub(super) fn with(view: View, docs: DocMap, writer: Writer, high: u32, tombstones: usize) -> Self {
+        Self {
+            view: ArcSwap::from_pointee(view),
+            live: AtomicUsize::new(docs.len()),
+            docs: RwLock::new(docs),
+            writer: Mutex::new(writer),
+            high: AtomicU32::new(high),
+            tombstones: AtomicUsize::new(tombstones),
+        }
+    }
+
+    /// The present view; the caller drops it when its call ends.
+    pub(super) fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Slots that can hold something, for scans: read after the view.
+    pub(super) fn high(&self, view: &View) -> u32 {
+        self.high.load(Ordering::Acquire).min(view.tables.capacity())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.live.load(Ordering::Acquire)
+    }
+
+    pub(super) fn tombstones(&self) -> usize {
+        self.tombstones.load(Ordering::Acquire)
+    }
+
+    /// Adds a vector that fits (normalised where the distance wants it); `false` if the document is there already.
+    pub(super) fn insert(&self, doc_id: DocId, vector: &[f32]) -> Result<bool, VectorError> {
+        let view = self.view();
+        let mut code = Code::default();
+        let encode = |view: &View, code: &mut Code| {
+            if let Some(rotation) = &view.rotation {
+                code.encode(rotation, vector, &mut Vec::new());
+            }
+        };
+        encode(&view, &mut code);
+        let had_codes = view.tables.has_codes();
+        drop(view);
+        let mut writer = self.writer.lock();
+        if self.docs.read().get(doc_id.0).is_some() {
+            return Ok(false);
+        }
+        let slot = self.allocate(&mut writer)?;
+        let view = self.view();
+        let tables = &view.tables;
+        if tables.has_codes() && !had_codes {
+            encode(&view, &mut code);
+        }
+        // SAFETY: the slot is free: no view reaches it, and the writer's lock keeps other writers away.
+        unsafe {
+            tables.original_place(slot).copy_from_nonoverlapping(vector.as_ptr(), vector.len());
+            if tables.has_codes() {
+                code.write(tables.code_place(slot));
+            }
+        }
+        tables.doc(slot).store(doc_id.0, Ordering::Relaxed);
+        tables.state(slot).store(State::LIVE, Ordering::Release);
+        self.high.fetch_max(slot + 1, Ordering::AcqRel);
+        if view.graph.is_some() {
+            self.append_pending(&mut writer, &view, slot);
+        }
+        self.docs.write().insert(doc_id.0, slot);
+        self.live.fetch_add(1, Ordering::AcqRel);
+        Ok(true)
+    }
+
+    /// Removes a document.
+    pub(super) fn delete(&self, doc_id: DocId) -> bool {
+        let mut writer = self.writer.lock();
+        let Some(slot) = self.docs.write().remove(doc_id.0) else { return false };
+        let view = self.view();
+        self.live.fetch_sub(1, Ordering::AcqRel);
+        // One step, because a builder may be setting LINKED beside it.
+        view.tables.state(slot).fetch_xor(State::LIVE | State::DEAD, Ordering::AcqRel);
+        if view.graph.is_some() {
+            // A builder may be linking it right now: only repair, which waits for builders, may retire it.
+            writer.dead.push(slot);
+            self.tombstones.fetch_add(1, Ordering::AcqRel);
+        } else {
+            writer.retired.push(slot);
+        }
+        true
+    }
+
+    /// Puts a new view in force. What is retired becomes free when the old view and all before it are dropped.
+    pub(super) fn publish(&self, writer: &mut Writer, view: View) {
+        let old = self.view.swap(Arc::new(view));
+        let retired = std::mem::take(&mut writer.retired);
+        writer.limbo.push_back((old, retired));
+        writer.replaced += 1;
+        writer.collect();
+    }
+
+    /// Replaces the view by an equal one, so that readers of the old one can be waited for. Returns what
+    /// [`Writer::is_dropped`] takes.
+    pub(super) fn renew(&self, writer: &mut Writer) -> u64 {
+        let view = self.view();
+        let renewed = View::clone(&view);
+        drop(view);
+        self.publish(writer, renewed);
+        writer.replaced
+    }
+
+    /// A slot that no view reaches.
+    fn allocate(&self, writer: &mut Writer) -> Result<u32, VectorError> {
+        writer.collect();
+        if writer.retired.len() >= RETIRED_MIN {
+            self.renew(writer);
+        }
+        if let Some(slot) = writer.free.pop() {
+            return Ok(slot);
+        }
+        let next = self.high.load(Ordering::Acquire);
+        if next >= SLOTS_MAX {
+            return Err(VectorError::Full);
+        }
+        if next >= self.view().tables.capacity() {
+            self.grow(writer);
+        }
+        Ok(next)
+    }
+
+    /// More room: the first chunk of a small index is replaced by a larger one, after that whole chunks are added.
+    fn grow(&self, writer: &mut Writer) {
+        let view = self.view();
+        let layout = view.tables.layout;
+        let mut chunks = view.tables.chunks.clone();
+        match chunks.as_mut_slice() {
+            [only] if only.capacity < layout.chunk_slots() => {
+                let capacity = (only.capacity * 2).min(layout.chunk_slots());
+                *only = Arc::new(only.enlarged(&layout, capacity));
+                // Free slots of the moved chunk are still read through the old one.
+                writer.retired.append(&mut writer.free);
+            }
+            [] if !layout.graph => chunks.push(Arc::new(Chunk::new(&layout, FIRST_CAPACITY))),
+            _ => chunks.push(Arc::new(Chunk::new(&layout, layout.chunk_slots()))),
+        }
+        let tables = Arc::new(Tables::new(layout, chunks, view.tables.uppers.clone()));
+        self.publish(writer, View { tables, ..View::clone(&view) });
+    }
+
+    fn append_pending(&self, writer: &mut Writer, view: &Arc<View>, slot: u32) {
+        if view.pending.last().is_some_and(|segment| segment.append(slot)) {
+            return;
+        }
+        let segment = Segment::new();
+        segment.append(slot);
+        let mut pending = view.pending.clone();
+        pending.push(Arc::new(segment));
+        self.publish(writer, View { pending, ..View::clone(&view) });
+    }
+
+    /// Takes segments out of the view whose slots are all linked. Nothing can be appended to them then.
+    pub(super) fn drop_finished_segments(&self) {
+        let mut writer = self.writer.lock();
+        let view = self.view();
+        if !view.pending.iter().any(|segment| segment.is_done()) {
+            return;
+        }
+        let pending = view.pending.iter().filter(|segment| !segment.is_done()).cloned().collect();
+        self.publish(
+            &mut writer,
+            View { pending, ..View::clone(&view) },
+        );
+    }
+
+    /// Gives the index the columns that a small one lacks: codes if `rotation` is given, links if `graph` is. All vectors
+    /// wait for the graph afterwards. Takes the writer's lock while it codes them, which is why it happens when the
+    /// index has just outgrown the cutoff.
+    pub(super) fn promote(&self, rotation: Option<Arc<Rotation>>, graph: Option<Graph>) {
+        let mut guard = self.writer.lock();
+        let writer = &mut *guard;
+        let view = self.view();
+        if view.graph.is_some() || (view.rotation.is_some() && graph.is_none()) {
+            return;
+        }
+        let codes = rotation.is_some();
+        let layout = Layout { codes, codes_refused: !codes, graph: graph.is_some(), ..view.tables.layout };
+        let full = layout.chunk_slots();
+        let chunks = view.tables.chunks.iter().map(|chunk| Arc::new(chunk.enlarged(&layout, full))).collect();
+        let tables = Arc::new(Tables::new(layout, chunks, Vec::new()));
+        let mut pending: Vec<Arc<Segment>> = Vec::new();
+        let (mut code, mut scratch) = (Code::default(), Vec::new());
+        for slot in 0..self.high(&view) {
+            if tables.state(slot).load(Ordering::Acquire) != State::LIVE {
+                continue;
+            }
+            if let Some(rotation) = &rotation {
+                // SAFETY: a live slot's data are written; nobody knows the new column yet.
+                unsafe {
+                    code.encode(rotation, tables.original(slot), &mut scratch);
+                    code.write(tables.code_place(slot));
+                }
+            }
+            if graph.is_some() && !pending.last().is_some_and(|segment| segment.append(slot)) {
+                let segment = Segment::new();
+                segment.append(slot);
+                pending.push(Arc::new(segment));
+            }
+        }
+        // Free slots are still read through the old chunks.
+        writer.retired.append(&mut writer.free);
+        self.publish(writer, View { tables, pending, rotation, graph: graph.map(Arc::new) });
+    }
+
+    /// A run of upper blocks for a node of this level (at least 1), in the view present afterwards; `None` if `graph` is
+    /// not the present one any more.
+    pub(super) fn allocate_upper(&self, level: usize, graph: &Arc<Graph>) -> Option<UpperHandle> {
+        let mut writer = self.writer.lock();
+        let view = self.view();
+        if !view.graph.as_ref().is_some_and(|present| Arc::ptr_eq(present, graph)) {
+            return None;
+        }
+        if let Some(block) = writer.upper_free.get_mut(level).and_then(Vec::pop) {
+            return Some(UpperHandle::new(block, level));
+        }
+        let blocks = 1u32 << UPPER_BLOCKS_SHIFT;
+        let count = u32::try_from(level).expect("levels stay below LEVEL_MAX");
+        if writer.upper_next % blocks + count > blocks {
+            writer.upper_next = writer.upper_next.next_multiple_of(blocks);
+        }
+        let block = writer.upper_next;
+        writer.upper_next += count;
+        if (block >> UPPER_BLOCKS_SHIFT) as usize >= view.tables.uppers.len() {
+            let mut uppers = view.tables.uppers.clone();
+            uppers.push(Arc::new(Memory::zeroed(view.tables.layout.upper_stride() << UPPER_BLOCKS_SHIFT)));
+            let tables = Arc::new(Tables::new(view.tables.layout, view.tables.chunks.clone(), uppers));
+            self.publish(&mut writer, View { tables, ..View::clone(&view) });
+        }
+        Some(UpperHandle::new(block, level))
+    }
+
+    /// Gives all memory back if nothing is left but dead slots. Readers and builders of older views go on with theirs.
+    pub(super) fn reset_if_empty(&self) -> bool {
+        let mut guard = self.writer.lock();
+        let writer = &mut *guard;
+        if self.docs.read().len() > 0 || self.high.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let view = self.view();
+        let layout = Layout { codes: false, codes_refused: false, graph: false, ..view.tables.layout };
+        let tables = Arc::new(Tables::new(layout, Vec::new(), Vec::new()));
+        self.publish(writer, View { tables, pending: Vec::new(), rotation: None, graph: None });
+        self.high.store(0, Ordering::Release);
+        self.tombstones.store(0, Ordering::Release);
+        // Slot numbers start anew: nothing that was freed or is on its way to be means anything now.
+        writer.free.clear();
+        writer.dead.clear();
+        for (_, slots) in &mut writer.limbo {
+            slots.clear();
+        }
+        (writer.upper_next, writer.upper_free) = (0, Vec::new());
+        true
+    }
+
+    /// Retires slots that no link leads to any more. Their upper blocks are given back with them, by the caller of
+    /// [`Writer::free_upper`].
+    pub(super) fn retire(&self, writer: &mut Writer, slots: &[u32]) {
+        let view = self.view();
+        for &slot in slots {
+            view.tables.state(slot).store(State::FREE, Ordering::Release);
+        }
+        writer.retired.extend_from_slice(slots);
+        self.tombstones.fetch_sub(slots.len(), Ordering::AcqRel);
+        drop(view);
+        self.renew(writer);
+    }
+}
+
+impl Writer {
+    /// Frees what no view reaches any more.
+    pub(super) fn collect(&mut self) {
+        while let Some((view, slots)) = self.limbo.pop_front() {
+            // Only `try_unwrap` synchronises with the readers' last use; the count alone would not.
+            match Arc::try_unwrap(view) {
+                Ok(view) => {
+                    drop(view);
+                    self.dropped += 1;
+                    self.free.extend(slots);
+                }
+                Err(view) => {
+                    self.limbo.push_front((view, slots));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether all views replaced up to `renewal` are dropped.
+    pub(super) fn is_dropped(&mut self, renewal: u64) -> bool {
+        self.collect();
+        self.dropped >= renewal
+    }
+
+    /// Gives a run of upper blocks back. No view may reach it.
+    pub(super) fn free_upper(&mut self, handle: UpperHandle) {
+        let level = handle.level();
+        if level == 0 {
+            return;
+        }
+        self.upper_free.resize_with(LEVEL_MAX + 1, Vec::new);
+        self.upper_free[level].push(handle.block());
+    }
+}

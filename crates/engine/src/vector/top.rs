@@ -1,0 +1,84 @@
+//! The best `k` so far.
+
+use std::collections::BinaryHeap;
+
+use super::{DocId, Hit};
+
+/// Keeps the `k` hits that come first by (distance, document), of those within `max_distance`.
+pub(super) struct Top {
+    k: usize,
+    max_distance: f32,
+    /// Documents may be offered twice.
+    repeats: bool,
+    heap: BinaryHeap<Worst>,
+}
+
+#[derive(Clone, Copy)]
+struct Worst(Hit);
+
+impl PartialEq for Worst {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Worst {}
+impl PartialOrd for Worst {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Worst {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.order(&other.0)
+    }
+}
+
+impl Top {
+    /// `repeats`: a document may be offered more than once, and counts once.
+    pub(super) fn new(k: usize, max_distance: f32, repeats: bool) -> Self {
+        Self { k, max_distance, repeats, heap: BinaryHeap::new() }
+    }
+
+    /// Anything farther than this cannot get in any more.
+    #[inline(always)]
+    pub(super) fn bound(&self) -> f32 {
+        if self.heap.len() < self.k {
+            return self.max_distance;
+        }
+        self.heap.peek().map_or(f32::NEG_INFINITY, |worst| worst.0.distance)
+    }
+
+    /// Offers a hit.
+    #[inline(always)]
+    pub(super) fn offer(&mut self, distance: f32, doc: u64) {
+        if distance > self.bound() || self.k == 0 {
+            return;
+        }
+        if self.repeats && self.heap.iter().any(|kept| kept.0.doc_id.0 == doc) {
+            return;
+        }
+        let hit = Worst(Hit { doc_id: DocId(doc), distance });
+        if self.heap.len() < self.k {
+            self.heap.push(hit);
+        } else if let Some(mut worst) = self.heap.peek_mut()
+            && hit < *worst
+        {
+            *worst = hit;
+        }
+    }
+
+    /// Begins anew.
+    pub(super) fn clear(&mut self) {
+        self.heap.clear();
+    }
+
+    /// How many are wanted.
+    pub(super) fn wanted(&self) -> usize {
+        self.k
+    }
+
+    /// Ascending by (distance, document).
+    pub(super) fn into_hits(self) -> Vec<Hit> {
+        self.heap.into_sorted_vec().into_iter().map(|worst| worst.0).collect()
+    }
+}
