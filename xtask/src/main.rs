@@ -35,6 +35,7 @@ Developer commands of Azimuth.
 
   cargo xtask demo [FOLDER]    set up, build, start the server, load real documents with embeddings, ask questions;
                                leaves the server running. FOLDER: text or Markdown to load instead of the default
+  cargo xtask demo ask TEXT    ask it one more question
   cargo xtask demo stop        stop that server
   cargo xtask test [FILTER]    set up, build, run every test (or those whose name holds FILTER)
 
@@ -68,6 +69,7 @@ fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     match words.as_slice() {
         ["demo", "stop"] => demo::stop(),
         ["demo"] => demo::run(root, None),
+        ["demo", "ask", question] => demo::ask(root, question),
         ["demo", folder] => demo::run(root, Some(Path::new(folder))),
         ["test"] => test::run(root, None),
         ["test", filter] => test::run(root, Some(filter)),

@@ -101,7 +101,7 @@ fn literal_end(bytes: &[u8], at: usize) -> usize {
     if rest[0] == b'"' {
         return string_end(bytes, at + 1);
     }
-    if rest[0] == b'r' && !preceded_by_word || rest.starts_with(b"br") && !preceded_by_word {
+    if !preceded_by_word && (rest[0] == b'r' || rest.starts_with(b"br")) {
         let hashes_at = at + if rest[0] == b'b' { 2 } else { 1 };
         let hashes = bytes[hashes_at..].iter().take_while(|byte| **byte == b'#').count();
         if bytes.get(hashes_at + hashes) == Some(&b'"') {
