@@ -19,7 +19,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 
 #[test]
 fn rotation_keeps_products() {
-    for dim in [1, 3, 64, 100, 384, 768, 1000, 1536] {
+    for dim in [1usize, 3, 64, 100, 384, 768, 1000, 1536] {
         let rotation = Rotation::new(dim.next_multiple_of(64), 7);
         let (a, b) = (vector(1, dim, |_| 1.0), vector(2, dim, |_| 1.0));
         let (mut ra, mut rb) = (Vec::new(), Vec::new());
@@ -42,7 +42,7 @@ fn a_rotation_spreads_a_spike() {
 
 #[test]
 fn approximate_distance_is_within_the_stated_error() {
-    for (dim, distance) in [(5, Distance::L2Squared), (100, Distance::Dot), (384, Distance::Dot), (768, Distance::L2Squared)] {
+    for (dim, distance) in [(5usize, Distance::L2Squared), (100, Distance::Dot), (384, Distance::Dot), (768, Distance::L2Squared)] {
         let padded = dim.next_multiple_of(64);
         let rotation = Rotation::new(padded, 3);
         let kernels = [Kernels::of(distance), Kernels::portable(distance)];
