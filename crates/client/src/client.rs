@@ -3,6 +3,7 @@
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
 use crate::grpc::Grpc;
 use crate::proto::health::v1 as health;
-use crate::rest::{Rest, parse};
+use crate::rest::{Rest, body_of, parse};
 use crate::retry::{Repeat, RetryPolicy, with_retry};
 
 /// Settings of a [`Client`], all with defaults.
@@ -214,7 +215,7 @@ impl Client {
     /// # Errors
     /// [`Error::Invalid`] or [`Error::AlreadyExists`] if the name is taken or the configuration is refused.
     pub async fn create_collection(&self, config: &CollectionConfig) -> Result<Value> {
-        let body = Value::Object(config.body().clone());
+        let body = body_of(config.body())?;
         parse(&self.shared.rest.call(Method::POST, "/schema", Some(&body), Repeat::Visible).await?)
     }
 
@@ -251,7 +252,7 @@ impl Client {
     /// # Errors
     /// [`Error::Invalid`] with the messages if the answer has `errors`.
     pub async fn graphql(&self, query: &str) -> Result<Value> {
-        let body = json!({"query": query});
+        let body = body_of(&json!({"query": query}))?;
         let mut answer: Value =
             parse(&self.shared.rest.call(Method::POST, "/graphql", Some(&body), Repeat::Harmless).await?)?;
         if let Some(errors) = answer["errors"].as_array().filter(|errors| !errors.is_empty()) {
@@ -259,6 +260,12 @@ impl Client {
             return Err(Error::Invalid(texts.join("; ")));
         }
         Ok(answer["data"].take())
+    }
+
+    /// Sends JSON to `path` below `/v1` and returns the body of the answer, for routes that have no method here. It is
+    /// sent again only if the server certainly did nothing.
+    pub async fn post_raw(&self, path: &str, body: impl Into<Bytes>) -> Result<Vec<u8>> {
+        self.shared.rest.call(Method::POST, path, Some(&body.into()), Repeat::Visible).await
     }
 
     pub(crate) fn rest(&self) -> &Rest {

@@ -12,7 +12,7 @@ use crate::filter::Filter;
 use crate::object::{Object, StoredObject};
 use crate::proto::weaviate::v1 as pb;
 use crate::query::{Hit, Query};
-use crate::rest::parse;
+use crate::rest::{body_of, parse};
 use crate::retry::Repeat;
 
 /// A collection of a server, or one tenant of it. Cheap to clone.
@@ -65,7 +65,7 @@ impl Collection {
 
     /// Adds a property.
     pub async fn add_property(&self, property: &Property) -> Result<()> {
-        let body = Value::Object(property.body().clone());
+        let body = body_of(property.body())?;
         let path = self.schema_path("/properties");
         self.client.rest().call(Method::POST, &path, Some(&body), Repeat::Visible).await.map(drop)
     }
@@ -86,7 +86,7 @@ impl Collection {
     /// # Errors
     /// [`Error::AlreadyExists`] if the id is taken, for instance by an earlier attempt whose answer was lost.
     pub async fn insert(&self, object: &Object) -> Result<()> {
-        let body = object.to_json(&self.name, self.tenant.as_deref())?;
+        let body = body_of(&object.to_json(&self.name, self.tenant.as_deref())?)?;
         self.client.rest().call(Method::POST, "/objects", Some(&body), Repeat::Visible).await.map(drop)
     }
 
@@ -210,7 +210,7 @@ impl Collection {
     }
 
     async fn write(&self, method: Method, object: &Object) -> Result<()> {
-        let body = object.to_json(&self.name, self.tenant.as_deref())?;
+        let body = body_of(&object.to_json(&self.name, self.tenant.as_deref())?)?;
         let path = format!("/objects/{}/{}", self.name, object.id);
         self.client.rest().call(method, &path, Some(&body), Repeat::Harmless).await.map(drop)
     }

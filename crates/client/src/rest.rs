@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Method};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::error::{Error, Failure, Result};
 use crate::retry::{Repeat, RetryPolicy, with_retry};
@@ -54,12 +55,12 @@ impl Rest {
         Ok(Rest { http, base: format!("{url}/v1"), retry })
     }
 
-    /// Sends a request to `path` below `/v1` and returns the body of a 2xx answer.
+    /// Sends a request to `path` below `/v1`, its body in JSON, and returns the body of a 2xx answer.
     pub(crate) async fn call(
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<&Bytes>,
         repeat: Repeat,
     ) -> Result<Vec<u8>> {
         with_retry(self.retry, repeat, || self.attempt(method.clone(), path, body)).await
@@ -69,11 +70,11 @@ impl Rest {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<&Bytes>,
     ) -> std::result::Result<Vec<u8>, Failure> {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(body) = body {
-            request = request.json(body);
+            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
         let mut answer = request.send().await.map_err(|error| Failure::from_exchange(&error))?;
         let status = answer.status();
@@ -92,6 +93,12 @@ impl Rest {
 /// The body of an answer as JSON of a known shape.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| Error::Protocol(format!("the answer cannot be read: {error}")))
+}
+
+/// `value` as the body of a request.
+pub(crate) fn body_of(value: &impl Serialize) -> Result<Bytes> {
+    let text = serde_json::to_vec(value).map_err(|error| Error::Invalid(format!("writing the request: {error}")))?;
+    Ok(Bytes::from(text))
 }
 
 /// The header value that carries `key`, marked as not to be logged.
