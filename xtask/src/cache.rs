@@ -44,6 +44,15 @@ pub(crate) fn entry(
     Ok(ready)
 }
 
+/// Removes an entry that has lost the file it is about.
+pub(crate) fn discard_unless(kind: &str, key: &str, file: &str) -> Result<(), Failure> {
+    let entry = dir()?.join(kind).join(key);
+    if entry.is_dir() && !entry.join(file).is_file() {
+        fs::remove_dir_all(entry)?;
+    }
+    Ok(())
+}
+
 /// FNV-1a over the parts, as sixteen hex digits: names a cache entry after what it was made from.
 pub(crate) fn key(parts: &[&str]) -> String {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;

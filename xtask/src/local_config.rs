@@ -3,7 +3,7 @@
 //! It names the prebuilt RocksDB and the test environments, so that plain `cargo test`, `cargo bench`, `cargo clippy`
 //! and rust-analyzer share them. Without the file everything still builds, RocksDB from source.
 
-use crate::{Failure, cargo};
+use crate::{Failure, cargo, prebuilt};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub(crate) fn repair(root: &Path) -> Result<(), Failure> {
     let path = file(root);
     let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
     let named = value(&text, "ROCKSDB_LIB_DIR").map(PathBuf::from);
-    if named.is_some_and(|dir| !dir.join("librocksdb.a").is_file()) && cargo::prebuilt_rocksdb_is_ours() {
+    if named.is_some_and(|dir| !dir.join(prebuilt::LIBRARY).is_file()) && cargo::prebuilt_rocksdb_is_ours() {
         println!("{} names a library that is gone: removed", path.display());
         fs::remove_file(path)?;
     }

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// Features of the `rocksdb` crate that change the compiled C++ library.
 const CODE_FEATURES: [&str; 9] = ["bzip2", "io-uring", "jemalloc", "lto", "lz4", "rtti", "snappy", "zlib", "zstd"];
 
+/// The file that the whole effort is about.
+pub(crate) const LIBRARY: &str = "librocksdb.a";
+
 /// What identifies one build of the library.
 struct Build {
     /// Version of `librocksdb-sys`, as locked.
@@ -24,6 +27,7 @@ struct Build {
 pub(crate) fn rocksdb(root: &Path) -> Result<PathBuf, Failure> {
     let build = Build::of_workspace(root)?;
     let lock = fs::read_to_string(root.join("Cargo.lock"))?;
+    cache::discard_unless("rocksdb", &build.key(), LIBRARY)?;
     cache::entry("rocksdb", &build.key(), |dir| {
         println!("building RocksDB {} once for this machine (10 to 20 minutes) ..", build.version);
         let package = build.write_package(dir, &lock)?;
@@ -35,7 +39,7 @@ pub(crate) fn rocksdb(root: &Path) -> Result<PathBuf, Failure> {
             format!("RocksDB: {} of about 345 files compiled", objects_below(&package.join("target/release/build")))
         })?;
         let out = built_out_dir(&fs::read_to_string(&log)?).ok_or("cargo named no output folder for librocksdb-sys")?;
-        fs::copy(out.join("librocksdb.a"), dir.join("librocksdb.a"))?;
+        fs::copy(out.join(LIBRARY), dir.join(LIBRARY))?;
         fs::remove_dir_all(&package)?;
         Ok(())
     })
