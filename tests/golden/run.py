@@ -120,6 +120,18 @@ def kind_of(differences):
     return "value" if any(d[0] == "value" for d in differences) else "text" if differences else None
 
 
+def judge(replayed, known):
+    """Against the list: steps that differ and are not listed (or worse than listed), and entries that are stale,
+    because their step holds by now, differs in its text only, or is gone. Both as (file, step) keys.
+
+    replayed: {(file, step): kind or None}; known: {(file, step): entry}, only of the files replayed."""
+    rank = {None: 0, "text": 1, "value": 2}
+    listed = {key: rank[entry["kind"]] for key, entry in known.items()}
+    unlisted = [key for key, kind in replayed.items() if rank[kind] > listed.get(key, 0)]
+    stale = [key for key in known if key not in replayed or rank[replayed[key]] < listed[key]]
+    return unlisted, stale
+
+
 def load_known():
     entries = tomllib.loads(KNOWN.read_text()).get("step", []) if KNOWN.is_file() else []
     for entry in entries:
@@ -157,31 +169,27 @@ def main():
     serve = args.binary + " serve --host 127.0.0.1 --port {http} --scheme http"
     known = load_known()
     paths = recordings(shared, args.files)
-    totals, unlisted, improved, replayed = [0, 0, 0], [], [], {}
+    totals, replayed = [0, 0, 0], {}
     with concurrent.futures.ProcessPoolExecutor(args.jobs) as pool:
         for name, results in pool.map(replay, paths, [serve] * len(paths), [shared] * len(paths)):
-            kinds = [kind_of(differences) for _, differences in results]
-            counts = [kinds.count(None), kinds.count("text"), kinds.count("value")]
+            kinds = {(name, step): kind_of(differences) for step, differences in results}
+            counts = [list(kinds.values()).count(kind) for kind in (None, *KINDS)]
             totals = [a + b for a, b in zip(totals, counts)]
             print("%-34s %4d same %4d text %4d wrong" % (name, *counts), flush=True)
-            for (step, differences), kind in zip(results, kinds):
-                replayed[name, step] = kind
-                entry = known.get((name, step))
-                if kind and (not entry or KINDS.index(kind) > KINDS.index(entry["kind"])):
-                    unlisted.append((name, step, kind, differences))
-                    print(f"    {step}")
+            replayed.update(kinds)
+            bad, _ = judge(kinds, {key: entry for key, entry in known.items() if key in kinds})
+            for step, differences in results:
+                key = name, step
+                if key in bad or (differences and args.verbose):
+                    print(f"    {step}" + (f" (listed: {known[key]['reason']})" if key in known else ""))
                     show(differences, args.verbose)
-                elif kind and args.verbose:
-                    print(f"    {step} (listed: {entry['reason']})")
-                    show(differences, True)
-                if entry and (kind is None or KINDS.index(kind) < KINDS.index(entry["kind"])):
-                    improved.append((name, step))
     measured = sum(totals) or 1
     print("total: %d same, %d text, %d wrong of %d steps (%.1f %% wrong)" % (*totals, measured, 100 * totals[2] / measured))
     topics = {topic(path) for path in paths}
-    stale = [key for key in known if key[0] in topics and key not in replayed] + improved
+    unlisted, stale = judge(replayed, {key: entry for key, entry in known.items() if key[0] in topics})
     if args.propose:
-        for name, step, kind, _ in unlisted:
+        for name, step in unlisted:
+            kind = replayed[name, step]
             print(f'\n[[step]]\nfile = {json.dumps(name)}\nstep = {json.dumps(step, ensure_ascii=False)}\nkind = "{kind}"\nreason = ""')
     if args.update:
         for key in stale:

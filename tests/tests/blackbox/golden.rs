@@ -13,3 +13,10 @@ fn recordings_hold_but_for_the_listed_steps() {
     command.arg("tests/golden/run.py").env("AZIMUTH_BINARY", server::binary());
     program::run("replay of recordings", &mut command);
 }
+
+#[test]
+fn the_list_lets_nothing_pass_that_it_does_not_name() {
+    let mut command = program::python(Python::V4);
+    command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", "tests/golden"]);
+    program::run("rules of the list", &mut command);
+}
