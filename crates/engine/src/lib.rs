@@ -12,10 +12,13 @@ pub mod command;
 pub mod error;
 pub mod group;
 pub mod ids;
+mod inverted;
+mod key;
 pub mod meta;
 pub mod object;
 pub mod query;
 pub mod schema;
+pub mod tokenizer;
 pub mod vector;
 
 pub use error::{Error, Result};

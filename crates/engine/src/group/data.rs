@@ -1,90 +1,253 @@
 //! A data group: objects and their indexes.
 
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use uuid::Uuid;
+use parking_lot::{Mutex, RwLock};
 
-use super::{
-    Applied, Entry, GroupMetrics, GroupOptions, LogPosition, OpenReport, ShardStatus, StateMachine, WorkBudget,
-    WorkReport,
-};
+use super::ledger::{self, Ledger};
+use super::shard::Shard;
+use super::store::{Family, Store};
+use super::vectors::Opening;
+use super::work::Agenda;
+use super::{Applied, Entry, GroupOptions, LogPosition, OpenReport, StateMachine, apply, records};
 use crate::command::{At, Outcome};
-use crate::ids::{CollectionId, VectorId};
-use crate::object::StoredObject;
-use crate::query::{Filter, Hit, Include, Plan, Query};
+use crate::ids::{CollectionId, GroupId, ShardId, VectorId};
+use crate::key::{self, MetaKey};
 use crate::schema::Collection;
+use crate::vector::IndexOptions;
 use crate::{Error, Result};
 
 /// A group that holds objects.
+///
+/// Reads may come from any number of threads and never wait for compaction, indexing or checkpoints. Each answers from
+/// one moment: a batch is seen whole or not at all.
 pub struct DataGroup {
-    _private: (),
+    pub(super) group: GroupId,
+    pub(super) store: Store,
+    /// Folder of the vector indexes' files.
+    pub(super) index_dir: PathBuf,
+    pub(super) options: GroupOptions,
+    /// Held by whoever applies.
+    ledger: Mutex<Ledger>,
+    applied: RwLock<Applied>,
+    durable: Mutex<Option<LogPosition>>,
+    pub(super) collections: RwLock<HashMap<CollectionId, Arc<Collection>>>,
+    pub(super) dropped: RwLock<Dropped>,
+    pub(super) shards: RwLock<HashMap<At, Arc<Shard>>>,
+    /// Clock of uses, by which idle indexes are told.
+    pub(super) uses: AtomicU64,
+    /// Background work that is due.
+    pub(super) agenda: Agenda,
+    pub(super) entries_applied: AtomicU64,
+    pub(super) commands_applied: AtomicU64,
 }
 
-#[allow(unused_variables, missing_docs)]
+/// Collections and shards that are gone for good.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    collections: BTreeSet<CollectionId>,
+    shards: BTreeSet<(CollectionId, ShardId)>,
+}
+
+impl Dropped {
+    pub(super) fn contains(&self, collection: CollectionId, shard: Option<ShardId>) -> bool {
+        self.collections.contains(&collection) || shard.is_some_and(|shard| self.shards.contains(&(collection, shard)))
+    }
+}
+
 impl DataGroup {
+    /// Opens the group in `dir`, or creates it. `gen-<n>/` holds its RocksDB, `hnsw/` the vector indexes' files, which may
+    /// be removed while it is closed.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when what is stored fails its checks or is of a later version.
     pub fn open(dir: &Path, options: GroupOptions) -> Result<(Arc<Self>, OpenReport)> {
-        Err(Error::Unsupported("data groups".into()))
+        let (store, mut report) = Store::open(dir, &options)?;
+        let group = options.group;
+        let ledger = Ledger::load(&store, group)?;
+        let mut collections = HashMap::new();
+        for (_, value) in store.entries(Family::Meta, &key::meta(group, MetaKey::Collection, &[]))? {
+            let collection = records::decode_schema(&value)?;
+            collections.insert(collection.id, Arc::new(collection));
+        }
+        report.collections = collections.len();
+        let this = Self {
+            group,
+            index_dir: dir.join("hnsw"),
+            applied: RwLock::new(ledger.applied.clone()),
+            durable: Mutex::new(ledger.applied.position),
+            ledger: Mutex::new(ledger),
+            collections: RwLock::new(collections),
+            dropped: RwLock::new(load_dropped(&store, group)?),
+            shards: RwLock::default(),
+            uses: AtomicU64::new(0),
+            agenda: Agenda::default(),
+            entries_applied: AtomicU64::new(0),
+            commands_applied: AtomicU64::new(0),
+            options,
+            store,
+        };
+        this.look_at_everything();
+        Ok((Arc::new(this), report))
     }
+
+    /// The newest schema that the group knows of a collection.
     pub fn collection(&self, id: CollectionId) -> Option<Arc<Collection>> {
-        None
+        self.collections.read().get(&id).cloned()
     }
+
+    /// All collections that the group knows, by id.
     pub fn collections(&self) -> Vec<Arc<Collection>> {
-        Vec::new()
+        let mut all: Vec<_> = self.collections.read().values().cloned().collect();
+        all.sort_unstable_by_key(|collection| collection.id);
+        all
     }
-    pub fn get(&self, at: At, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
-        Err(Error::Unsupported("get".into()))
+
+    /// A shard, loaded if need be. Whether it is in any schema is the caller's to know.
+    pub(super) fn shard(&self, at: At) -> Result<Arc<Shard>> {
+        if let Some(shard) = self.shards.read().get(&at) {
+            return Ok(shard.clone());
+        }
+        let mut shards = self.shards.write();
+        if let Some(shard) = shards.get(&at) {
+            return Ok(shard.clone());
+        }
+        let shard = Arc::new(Shard::load(&self.store, self.group, at)?);
+        shards.insert(at, shard.clone());
+        Ok(shard)
     }
-    pub fn exists(&self, at: At, id: Uuid) -> Result<bool> {
-        Err(Error::Unsupported("exists".into()))
+
+    /// Schema and shard for a read.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the group does not know them.
+    pub(super) fn known(&self, at: At) -> Result<(Arc<Collection>, Arc<Shard>)> {
+        let schema = self.collection(at.collection);
+        let schema = schema.ok_or_else(|| Error::Invalid(format!("collection {} is not there", at.collection)))?;
+        let known = schema.shards.values().any(|shard| shard.id == at.shard)
+            && !self.dropped.read().contains(at.collection, Some(at.shard));
+        if !known {
+            return Err(Error::Invalid(format!("shard {} of collection {} is not there", at.shard, schema.name)));
+        }
+        Ok((schema, self.shard(at)?))
     }
-    pub fn search(&self, at: At, query: &Query) -> Result<Vec<Hit>> {
-        Err(Error::Unsupported("search".into()))
+
+    /// What opening the index of a vector needs; `None` when the schema does not know the vector.
+    pub(super) fn opening(&self, schema: &Collection, vector: VectorId) -> Option<Opening<'_>> {
+        let (_, config) = schema.vector_by_id(vector)?;
+        let options: IndexOptions = self.options.index;
+        Some(Opening {
+            store: &self.store,
+            dir: &self.index_dir,
+            config: config.index,
+            options,
+            uses: &self.uses,
+            opened: &self.agenda.indexes,
+        })
     }
-    pub fn plan(&self, at: At, query: &Query) -> Result<Plan> {
-        Err(Error::Unsupported("plan".into()))
+
+    /// Makes schema changes of an apply visible. Its rows already are.
+    pub(super) fn publish(
+        &self,
+        changed: &HashMap<CollectionId, Option<Arc<Collection>>>,
+        dropped_shards: &BTreeSet<At>,
+    ) {
+        if changed.is_empty() && dropped_shards.is_empty() {
+            return;
+        }
+        let mut collections = self.collections.write();
+        let mut dropped = self.dropped.write();
+        for (&id, collection) in changed {
+            match collection {
+                Some(collection) => {
+                    self.update_indexes(collection);
+                    collections.insert(id, collection.clone());
+                }
+                None => {
+                    collections.remove(&id);
+                    dropped.collections.insert(id);
+                }
+            }
+        }
+        dropped.shards.extend(dropped_shards.iter().map(|at| (at.collection, at.shard)));
+        let gone = |at: &At| dropped.contains(at.collection, Some(at.shard));
+        self.shards.write().retain(|at, _| !gone(at));
+        self.agenda.indexes.lock().retain(|(shard, _)| !gone(&shard.at));
+        self.agenda.remove_dropped();
     }
-    pub fn count(&self, at: At, filter: Option<&Filter>) -> Result<u64> {
-        Err(Error::Unsupported("count".into()))
+
+    /// Has the background look at every shard once.
+    fn look_at_everything(&self) {
+        self.agenda.remove_dropped();
+        for collection in self.collections() {
+            self.agenda
+                .look_at(collection.shards.values().map(|shard| At { collection: collection.id, shard: shard.id }));
+        }
     }
-    /// In doc id order, with the number of all matches.
-    pub fn matching_ids(&self, at: At, filter: &Filter, limit: usize) -> Result<(Vec<Uuid>, u64)> {
-        Err(Error::Unsupported("matching_ids".into()))
-    }
-    pub fn vector_dimension(&self, at: At, vector: VectorId) -> Option<u32> {
-        None
-    }
-    pub fn shard_status(&self, at: At) -> Result<ShardStatus> {
-        Err(Error::Unsupported("shard_status".into()))
-    }
-    pub fn state_hash(&self) -> Result<[u8; 16]> {
-        Err(Error::Unsupported("state_hash".into()))
-    }
-    pub fn work(&self, budget: &WorkBudget) -> Result<WorkReport> {
-        Err(Error::Unsupported("work".into()))
-    }
-    pub fn save_indexes(&self) -> Result<()> {
-        Err(Error::Unsupported("save_indexes".into()))
-    }
-    pub fn metrics(&self) -> GroupMetrics {
-        GroupMetrics::default()
+
+    fn update_indexes(&self, collection: &Collection) {
+        for shard in collection.shards.values() {
+            let at = At { collection: collection.id, shard: shard.id };
+            let Some(shard) = self.shards.read().get(&at).cloned() else { continue };
+            for (vector, _, index) in shard.indexes.all_loaded() {
+                if let Some((_, config)) = collection.vector_by_id(vector) {
+                    index.update_config(config.index);
+                }
+            }
+        }
     }
 }
 
 impl StateMachine for DataGroup {
     fn applied(&self) -> Result<Applied> {
-        Ok(Applied::default())
+        Ok(self.applied.read().clone())
     }
+
     fn durable(&self) -> Option<LogPosition> {
-        None
+        *self.durable.lock()
     }
-    fn apply(&self, _entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
-        Err(Error::Unsupported("apply".into()))
+
+    fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
+        let mut ledger = self.ledger.lock();
+        let outcomes = apply::apply(self, &mut ledger, entries)?;
+        *self.applied.write() = ledger.applied.clone();
+        self.entries_applied.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+        let commands = outcomes.iter().map(|outcomes| outcomes.len() as u64).sum();
+        self.commands_applied.fetch_add(commands, Ordering::Relaxed);
+        Ok(outcomes)
     }
+
     fn flush(&self) -> Result<Option<LogPosition>> {
-        Ok(None)
+        let position = self.applied.read().position;
+        self.store.flush()?;
+        let mut durable = self.durable.lock();
+        *durable = position.max(*durable);
+        Ok(*durable)
     }
-    fn checkpoint(&self, _dir: &Path) -> Result<Applied> {
-        Ok(Applied::default())
+
+    fn checkpoint(&self, dir: &Path) -> Result<Applied> {
+        self.store.checkpoint(dir)?;
+        let applied = ledger::load_applied(&Store::open_read_only(dir)?, self.group)?;
+        let mut durable = self.durable.lock();
+        *durable = applied.position.max(*durable);
+        Ok(applied)
     }
+}
+
+fn load_dropped(store: &Store, group: GroupId) -> Result<Dropped> {
+    let mut dropped = Dropped::default();
+    let prefix = key::meta(group, MetaKey::Dropped, &[]);
+    for (key, _) in store.entries(Family::Meta, &prefix)? {
+        let rest = &key[prefix.len()..];
+        if let Ok(bytes) = rest.try_into() {
+            dropped.collections.insert(CollectionId(u32::from_be_bytes(bytes)));
+        } else {
+            let at = key::parse_shard(rest)?;
+            dropped.shards.insert((at.collection, at.shard));
+        }
+    }
+    Ok(dropped)
 }

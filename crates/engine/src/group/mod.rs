@@ -9,10 +9,20 @@
 //!
 //! Read next: `store` (the RocksDB of a group), `apply` (commands), `shard` (state in memory), `work` (background).
 
+mod apply;
 mod data;
 mod generation;
+mod hash;
+mod ledger;
 mod metrics;
 mod options;
+mod read;
+mod records;
+mod search;
+mod shard;
+mod store;
+mod transaction;
+mod vectors;
 mod work;
 
 use std::path::Path;
@@ -24,6 +34,12 @@ pub use generation::Generations;
 pub use metrics::{GroupMetrics, ShardStatus, VectorStatus};
 pub use options::{GroupOptions, OpenReport, StorageBudget};
 pub use work::{WorkBudget, WorkReport};
+
+pub(crate) use hash::Hasher;
+pub(crate) use ledger::{Ledger, load_applied};
+pub(crate) use records::{ProposerRecord, decode_schema, encode_schema};
+pub(crate) use shard::{ShardState, ShardView};
+pub(crate) use store::{Changes, Family, Store};
 
 use crate::Result;
 use crate::command::{Command, Outcome};

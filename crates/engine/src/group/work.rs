@@ -1,4 +1,24 @@
-//! Background work.
+//! Background work: graphs, the inverted index, dropped data. Bounded steps, fair between collections.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::data::DataGroup;
+use super::metrics::GroupMetrics;
+use super::records::{self, SweepRecord};
+use super::shard::{Shard, ShardState};
+use super::store::Family;
+use super::vectors::index_dir;
+use crate::command::At;
+use crate::ids::{CollectionId, VectorId};
+use crate::inverted::sweep;
+use crate::key::{self, MetaKey, ShardPrefix};
+use crate::schema::{Collection, VectorIndexKind};
+use crate::vector::VectorIndex;
+use crate::{Error, Result};
 
 /// How much one step may do. Counts, not time: the engine reads no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,4 +46,307 @@ pub struct WorkReport {
     pub purged: usize,
     /// Whether another step would find something to do.
     pub more: bool,
+}
+
+/// Shards looked at for due work in one step.
+const SURVEY_MAX: usize = 64;
+/// A shard is looked at whenever so many more doc ids were given out.
+const SURVEY_CHANGES: u64 = 256;
+/// A shard is swept when this many doc ids came or went since the last time, or half of what it held then.
+const SWEEP_CHANGES_MIN: u64 = 2_000;
+
+/// What background work knows between its steps.
+#[derive(Default)]
+pub(super) struct Agenda {
+    /// Shards to look at.
+    survey: Mutex<BTreeSet<At>>,
+    /// Indexes in memory; the next turn is the one at `turn`.
+    pub(super) indexes: Mutex<Vec<(Arc<Shard>, VectorId)>>,
+    turn: AtomicUsize,
+    /// Shards whose inverted index is to be swept.
+    sweeps: Mutex<BTreeSet<At>>,
+    /// Whether something was dropped and not yet removed.
+    purge: AtomicBool,
+    /// Held by whoever writes to families in the background.
+    writing: Mutex<()>,
+}
+
+impl Agenda {
+    /// Asks for a look at these shards.
+    pub(super) fn look_at(&self, shards: impl IntoIterator<Item = At>) {
+        self.survey.lock().extend(shards);
+    }
+
+    /// Asks for what was dropped to be removed.
+    pub(super) fn remove_dropped(&self) {
+        self.purge.store(true, Ordering::Release);
+    }
+}
+
+impl DataGroup {
+    /// One bounded step of background work: links pending vectors, repairs graphs, joins and cleans the inverted index,
+    /// removes what was dropped. Callers loop from their own threads; several at once are fine.
+    ///
+    /// # Errors
+    /// Storage errors; the node must stop.
+    pub fn work(&self, budget: &WorkBudget) -> Result<WorkReport> {
+        let mut report = WorkReport::default();
+        self.survey()?;
+        self.work_on_vectors(budget, &mut report);
+        if let Some(_writing) = self.agenda.writing.try_lock() {
+            self.purge(budget.keys_max, &mut report)?;
+            self.sweep(budget.keys_max, &mut report)?;
+        }
+        self.unload_small();
+        report.more |= !self.agenda.survey.lock().is_empty();
+        Ok(report)
+    }
+
+    /// Writes the files of all vector indexes that have any, so that the next open need not build them.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] naming the first that failed; the others are written.
+    pub fn save_indexes(&self) -> Result<()> {
+        let mut failed = None;
+        for (shard, vector, index) in self.loaded_indexes() {
+            if let Err(error) = index.save() {
+                failed.get_or_insert(format!("save vector {vector} of {:?}: {error}", shard.at));
+            }
+        }
+        failed.map_or(Ok(()), |what| Err(Error::Storage(what)))
+    }
+
+    /// Figures for metrics.
+    pub fn metrics(&self) -> GroupMetrics {
+        let shards: Vec<_> = self.shards.read().values().cloned().collect();
+        let indexes = self.loaded_indexes();
+        GroupMetrics {
+            collections: self.collections.read().len() as u64,
+            shards_loaded: shards.len() as u64,
+            objects: shards.iter().map(|shard| shard.state().live.len()).sum(),
+            vector_queue: indexes.iter().map(|(_, _, index)| index.pending_len() as u64).sum(),
+            indexes_loaded: indexes.len() as u64,
+            small_index_bytes: indexes.iter().filter_map(|(_, _, index)| self.small_bytes(index)).sum(),
+            write_buffer_bytes: self.store.write_buffer_bytes(),
+            block_cache_bytes: self.store.block_cache_bytes(),
+            disk_bytes: self.store.disk_bytes(),
+            entries_applied: self.entries_applied.load(Ordering::Relaxed),
+            commands_applied: self.commands_applied.load(Ordering::Relaxed),
+        }
+    }
+
+    fn loaded_indexes(&self) -> Vec<(Arc<Shard>, VectorId, Arc<VectorIndex>)> {
+        let listed = self.agenda.indexes.lock().clone();
+        let loaded = listed.into_iter().filter_map(|(shard, vector)| {
+            let index = shard.indexes.loaded(vector)?;
+            Some((shard, vector, index))
+        });
+        loaded.collect()
+    }
+
+    /// Looks at some shards and notes what is due there.
+    fn survey(&self) -> Result<()> {
+        for _ in 0..SURVEY_MAX {
+            let Some(at) = self.agenda.survey.lock().pop_first() else { return Ok(()) };
+            let Some(schema) = self.collection(at.collection) else { continue };
+            let loaded = self.shards.read().get(&at).cloned();
+            // A shard that nobody has asked for is looked at and let go.
+            let shard = match loaded {
+                Some(shard) => shard,
+                None => Arc::new(Shard::load(&self.store, self.group, at)?),
+            };
+            let state = shard.state();
+            if self.sweep_is_due(at, &state)? {
+                self.agenda.sweeps.lock().insert(at);
+            }
+            for vector in self.graphs(&schema, &state) {
+                if let (Ok((schema, shard)), true) = (self.known(at), shard.indexes.loaded(vector).is_none())
+                    && let Some(opening) = self.opening(&schema, vector)
+                {
+                    shard.index(vector, &opening)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for a look at a shard when it grew over a threshold of background work.
+    pub(super) fn note_growth(&self, shard: &Shard, before: &ShardState, after: &ShardState) {
+        let steps = |state: &ShardState| (state.record.next_doc_id + state.removals) / SURVEY_CHANGES;
+        if steps(before) != steps(after) {
+            self.agenda.look_at([shard.at]);
+        }
+    }
+
+    /// Vectors of a shard that deserve a graph.
+    pub(super) fn graphs(&self, schema: &Collection, state: &ShardState) -> Vec<VectorId> {
+        let large = state.with_vector.iter().filter(|(vector, members)| {
+            let indexed = schema
+                .vector_by_id(**vector)
+                .is_some_and(|(_, config)| !config.multi && !config.index.skip && config.kind != VectorIndexKind::None);
+            indexed && members.len() > self.options.index.graph_cutoff as u64
+        });
+        large.map(|(vector, _)| *vector).collect()
+    }
+
+    fn work_on_vectors(&self, budget: &WorkBudget, report: &mut WorkReport) {
+        let indexes = self.loaded_indexes();
+        let mut worked = false;
+        for n in 0..indexes.len() {
+            let turn = self.agenda.turn.fetch_add(1, Ordering::Relaxed) % indexes.len();
+            let (shard, vector, index) = &indexes[turn];
+            if worked {
+                report.more |= indexes.iter().any(|(_, _, index)| index.pending_len() > 0);
+                return;
+            }
+            let progress = index.work(budget.vectors);
+            report.linked += progress.linked;
+            report.more |= progress.more;
+            worked = progress.linked + progress.repaired + progress.freed > 0;
+            tracing::trace!(at = ?shard.at, vector = vector.0, n, ?progress, "worked on a vector index");
+        }
+    }
+
+    /// Removes keys of what was dropped.
+    fn purge(&self, keys_max: usize, report: &mut WorkReport) -> Result<()> {
+        if !self.agenda.purge.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let marks = key::meta(self.group, MetaKey::Purge, &[]);
+        let entries = self.store.entries(Family::Meta, &marks)?;
+        let Some((mark, _)) = entries.first() else {
+            self.agenda.purge.store(false, Ordering::Release);
+            return Ok(());
+        };
+        report.more = true;
+        let dropped = &mark[marks.len()..];
+        let prefix = [&self.group.0.to_be_bytes(), dropped].concat();
+        let end =
+            key::after_prefix(&prefix).ok_or_else(|| Error::Damaged("drop mark of the last collection".into()))?;
+        let mut changes = self.store.changes();
+        let mut left = keys_max.max(1);
+        for family in Family::OF_SHARDS {
+            self.store.drop_files(family, &prefix, &end)?;
+            let view = self.store.view();
+            let mut cursor = view.cursor(family, &prefix, None);
+            cursor.seek(&prefix);
+            while let Some((key, _)) = cursor.item()?.filter(|_| left > 0) {
+                changes.delete(family, key);
+                left -= 1;
+                report.purged += 1;
+                cursor.next();
+            }
+        }
+        if left > 0 {
+            for tag in [MetaKey::Shard, MetaKey::Sweep] {
+                for (key, _) in self.store.entries(Family::Meta, &key::meta(self.group, tag, dropped))? {
+                    changes.delete(Family::Meta, &key);
+                }
+            }
+            changes.delete(Family::Meta, mark);
+            self.remove_index_files(dropped)?;
+        }
+        changes.write()
+    }
+
+    fn remove_index_files(&self, dropped: &[u8]) -> Result<()> {
+        let name = match dropped.try_into() {
+            Ok(collection) => format!("c{}-", CollectionId(u32::from_be_bytes(collection))),
+            Err(_) => {
+                let at = key::parse_shard(dropped)?;
+                let sample = index_dir(&self.index_dir, at, VectorId::UNNAMED);
+                let sample = sample.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                sample.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()
+            }
+        };
+        let entries = match std::fs::read_dir(&self.index_dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(|found| found.starts_with(&name)) {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn load_sweep(&self, at: At) -> Result<SweepRecord> {
+        let record_key = key::meta(self.group, MetaKey::Sweep, &key::shard_bytes(at));
+        match self.store.get(Family::Meta, &record_key)? {
+            Some(bytes) => records::decode("sweep", &bytes),
+            None => Ok(SweepRecord::default()),
+        }
+    }
+
+    fn sweep_is_due(&self, at: At, state: &ShardState) -> Result<bool> {
+        let sweep = self.load_sweep(at)?;
+        let came = state.record.next_doc_id.saturating_sub(sweep.upto);
+        let live = if sweep.upto == 0 { 0 } else { state.live.rank(sweep.upto - 1) };
+        let went = sweep.live.saturating_sub(live);
+        Ok(sweep.cursor.is_some() || came + went > SWEEP_CHANGES_MIN.max(sweep.live / 2))
+    }
+
+    /// Joins and cleans a part of one shard's inverted index.
+    fn sweep(&self, keys_max: usize, report: &mut WorkReport) -> Result<()> {
+        let Some(at) = self.agenda.sweeps.lock().pop_first() else { return Ok(()) };
+        let Ok((_, shard)) = self.known(at) else { return Ok(()) };
+        let view = shard.view(&self.store);
+        let mut sweep = self.load_sweep(at)?;
+        if sweep.cursor.is_none() {
+            if !self.sweep_is_due(at, &view.state)? {
+                return Ok(());
+            }
+            sweep.upto = view.state.record.next_doc_id;
+            sweep.live = view.state.live.len();
+        }
+        let prefix = ShardPrefix::new(self.group, at);
+        let mut changes = self.store.changes();
+        let step = sweep::step(&view, prefix, sweep.cursor.take(), keys_max, &mut changes)?;
+        report.swept += step.keys;
+        sweep.cursor = step.cursor;
+        let running = sweep.cursor.is_some();
+        let record_key = key::meta(self.group, MetaKey::Sweep, &key::shard_bytes(at));
+        changes.put(Family::Meta, &record_key, &records::encode(&sweep)?);
+        changes.write()?;
+        if running {
+            self.agenda.sweeps.lock().insert(at);
+        }
+        report.more |= running || !self.agenda.sweeps.lock().is_empty();
+        Ok(())
+    }
+
+    /// Bytes of vectors of an index that has no files.
+    fn small_bytes(&self, index: &VectorIndex) -> Option<u64> {
+        let len = index.len();
+        (len <= self.options.index.graph_cutoff).then(|| index.stats().originals_bytes)
+    }
+
+    /// Drops the small indexes that were not used for longest, beyond the budget.
+    fn unload_small(&self) {
+        let listed = self.agenda.indexes.lock().clone();
+        let mut small = Vec::new();
+        for (shard, vector) in listed {
+            for (_, used, index) in shard.indexes.all_loaded().into_iter().filter(|(found, ..)| *found == vector) {
+                if let Some(bytes) = self.small_bytes(&index) {
+                    small.push((used, bytes, shard.clone(), vector));
+                }
+            }
+        }
+        let mut total: u64 = small.iter().map(|(_, bytes, ..)| bytes).sum();
+        if total <= self.options.small_index_bytes_max {
+            return;
+        }
+        small.sort_unstable_by_key(|(used, ..)| *used);
+        for (_, bytes, shard, vector) in small {
+            if total <= self.options.small_index_bytes_max / 4 * 3 {
+                return;
+            }
+            shard.indexes.unload(vector);
+            self.agenda.indexes.lock().retain(|(listed, of)| !(Arc::ptr_eq(listed, &shard) && *of == vector));
+            total -= bytes;
+        }
+    }
 }

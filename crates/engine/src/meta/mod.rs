@@ -1,48 +1,232 @@
 //! The meta group: which collections there are.
+//!
+//! Ids of collections, properties and vectors are given here, at apply, and never again.
 
 mod catalog;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+
 pub use catalog::Catalog;
 
-use crate::command::Outcome;
-use crate::group::{Applied, Entry, GroupOptions, LogPosition, OpenReport, StateMachine};
+use crate::command::{Command, Outcome};
+use crate::group::{
+    Applied, Changes, Entry, EntryBody, Family, GroupOptions, Hasher, Ledger, LogPosition, OpenReport, ProposerRecord,
+    StateMachine, Store, decode_schema, encode_schema, load_applied,
+};
+use crate::ids::{CollectionId, GroupId};
+use crate::key::{self, MetaKey};
+use crate::schema::Collection;
 use crate::{Error, Result};
 
 /// The group that holds the schema.
 pub struct MetaGroup {
-    catalog: Arc<Catalog>,
+    group: GroupId,
+    store: Store,
+    /// Held by whoever applies.
+    ledger: Mutex<Ledger>,
+    applied: RwLock<Applied>,
+    durable: Mutex<Option<LogPosition>>,
+    catalog: ArcSwap<Catalog>,
 }
 
-#[allow(unused_variables, missing_docs)]
+/// The catalog as one apply leaves it.
+struct Draft {
+    catalog: Catalog,
+    next_collection: u32,
+}
+
 impl MetaGroup {
+    /// Opens the group in `dir`, or creates it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when what is stored fails its checks or is of a later version.
+    #[expect(clippy::needless_pass_by_value, reason = "as DataGroup::open")]
     pub fn open(dir: &Path, options: GroupOptions) -> Result<(Arc<Self>, OpenReport)> {
-        Err(Error::Unsupported("meta groups".into()))
+        let (store, mut report) = Store::open(dir, &options)?;
+        let group = options.group;
+        let ledger = Ledger::load(&store, group)?;
+        let mut catalog = Catalog::default();
+        for (_, value) in store.entries(Family::Meta, &key::meta(group, MetaKey::Collection, &[]))? {
+            catalog.insert(Arc::new(decode_schema(&value)?));
+        }
+        report.collections = catalog.len();
+        let this = Self {
+            group,
+            applied: RwLock::new(ledger.applied.clone()),
+            durable: Mutex::new(ledger.applied.position),
+            ledger: Mutex::new(ledger),
+            catalog: ArcSwap::from_pointee(catalog),
+            store,
+        };
+        Ok((Arc::new(this), report))
     }
+
+    /// All collections as of now.
     pub fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.clone()
+        self.catalog.load_full()
     }
+
+    /// A hash over the logical content, equal on all replicas at the same position.
+    ///
+    /// # Errors
+    /// When stored data fail their checks.
     pub fn state_hash(&self) -> Result<[u8; 16]> {
-        Err(Error::Unsupported("state_hash".into()))
+        let mut hasher = Hasher::default();
+        hasher.add(&self.next_collection()?.to_be_bytes());
+        for collection in self.catalog().collections() {
+            hasher.add(&encode_schema(&collection)?);
+        }
+        Ok(hasher.finish())
+    }
+
+    fn next_collection(&self) -> Result<u32> {
+        match self.store.get(Family::Meta, &key::meta(self.group, MetaKey::NextCollection, &[]))? {
+            Some(bytes) => bytes
+                .as_ref()
+                .try_into()
+                .map(u32::from_be_bytes)
+                .map_err(|_| Error::Damaged("next collection id".into())),
+            None => Ok(1),
+        }
+    }
+
+    fn execute(&self, draft: &mut Draft, changes: &mut Changes<'_>, command: Command) -> Result<Outcome> {
+        match command {
+            Command::CreateCollection(collection) => self.create(draft, changes, *collection),
+            Command::UpdateCollection { expected_version, collection } => {
+                self.update(draft, changes, expected_version, *collection)
+            }
+            Command::DeleteCollection(id) => {
+                if draft.catalog.remove(id).is_none() {
+                    return Ok(Outcome::NotFound);
+                }
+                changes.delete(Family::Meta, &self.schema_key(id));
+                Ok(Outcome::Done)
+            }
+            Command::PutCollection(_)
+            | Command::DropCollection(_)
+            | Command::DropShard(..)
+            | Command::Put { .. }
+            | Command::Merge { .. }
+            | Command::Delete { .. } => Ok(Outcome::Refused("the meta group holds no objects".into())),
+        }
+    }
+
+    fn create(&self, draft: &mut Draft, changes: &mut Changes<'_>, mut collection: Collection) -> Result<Outcome> {
+        if let Some(there) = draft.catalog.find_similar(&collection.name) {
+            return Ok(Outcome::Conflict(taken(&collection.name, &there.name)));
+        }
+        collection.id = CollectionId(draft.next_collection);
+        collection.version = 1;
+        collection.assign_ids();
+        draft.next_collection += 1;
+        let next_key = key::meta(self.group, MetaKey::NextCollection, &[]);
+        changes.put(Family::Meta, &next_key, &draft.next_collection.to_be_bytes());
+        self.put(draft, changes, collection)
+    }
+
+    fn update(
+        &self,
+        draft: &mut Draft,
+        changes: &mut Changes<'_>,
+        expected_version: u64,
+        mut collection: Collection,
+    ) -> Result<Outcome> {
+        let Some(known) = draft.catalog.get(collection.id) else { return Ok(Outcome::NotFound) };
+        if known.version != expected_version {
+            return Ok(Outcome::Conflict(format!("collection {} was changed by somebody else", known.name)));
+        }
+        if let Some(there) = draft.catalog.find_similar(&collection.name)
+            && there.id != collection.id
+        {
+            return Ok(Outcome::Conflict(taken(&collection.name, &there.name)));
+        }
+        collection.version = expected_version + 1;
+        collection.assign_ids();
+        draft.catalog.remove(collection.id);
+        self.put(draft, changes, collection)
+    }
+
+    fn put(&self, draft: &mut Draft, changes: &mut Changes<'_>, collection: Collection) -> Result<Outcome> {
+        changes.put(Family::Meta, &self.schema_key(collection.id), &encode_schema(&collection)?);
+        draft.catalog.insert(Arc::new(collection.clone()));
+        Ok(Outcome::Collection(Box::new(collection)))
+    }
+
+    fn schema_key(&self, id: CollectionId) -> Vec<u8> {
+        key::meta(self.group, MetaKey::Collection, &id.0.to_be_bytes())
     }
 }
 
 impl StateMachine for MetaGroup {
     fn applied(&self) -> Result<Applied> {
-        Ok(Applied::default())
+        Ok(self.applied.read().clone())
     }
+
     fn durable(&self) -> Option<LogPosition> {
-        None
+        *self.durable.lock()
     }
-    fn apply(&self, _entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
-        Err(Error::Unsupported("apply".into()))
+
+    fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
+        let mut ledger = self.ledger.lock();
+        let mut next = ledger.clone();
+        let mut changes = self.store.changes();
+        let mut draft =
+            Draft { catalog: (*self.catalog.load_full()).clone(), next_collection: self.next_collection()? };
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            next.advance(&mut changes, self.group, entry.position)?;
+            outcomes.push(match entry.body {
+                EntryBody::Blank => Vec::new(),
+                EntryBody::Membership(members) => {
+                    next.set_members(&mut changes, self.group, entry.position, members)?;
+                    Vec::new()
+                }
+                EntryBody::Batch(batch) => {
+                    let record = ProposerRecord { sequence: batch.sequence, index: entry.position.index };
+                    if next.admit(&mut changes, self.group, batch.proposer, record)? {
+                        let commands = batch.commands.into_iter();
+                        commands
+                            .map(|command| self.execute(&mut draft, &mut changes, command))
+                            .collect::<Result<_>>()?
+                    } else {
+                        vec![Outcome::Repeated; batch.commands.len()]
+                    }
+                }
+            });
+        }
+        changes.write()?;
+        *ledger = next;
+        *self.applied.write() = ledger.applied.clone();
+        self.catalog.store(Arc::new(draft.catalog));
+        Ok(outcomes)
     }
+
     fn flush(&self) -> Result<Option<LogPosition>> {
-        Ok(None)
+        let position = self.applied.read().position;
+        self.store.flush()?;
+        let mut durable = self.durable.lock();
+        *durable = position.max(*durable);
+        Ok(*durable)
     }
-    fn checkpoint(&self, _dir: &Path) -> Result<Applied> {
-        Ok(Applied::default())
+
+    fn checkpoint(&self, dir: &Path) -> Result<Applied> {
+        self.store.checkpoint(dir)?;
+        let applied = load_applied(&Store::open_read_only(dir)?, self.group)?;
+        let mut durable = self.durable.lock();
+        *durable = applied.position.max(*durable);
+        Ok(applied)
+    }
+}
+
+fn taken(name: &str, there: &str) -> String {
+    if name == there {
+        format!("class name {name} already exists")
+    } else {
+        format!("class already exists: found similar class \"{there}\"")
     }
 }

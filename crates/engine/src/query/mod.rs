@@ -2,11 +2,14 @@
 
 mod filter;
 mod plan;
+mod sort;
 
 use uuid::Uuid;
 
 pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
-pub use plan::Plan;
+pub(crate) use plan::Facts;
+pub use plan::{Plan, Source};
+pub(crate) use sort::{SortKeys, SortTerms};
 
 use crate::ids::{DocId, VectorId};
 use crate::object::Object;

@@ -1,16 +1,152 @@
-//! Plans: how a query will be answered, decided before anything is read.
+//! Plans: how a query will be answered, decided from its shape and a few counts before any row is read.
 
 use std::fmt;
+
+use super::{Query, Rank};
+use crate::ids::VectorId;
 
 /// How a query is answered. `Display` is one line, stable enough for tests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// What is read, outermost first.
-    pub steps: Vec<String>,
+    /// Where the hits come from, and in which order.
+    pub source: Source,
+    /// Objects that match the filter; `None` without one.
+    pub matches: Option<u64>,
+    /// Sort keys applied to the hits.
+    pub sort: Vec<String>,
+    /// Hits left out at the start.
+    pub offset: usize,
+    /// Hits returned at most.
+    pub limit: usize,
+}
+
+/// Where hits come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Nothing can match.
+    Nothing,
+    /// A walk over the ids in byte order, from the cursor on.
+    Ids,
+    /// The matches in the order of their doc ids.
+    DocIds,
+    /// All candidates are read and sorted.
+    Sorted,
+    /// The vector index looks for this many nearest; it chooses between scan and walk by the size of the allow list.
+    Nearest {
+        /// Which vector.
+        vector: VectorId,
+        /// How many.
+        k: usize,
+    },
+    /// The vector index compares every candidate and keeps those within the distance.
+    WithinDistance {
+        /// Which vector.
+        vector: VectorId,
+    },
+}
+
+/// What the planner must know of the shard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    /// Objects that can be returned.
+    pub live: u64,
+    /// Objects that match the filter.
+    pub matches: Option<u64>,
+    /// Objects that have the vector asked for.
+    pub with_vector: u64,
+}
+
+/// Beyond this many nearest neighbours a scan of everything is cheaper than a walk.
+const NEAREST_MAX: usize = 10_000;
+
+impl Plan {
+    /// Decides how `query` is answered.
+    pub(crate) fn of(query: &Query, facts: &Facts) -> Self {
+        let candidates = facts.matches.unwrap_or(facts.live);
+        let source = match &query.rank {
+            _ if candidates == 0 || query.limit == 0 => Source::Nothing,
+            Rank::Listing { .. } if !query.sort.is_empty() => Source::Sorted,
+            Rank::Listing { after: None } if query.filter.is_some() => Source::DocIds,
+            Rank::Listing { .. } => Source::Ids,
+            Rank::Near(_) if facts.with_vector == 0 => Source::Nothing,
+            Rank::Near(near) => {
+                let k = query.offset.saturating_add(query.limit);
+                let few = u64::try_from(k).is_ok_and(|k| k < facts.with_vector.min(candidates)) && k <= NEAREST_MAX;
+                match near.max_distance {
+                    Some(_) if !few => Source::WithinDistance { vector: near.vector },
+                    _ => {
+                        let most = usize::try_from(facts.with_vector).unwrap_or(usize::MAX);
+                        Source::Nearest { vector: near.vector, k: k.min(most) }
+                    }
+                }
+            }
+        };
+        let sort = query.sort.iter().map(|key| {
+            let order = if key.descending { "desc" } else { "asc" };
+            format!("{} {order}", key.property)
+        });
+        let (offset, limit) = (query.offset, query.limit);
+        Self { source, matches: facts.matches, sort: sort.collect(), offset, limit }
+    }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.steps.join(" > "))
+        match self.source {
+            Source::Nothing => f.write_str("nothing")?,
+            Source::Ids => f.write_str("ids in order")?,
+            Source::DocIds => f.write_str("doc ids in order")?,
+            Source::Sorted => f.write_str("all candidates")?,
+            Source::Nearest { vector, k } => write!(f, "nearest {k} by vector {vector}")?,
+            Source::WithinDistance { vector } => write!(f, "within distance by vector {vector}")?,
+        }
+        if let Some(matches) = self.matches {
+            write!(f, ", filter matches {matches}")?;
+        }
+        if !self.sort.is_empty() {
+            write!(f, ", sort {}", self.sort.join(", "))?;
+        }
+        write!(f, ", offset {}, limit {}", self.offset, self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::{Filter, FilterValue, Include, Near, Operator, Path, Sort, Subject};
+    use uuid::Uuid;
+
+    fn filter() -> Option<Filter> {
+        let path = Path { through: Vec::new(), subject: Subject::Id };
+        Some(Filter::Compare { path, operator: Operator::Equal, value: FilterValue::Uuid(Uuid::nil()) })
+    }
+
+    #[test]
+    fn sources_follow_shape_and_counts() {
+        let check = |rank: Rank, filter: Option<Filter>, sort: bool, limit, matches, want: &str| {
+            let sort = if sort { vec![Sort { property: "p".into(), descending: true }] } else { Vec::new() };
+            let query = Query { rank, filter, offset: 0, limit, sort, include: Include::default() };
+            let facts = Facts { live: 1_000, matches, with_vector: 900 };
+            assert_eq!(Plan::of(&query, &facts).to_string(), want);
+        };
+        let near = |max_distance| Rank::Near(Near { vector: VectorId(2), query: vec![1.0], max_distance });
+        let listing = |after| Rank::Listing { after };
+        check(listing(None), None, false, 10, None, "ids in order, offset 0, limit 10");
+        check(listing(None), filter(), false, 10, Some(3), "doc ids in order, filter matches 3, offset 0, limit 10");
+        check(
+            listing(Some(Uuid::nil())),
+            filter(),
+            false,
+            9,
+            Some(3),
+            "ids in order, filter matches 3, offset 0, limit 9",
+        );
+        check(listing(None), None, true, 10, None, "all candidates, sort p desc, offset 0, limit 10");
+        check(listing(None), filter(), true, 10, Some(0), "nothing, filter matches 0, sort p desc, offset 0, limit 10");
+        check(near(None), None, false, 10, None, "nearest 10 by vector 2, offset 0, limit 10");
+        check(near(None), None, false, 5_000, None, "nearest 900 by vector 2, offset 0, limit 5000");
+        check(near(Some(0.5)), None, false, 10, None, "nearest 10 by vector 2, offset 0, limit 10");
+        check(near(Some(0.5)), None, false, 5_000, None, "within distance by vector 2, offset 0, limit 5000");
+        check(near(None), None, false, 0, None, "nothing, offset 0, limit 0");
     }
 }

@@ -1,0 +1,137 @@
+//! Commands: everything that changes replicated state, and what became of it.
+//!
+//! A command that was proposed is already validated, and holds every choice that is not deterministic
+//! (ids, times). Applied in the same order it has the same outcome on every replica and at every replay;
+//! one that cannot be carried out has an outcome that says so and changes nothing.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids::{CollectionId, DocId, ShardId, VectorId};
+use crate::object::{Beacon, Object, Properties, Vector};
+use crate::schema::Collection;
+
+/// A change of replicated state. The first part is for the meta group, the second for data groups; a
+/// group that gets a command of the other part answers [`Outcome::Refused`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Meta: a new collection. Ids are given at apply. `Outcome::Collection`, or `Conflict` when a
+    /// collection with that name (without regard to case) is there.
+    CreateCollection(Box<Collection>),
+    /// Meta: replaces the collection of the same id if it still has version `expected_version`.
+    /// `Outcome::Collection`, `NotFound`, or `Conflict` when somebody else was faster.
+    UpdateCollection {
+        /// Version that the change was made from.
+        expected_version: u64,
+        /// The collection as it shall be.
+        collection: Box<Collection>,
+    },
+    /// Meta: removes a collection. `Outcome::Done` or `NotFound`.
+    DeleteCollection(CollectionId),
+
+    /// Data: makes this schema of a collection known to the group; ignored when a newer one is known.
+    PutCollection(Box<Collection>),
+    /// Data: forgets a collection and all its objects. Repeating it does nothing.
+    DropCollection(CollectionId),
+    /// Data: forgets one shard with all its objects.
+    DropShard(CollectionId, ShardId),
+    /// Data: writes a whole object. `Written`, `Exists`, `NotFound` or `Refused`.
+    Put {
+        /// Where.
+        at: At,
+        /// What is expected of the id.
+        mode: PutMode,
+        /// The object; its creation time counts only if the id is new.
+        object: Box<Object>,
+    },
+    /// Data: changes some properties and vectors of an object. `Written`, `NotFound` or `Refused`.
+    Merge {
+        /// Where.
+        at: At,
+        /// Which object.
+        id: Uuid,
+        /// What changes.
+        patch: Box<Patch>,
+        /// Unix time in milliseconds of the change.
+        updated_ms: i64,
+    },
+    /// Data: removes an object. `Done` or `NotFound`.
+    Delete {
+        /// Where.
+        at: At,
+        /// Which object.
+        id: Uuid,
+    },
+}
+
+/// The shard of a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct At {
+    /// The collection.
+    pub collection: CollectionId,
+    /// The shard, or the tenant's shard.
+    pub shard: ShardId,
+}
+
+/// What a [`Command::Put`] expects of the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PutMode {
+    /// The id must be free.
+    Insert,
+    /// The id must be taken.
+    Replace,
+    /// Either.
+    Upsert,
+}
+
+/// A change of some parts of an object.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Patch {
+    /// Properties to set to these values. References are appended to those that are there.
+    pub set: Properties,
+    /// Properties to remove.
+    pub remove: Vec<String>,
+    /// Reference properties whose list is replaced.
+    pub replace_references: BTreeMap<String, Vec<Beacon>>,
+    /// References to take out, one occurrence each.
+    pub remove_references: BTreeMap<String, Vec<Beacon>>,
+    /// Vectors to set, or with `None` to remove.
+    pub vectors: BTreeMap<VectorId, Option<Vector>>,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Carried out; there is nothing more to say.
+    Done,
+    /// The collection as it is now, ids given.
+    Collection(Box<Collection>),
+    /// The object was written as this version.
+    Written {
+        /// The new version.
+        doc_id: DocId,
+        /// Creation time in Unix milliseconds: the old one if the object was there.
+        created_ms: i64,
+    },
+    /// The id is taken.
+    Exists,
+    /// There is no such collection, shard or object.
+    NotFound,
+    /// Somebody else was faster, or the name is taken; the text says which.
+    Conflict(String),
+    /// The vector's length differs from what its index holds.
+    WrongDimension {
+        /// The vector.
+        vector: VectorId,
+        /// Length of the vector that was given.
+        given: u32,
+        /// Length of those that are there.
+        expected: u32,
+    },
+    /// It can never be carried out; the text says why.
+    Refused(String),
+    /// It was applied before: the entry is a repetition of one that this group has seen.
+    Repeated,
+}

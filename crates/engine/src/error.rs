@@ -1,0 +1,48 @@
+//! Errors of the engine, named by what the caller must do.
+
+use std::io;
+
+/// What went wrong, by the caller's next step.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request can never succeed as it is; the text says why, for the person who sent it.
+    #[error("{0}")]
+    Invalid(String),
+    /// The engine does not do this yet; the text names the capability.
+    #[error("{0} is not supported yet")]
+    Unsupported(String),
+    /// A limit was reached; asking for less, or later, can succeed.
+    #[error("{0}")]
+    Limit(String),
+    /// Stored data fails its checks. The node must stop: it would answer wrongly.
+    #[error("damaged data: {0}")]
+    Damaged(String),
+    /// The disk failed. The node must stop: what was not made durable is unknown.
+    #[error("storage: {0}")]
+    Storage(String),
+}
+
+/// Result of an engine call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Whether the node must stop, because it can no longer keep what it promised.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Storage(_))
+    }
+}
+
+impl From<rocksdb::Error> for Error {
+    fn from(error: rocksdb::Error) -> Self {
+        match error.kind() {
+            rocksdb::ErrorKind::Corruption => Self::Damaged(error.to_string()),
+            _ => Self::Storage(error.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Storage(error.to_string())
+    }
+}

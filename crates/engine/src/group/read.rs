@@ -1,0 +1,100 @@
+//! Reads of single objects and of counts.
+
+use uuid::Uuid;
+
+use super::data::DataGroup;
+use super::metrics::{ShardStatus, VectorStatus};
+use super::shard::{Shard, ShardView};
+use super::store::Family;
+use crate::command::At;
+use crate::ids::{DocId, VectorId};
+use crate::key;
+use crate::object::{Object, StoredObject, codec};
+use crate::query::Include;
+use crate::schema::Collection;
+use crate::{Error, Result};
+
+impl DataGroup {
+    /// The object with that id. Vectors that it does not have are left out.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the group does not know the shard.
+    pub fn get(&self, at: At, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
+        let (schema, shard) = self.known(at)?;
+        let view = shard.view(&self.store);
+        let Some(doc_id) = doc_id_of(&shard, &view, id)? else { return Ok(None) };
+        let object = read_object(&shard, &view, &schema, doc_id, include)?;
+        Ok(Some(StoredObject { doc_id, object }))
+    }
+
+    /// Whether there is an object with that id.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the group does not know the shard.
+    pub fn exists(&self, at: At, id: Uuid) -> Result<bool> {
+        let (_, shard) = self.known(at)?;
+        Ok(self.store.get(Family::Ids, &shard.prefix.id(id))?.is_some())
+    }
+
+    /// Length of a vector's values in that shard; `None` until the first object fixed it.
+    pub fn vector_dimension(&self, at: At, vector: VectorId) -> Option<u32> {
+        let (_, shard) = self.known(at).ok()?;
+        shard.state().record.dimensions.get(&vector).copied()
+    }
+
+    /// Sizes and queues of a shard.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the group does not know the shard.
+    pub fn shard_status(&self, at: At) -> Result<ShardStatus> {
+        let (schema, shard) = self.known(at)?;
+        let state = shard.state();
+        let mut status = ShardStatus { objects: state.live.len(), ..ShardStatus::default() };
+        for (_, config) in schema.vectors.iter() {
+            let index = shard.indexes.loaded(config.id);
+            status.vector_queue += index.as_ref().map_or(0, |index| index.pending_len() as u64);
+            status.vectors.push(VectorStatus {
+                vector: config.id,
+                dimension: state.record.dimensions.get(&config.id).copied(),
+                objects: state.with_vector.get(&config.id).map_or(0, roaring::RoaringTreemap::len),
+                index: index.map(|index| index.stats()),
+            });
+        }
+        Ok(status)
+    }
+}
+
+/// The doc id of an object at the view's moment.
+pub(super) fn doc_id_of(shard: &Shard, view: &ShardView<'_>, id: Uuid) -> Result<Option<DocId>> {
+    match view.store.get(Family::Ids, &shard.prefix.id(id))? {
+        // The view may already hold rows of a batch that is about to be published: not live yet, not there.
+        Some(bytes) => Ok(Some(key::parse_doc_id(&bytes)?).filter(|doc_id| view.state.live.contains(doc_id.0))),
+        None => Ok(None),
+    }
+}
+
+/// Reads a live object.
+pub(super) fn read_object(
+    shard: &Shard,
+    view: &ShardView<'_>,
+    schema: &Collection,
+    doc_id: DocId,
+    include: &Include,
+) -> Result<Object> {
+    let row = view.store.get(Family::Objects, &shard.prefix.object(doc_id))?;
+    let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
+    let (header, mut object) = codec::decode(&row, schema, include.properties)?;
+    for vector in include.vectors.iter().filter(|vector| header.vectors.contains(vector)) {
+        let row = view.store.get(Family::Vectors, &shard.prefix.vector(*vector, doc_id))?;
+        let row = row.ok_or_else(|| Error::Damaged(format!("vector {vector} of doc id {doc_id} has no row")))?;
+        object.vectors.insert(*vector, codec::decode_vector(&row)?);
+    }
+    Ok(object)
+}
+
+/// The id of a live object.
+pub(super) fn read_id(shard: &Shard, view: &ShardView<'_>, doc_id: DocId) -> Result<Uuid> {
+    let row = view.store.get(Family::Objects, &shard.prefix.object(doc_id))?;
+    let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
+    Ok(codec::decode_header(&row)?.id)
+}

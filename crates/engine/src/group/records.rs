@@ -1,0 +1,104 @@
+//! Records of the `meta` family: their versions and forms.
+//!
+//! Each is one version byte and a body. The schema's body is MessagePack with field names, so that fields can be added
+//! with a default; the others' is postcard, and a change of their types is a new version.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::LogPosition;
+use crate::ids::{PropertyId, VectorId};
+use crate::schema::Collection;
+use crate::{Error, Result};
+
+/// Version byte of a schema record.
+const SCHEMA_VERSION: u8 = 1;
+/// Version byte of every other record.
+const RECORD_VERSION: u8 = 1;
+
+/// State of a shard that is not derivable from its rows, or costly to derive.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShardRecord {
+    /// Next doc id to give out.
+    pub next_doc_id: u64,
+    /// Length of the vectors, fixed by the first object.
+    pub dimensions: BTreeMap<VectorId, u32>,
+    /// Statistics of searchable properties over the live objects, exact.
+    pub lengths: BTreeMap<PropertyId, LengthStats>,
+}
+
+/// Statistics of a searchable property.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LengthStats {
+    /// Live objects with at least one token.
+    pub objects: u64,
+    /// Tokens of these objects.
+    pub tokens: u64,
+}
+
+/// How far the background has swept a shard's inverted index.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SweepRecord {
+    /// Key to go on from; `None` when no sweep is running.
+    pub cursor: Option<Vec<u8>>,
+    /// Doc ids below this one are covered by the sweep that runs or ran last.
+    pub upto: u64,
+    /// Doc ids below `upto` that were live when that sweep began.
+    pub live: u64,
+}
+
+/// The newest batch of a proposer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProposerRecord {
+    /// Its number.
+    pub sequence: u64,
+    /// Index of its entry.
+    pub index: u64,
+}
+
+/// The newest membership entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MembershipRecord {
+    pub position: LogPosition,
+    pub members: Vec<u8>,
+}
+
+/// Encodes a record other than the schema.
+pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>> {
+    postcard::to_extend(record, vec![RECORD_VERSION])
+        .map_err(|error| Error::Storage(format!("encode a record: {error}")))
+}
+
+/// Decodes a record other than the schema.
+pub(crate) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
+    let body = body(what, bytes, RECORD_VERSION)?;
+    match postcard::take_from_bytes(body) {
+        Ok((record, [])) => Ok(record),
+        Ok(_) => Err(Error::Damaged(format!("{what}: bytes left over"))),
+        Err(error) => Err(Error::Damaged(format!("{what}: {error}"))),
+    }
+}
+
+/// Encodes a schema.
+pub(crate) fn encode_schema(collection: &Collection) -> Result<Vec<u8>> {
+    let mut bytes = vec![SCHEMA_VERSION];
+    rmp_serde::encode::write_named(&mut bytes, collection)
+        .map_err(|error| Error::Storage(format!("encode a schema: {error}")))?;
+    Ok(bytes)
+}
+
+/// Decodes a schema.
+pub(crate) fn decode_schema(bytes: &[u8]) -> Result<Collection> {
+    rmp_serde::from_slice(body("schema", bytes, SCHEMA_VERSION)?)
+        .map_err(|error| Error::Damaged(format!("schema: {error}")))
+}
+
+fn body<'a>(what: &str, bytes: &'a [u8], version: u8) -> Result<&'a [u8]> {
+    match bytes.split_first() {
+        Some((&found, body)) if found == version => Ok(body),
+        Some((found, _)) => Err(Error::Damaged(format!("{what}: unknown version {found}"))),
+        None => Err(Error::Damaged(format!("{what}: empty"))),
+    }
+}

@@ -1,0 +1,290 @@
+//! Queries of a shard: plan, find the hits, sort, cut, read the objects.
+
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use parking_lot::RwLockReadGuard;
+use roaring::RoaringTreemap;
+use uuid::Uuid;
+
+use super::data::DataGroup;
+use super::read::{read_id, read_object};
+use super::shard::{Shard, ShardState, ShardView};
+use super::store::Family;
+use crate::command::At;
+use crate::ids::{DocId, VectorId};
+use crate::inverted::lookup::{self, Lookup};
+use crate::key;
+use crate::query::{Facts, Filter, Hit, Include, Near, Plan, Query, Rank, SortKeys, SortTerms, Source};
+use crate::schema::{Collection, VectorIndexKind};
+use crate::vector::{self, SearchRequest, VectorError};
+use crate::{Error, Result};
+
+/// Added to a distance threshold, so that a distance that was read from an answer matches again.
+const DISTANCE_SLACK: f32 = 1e-6;
+/// How often a search starts again because the shard changed under it, before it keeps apply waiting.
+const RETRIES_MAX: usize = 3;
+
+/// A query's shard at one moment.
+struct Search<'a> {
+    group: &'a DataGroup,
+    schema: &'a Collection,
+    shard: &'a Arc<Shard>,
+    view: ShardView<'a>,
+}
+
+/// A hit before its object is read.
+#[derive(Clone, Copy)]
+struct Found {
+    doc_id: DocId,
+    distance: Option<f32>,
+}
+
+impl DataGroup {
+    /// Answers a query.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what can never be answered (unknown shard, vector or property, wrong dimension, a filter
+    /// that lacks its index), [`Error::Unsupported`] for what is not there yet.
+    pub fn search(&self, at: At, query: &Query) -> Result<Vec<Hit>> {
+        let (schema, shard) = self.known(at)?;
+        for attempt in 0.. {
+            // The last attempt keeps the shard as it is while it looks.
+            let still: Option<RwLockReadGuard<'_, Arc<ShardState>>> =
+                (attempt >= RETRIES_MAX).then(|| shard.state.read());
+            let view = match &still {
+                Some(state) => ShardView { state: Arc::clone(state), store: self.store.view() },
+                None => shard.view(&self.store),
+            };
+            let search = Search { group: self, schema: &schema, shard: &shard, view };
+            let (matches, plan) = search.plan(query)?;
+            if let Some(found) = search.find(query, &plan, matches.as_ref(), still.is_some())? {
+                return search.read(query, &plan, found);
+            }
+        }
+        Err(Error::Limit("the shard changed too often".into()))
+    }
+
+    /// How [`DataGroup::search`] would answer a query now.
+    ///
+    /// # Errors
+    /// As [`DataGroup::search`].
+    pub fn plan(&self, at: At, query: &Query) -> Result<Plan> {
+        let (schema, shard) = self.known(at)?;
+        let view = shard.view(&self.store);
+        Ok(Search { group: self, schema: &schema, shard: &shard, view }.plan(query)?.1)
+    }
+
+    /// Number of objects, or of those that match.
+    ///
+    /// # Errors
+    /// As [`DataGroup::search`].
+    pub fn count(&self, at: At, filter: Option<&Filter>) -> Result<u64> {
+        let (schema, shard) = self.known(at)?;
+        let view = shard.view(&self.store);
+        match filter {
+            None => Ok(view.state.live.len()),
+            Some(filter) => Ok(Search { group: self, schema: &schema, shard: &shard, view }.matches(filter)?.len()),
+        }
+    }
+
+    /// Ids of the first `limit` objects that match, in doc id order, and the number of all that match.
+    ///
+    /// # Errors
+    /// As [`DataGroup::search`].
+    pub fn matching_ids(&self, at: At, filter: &Filter, limit: usize) -> Result<(Vec<Uuid>, u64)> {
+        let (schema, shard) = self.known(at)?;
+        let view = shard.view(&self.store);
+        let search = Search { group: self, schema: &schema, shard: &shard, view };
+        let matches = search.matches(filter)?;
+        let ids = matches.iter().take(limit).map(|doc_id| read_id(&shard, &search.view, DocId(doc_id)));
+        Ok((ids.collect::<Result<_>>()?, matches.len()))
+    }
+}
+
+impl Search<'_> {
+    fn matches(&self, filter: &Filter) -> Result<RoaringTreemap> {
+        let lookup = Lookup { group: self.group, schema: self.schema, prefix: self.shard.prefix, view: &self.view };
+        lookup::matches(&lookup, filter)
+    }
+
+    fn plan(&self, query: &Query) -> Result<(Option<RoaringTreemap>, Plan)> {
+        let matches = query.filter.as_ref().map(|filter| self.matches(filter)).transpose()?;
+        let with_vector = match &query.rank {
+            Rank::Near(near) => {
+                self.check_near(near)?;
+                self.with_vector(near.vector).map_or(0, RoaringTreemap::len)
+            }
+            Rank::Listing { .. } => 0,
+        };
+        let facts =
+            Facts { live: self.view.state.live.len(), matches: matches.as_ref().map(RoaringTreemap::len), with_vector };
+        let plan = Plan::of(query, &facts);
+        Ok((matches, plan))
+    }
+
+    fn with_vector(&self, vector: VectorId) -> Option<&RoaringTreemap> {
+        self.view.state.with_vector.get(&vector)
+    }
+
+    fn check_near(&self, near: &Near) -> Result<()> {
+        let Some((name, config)) = self.schema.vector_by_id(near.vector) else {
+            return Err(Error::Invalid(format!("vector {} is not configured", near.vector)));
+        };
+        if config.multi {
+            return Err(Error::Unsupported("multi-vector search".into()));
+        }
+        if config.kind == VectorIndexKind::None || config.index.skip {
+            return Err(Error::Invalid(format!("vector {name:?} of collection {} has no index", self.schema.name)));
+        }
+        if let Some(at) = near.query.iter().position(|value| !value.is_finite()) {
+            return Err(Error::Invalid(format!("vector component {at} is not a finite number")));
+        }
+        let given = near.query.len();
+        match self.view.state.record.dimensions.get(&near.vector) {
+            Some(&expected) if expected as usize != given => Err(Error::Invalid(match config.index.kind {
+                vector::IndexKind::Flat => {
+                    format!("vector search: {given} vs {expected}: vector lengths don't match")
+                }
+                vector::IndexKind::Hnsw(_) | vector::IndexKind::Dynamic { .. } => format!(
+                    "vector search: knn search: distance between entrypoint and query node: {expected} vs {given}: \
+                     vector lengths don't match"
+                ),
+            })),
+            _ => Ok(()),
+        }
+    }
+
+    /// The hits in their order, `offset` already left out where that is cheaper here. `None` when the shard changed
+    /// under a vector search, so that it must start again; never if it is `still`.
+    fn find(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        matches: Option<&RoaringTreemap>,
+        still: bool,
+    ) -> Result<Option<Vec<Found>>> {
+        let unranked =
+            |doc_ids: Vec<DocId>| Some(doc_ids.into_iter().map(|doc_id| Found { doc_id, distance: None }).collect());
+        Ok(match plan.source {
+            Source::Nothing => Some(Vec::new()),
+            Source::Ids => unranked(self.by_id(query, matches)?),
+            Source::DocIds => {
+                let matches = matches.into_iter().flat_map(RoaringTreemap::iter);
+                unranked(matches.skip(query.offset).take(query.limit).map(DocId).collect())
+            }
+            Source::Sorted => {
+                let candidates = matches.unwrap_or(&self.view.state.live);
+                unranked(self.sorted(query, candidates)?)
+            }
+            Source::Nearest { .. } | Source::WithinDistance { .. } => match &query.rank {
+                Rank::Near(near) => self.near(query, plan, near, matches, still)?,
+                Rank::Listing { .. } => Some(Vec::new()),
+            },
+        })
+    }
+
+    fn by_id(&self, query: &Query, matches: Option<&RoaringTreemap>) -> Result<Vec<DocId>> {
+        let prefix = self.shard.prefix;
+        let mut cursor = self.view.store.cursor(Family::Ids, prefix.bytes(), None);
+        let after = match &query.rank {
+            Rank::Listing { after } => *after,
+            Rank::Near(_) => None,
+        };
+        cursor.seek(&after.map_or_else(|| prefix.bytes().to_vec(), |after| prefix.id(after)));
+        let mut found = Vec::new();
+        let mut left_out = 0;
+        while let Some((key, value)) = cursor.item()? {
+            let doc_id = key::parse_doc_id(value)?;
+            let wanted = self.view.state.live.contains(doc_id.0)
+                && matches.is_none_or(|matches| matches.contains(doc_id.0))
+                && (after.is_none() || after != Some(key::parse_id(key)?));
+            if wanted && left_out < query.offset {
+                left_out += 1;
+            } else if wanted {
+                found.push(doc_id);
+                if found.len() >= query.limit {
+                    break;
+                }
+            }
+            cursor.next();
+        }
+        Ok(found)
+    }
+
+    fn sorted(&self, query: &Query, candidates: &RoaringTreemap) -> Result<Vec<DocId>> {
+        let terms = SortTerms::new(self.schema, &query.sort)?;
+        let after = match &query.rank {
+            Rank::Listing { after } => *after,
+            Rank::Near(_) => None,
+        };
+        let keep = query.offset.saturating_add(query.limit);
+        let include = Include { properties: true, vectors: Vec::new() };
+        // The greatest of the best so far on top.
+        let mut best: BinaryHeap<(SortKeys, DocId)> = BinaryHeap::new();
+        for doc_id in candidates.iter().map(DocId) {
+            let object = read_object(self.shard, &self.view, self.schema, doc_id, &include)?;
+            if after.is_some_and(|after| object.id <= after) {
+                continue;
+            }
+            best.push((terms.keys(&object), doc_id));
+            if best.len() > keep {
+                best.pop();
+            }
+        }
+        Ok(best.into_sorted_vec().into_iter().skip(query.offset).map(|(_, doc_id)| doc_id).collect())
+    }
+
+    fn near(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        near: &Near,
+        matches: Option<&RoaringTreemap>,
+        still: bool,
+    ) -> Result<Option<Vec<Found>>> {
+        let Some(opening) = self.group.opening(self.schema, near.vector) else { return Ok(Some(Vec::new())) };
+        let index = self.shard.index(near.vector, &opening)?;
+        let max_distance = near.max_distance.map(|max| max + DISTANCE_SLACK);
+        let hits = match plan.source {
+            Source::WithinDistance { .. } => {
+                let keep = query.offset.saturating_add(query.limit);
+                index.search_by_distance(&near.query, max_distance.unwrap_or(f32::INFINITY), matches, keep)
+            }
+            Source::Nearest { k, .. } => {
+                let request = SearchRequest { query: &near.query, k, ef: None, max_distance, allow: matches };
+                index.search(&request)
+            }
+            Source::Nothing | Source::Ids | Source::DocIds | Source::Sorted => Ok(Vec::new()),
+        };
+        let hits = hits.map_err(|error: VectorError| Error::Invalid(error.to_string()))?;
+        // The index knows nothing of moments: it may have lost what this view still has, or hold what came after.
+        let live = &self.view.state.live;
+        let consistent = self.shard.state().removals == self.view.state.removals
+            && hits.iter().all(|hit| live.contains(hit.doc_id.0));
+        if !still && !consistent {
+            return Ok(None);
+        }
+        let hits = hits.into_iter().filter(|hit| live.contains(hit.doc_id.0)).skip(query.offset).take(query.limit);
+        Ok(Some(hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance) }).collect()))
+    }
+
+    /// Reads the objects of the hits; ranked hits are sorted here if the query says so.
+    fn read(&self, query: &Query, plan: &Plan, found: Vec<Found>) -> Result<Vec<Hit>> {
+        let sort_here = !query.sort.is_empty() && plan.source != Source::Sorted;
+        let include = Include { properties: query.include.properties || sort_here, ..query.include.clone() };
+        let mut hits = Vec::with_capacity(found.len());
+        for Found { doc_id, distance } in found {
+            let object = read_object(self.shard, &self.view, self.schema, doc_id, &include)?;
+            hits.push(Hit { doc_id, distance, object });
+        }
+        if sort_here {
+            let terms = SortTerms::new(self.schema, &query.sort)?;
+            hits.sort_by_cached_key(|hit| terms.keys(&hit.object));
+            if !query.include.properties {
+                hits.iter_mut().for_each(|hit| hit.object.properties.clear());
+            }
+        }
+        Ok(hits)
+    }
+}

@@ -1,0 +1,203 @@
+//! The vector indexes of a shard: opened when first needed, brought up to date from the rows, dropped when idle and small.
+//!
+//! An index is derived state. Opening one compares what its files hold with the doc ids that have the vector, and inserts
+//! and deletes the difference; vectors never change under a doc id. From then on apply tells it of every change.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use roaring::RoaringTreemap;
+
+use super::shard::{Shard, ShardView};
+use super::store::{Family, Store};
+use crate::command::At;
+use crate::ids::{DocId, VectorId};
+use crate::key;
+use crate::object::{Vector, codec};
+use crate::vector::{IndexConfig, IndexOptions, VectorError, VectorIndex};
+use crate::{Error, Result};
+
+/// The vector indexes of one shard.
+#[derive(Default)]
+pub(crate) struct ShardIndexes {
+    slots: Mutex<BTreeMap<VectorId, Arc<Slot>>>,
+}
+
+/// Where the index of one vector is, when it is in memory.
+#[derive(Default)]
+struct Slot {
+    /// Held while an index is being opened, so that it is opened once.
+    opening: Mutex<()>,
+    /// Held while an index is published or told of changes, so that it misses none.
+    gate: Mutex<()>,
+    open: RwLock<Option<Arc<VectorIndex>>>,
+    /// Time of the last use, as the group's clock of uses counts.
+    used: AtomicU64,
+}
+
+/// What opening an index needs to know beside the shard.
+pub(crate) struct Opening<'a> {
+    pub store: &'a Store,
+    /// Folder of the group's index files.
+    pub dir: &'a Path,
+    pub config: IndexConfig,
+    pub options: IndexOptions,
+    /// The group's clock of uses.
+    pub uses: &'a AtomicU64,
+    /// Where an index that was opened is listed.
+    pub opened: &'a Mutex<Vec<(Arc<Shard>, VectorId)>>,
+}
+
+impl ShardIndexes {
+    fn slot(&self, vector: VectorId) -> Arc<Slot> {
+        self.slots.lock().entry(vector).or_default().clone()
+    }
+
+    /// The index, if it is in memory.
+    pub(crate) fn loaded(&self, vector: VectorId) -> Option<Arc<VectorIndex>> {
+        let slot = self.slots.lock().get(&vector).cloned()?;
+        slot.open.read().clone()
+    }
+
+    /// All indexes in memory, with the time of their last use.
+    pub(crate) fn all_loaded(&self) -> Vec<(VectorId, u64, Arc<VectorIndex>)> {
+        let slots = self.slots.lock();
+        let loaded = slots.iter().filter_map(|(vector, slot)| {
+            let index = slot.open.read().clone()?;
+            Some((*vector, slot.used.load(Ordering::Relaxed), index))
+        });
+        loaded.collect()
+    }
+
+    /// Drops the index from memory; its files stay.
+    pub(crate) fn unload(&self, vector: VectorId) {
+        let slot = self.slot(vector);
+        let _gate = slot.gate.lock();
+        *slot.open.write() = None;
+    }
+
+    /// Tells the indexes in memory what an apply changed. Called after it was published.
+    pub(crate) fn change<'v>(
+        &self,
+        added: impl Iterator<Item = (VectorId, DocId, &'v Vector)>,
+        removed: &[DocId],
+    ) -> Result<()> {
+        let slots: Vec<_> = self.slots.lock().iter().map(|(vector, slot)| (*vector, slot.clone())).collect();
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let mut added_to: BTreeMap<VectorId, Vec<(DocId, &[f32])>> = BTreeMap::new();
+        for (vector, doc_id, values) in added {
+            if let Vector::Single(values) = values {
+                added_to.entry(vector).or_default().push((doc_id, values));
+            }
+        }
+        for (vector, slot) in slots {
+            let _gate = slot.gate.lock();
+            let Some(index) = slot.open.read().clone() else { continue };
+            for (doc_id, values) in added_to.get(&vector).into_iter().flatten() {
+                insert(&index, *doc_id, values)?;
+            }
+            for doc_id in removed {
+                index.delete(*doc_id);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shard {
+    /// The index of a vector, opened if need be.
+    pub(crate) fn index(self: &Arc<Self>, vector: VectorId, opening: &Opening<'_>) -> Result<Arc<VectorIndex>> {
+        let slot = self.indexes.slot(vector);
+        slot.used.store(opening.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        if let Some(index) = slot.open.read().clone() {
+            return Ok(index);
+        }
+        let _opening = slot.opening.lock();
+        if let Some(index) = slot.open.read().clone() {
+            return Ok(index);
+        }
+        let view = self.view(opening.store);
+        let dimension = view.state.record.dimensions.get(&vector).map(|&dim| dim as usize);
+        let dir = index_dir(opening.dir, self.at, vector);
+        let (index, report) = VectorIndex::open(&dir, dimension, opening.config, opening.options);
+        for dropped in &report.dropped {
+            tracing::warn!(collection = self.at.collection.0, shard = self.at.shard.0, vector = vector.0, "{dropped}");
+        }
+        // Most of the difference without keeping apply waiting, the rest with.
+        reconcile(&index, self, vector, &view)?;
+        drop(view);
+        let _gate = slot.gate.lock();
+        reconcile(&index, self, vector, &self.view(opening.store))?;
+        let index = Arc::new(index);
+        *slot.open.write() = Some(index.clone());
+        opening.opened.lock().push((self.clone(), vector));
+        Ok(index)
+    }
+}
+
+/// Brings an index to the doc ids that have the vector.
+fn reconcile(index: &VectorIndex, shard: &Shard, vector: VectorId, view: &ShardView<'_>) -> Result<()> {
+    let none = RoaringTreemap::new();
+    let wanted = view.state.with_vector.get(&vector).unwrap_or(&none);
+    let held = index.live_ids();
+    for doc_id in &held - wanted {
+        index.delete(DocId(doc_id));
+    }
+    each_vector(shard, vector, view, &(wanted - &held), |doc_id, values| match values {
+        Vector::Single(values) => insert(index, doc_id, &values),
+        Vector::Multi { .. } => Ok(()),
+    })
+}
+
+/// Reads the vectors of `doc_ids`, ascending; each must be there.
+pub(crate) fn each_vector(
+    shard: &Shard,
+    vector: VectorId,
+    view: &ShardView<'_>,
+    doc_ids: &RoaringTreemap,
+    mut take: impl FnMut(DocId, Vector) -> Result<()>,
+) -> Result<()> {
+    if doc_ids.is_empty() {
+        return Ok(());
+    }
+    let first = shard.prefix.vector(vector, DocId(0));
+    let mut cursor = view.store.cursor(Family::Vectors, &first[..first.len() - key::DOC_BYTES], None);
+    let mut placed = false;
+    for doc_id in doc_ids {
+        let wanted = shard.prefix.vector(vector, DocId(doc_id));
+        if placed {
+            cursor.next();
+        }
+        // The next row is the wanted one where doc ids are dense; anything else is looked for.
+        placed = placed && cursor.item()?.is_some_and(|(key, _)| key == wanted.as_slice());
+        if !placed {
+            cursor.seek(&wanted);
+        }
+        match cursor.item()? {
+            Some((key, row)) if key == wanted.as_slice() => take(DocId(doc_id), codec::decode_vector(row)?)?,
+            _ => return Err(Error::Damaged(format!("vector {vector} of doc id {doc_id} has no row"))),
+        }
+        placed = true;
+    }
+    Ok(())
+}
+
+/// Folder of an index' files.
+pub(crate) fn index_dir(dir: &Path, at: At, vector: VectorId) -> PathBuf {
+    dir.join(format!("c{}-s{}-v{vector}", at.collection, at.shard))
+}
+
+fn insert(index: &VectorIndex, doc_id: DocId, values: &[f32]) -> Result<()> {
+    index.insert(doc_id, values).map_err(|error| match error {
+        VectorError::Full => Error::Limit(error.to_string()),
+        VectorError::Dimension { .. } | VectorError::DimensionRange(_) | VectorError::NotFinite(_) => {
+            Error::Damaged(format!("vector of doc id {doc_id}: {error}"))
+        }
+        VectorError::Skipped => Error::Invalid(error.to_string()),
+    })
+}

@@ -1,0 +1,443 @@
+//! How an object lies on disk, in the `obj` and `vec` families.
+//!
+//! A row of `obj` is: version u8, id 16 bytes, created i64, updated i64 (little-endian), then varint counted lists of
+//! vectors (id), of token counts (property id, tokens) and of properties (name, value). Lengths, counts and ids are
+//! LEB128 varints. A property's name is its id, or 0 and the name where the schema did not know it. Values are
+//! tagged ([`Tag`]). Vectors are rows of their own in `vec` ([`VectorTag`]), so that reading properties never reads them.
+//!
+//! Decoding checks everything and answers [`Error::Damaged`]; it never panics and never reserves more than is there.
+
+use uuid::Uuid;
+
+use super::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
+use crate::ids::{PropertyId, VectorId};
+use crate::schema::Collection;
+use crate::{Error, Result};
+
+/// Version of a row of `obj`, its first byte.
+pub(crate) const OBJECT_VERSION: u8 = 1;
+/// Deepest nesting of a value.
+const DEPTH_MAX: usize = 64;
+
+/// Tags of values. Never renumber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Tag {
+    /// Nothing follows.
+    Null = 0,
+    /// Nothing follows.
+    False = 1,
+    /// Nothing follows.
+    True = 2,
+    /// Zigzag varint.
+    Int = 3,
+    /// 8 bytes, f64 little-endian.
+    Number = 4,
+    /// Length, UTF-8.
+    Text = 5,
+    /// Zigzag varint seconds, varint nanos, zigzag varint offset.
+    Date = 6,
+    /// 16 bytes.
+    Uuid = 7,
+    /// Two f32 little-endian: latitude, longitude.
+    Geo = 8,
+    /// Input, country, international, national formatted (length, UTF-8 each), national, country code (varints), valid u8.
+    Phone = 9,
+    /// Length, UTF-8 (base64 as given).
+    Blob = 10,
+    /// Count, then name (length, UTF-8) and value each.
+    Object = 11,
+    /// Count, then values.
+    List = 12,
+    /// Count, then u8 whether a collection is named, its name if so, 16 bytes of id.
+    References = 13,
+}
+
+/// First byte of a row of `vec`. Never renumber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum VectorTag {
+    /// Three zero bytes, then the components, f32 little-endian.
+    Single = 1,
+    /// Three zero bytes, dim u32 little-endian, then the rows' components, f32 little-endian.
+    Multi = 2,
+}
+
+/// Everything of a row but the properties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub id: Uuid,
+    pub created_ms: i64,
+    pub updated_ms: i64,
+    /// Vectors that the object has, ascending.
+    pub vectors: Vec<VectorId>,
+    /// Tokens of each searchable property as they were counted into the statistics, ascending.
+    pub tokens: Vec<(PropertyId, u32)>,
+}
+
+/// Encodes a row of `obj`. `object.vectors` is left out; `header` lists them.
+pub(crate) fn encode(header: &Header, properties: &Properties, schema: &Collection) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    out.push(OBJECT_VERSION);
+    out.extend_from_slice(header.id.as_bytes());
+    out.extend_from_slice(&header.created_ms.to_le_bytes());
+    out.extend_from_slice(&header.updated_ms.to_le_bytes());
+    put_len(&mut out, header.vectors.len());
+    header.vectors.iter().for_each(|vector| put_varint(&mut out, vector.0.into()));
+    put_len(&mut out, header.tokens.len());
+    for (property, tokens) in &header.tokens {
+        put_varint(&mut out, property.0.into());
+        put_varint(&mut out, (*tokens).into());
+    }
+    put_len(&mut out, properties.len());
+    for (name, value) in properties {
+        match schema.property(name) {
+            Some(property) if property.id.0 != 0 => put_varint(&mut out, property.id.0.into()),
+            _ => {
+                out.push(0);
+                put_text(&mut out, name);
+            }
+        }
+        put_value(&mut out, value);
+    }
+    out
+}
+
+/// Decodes the head of a row.
+pub(crate) fn decode_header(row: &[u8]) -> Result<Header> {
+    Reader { rest: row }.header()
+}
+
+/// Decodes a row into an object without vectors; `properties` says whether they are read at all.
+pub(crate) fn decode(row: &[u8], schema: &Collection, properties: bool) -> Result<(Header, Object)> {
+    let mut reader = Reader { rest: row };
+    let header = reader.header()?;
+    let mut object = Object {
+        id: header.id,
+        created_ms: header.created_ms,
+        updated_ms: header.updated_ms,
+        properties: Properties::new(),
+        vectors: Vectors::new(),
+    };
+    if properties {
+        object.properties = reader.properties(schema)?;
+        reader.end()?;
+    }
+    Ok((header, object))
+}
+
+/// Encodes a row of `vec`.
+pub(crate) fn encode_vector(vector: &Vector) -> Vec<u8> {
+    match vector {
+        Vector::Single(values) => {
+            let mut out = Vec::with_capacity(4 + values.len() * 4);
+            out.extend_from_slice(&[VectorTag::Single as u8, 0, 0, 0]);
+            out.extend_from_slice(bytemuck::cast_slice(values));
+            out
+        }
+        Vector::Multi { dim, rows } => {
+            let mut out = Vec::with_capacity(8 + rows.len() * 4);
+            out.extend_from_slice(&[VectorTag::Multi as u8, 0, 0, 0]);
+            out.extend_from_slice(&dim.to_le_bytes());
+            out.extend_from_slice(bytemuck::cast_slice(rows));
+            out
+        }
+    }
+}
+
+/// Decodes a row of `vec`.
+pub(crate) fn decode_vector(row: &[u8]) -> Result<Vector> {
+    let mut reader = Reader { rest: row };
+    let tag = reader.byte()?;
+    if reader.take(3)? != [0, 0, 0] {
+        return Err(damaged("vector: reserved bytes"));
+    }
+    if tag == VectorTag::Single as u8 {
+        return Ok(Vector::Single(reader.floats()?));
+    }
+    if tag != VectorTag::Multi as u8 {
+        return Err(damaged("vector: tag"));
+    }
+    let dim = u32::from_le_bytes(reader.array()?);
+    let rows = reader.floats()?;
+    if dim == 0 || rows.len() % dim as usize != 0 {
+        return Err(damaged("vector: rows are no multiple of the dimension"));
+    }
+    Ok(Vector::Multi { dim, rows })
+}
+
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+fn put_zigzag(out: &mut Vec<u8>, value: i64) {
+    put_varint(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
+}
+
+fn put_len(out: &mut Vec<u8>, len: usize) {
+    put_varint(out, len as u64);
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_len(out, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_value(out: &mut Vec<u8>, value: &Value) {
+    let tag = |out: &mut Vec<u8>, tag: Tag| out.push(tag as u8);
+    match value {
+        Value::Null => tag(out, Tag::Null),
+        Value::Bool(value) => tag(out, if *value { Tag::True } else { Tag::False }),
+        Value::Int(value) => {
+            tag(out, Tag::Int);
+            put_zigzag(out, *value);
+        }
+        Value::Number(value) => {
+            tag(out, Tag::Number);
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        Value::Text(text) => {
+            tag(out, Tag::Text);
+            put_text(out, text);
+        }
+        Value::Date(date) => {
+            tag(out, Tag::Date);
+            put_zigzag(out, date.unix_s);
+            put_varint(out, date.nanos.into());
+            put_zigzag(out, date.offset_s.into());
+        }
+        Value::Uuid(id) => {
+            tag(out, Tag::Uuid);
+            out.extend_from_slice(id.as_bytes());
+        }
+        Value::Geo(geo) => {
+            tag(out, Tag::Geo);
+            out.extend_from_slice(&geo.latitude.to_le_bytes());
+            out.extend_from_slice(&geo.longitude.to_le_bytes());
+        }
+        Value::Phone(phone) => {
+            tag(out, Tag::Phone);
+            put_phone(out, phone);
+        }
+        Value::Blob(text) => {
+            tag(out, Tag::Blob);
+            put_text(out, text);
+        }
+        Value::Object(properties) => {
+            tag(out, Tag::Object);
+            put_len(out, properties.len());
+            for (name, value) in properties {
+                put_text(out, name);
+                put_value(out, value);
+            }
+        }
+        Value::List(values) => {
+            tag(out, Tag::List);
+            put_len(out, values.len());
+            values.iter().for_each(|value| put_value(out, value));
+        }
+        Value::References(beacons) => {
+            tag(out, Tag::References);
+            put_len(out, beacons.len());
+            for beacon in beacons {
+                out.push(u8::from(beacon.collection.is_some()));
+                beacon.collection.iter().for_each(|name| put_text(out, name));
+                out.extend_from_slice(beacon.id.as_bytes());
+            }
+        }
+    }
+}
+
+fn put_phone(out: &mut Vec<u8>, phone: &Phone) {
+    for text in [&phone.input, &phone.default_country, &phone.international_formatted, &phone.national_formatted] {
+        put_text(out, text);
+    }
+    put_varint(out, phone.national);
+    put_varint(out, phone.country_code);
+    out.push(u8::from(phone.valid));
+}
+
+/// Reads encoded parts off the start of `rest`.
+pub(crate) struct Reader<'a> {
+    pub rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
+        let (head, rest) = self.rest.split_at_checked(len).ok_or_else(|| damaged("cut short"))?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or_else(|| damaged("cut short"))?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn varint(&mut self) -> Result<u64> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                break;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(damaged("varint too long"))
+    }
+
+    pub(crate) fn varint_u32(&mut self) -> Result<u32> {
+        u32::try_from(self.varint()?).map_err(|_| damaged("number too large"))
+    }
+
+    fn varint_u16(&mut self) -> Result<u16> {
+        u16::try_from(self.varint()?).map_err(|_| damaged("number too large"))
+    }
+
+    fn zigzag(&mut self) -> Result<i64> {
+        let value = self.varint()?;
+        Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
+    }
+
+    /// A count of things that take at least one byte each.
+    pub(crate) fn count(&mut self) -> Result<usize> {
+        let count = usize::try_from(self.varint()?).map_err(|_| damaged("count"))?;
+        if count > self.rest.len() { Err(damaged("count exceeds what is there")) } else { Ok(count) }
+    }
+
+    fn text(&mut self) -> Result<String> {
+        let len = self.count()?;
+        let bytes = self.take(len)?;
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| damaged("text is not UTF-8"))
+    }
+
+    fn flag(&mut self) -> Result<bool> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(damaged("flag")),
+        }
+    }
+
+    fn floats(&mut self) -> Result<Vec<f32>> {
+        if self.rest.len() % 4 != 0 {
+            return Err(damaged("vector: length"));
+        }
+        let values = self.rest.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+        self.rest = &[];
+        Ok(values)
+    }
+
+    pub(crate) fn end(&self) -> Result<()> {
+        if self.rest.is_empty() { Ok(()) } else { Err(damaged("bytes left over")) }
+    }
+
+    fn header(&mut self) -> Result<Header> {
+        let version = self.byte()?;
+        if version != OBJECT_VERSION {
+            return Err(damaged(&format!("object row of unknown version {version}")));
+        }
+        let id = Uuid::from_bytes(self.array()?);
+        let created_ms = i64::from_le_bytes(self.array()?);
+        let updated_ms = i64::from_le_bytes(self.array()?);
+        let count = self.count()?;
+        let vectors = (0..count).map(|_| Ok(VectorId(self.varint_u16()?))).collect::<Result<_>>()?;
+        let count = self.count()?;
+        let tokens =
+            (0..count).map(|_| Ok((PropertyId(self.varint_u16()?), self.varint_u32()?))).collect::<Result<_>>()?;
+        Ok(Header { id, created_ms, updated_ms, vectors, tokens })
+    }
+
+    fn properties(&mut self, schema: &Collection) -> Result<Properties> {
+        let count = self.count()?;
+        let mut properties = Properties::new();
+        for _ in 0..count {
+            let name = match self.varint_u16()? {
+                0 => self.text()?,
+                id => (schema.properties().iter().find(|property| property.id.0 == id))
+                    .map(|property| property.name.clone())
+                    .ok_or_else(|| damaged(&format!("property {id} is not in the schema")))?,
+            };
+            properties.insert(name, self.value(0)?);
+        }
+        Ok(properties)
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value> {
+        if depth > DEPTH_MAX {
+            return Err(damaged("value nested too deeply"));
+        }
+        let tag = self.byte()?;
+        Ok(match tag {
+            t if t == Tag::Null as u8 => Value::Null,
+            t if t == Tag::False as u8 => Value::Bool(false),
+            t if t == Tag::True as u8 => Value::Bool(true),
+            t if t == Tag::Int as u8 => Value::Int(self.zigzag()?),
+            t if t == Tag::Number as u8 => Value::Number(f64::from_le_bytes(self.array()?)),
+            t if t == Tag::Text as u8 => Value::Text(self.text()?),
+            t if t == Tag::Date as u8 => Value::Date(self.date()?),
+            t if t == Tag::Uuid as u8 => Value::Uuid(Uuid::from_bytes(self.array()?)),
+            t if t == Tag::Geo as u8 => Value::Geo(Geo {
+                latitude: f32::from_le_bytes(self.array()?),
+                longitude: f32::from_le_bytes(self.array()?),
+            }),
+            t if t == Tag::Phone as u8 => Value::Phone(Box::new(self.phone()?)),
+            t if t == Tag::Blob as u8 => Value::Blob(self.text()?),
+            t if t == Tag::Object as u8 => {
+                let count = self.count()?;
+                let pairs = (0..count).map(|_| Ok((self.text()?, self.value(depth + 1)?)));
+                Value::Object(pairs.collect::<Result<_>>()?)
+            }
+            t if t == Tag::List as u8 => {
+                let count = self.count()?;
+                Value::List((0..count).map(|_| self.value(depth + 1)).collect::<Result<_>>()?)
+            }
+            t if t == Tag::References as u8 => {
+                let count = self.count()?;
+                Value::References((0..count).map(|_| self.beacon()).collect::<Result<_>>()?)
+            }
+            unknown => return Err(damaged(&format!("value tag {unknown}"))),
+        })
+    }
+
+    fn date(&mut self) -> Result<Date> {
+        let unix_s = self.zigzag()?;
+        let nanos = self.varint_u32()?;
+        let offset_s = i32::try_from(self.zigzag()?).map_err(|_| damaged("date offset"))?;
+        Ok(Date { unix_s, nanos, offset_s })
+    }
+
+    fn beacon(&mut self) -> Result<Beacon> {
+        let collection = if self.flag()? { Some(self.text()?) } else { None };
+        Ok(Beacon { collection, id: Uuid::from_bytes(self.array()?) })
+    }
+
+    fn phone(&mut self) -> Result<Phone> {
+        Ok(Phone {
+            input: self.text()?,
+            default_country: self.text()?,
+            international_formatted: self.text()?,
+            national_formatted: self.text()?,
+            national: self.varint()?,
+            country_code: self.varint()?,
+            valid: self.flag()?,
+        })
+    }
+}
+
+fn damaged(what: &str) -> Error {
+    Error::Damaged(format!("object row: {what}"))
+}

@@ -1,0 +1,79 @@
+//! Objects: an id, properties, vectors, times.
+//!
+//! [`Object`] is what callers hand in and get back; how it lies on disk is `codec`'s business.
+
+pub(crate) mod codec;
+mod date;
+mod value;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use date::Date;
+pub use value::{Beacon, Geo, Phone, Properties, Value};
+
+use crate::ids::{DocId, VectorId};
+
+/// An object as callers see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Object {
+    /// Unique within its shard.
+    pub id: Uuid,
+    /// Unix time in milliseconds of the first write.
+    pub created_ms: i64,
+    /// Unix time in milliseconds of the last write.
+    pub updated_ms: i64,
+    /// Values by property name; absent properties are absent here.
+    pub properties: Properties,
+    /// Vectors by id; on reads only those that were asked for.
+    pub vectors: Vectors,
+}
+
+/// Vectors of an object by vector id.
+pub type Vectors = BTreeMap<VectorId, Vector>;
+
+/// One vector of an object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Vector {
+    /// A single vector, `[dim]`.
+    Single(#[serde(with = "f32_bytes")] Vec<f32>),
+    /// Several vectors of one dimension, `[rows, dim]`, row after row.
+    Multi {
+        /// Length of a row.
+        dim: u32,
+        /// `rows * dim` values.
+        #[serde(with = "f32_bytes")]
+        rows: Vec<f32>,
+    },
+}
+
+/// A stored object with the doc id of its present version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredObject {
+    /// The present version.
+    pub doc_id: DocId,
+    /// The object.
+    pub object: Object,
+}
+
+/// Vectors travel and lie as little-endian bytes, not as a sequence of numbers.
+mod f32_bytes {
+    use serde::{Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(values: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
+        serde_bytes::serialize(bytemuck::cast_slice::<f32, u8>(values), serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f32>, D::Error> {
+        let bytes: serde_bytes::ByteBuf = serde_bytes::deserialize(deserializer)?;
+        if bytes.len() % 4 != 0 {
+            return Err(D::Error::custom("a vector's bytes are not a multiple of four"));
+        }
+        Ok(bytes.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect())
+    }
+}
+
+#[cfg(target_endian = "big")]
+compile_error!("vectors are cast to little-endian bytes: big-endian machines need a conversion here");

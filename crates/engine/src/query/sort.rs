@@ -1,0 +1,194 @@
+//! Sorting by properties.
+//!
+//! Text without regard to case, false before true, lists element by element and then by length. What an object lacks
+//! (also an empty list) comes first ascending and last descending. Objects that are equal keep the order of their doc ids.
+
+use std::cmp::Ordering;
+
+use super::Sort;
+use crate::object::{Geo, Object, Value};
+use crate::schema::{Collection, DataType, Primitive};
+use crate::{Error, Result};
+
+/// Checked sort clauses of a query.
+pub(crate) struct SortTerms {
+    terms: Vec<(Term, bool)>,
+}
+
+enum Term {
+    Id,
+    Created,
+    Updated,
+    Property(String),
+}
+
+/// What an object is sorted by. The order is that of the clauses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SortKeys(Vec<(Key, bool)>);
+
+/// One comparable value.
+#[derive(Debug, Clone, PartialEq)]
+enum Key {
+    Missing,
+    Bool(bool),
+    Int(i64),
+    Number(f64),
+    Text(String),
+    Instant(i128),
+    Geo(Geo),
+    List(Vec<Key>),
+}
+
+impl SortTerms {
+    /// Checks the clauses against the schema.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming each clause that cannot be sorted by, and its position.
+    pub(crate) fn new(schema: &Collection, clauses: &[Sort]) -> Result<Self> {
+        let mut terms = Vec::with_capacity(clauses.len());
+        let mut refused = Vec::new();
+        for (at, clause) in clauses.iter().enumerate() {
+            match term(schema, &clause.property) {
+                Ok(term) => terms.push((term, clause.descending)),
+                Err(why) => refused.push(format!("sort parameter at position {at}: {why}")),
+            }
+        }
+        if refused.is_empty() { Ok(Self { terms }) } else { Err(Error::Invalid(refused.join(", "))) }
+    }
+
+    /// What `object` (with its properties) is sorted by.
+    pub(crate) fn keys(&self, object: &Object) -> SortKeys {
+        let key = |term: &Term| match term {
+            Term::Id => Key::Text(object.id.to_string()),
+            Term::Created => Key::Int(object.created_ms),
+            Term::Updated => Key::Int(object.updated_ms),
+            Term::Property(name) => object.properties.get(name).map_or(Key::Missing, key),
+        };
+        SortKeys(self.terms.iter().map(|(term, descending)| (key(term), *descending)).collect())
+    }
+}
+
+fn term(schema: &Collection, name: &str) -> std::result::Result<Term, String> {
+    match name {
+        "_id" | "id" => return Ok(Term::Id),
+        "_creationTimeUnix" => return Ok(Term::Created),
+        "_lastUpdateTimeUnix" => return Ok(Term::Updated),
+        "" => return Err("path parameter cannot be empty".into()),
+        _ => {}
+    }
+    // A path into an object is accepted, and everything is equal there.
+    let top = name.split('.').next().unwrap_or(name);
+    let Some(property) = schema.property(top) else {
+        return Err(format!(
+            "no such prop with name '{name}' found in class '{}' in the schema. Check your schema files for which \
+             properties in this class are available",
+            schema.name
+        ));
+    };
+    match &property.data_type {
+        DataType::Primitive { of: Primitive::Uuid, .. } => Err(format!(
+            "prop \"{name}\" is of type uuid/uuid[]: sorting by uuid is currently not supported - if you believe it \
+             should be, please open a feature request on github.com/weaviate/weaviate"
+        )),
+        DataType::Reference(targets) => Err(format!(
+            "sorting by reference not supported, property \"{name}\" is a ref prop to the class \"{}\"",
+            targets.first().map_or("", String::as_str)
+        )),
+        DataType::Primitive { .. } | DataType::Object { .. } => Ok(Term::Property(name.to_owned())),
+    }
+}
+
+fn key(value: &Value) -> Key {
+    match value {
+        Value::Bool(value) => Key::Bool(*value),
+        Value::Int(value) => Key::Int(*value),
+        Value::Number(value) => Key::Number(*value),
+        Value::Text(text) | Value::Blob(text) => Key::Text(text.to_lowercase()),
+        Value::Date(date) => Key::Instant(date.unix_ns()),
+        Value::Geo(geo) => Key::Geo(*geo),
+        Value::Phone(phone) => Key::List(vec![
+            Key::Int(i64::try_from(phone.country_code).unwrap_or(i64::MAX)),
+            Key::Int(i64::try_from(phone.national).unwrap_or(i64::MAX)),
+        ]),
+        Value::List(values) if values.is_empty() => Key::Missing,
+        Value::List(values) => Key::List(values.iter().map(key).collect()),
+        Value::Null | Value::Uuid(_) | Value::Object(_) | Value::References(_) => Key::Missing,
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
+            (Self::Int(a), Self::Int(b)) => a.cmp(b),
+            (Self::Number(a), Self::Number(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            (Self::Instant(a), Self::Instant(b)) => a.cmp(b),
+            (Self::Geo(a), Self::Geo(b)) => a.longitude.total_cmp(&b.longitude).then(a.latitude.total_cmp(&b.latitude)),
+            (Self::List(a), Self::List(b)) => a.cmp(b),
+            // Kinds differ only where a value is missing: a property has one type.
+            _ => self.kind().cmp(&other.kind()),
+        }
+    }
+}
+
+impl Key {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Missing => 0,
+            Self::Bool(_) => 1,
+            Self::Int(_) => 2,
+            Self::Number(_) => 3,
+            Self::Text(_) => 4,
+            Self::Instant(_) => 5,
+            Self::Geo(_) => 6,
+            Self::List(_) => 7,
+        }
+    }
+}
+
+impl PartialOrd for SortKeys {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SortKeys {
+    fn cmp(&self, other: &Self) -> Ordering {
+        for ((a, descending), (b, _)) in self.0.iter().zip(&other.0) {
+            let order = if *descending { b.cmp(a) } else { a.cmp(b) };
+            if order.is_ne() {
+                return order;
+            }
+        }
+        Ordering::Equal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_ordered_as_weaviate_orders_them() {
+        let text = |text: &str| key(&Value::Text(text.into()));
+        let list = |values: &[i64]| key(&Value::List(values.iter().copied().map(Value::Int).collect()));
+        assert_eq!(text("Apple"), text("apple"));
+        assert!(text("apple") < text("Banana"));
+        assert!(Key::Missing < text(""));
+        assert_eq!(list(&[]), Key::Missing);
+        assert!(list(&[1]) < list(&[1, 0]) && list(&[1, 5]) < list(&[2]));
+        assert!(key(&Value::Bool(false)) < key(&Value::Bool(true)));
+        assert!(key(&Value::Number(-0.5)) < key(&Value::Number(0.0)));
+        let keys = |key: &Key, descending| SortKeys(vec![(key.clone(), descending)]);
+        assert!(keys(&Key::Missing, true) > keys(&text("x"), true));
+    }
+}

@@ -1,0 +1,46 @@
+//! Settings of the inverted index and of keyword search.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the inverted index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InvertedConfig {
+    /// Accepted for compatibility; clean-up runs continuously.
+    pub cleanup_interval_s: i64,
+    /// Ranking parameters; `None` fields were never given.
+    pub bm25: Bm25,
+    /// Stop words of keyword queries.
+    pub stopwords: Stopwords,
+    /// Named stop-word lists that properties can choose.
+    pub stopword_presets: Option<BTreeMap<String, Vec<String>>>,
+    /// Whether creation and update times can be filtered on. Immutable.
+    pub index_timestamps: bool,
+    /// Whether `IsNull` filters work. Immutable.
+    pub index_null_state: bool,
+    /// Whether `len(property)` filters work. Immutable.
+    pub index_property_length: bool,
+    /// User dictionary of the Asian tokenizers as the JSON text that was given.
+    pub tokenizer_user_dict: Option<String>,
+}
+
+/// Parameters of BM25.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bm25 {
+    /// Saturation of the term frequency; 1.2 unless given.
+    pub k1: Option<f64>,
+    /// Weight of the length; 0.75 unless given.
+    pub b: Option<f64>,
+}
+
+/// Stop words: a preset with additions and removals.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopwords {
+    /// `en`, `none`, or a preset of the collection.
+    pub preset: String,
+    /// Words beside the preset's; `None` when never given.
+    pub additions: Option<Vec<String>>,
+    /// Words of the preset that are none; `None` when never given.
+    pub removals: Option<Vec<String>>,
+}

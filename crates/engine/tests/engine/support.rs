@@ -1,0 +1,156 @@
+//! Collections, objects and entries for tests.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use azimuth_engine::command::{At, Command, Outcome, PutMode};
+use azimuth_engine::group::{
+    Batch, DataGroup, Entry, EntryBody, GroupOptions, LogPosition, StateMachine, StorageBudget, WorkBudget,
+};
+use azimuth_engine::ids::{CollectionId, GroupId, PropertyId, ShardId, VectorId};
+use azimuth_engine::object::{Object, Properties, Value, Vector, Vectors};
+use azimuth_engine::schema::{
+    Bm25, Collection, DataType, InvertedConfig, MultiTenancy, Primitive, Property, Replication, Shard, Sharding,
+    Stopwords, TenantStatus, Tokenization, VectorConfig, VectorIndexKind, VectorSpace,
+};
+use azimuth_engine::vector::IndexConfig;
+use uuid::Uuid;
+
+/// Vector id of the vector that [`collection`] configures.
+pub(crate) const VECTOR: VectorId = VectorId(0);
+
+/// A property with the indexes that its type has by default.
+pub(crate) fn property(name: &str, data_type: DataType) -> Property {
+    let text = data_type.is_text();
+    Property {
+        id: PropertyId(0),
+        name: name.into(),
+        description: None,
+        data_type,
+        tokenization: text.then_some(Tokenization::Word),
+        filterable: true,
+        searchable: text,
+        range_filterable: false,
+        nested: Vec::new(),
+        text_analyzer: None,
+        module_config: None,
+    }
+}
+
+/// A property of one value.
+pub(crate) fn one(name: &str, of: Primitive) -> Property {
+    property(name, DataType::one(of))
+}
+
+/// A vector configuration with default settings.
+pub(crate) fn vector_config() -> VectorConfig {
+    VectorConfig {
+        id: VECTOR,
+        vectorizer: "none".into(),
+        vectorizer_config: None,
+        kind: VectorIndexKind::Hnsw,
+        index: IndexConfig::default(),
+        wire_config: "{}".into(),
+        multi: false,
+    }
+}
+
+/// A collection with one shard, one unnamed vector and everything indexed.
+pub(crate) fn collection(id: u32, name: &str, properties: Vec<Property>) -> Collection {
+    let mut collection = Collection {
+        id: CollectionId(id),
+        version: 1,
+        name: name.into(),
+        description: None,
+        properties: Some(properties),
+        vectors: VectorSpace { unnamed: Some(vector_config()), named: BTreeMap::new() },
+        inverted: InvertedConfig {
+            cleanup_interval_s: 60,
+            bm25: Bm25::default(),
+            stopwords: Stopwords { preset: "en".into(), additions: None, removals: None },
+            stopword_presets: None,
+            index_timestamps: true,
+            index_null_state: true,
+            index_property_length: true,
+            tokenizer_user_dict: None,
+        },
+        sharding: Sharding {
+            virtual_per_physical: 128,
+            desired_count: 1,
+            actual_count: 1,
+            desired_virtual_count: 128,
+            actual_virtual_count: 128,
+            key: "_id".into(),
+            strategy: "hash".into(),
+            function: "murmur3".into(),
+        },
+        replication: Replication { factor: 1, deletion_strategy: None, async_config: None },
+        multi_tenancy: MultiTenancy::default(),
+        object_ttl: None,
+        module_config: None,
+        shards: BTreeMap::from([(
+            "s0".to_owned(),
+            Shard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false },
+        )]),
+        next_property_id: 0,
+        next_vector_id: 0,
+        next_shard_id: 1,
+    };
+    collection.assign_ids();
+    collection
+}
+
+/// The only shard of [`collection`].
+pub(crate) fn at(collection: u32) -> At {
+    At { collection: CollectionId(collection), shard: ShardId::FIRST }
+}
+
+/// The `n`th id.
+pub(crate) fn id(n: u64) -> Uuid {
+    Uuid::from_u64_pair(n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n)
+}
+
+/// An object with these properties and vector.
+pub(crate) fn object(n: u64, properties: &[(&str, Value)], vector: Option<&[f32]>) -> Object {
+    let properties: Properties = properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let vectors: Vectors = vector.iter().map(|values| (VECTOR, Vector::Single(values.to_vec()))).collect();
+    Object { id: id(n), created_ms: 1_000 + n.cast_signed(), updated_ms: 2_000 + n.cast_signed(), properties, vectors }
+}
+
+/// Text as a value.
+pub(crate) fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+/// A command that writes an object.
+pub(crate) fn put(at: At, object: Object) -> Command {
+    Command::Put { at, mode: PutMode::Upsert, object: Box::new(object) }
+}
+
+/// Options with a small budget.
+pub(crate) fn options() -> GroupOptions {
+    GroupOptions { storage: StorageBudget::new(8 << 20, 64 << 20), ..GroupOptions::new(GroupId::FIRST_DATA) }
+}
+
+/// Opens the group of a test.
+pub(crate) fn open(dir: &Path) -> Arc<DataGroup> {
+    DataGroup::open(dir, options()).expect("open the group").0
+}
+
+/// The entry with that index.
+pub(crate) fn entry(index: u64, commands: Vec<Command>) -> Entry {
+    let position = LogPosition { term: 1, node: 1, index };
+    Entry { position, body: EntryBody::Batch(Batch { proposer: 7, sequence: index, commands }) }
+}
+
+/// Applies commands as the next entry.
+pub(crate) fn apply(group: &DataGroup, commands: Vec<Command>) -> Vec<Outcome> {
+    let last = group.applied().expect("applied").position.map_or(0, |position| position.index);
+    group.apply(vec![entry(last + 1, commands)]).expect("apply").remove(0)
+}
+
+/// Does background work until there is none.
+pub(crate) fn work(group: &DataGroup) {
+    while group.work(&WorkBudget { keys_max: 50, ..WorkBudget::default() }).expect("work").more {}
+}
