@@ -1,0 +1,3 @@
+//! The vector index beside its peers, in process.
+
+fn main() {}
