@@ -22,7 +22,7 @@ import documents
 
 HTTP_PORT, GRPC_PORT = (int(os.environ[f"AZIMUTH_{kind}_PORT"]) for kind in ("HTTP", "GRPC"))
 CACHE = pathlib.Path(os.environ["AZIMUTH_DEMO_CACHE"]) / "embeddings.npz"
-PASSAGES_MAX = 2500
+PASSAGES_MAX = 2000
 
 QUESTIONS = [
     "What happens to an acknowledged write when the process is killed?",

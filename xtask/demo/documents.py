@@ -4,16 +4,21 @@ import gzip
 import itertools
 import os
 import pathlib
+import random
 import re
 
 TEXT = (".md", ".markdown", ".txt", ".rst")
-PASSAGE_WORDS, PASSAGE_WORDS_MIN = 110, 20
+PASSAGE_WORDS, PASSAGE_WORDS_MIN = 80, 20
+SHARE, PER_DOCUMENT_MAX = 20, 6
 DOCUMENT_BYTES_MAX = 1 << 20
 
 
 def below(folder, *patterns):
+    """Files in an order that mixes topics and is the same on every run."""
     folder = pathlib.Path(folder)
-    return (path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file())
+    paths = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()]
+    random.Random(0).shuffle(paths)
+    return paths
 
 
 def default_groups(root):
@@ -24,7 +29,7 @@ def default_groups(root):
         ("crates", below(cargo / "registry" / "src", "*/*/README.md")),
         ("Node.js", below("/usr/share/doc/nodejs/api", "*.md")),
         ("npm", below("/usr/lib/node_modules/npm/docs/content", "**/*.md")),
-        ("manual pages", below("/usr/share/man", "man1/[a-z]*.1.gz", "man7/*.7.gz", "man5/*.5.gz")),
+        ("manual pages", below("/usr/share/man", "man5/*.5.gz", "man7/*.7.gz", "man8/*.8.gz")),
         ("/usr/share/doc", below("/usr/share/doc", "*/README*", "*/*.md", "*/*.txt", "*/*.txt.gz")),
     ]
 
@@ -38,12 +43,12 @@ def folder_group(folder):
 def passages(groups, limit):
     """At most `limit` passages as {source, title, text}, taken from the groups in turn, each text once."""
     seen, found = set(), []
-    first, *others = [passages_of(name, files) for name, files in groups]
-    running = [first, *others]
+    # The first group is what matters, all of it; of a document of the others a few passages do.
+    running = [passages_of(name, files, None if i == 0 else PER_DOCUMENT_MAX) for i, (name, files) in enumerate(groups)]
+    first = running[0]
     while running and len(found) < limit:
         for group in list(running):
-            share = limit if group is first else 20  # the first group is what matters: all of it
-            part = list(itertools.islice(group, min(share, limit - len(found))))
+            part = list(itertools.islice(group, min(limit if group is first else SHARE, limit - len(found))))
             if not part:
                 running.remove(group)
             for passage in part:
@@ -53,7 +58,7 @@ def passages(groups, limit):
     return found
 
 
-def passages_of(name, files):
+def passages_of(name, files, per_document):
     for path in files:
         text = read(path)
         if text is None:
@@ -62,9 +67,11 @@ def passages_of(name, files):
             title, text = path.name.removesuffix(".gz"), plain_manual(text)
         elif name == "crates":
             title = path.parent.name
+        elif name == "/usr/share/doc":
+            title = f"{path.parent.name}/{path.name}"
         else:
             title = path.name
-        for heading, passage in cut(text):
+        for heading, passage in itertools.islice(cut(text), per_document):
             yield {"source": name, "title": title + (f", {heading}" if heading else ""), "text": passage}
 
 
@@ -92,13 +99,13 @@ def plain_manual(text):
         elif not line.startswith((".", "'")):
             lines.append(line)
     text = "\n".join(lines)
-    for pattern, plain in ((r"\\f[A-Z(]\w?", ""), (r"\\\((aq|cq|oq)", "'"), (r"\\\((lq|rq|dq)", '"'), (r"\\-", "-"), (r"\\.", "")):
+    for pattern, plain in ((r"\\f(\(\w\w|\[\w*\]|.)", ""), (r"\\\((aq|cq|oq)", "'"), (r"\\\((lq|rq|dq)", '"'), (r"\\-", "-"), (r"\\.", "")):
         text = re.sub(pattern, plain, text)
     return text
 
 
 def cut(text):
-    """(heading, passage) of a Markdown or plain text: paragraphs under one heading, put together to about 110 words."""
+    """(heading, passage) of a Markdown or plain text: paragraphs under one heading, put together to about 80 words."""
     heading, words = "", []
     for paragraph in re.split(r"\n\s*\n", re.sub(r"```.*?```", "\n\n", text, flags=re.DOTALL)):
         lines = []

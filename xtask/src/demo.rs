@@ -77,6 +77,7 @@ fn hints(server: &Running) -> String {
 fn script(root: &Path, python: &Path, server: &Running) -> Result<Command, Failure> {
     let mut command = Command::new(python);
     command.arg(root.join("xtask/demo/demo.py")).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+    command.env("PYTHONWARNINGS", "ignore::DeprecationWarning");
     command.env("AZIMUTH_HTTP_PORT", server.http_port.to_string()).env("AZIMUTH_DEMO_CACHE", demo_dir()?);
     command.env("AZIMUTH_GRPC_PORT", server.grpc_port.to_string());
     Ok(command)
