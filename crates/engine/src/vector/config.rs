@@ -163,11 +163,8 @@ impl IndexConfig {
     /// These settings with the mutable ones of `new`.
     #[must_use]
     pub fn updated(&self, new: &Self) -> Self {
-        let hnsw = |old: &HnswConfig, new: &HnswConfig| HnswConfig {
-            m: old.m,
-            ef_construction: old.ef_construction,
-            ..*new
-        };
+        let hnsw =
+            |old: &HnswConfig, new: &HnswConfig| HnswConfig { m: old.m, ef_construction: old.ef_construction, ..*new };
         let kind = match (&self.kind, &new.kind) {
             (IndexKind::Hnsw(old), IndexKind::Hnsw(new)) => IndexKind::Hnsw(hnsw(old, new)),
             (IndexKind::Dynamic { hnsw: old, .. }, IndexKind::Dynamic { threshold, hnsw: new }) => {

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use super::arena::Layout;
 use super::distance::Kernels;
 use super::hnsw::Repair;
+use super::persist::Saved;
 use super::store::Store;
 use super::{Distance, IndexConfig, IndexOptions};
 
@@ -17,6 +18,8 @@ pub(super) struct Core {
     pub store: Store,
     /// Also held while the index changes its form.
     pub repair: Mutex<Repair>,
+    /// Held while a save goes on.
+    pub saved: Mutex<Saved>,
 }
 
 impl Core {
@@ -34,6 +37,7 @@ impl Core {
             options,
             store,
             repair: Mutex::default(),
+            saved: Mutex::default(),
         }
     }
 }

@@ -7,13 +7,13 @@
 use std::collections::BinaryHeap;
 use std::sync::atomic::Ordering;
 
+use super::Distance;
 use super::arena::{State, Tables};
 use super::codes::{Code, Trailer};
 use super::distance::Kernels;
 use super::query::{Query, finish};
 use super::top::Top;
 use super::view::View;
-use super::Distance;
 
 /// Slots compared in one go.
 const BATCH: usize = 128;
@@ -139,9 +139,7 @@ impl Bounded<'_> {
         let Trailer { error, norm, .. } = Trailer::read(unsafe { self.tables.code(slot) });
         let products = norm * self.code.error + (self.code.norm + self.code.error) * error;
         let slack = match self.query.distance {
-            Distance::L2Squared => {
-                2.0 * products + ROUNDING * (norm * norm + self.code.norm * self.code.norm)
-            }
+            Distance::L2Squared => 2.0 * products + ROUNDING * (norm * norm + self.code.norm * self.code.norm),
             Distance::Cosine | Distance::Dot | Distance::Manhattan | Distance::Hamming => {
                 products + ROUNDING * norm * self.code.norm
             }

@@ -12,7 +12,7 @@ use super::exact::is_live;
 use super::query::{Query, check, distance_at};
 use super::{
     DocId, Hit, IndexConfig, IndexOptions, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError,
-    WorkBudget, search, stats, work,
+    WorkBudget, persist, search, stats, work,
 };
 
 /// The vectors of one (collection shard, vector name). All calls take `&self` and may run at the same time.
@@ -34,10 +34,19 @@ impl VectorIndex {
     #[must_use]
     pub fn open(dir: &Path, dim: Option<usize>, config: IndexConfig, options: IndexOptions) -> (Self, OpenReport) {
         let core = OnceLock::new();
+        let mut report = OpenReport::default();
+        match persist::load(dir, dim, &config, options) {
+            Ok(Some(loaded)) => {
+                report.loaded = loaded.store.len();
+                core.get_or_init(|| Box::new(loaded));
+            }
+            Ok(None) => {}
+            Err(reason) => report.dropped.push(reason),
+        }
         if let Some(dim) = dim.filter(|dim| (1..=super::DIM_MAX).contains(dim)) {
             core.get_or_init(|| Box::new(Core::new(dim, &config, options)));
         }
-        (Self { dir: dir.to_owned(), options, config: ArcSwap::from_pointee(config), core }, OpenReport::default())
+        (Self { dir: dir.to_owned(), options, config: ArcSwap::from_pointee(config), core }, report)
     }
 
     /// Documents present.
@@ -167,8 +176,7 @@ impl VectorIndex {
     /// # Errors
     /// Those of the file system; the previous state stays.
     pub fn save(&self) -> io::Result<SaveReport> {
-        let _ = &self.dir;
-        Ok(SaveReport::default())
+        self.core.get().map_or_else(|| Ok(SaveReport::default()), |core| persist::save(core, &self.dir))
     }
 
     /// Saves for the last time.

@@ -23,6 +23,7 @@ mod stats;
 mod top;
 
 mod hnsw;
+mod persist;
 
 mod docs;
 mod pending;

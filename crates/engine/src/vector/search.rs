@@ -11,7 +11,7 @@ use super::exact::{is_live, scan};
 use super::hnsw::{
     CodeScorer, FilteredWalk, Graph, RowScorer, Scorer, Scratch, ScratchPool, descend, filtered_walk, walk,
 };
-use super::plan::{Plan, Situation, plan};
+use super::plan::{Filtered, PROBE, Plan, Situation, Steer, plan, steer};
 use super::query::{Query, finish};
 use super::top::Top;
 use super::view::View;
@@ -74,9 +74,9 @@ impl Execution<'_> {
                 self.scan_pending();
                 self.with_scorer(Walking::Plain { ef })
             }
-            Plan::WalkFiltered { ef, strategy, seen_max } => {
+            Plan::WalkFiltered(filtered) => {
                 self.scan_pending();
-                self.with_scorer(Walking::Filtered(FilteredWalk { ef, strategy, seen_max }))
+                self.with_scorer(Walking::Filtered(filtered))
             }
         };
         if !found_enough {
@@ -103,9 +103,9 @@ impl Execution<'_> {
         }
         let tables = &view.tables;
         let allowed = |slot: &u32| {
-            allow.as_ref().is_none_or(|allow| {
-                is_live(tables, *slot) && allow.contains(tables.doc(*slot).load(Ordering::Relaxed))
-            })
+            allow
+                .as_ref()
+                .is_none_or(|allow| is_live(tables, *slot) && allow.contains(tables.doc(*slot).load(Ordering::Relaxed)))
         };
         let slots = view.pending.iter().flat_map(|segment| segment.slots()).filter(allowed);
         scan(view, &core.kernels, query, slots, top);
@@ -131,26 +131,30 @@ impl Execution<'_> {
         let nearest = descend(tables, scorer, entry, level, 0, scratch);
         let finished = match walking {
             Walking::Plain { ef } => {
-                walk(tables, scorer, nearest, 0, ef, scratch);
+                walk(tables, scorer, nearest, 0, ef, scratch, &mut |_, _| ());
                 true
             }
-            Walking::Filtered(how) => self.walk_filtered(scorer, nearest.1, how, scratch),
+            Walking::Filtered(how) => self.walk_filtered(scorer, nearest, how, scratch),
         };
         finished && self.collect(scratch)
     }
 
-    fn walk_filtered(&self, scorer: &impl Scorer, nearest: u32, how: FilteredWalk, scratch: &mut Scratch) -> bool {
+    /// Asks the query's neighbourhood first, then goes on as it suggests. `false` if a scan is better.
+    fn walk_filtered(&self, scorer: &impl Scorer, nearest: (f32, u32), how: Filtered, scratch: &mut Scratch) -> bool {
         let tables = &*self.view.tables;
-        match &self.allow {
-            None => filtered_walk(tables, scorer, &[nearest], how, &mut |slot| is_live(tables, slot), scratch),
-            Some(allow) => {
-                let mut starts = allow.sample(&self.core.store, self.view, SEEDS);
-                starts.push(nearest);
-                let mut accept =
-                    |slot: u32| is_live(tables, slot) && allow.contains(tables.doc(slot).load(Ordering::Relaxed));
-                filtered_walk(tables, scorer, &starts, how, &mut accept, scratch)
-            }
+        let allow = self.allow.as_ref();
+        let mut accept = |slot: u32| {
+            is_live(tables, slot) && allow.is_none_or(|allow| allow.contains(tables.doc(slot).load(Ordering::Relaxed)))
+        };
+        walk(tables, scorer, nearest, 0, PROBE, scratch, &mut |_, _| ());
+        let mut starts: Vec<u32> = scratch.pool.iter().map(|(_, slot)| slot).collect();
+        let allowed = starts.iter().filter(|&&slot| accept(slot)).count();
+        let Steer::Walk { ef, strategy } = steer(how, starts.len(), allowed) else { return false };
+        if let Some(allow) = allow {
+            starts.extend(allow.sample(&self.core.store, self.view, SEEDS));
         }
+        let how = FilteredWalk { ef, strategy, seen_max: how.seen_max };
+        filtered_walk(tables, scorer, &starts, how, &mut accept, scratch)
     }
 
     /// Offers what a walk found, nearest first, on the originals.
@@ -212,5 +216,5 @@ fn likely_error(tables: &Tables, distance: Distance, code: &Code, slot: u32) -> 
 #[derive(Clone, Copy)]
 enum Walking {
     Plain { ef: usize },
-    Filtered(FilteredWalk),
+    Filtered(Filtered),
 }

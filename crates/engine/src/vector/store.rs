@@ -46,6 +46,8 @@ pub(super) struct Writer {
     /// Views replaced so far, and how many of those are dropped.
     replaced: u64,
     dropped: u64,
+    /// How often each chunk was written to, so that a save knows which files still hold.
+    pub chunk_writes: Vec<u64>,
     /// First upper block never used, and freed runs by level.
     pub(super) upper_next: u32,
     upper_free: Vec<Vec<u32>>,
@@ -63,7 +65,13 @@ const FIRST_CAPACITY: usize = 8;
 impl Store {
     pub(super) fn new(layout: Layout) -> Self {
         let tables = Arc::new(Tables::new(layout, Vec::new(), Vec::new()));
-        Self::with(View { tables, pending: Vec::new(), rotation: None, graph: None }, DocMap::default(), Writer::default(), 0, 0)
+        Self::with(
+            View { tables, pending: Vec::new(), rotation: None, graph: None },
+            DocMap::default(),
+            Writer::default(),
+            0,
+            0,
+        )
     }
 
     /// A store from loaded parts.
@@ -125,6 +133,7 @@ impl Store {
                 code.write(tables.code_place(slot));
             }
         }
+        writer.note_write((slot >> tables.layout.shift) as usize);
         tables.doc(slot).store(doc_id.0, Ordering::Relaxed);
         tables.state(slot).store(State::LIVE, Ordering::Release);
         self.high.fetch_max(slot + 1, Ordering::AcqRel);
@@ -230,10 +239,7 @@ impl Store {
             return;
         }
         let pending = view.pending.iter().filter(|segment| !segment.is_done()).cloned().collect();
-        self.publish(
-            &mut writer,
-            View { pending, ..View::clone(&view) },
-        );
+        self.publish(&mut writer, View { pending, ..View::clone(&view) });
     }
 
     /// Gives the index the columns that a small one lacks: codes if `rotation` is given, links if `graph` is. All vectors
@@ -302,6 +308,30 @@ impl Store {
         Some(UpperHandle::new(block, level))
     }
 
+    /// Reads the originals of whole chunks from their files from now on: `mapped` holds a chunk's number, the writes to it
+    /// that its file reflects, and the file's mapping. A chunk that was written to since keeps its memory.
+    pub(super) fn map_originals(&self, mapped: Vec<(usize, u64, Memory)>) {
+        let mut guard = self.writer.lock();
+        let writer = &mut *guard;
+        let view = self.view();
+        let shift = view.tables.layout.shift;
+        let mut chunks = view.tables.chunks.clone();
+        for (number, writes, originals) in mapped {
+            if writer.writes_to(number) == writes
+                && let Some(chunk) = chunks.get_mut(number)
+            {
+                *chunk = Arc::new(Chunk { originals: Arc::new(originals), ..Chunk::clone(chunk) });
+                // Free slots of the chunk are still read through the old mapping.
+                let (moved, kept) =
+                    std::mem::take(&mut writer.free).into_iter().partition(|slot| (slot >> shift) as usize == number);
+                writer.free = kept;
+                writer.retired.extend::<Vec<u32>>(moved);
+            }
+        }
+        let tables = Arc::new(Tables::new(view.tables.layout, chunks, view.tables.uppers.clone()));
+        self.publish(writer, View { tables, ..View::clone(&view) });
+    }
+
     /// Gives all memory back if nothing is left but dead slots. Readers and builders of older views go on with theirs.
     pub(super) fn reset_if_empty(&self) -> bool {
         let mut guard = self.writer.lock();
@@ -322,6 +352,7 @@ impl Store {
             slots.clear();
         }
         (writer.upper_next, writer.upper_free) = (0, Vec::new());
+        writer.chunk_writes.iter_mut().for_each(|writes| *writes += 1);
         true
     }
 
@@ -356,6 +387,18 @@ impl Writer {
                 }
             }
         }
+    }
+
+    fn note_write(&mut self, chunk: usize) {
+        if self.chunk_writes.len() <= chunk {
+            self.chunk_writes.resize(chunk + 1, 0);
+        }
+        self.chunk_writes[chunk] += 1;
+    }
+
+    /// Writes to a chunk so far.
+    pub(super) fn writes_to(&self, chunk: usize) -> u64 {
+        self.chunk_writes.get(chunk).copied().unwrap_or(0)
     }
 
     /// Whether all views replaced up to `renewal` are dropped.

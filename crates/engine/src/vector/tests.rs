@@ -2,7 +2,9 @@
 
 mod data;
 mod exactness;
+mod model;
 mod recall;
+mod saved;
 
 use super::*;
 use data::Data;

@@ -51,7 +51,15 @@ impl Layout {
     /// The layout of an empty index: no codes, no graph.
     pub(in crate::vector) fn new(dim: usize, m: usize) -> Self {
         let slots = (CHUNK_BYTES_MAX / (dim * 4)).clamp(256, 32_768);
-        Self { dim, dim_padded: dim.next_multiple_of(64), m, shift: slots.ilog2(), codes: false, codes_refused: false, graph: false }
+        Self {
+            dim,
+            dim_padded: dim.next_multiple_of(64),
+            m,
+            shift: slots.ilog2(),
+            codes: false,
+            codes_refused: false,
+            graph: false,
+        }
     }
 
     pub(in crate::vector) fn chunk_slots(&self) -> usize {

@@ -36,7 +36,10 @@ impl Code {
         rotation.rotate(vector, rotated);
         let largest = rotated.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
         let norm_squared: f64 = vector.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
-        #[expect(clippy::cast_possible_truncation, reason = "an overflow is an infinite norm, which compares as farthest")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "an overflow is an infinite norm, which compares as farthest"
+        )]
         {
             self.norm_squared = norm_squared as f32;
             self.norm = norm_squared.sqrt() as f32;
@@ -98,9 +101,7 @@ pub(super) fn stored_query(distance: Distance, row: &[u8]) -> CodeQuery<'_> {
 
 fn code_query(distance: Distance, code: &[i8], scale: f32, norm_squared: f32) -> CodeQuery<'_> {
     match distance {
-        Distance::L2Squared => {
-            CodeQuery { code, norm_weight: 1.0, offset: norm_squared, dot_weight: -2.0 * scale }
-        }
+        Distance::L2Squared => CodeQuery { code, norm_weight: 1.0, offset: norm_squared, dot_weight: -2.0 * scale },
         Distance::Cosine | Distance::Dot | Distance::Manhattan | Distance::Hamming => {
             CodeQuery { code, norm_weight: 0.0, offset: 0.0, dot_weight: -scale }
         }

@@ -1,8 +1,8 @@
 //! Codes against f64: distances within the error that the trailer states.
 
 use super::*;
-use crate::vector::distance::Kernels;
 use crate::vector::arena::Rows;
+use crate::vector::distance::Kernels;
 
 fn vector(seed: u64, dim: usize, size: impl Fn(usize) -> f32) -> Vec<f32> {
     (0..dim)
@@ -42,7 +42,9 @@ fn a_rotation_spreads_a_spike() {
 
 #[test]
 fn approximate_distance_is_within_the_stated_error() {
-    for (dim, distance) in [(5usize, Distance::L2Squared), (100, Distance::Dot), (384, Distance::Dot), (768, Distance::L2Squared)] {
+    for (dim, distance) in
+        [(5usize, Distance::L2Squared), (100, Distance::Dot), (384, Distance::Dot), (768, Distance::L2Squared)]
+    {
         let padded = dim.next_multiple_of(64);
         let rotation = Rotation::new(padded, 3);
         let kernels = [Kernels::of(distance), Kernels::portable(distance)];
@@ -59,14 +61,20 @@ fn approximate_distance_is_within_the_stated_error() {
                 Distance::L2Squared => dot(&a, &a) + dot(&b, &b) - 2.0 * dot(&a, &b),
                 _ => -dot(&a, &b),
             };
-            let slack = 2.0 * f64::from(ca.error * cb.norm + cb.error * ca.norm) + 1e-5 * f64::from(ca.norm * ca.norm + cb.norm * cb.norm);
+            let slack = 2.0 * f64::from(ca.error * cb.norm + cb.error * ca.norm)
+                + 1e-5 * f64::from(ca.norm * ca.norm + cb.norm * cb.norm);
             let bases = [row.as_ptr()];
             let mut values = Vec::new();
             for kernels in kernels {
                 let mut out = [0.0];
                 // SAFETY: slot 0 is the row.
                 unsafe { kernels.score_codes(Rows::new(&bases, 0, row.len()), &ca.query(distance), &[0], &mut out) };
-                assert!((f64::from(out[0]) - exact).abs() <= slack, "{} dim {dim} seed {seed}: {} {exact} {slack}", kernels.tier, out[0]);
+                assert!(
+                    (f64::from(out[0]) - exact).abs() <= slack,
+                    "{} dim {dim} seed {seed}: {} {exact} {slack}",
+                    kernels.tier,
+                    out[0]
+                );
                 values.push(out[0]);
             }
             assert_eq!(values[0], values[1], "tiers agree to the bit");

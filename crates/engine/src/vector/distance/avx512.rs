@@ -28,18 +28,14 @@ const LANES: usize = 16;
 /// AVX-512 F; both pointers are good for `len` reads.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn accumulate(
-    a: *const f32,
-    b: *const f32,
-    len: usize,
-    step: impl Fn(__m512, __m512, __m512) -> __m512,
-) -> f32 {
+unsafe fn accumulate(a: *const f32, b: *const f32, len: usize, step: impl Fn(__m512, __m512, __m512) -> __m512) -> f32 {
     let mut sums = [_mm512_setzero_ps(); 4];
     let mut i = 0;
     while i + 4 * LANES <= len {
         for (lane, sum) in sums.iter_mut().enumerate() {
             // SAFETY: `i + 64 <= len`, so all four loads lie inside.
-            let (a, b) = unsafe { (_mm512_loadu_ps(a.add(i + lane * LANES)), _mm512_loadu_ps(b.add(i + lane * LANES))) };
+            let (a, b) =
+                unsafe { (_mm512_loadu_ps(a.add(i + lane * LANES)), _mm512_loadu_ps(b.add(i + lane * LANES))) };
             *sum = step(a, b, *sum);
         }
         i += 4 * LANES;

@@ -43,7 +43,7 @@ pub(super) struct Kernels {
     row: RowKernel,
     rows: RowsKernel,
     codes: CodesKernel,
-    /// Which tier was chosen.
+    /// Which tier was chosen, for test messages and the bench.
     pub tier: &'static str,
 }
 

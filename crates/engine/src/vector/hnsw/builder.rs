@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 
 use super::filtered::{FilteredWalk, filtered_walk};
 use super::graph::Graph;
-use super::heuristic::select;
+use super::heuristic::{select, self_distance};
+use super::pool::Pool;
 use super::scorer::{CodeScorer, RowScorer, Scorer};
 use super::scratch::Scratch;
 use super::searcher::{descend, walk};
@@ -95,14 +96,13 @@ impl Linking<'_> {
         let mut start = descend(tables, scorer, entry, top, level.min(top), scratch);
         let mut neighbours = vec![Vec::new(); level.min(top) + 1];
         for (level, kept) in neighbours.iter_mut().enumerate().rev() {
-            walk(tables, scorer, start, level, self.ef_construction, scratch);
+            let mut candidates = self.candidates(scorer, slot, start, level, scratch);
             start = scratch.pool.iter().next().unwrap_or(start);
-            let mut candidates = living(tables, slot, scratch);
             if level == 0 && candidates.is_empty() {
                 candidates = self.sweep(scorer, slot, start.1, scratch);
             }
             // SAFETY: the candidates come from a walk.
-            unsafe { select(scorer, &candidates, tables.layout.m, kept, &mut scratch.scores) };
+            unsafe { select(scorer, slot, &candidates, tables.layout.m, kept, &mut scratch.scores) };
             if let Some(list) = tables.links(slot, level) {
                 let _lock = self.graph.lock(slot);
                 write_links(list, kept);
@@ -119,6 +119,39 @@ impl Linking<'_> {
                 self.link_back(scorer, neighbour, slot, level, scratch);
             }
         }
+    }
+
+    /// Living nodes to choose neighbours from, nearest first; the walk's pool is left in `scratch`.
+    fn candidates(
+        &self,
+        scorer: &impl Scorer,
+        slot: u32,
+        start: (f32, u32),
+        level: usize,
+        scratch: &mut Scratch,
+    ) -> Vec<(f32, u32)> {
+        let tables = self.tables;
+        walk(tables, scorer, start, level, self.ef_construction, scratch, &mut |_, _| ());
+        // SAFETY: the node's data are written.
+        let twin = unsafe { self_distance(scorer, slot, &mut scratch.scores) };
+        let twins = scratch.pool.iter().take_while(|&(distance, _)| distance <= twin).count();
+        if twins * 2 <= self.ef_construction {
+            return living(tables, slot, scratch);
+        }
+        // Identical vectors fill the pool: what else the walk saw comes beside them.
+        let mut others = Pool::default();
+        others.reset(tables.layout.links_max(level));
+        let mut observe = |distance: f32, other: u32| {
+            if distance > twin {
+                others.push(distance, other);
+            }
+        };
+        walk(tables, scorer, start, level, self.ef_construction, scratch, &mut observe);
+        let alive = |other: u32| tables.state(other).load(Ordering::Acquire) & State::LIVE != 0;
+        let mut candidates = living(tables, slot, scratch);
+        candidates.retain(|&(distance, _)| distance <= twin);
+        candidates.extend(others.iter().filter(|&(_, other)| alive(other)));
+        candidates
     }
 
     /// The entry point; makes the node the entry point if it is the first.
@@ -179,7 +212,7 @@ impl Linking<'_> {
         let mut candidates: Vec<(f32, u32)> = scores.iter().copied().zip(links.iter().copied()).collect();
         candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         // SAFETY: as above.
-        unsafe { select(scorer, &candidates, list.len() - 1, batch, scores) };
+        unsafe { select(&from_node, node, &candidates, list.len() - 1, batch, scores) };
         write_links(list, batch);
     }
 }

@@ -59,16 +59,16 @@ impl Pool {
     /// Distance beyond which nothing gets in.
     #[inline(always)]
     pub(in crate::vector) fn bound(&self) -> f32 {
-        if self.entries.len() < self.ef { f32::INFINITY } else { self.entries.last().map_or(f32::INFINITY, |&e| distance_of(e)) }
+        if self.entries.len() < self.ef {
+            f32::INFINITY
+        } else {
+            self.entries.last().map_or(f32::INFINITY, |&e| distance_of(e))
+        }
     }
 
     /// Distances and slots, nearest first.
     pub(in crate::vector) fn iter(&self) -> impl Iterator<Item = (f32, u32)> {
         self.entries.iter().map(|&entry| (distance_of(entry), slot_of(entry)))
-    }
-
-    pub(in crate::vector) fn len(&self) -> usize {
-        self.entries.len()
     }
 }
 

@@ -78,11 +78,6 @@ impl Repair {
         }
     }
 
-    /// Whether a batch is being worked on.
-    pub(in crate::vector) fn is_busy(&self) -> bool {
-        self.stage != Stage::Idle
-    }
-
     fn take(&mut self, around: Surroundings<'_>) -> RepairStep {
         let mut writer = around.store.writer.lock();
         let nodes = around.store.high(&around.store.view()) as usize;
@@ -177,17 +172,19 @@ impl Repair {
         candidates.dedup();
         // A dead neighbour outside the batch stays a candidate only if it was one before: its turn comes later.
         candidates.retain(|&other| {
-            other != slot && tables.has(other) && !self.members.is_marked(other)
+            other != slot
+                && tables.has(other)
+                && !self.members.is_marked(other)
                 && (tables.state(other).load(Ordering::Acquire) == linked || links.contains(&other))
         });
         if tables.has_codes() {
             // SAFETY: the slot is linked under the view that the caller holds.
             let scorer = unsafe { CodeScorer::stored(tables, around.kernels, around.distance, slot) };
-            choose(&scorer, list, buffers);
+            choose(&scorer, slot, list, buffers);
         } else {
             // SAFETY: as above.
             let scorer = unsafe { RowScorer::stored(tables, around.kernels, slot) };
-            choose(&scorer, list, buffers);
+            choose(&scorer, slot, list, buffers);
         }
         true
     }
@@ -234,7 +231,7 @@ struct Buffers {
 }
 
 /// Writes the best of `buffers.candidates` into `list`; the caller holds the node's lock.
-fn choose(scorer: &impl Scorer, list: &[std::sync::atomic::AtomicU32], buffers: &mut Buffers) {
+fn choose(scorer: &impl Scorer, node: u32, list: &[std::sync::atomic::AtomicU32], buffers: &mut Buffers) {
     let Buffers { candidates, scores, kept, ranked, .. } = buffers;
     // SAFETY: the candidates come from lists of links and are in the tables.
     unsafe { scorer.score(candidates, scores) };
@@ -242,6 +239,6 @@ fn choose(scorer: &impl Scorer, list: &[std::sync::atomic::AtomicU32], buffers: 
     ranked.extend(scores.iter().copied().zip(candidates.iter().copied()));
     ranked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     // SAFETY: as above.
-    unsafe { select(scorer, ranked, list.len() - 1, kept, scores) };
+    unsafe { select(scorer, node, ranked, list.len() - 1, kept, scores) };
     write_links(list, kept);
 }

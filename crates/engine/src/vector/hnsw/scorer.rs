@@ -38,7 +38,10 @@ impl<'a> CodeScorer<'a> {
         distance: Distance,
         query: CodeQuery<'a>,
     ) -> Self {
-        assert!(tables.has_codes() && query.code.len() == tables.layout.dim_padded, "codes of one index have one length");
+        assert!(
+            tables.has_codes() && query.code.len() == tables.layout.dim_padded,
+            "codes of one index have one length"
+        );
         Self { tables, rows: tables.codes(), kernels, distance, query }
     }
 
@@ -46,7 +49,12 @@ impl<'a> CodeScorer<'a> {
     ///
     /// # Safety
     /// As [`Scorer::score`].
-    pub(in crate::vector) unsafe fn stored(tables: &'a Tables, kernels: &'a Kernels, distance: Distance, slot: u32) -> Self {
+    pub(in crate::vector) unsafe fn stored(
+        tables: &'a Tables,
+        kernels: &'a Kernels,
+        distance: Distance,
+        slot: u32,
+    ) -> Self {
         // SAFETY: the caller's slot is in use (see `Scorer::score`).
         let row = unsafe { tables.code(slot) };
         debug_assert_eq!(row.len(), tables.layout.dim_padded + CODE_TRAILER_BYTES);

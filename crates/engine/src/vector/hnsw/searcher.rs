@@ -37,7 +37,8 @@ pub(in crate::vector) fn descend(
     nearest
 }
 
-/// The `ef` nearest nodes that a walk on `level` from `start` finds, dead ones included, in `scratch.pool`.
+/// The `ef` nearest nodes that a walk on `level` from `start` finds, dead ones included, in `scratch.pool`. Every node
+/// whose distance was taken is shown to `observe`.
 pub(in crate::vector) fn walk(
     tables: &Tables,
     scorer: &impl Scorer,
@@ -45,6 +46,7 @@ pub(in crate::vector) fn walk(
     level: usize,
     ef: usize,
     scratch: &mut Scratch,
+    observe: &mut impl FnMut(f32, u32),
 ) {
     let Scratch { visited, pool, batch, scores, links, .. } = scratch;
     visited.start(tables.capacity());
@@ -59,7 +61,7 @@ pub(in crate::vector) fn walk(
         batch.extend(links.iter().copied().filter(|&neighbour| visited.insert(neighbour)));
         // SAFETY: from a list of links; the visited set takes only slots of the tables.
         unsafe { scorer.score(batch, scores) };
-        push_all(pool, batch, scores);
+        push_all(pool, batch, scores, observe);
         if level == 0
             && let Some(next) = pool.peek_nearest()
         {
@@ -69,9 +71,10 @@ pub(in crate::vector) fn walk(
 }
 
 #[inline(always)]
-fn push_all(pool: &mut Pool, slots: &[u32], scores: &[f32]) {
+fn push_all(pool: &mut Pool, slots: &[u32], scores: &[f32], observe: &mut impl FnMut(f32, u32)) {
     let mut bound = pool.bound();
     for (&slot, &score) in slots.iter().zip(scores) {
+        observe(score, slot);
         if score <= bound && pool.push(score, slot) {
             bound = pool.bound();
         }

@@ -39,19 +39,22 @@ impl Data {
         Self { dim, values }
     }
 
-    /// Queries: the first `n` rows, disturbed.
+    /// Queries: the first `n` rows, each disturbed by noise of `by` times its own size.
     pub(super) fn near(&self, n: usize, by: f32) -> Self {
-        let values = self.values[..n * self.dim].iter().enumerate();
-        let values = values.map(|(i, value)| value + by * normal(0x9e4_0000_0000 ^ i as u64)).collect();
+        let mut values = self.values[..n * self.dim].to_vec();
+        for (i, row) in values.chunks_exact_mut(self.dim).enumerate() {
+            let size = (row.iter().map(|value| value * value).sum::<f32>() / self.dim as f32).sqrt();
+            for (j, value) in row.iter_mut().enumerate() {
+                *value += by * size * normal(0x9e4_0000_0000 ^ (i as u64) << 16 ^ j as u64);
+            }
+        }
         Self { dim: self.dim, values }
     }
 
     /// A file of the shared set; `None`, with a notice, where it is absent.
     pub(super) fn shared(name: &str) -> Option<Self> {
-        let folder = std::env::var_os("AZIMUTH_SHARED").map_or_else(
-            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-            PathBuf::from,
-        );
+        let folder = std::env::var_os("AZIMUTH_SHARED")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
         let path = folder.join("data/minilm-docs").join(name);
         let mut bytes = Vec::new();
         if let Err(error) = File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)) {
@@ -95,12 +98,8 @@ pub(super) fn exact(
     k: usize,
     allowed: impl Fn(usize) -> bool,
 ) -> Vec<(f64, usize)> {
-    let mut all: Vec<(f64, usize)> = data
-        .rows()
-        .enumerate()
-        .filter(|&(i, _)| allowed(i))
-        .map(|(i, row)| (naive(distance, query, row), i))
-        .collect();
+    let mut all: Vec<(f64, usize)> =
+        data.rows().enumerate().filter(|&(i, _)| allowed(i)).map(|(i, row)| (naive(distance, query, row), i)).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     all.truncate(k);
     all

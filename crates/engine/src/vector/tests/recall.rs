@@ -21,7 +21,7 @@ fn mean_recall(index: &VectorIndex, distance: Distance, data: &Data, queries: &D
 fn built(distance: Distance, hnsw: HnswConfig, codes: Codes, data: &Data) -> VectorIndex {
     let index = open(IndexConfig { codes, ..config(distance, hnsw) });
     fill(&index, data);
-    work_all(&index, 2);
+    work_all(&index, if data.len() > 20_000 { 2 } else { 1 });
     index
 }
 
@@ -60,12 +60,16 @@ fn codes_lose_nothing_against_f32() {
         ("heavy tails", change(&|_, _, value| value * value * value * value.abs())),
         ("tiny and huge norms", change(&|i, _, value| value * 10f32.powi((i % 9) as i32 - 4))),
         ("far from the origin", change(&|_, _, value| value + 50.0)),
-        ("zeros and duplicates", change(&|i, j, value| match i % 10 {
-            0 => 0.0,
-            1 => (j % 3) as f32,
-            _ => value,
-        })),
+        (
+            "zeros and duplicates",
+            change(&|i, j, value| match i % 10 {
+                0 => 0.0,
+                1 => (j % 3) as f32,
+                _ => value,
+            }),
+        ),
     ];
+    let mut below = Vec::new();
     for (name, data) in &sets {
         for distance in [Distance::Cosine, Distance::L2Squared] {
             let queries = data.near(200, 0.05);
@@ -73,10 +77,17 @@ fn codes_lose_nothing_against_f32() {
             let coded = built(distance, m16(), Codes::Default, data);
             let plain_recall = mean_recall(&plain, distance, data, &queries, 64, 10);
             let coded_recall = mean_recall(&coded, distance, data, &queries, 64, 10);
-            println!("{name} {distance:?}: f32 {plain_recall:.4}, codes {coded_recall:.4} ({})", coded.stats().walks_on_codes);
-            assert!(coded_recall >= plain_recall - 0.004, "{name} {distance:?}: {coded_recall} against {plain_recall}");
+            println!(
+                "{name} {distance:?}: f32 {plain_recall:.4}, codes {coded_recall:.4} ({})",
+                coded.stats().walks_on_codes
+            );
+            // Where f32 itself is lost, the two graphs differ by luck as well.
+            if coded_recall < plain_recall - 0.002 - 0.1 * (1.0 - plain_recall) {
+                below.push(format!("{name} {distance:?}: {coded_recall} against {plain_recall}"));
+            }
         }
     }
+    assert!(below.is_empty(), "{below:?}");
 }
 
 /// With ties excluded from the neighbour heuristic the clump of identical vectors would cut off the others.
@@ -88,8 +99,12 @@ fn duplicates_do_not_hide_the_others() {
             let mut data = Data { dim: 32, values: others.row(0).repeat(500) };
             data.values.extend_from_slice(&others.values);
             let options = IndexOptions { graph_cutoff: 10, ..IndexOptions::default() };
-            let (index, _) =
-                VectorIndex::open(Path::new("/nonexistent"), None, IndexConfig { codes, ..config(distance, m16()) }, options);
+            let (index, _) = VectorIndex::open(
+                Path::new("/nonexistent"),
+                None,
+                IndexConfig { codes, ..config(distance, m16()) },
+                options,
+            );
             fill(&index, &data);
             work_all(&index, 1);
             let found = |i: usize| {
@@ -105,13 +120,16 @@ fn duplicates_do_not_hide_the_others() {
 /// Allow lists of every size, spread evenly, by cluster, and around but without the query's own neighbourhood.
 fn check_filters(index: &VectorIndex, distance: Distance, data: &Data, queries: &Data, floor: f64) {
     let n = data.len();
+    let mut below = Vec::new();
     for percent in [0.01, 0.1, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 99.0] {
         let wanted = ((n as f64 * percent / 100.0) as usize).max(1);
         for kind in ["spread", "near excluded", "near only"] {
             let mut sum = 0.0;
             for (q, query) in queries.rows().enumerate() {
                 let members: Vec<usize> = match kind {
-                    "spread" => (0..n).filter(|&i| codes::splitmix(i as u64 ^ (q as u64) << 32) % n as u64 <= wanted as u64).collect(),
+                    "spread" => (0..n)
+                        .filter(|&i| codes::splitmix(i as u64 ^ (q as u64) << 32) % n as u64 <= wanted as u64)
+                        .collect(),
                     _ => {
                         let mut order = exact(distance, data, query, n, |_| true);
                         if kind == "near excluded" {
@@ -129,9 +147,12 @@ fn check_filters(index: &VectorIndex, distance: Distance, data: &Data, queries: 
             }
             let recall = sum / queries.len() as f64;
             println!("{percent:5} % {kind:14} recall {recall:.4}");
-            assert!(recall >= floor, "{percent} % {kind}: {recall}");
+            if recall < floor {
+                below.push(format!("{percent} % {kind}: {recall}"));
+            }
         }
     }
+    assert!(below.is_empty(), "{below:?}");
 }
 
 #[test]

@@ -1,0 +1,283 @@
+//! Saving beside searches, inserts and background work.
+//!
+//! What is saved is the state at one moment under the writer's lock: which slots hold which documents. The vectors of
+//! those slots cannot change while the view of that moment is held. Links do change; they are read as they are, without
+//! those to slots that were not in the graph at that moment.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::files::{SectionWriter, remove_others, sync_dir, write_manifest};
+use super::{ChunkSections, FileRef, GraphSections, MANIFEST, Manifest, chunk_name, graph_name};
+use crate::vector::SaveReport;
+use crate::vector::arena::{Memory, State, UPPER_BLOCKS_SHIFT, UpperHandle, read_links};
+use crate::vector::core::Core;
+use crate::vector::view::View;
+
+/// What is in the folder, as far as this process knows.
+#[derive(Debug, Default)]
+pub(in crate::vector) struct Saved {
+    /// The last save, successful or not.
+    pub(super) save: u64,
+    /// For each chunk its file and the writes to the chunk that it reflects.
+    pub(super) chunks: Vec<(FileRef, u64)>,
+}
+
+/// The state at one moment.
+struct Moment {
+    view: Arc<View>,
+    states: Vec<u8>,
+    docs: Vec<u64>,
+    writes: Vec<u64>,
+}
+
+impl Moment {
+    fn now(core: &Core) -> Self {
+        let writer = core.store.writer.lock();
+        let view = core.store.view();
+        let slots = core.store.high(&view);
+        let states = (0..slots).map(|slot| view.tables.state(slot).load(Ordering::Acquire)).collect();
+        let docs = (0..slots).map(|slot| view.tables.doc(slot).load(Ordering::Relaxed)).collect();
+        let writes = (0..view.tables.chunks.len()).map(|chunk| writer.writes_to(chunk)).collect();
+        Self { view, states, docs, writes }
+    }
+
+    fn is_used(&self, slot: usize) -> bool {
+        self.states.get(slot).is_some_and(|&state| state != State::FREE)
+    }
+
+    fn is_linked(&self, slot: u32) -> bool {
+        self.states.get(slot as usize).is_some_and(|&state| state & State::LINKED != 0)
+    }
+}
+
+/// Saves into `dir`.
+pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport> {
+    let mut saved = core.saved.lock();
+    let moment = Moment::now(core);
+    let layout = moment.view.tables.layout;
+    if !(layout.graph || layout.codes) {
+        saved.chunks.clear();
+        return forget(dir);
+    }
+    fs::create_dir_all(dir)?;
+    saved.save += 1;
+    let mut report = SaveReport {
+        saved: moment.states.iter().filter(|&&state| state & State::LIVE != 0).count(),
+        ..SaveReport::default()
+    };
+    let mut chunks = Vec::new();
+    for chunk in 0..moment.states.len().div_ceil(layout.chunk_slots()) {
+        let slots = slots_of(&moment, chunk);
+        let sections = ChunkSections::new(&layout, slots);
+        let kept = saved.chunks.get(chunk).filter(|(file, writes)| {
+            *writes == moment.writes[chunk] && file.bytes == sections.bytes && dir.join(chunk_name(chunk, *file)).exists()
+        });
+        let file = match kept {
+            Some(&(file, _)) => file,
+            None => write_chunk(&moment, dir, chunk, saved.save, sections)?,
+        };
+        if file.save == saved.save {
+            report.written_bytes += file.bytes;
+        }
+        chunks.push(file);
+    }
+    let (graph_file, upper_blocks) = write_graph(&moment, dir, saved.save)?;
+    report.written_bytes += graph_file.bytes;
+    let manifest = manifest(core, &moment, saved.save, upper_blocks, &chunks, graph_file);
+    report.written_bytes += write_manifest(dir, &manifest)?;
+    saved.chunks = chunks.iter().copied().zip(moment.writes.iter().copied()).collect();
+    let mut named: Vec<String> = chunks.iter().enumerate().map(|(chunk, &file)| chunk_name(chunk, file)).collect();
+    named.extend([graph_name(graph_file), MANIFEST.to_owned()]);
+    report.files = named.len();
+    remove_others(dir, &named)?;
+    release_originals(core, &moment, dir, &chunks);
+    Ok(report)
+}
+
+/// A small index needs no files.
+fn forget(dir: &Path) -> io::Result<SaveReport> {
+    if dir.join(MANIFEST).exists() {
+        fs::remove_file(dir.join(MANIFEST))?;
+        sync_dir(dir)?;
+        remove_others(dir, &[])?;
+    }
+    Ok(SaveReport::default())
+}
+
+fn slots_of(moment: &Moment, chunk: usize) -> usize {
+    let full = moment.view.tables.layout.chunk_slots();
+    (moment.states.len() - chunk * full).min(full)
+}
+
+fn manifest(
+    core: &Core,
+    moment: &Moment,
+    save: u64,
+    upper_blocks: u32,
+    chunks: &[FileRef],
+    graph_file: FileRef,
+) -> Manifest {
+    let tables = &moment.view.tables;
+    let layout = tables.layout;
+    let level = |slot: u32| u8::try_from(tables.level(slot)).unwrap_or(u8::MAX);
+    let entry = moment.view.graph.as_ref().and_then(|graph| {
+        let present = graph.entry().filter(|&(slot, _)| moment.is_linked(slot)).map(|(slot, _)| slot);
+        let highest = || {
+            let linked = (0u32..).take(moment.states.len()).filter(|&slot| moment.is_linked(slot));
+            linked.max_by_key(|&slot| tables.level(slot))
+        };
+        present.or_else(highest).map(|slot| (slot, level(slot)))
+    });
+    let narrow = |value: usize| u32::try_from(value).expect("an index has fewer than 2^32 slots and dimensions");
+    Manifest {
+        save,
+        distance: core.distance,
+        dim: narrow(layout.dim),
+        m: narrow(layout.m),
+        seed: core.options.seed,
+        shift: layout.shift,
+        codes: layout.codes,
+        codes_refused: layout.codes_refused,
+        graph: layout.graph,
+        slots: narrow(moment.states.len()),
+        upper_blocks,
+        entry,
+        chunks: chunks.to_vec(),
+        graph_file,
+    }
+}
+
+fn write_chunk(
+    moment: &Moment,
+    dir: &Path,
+    chunk: usize,
+    save: u64,
+    sections: ChunkSections,
+) -> io::Result<FileRef> {
+    let tables = &moment.view.tables;
+    let layout = tables.layout;
+    let path = dir.join(chunk_name(chunk, FileRef { save, bytes: 0, crc32c: 0 }));
+    let mut file = SectionWriter::create(&path)?;
+    let first = chunk << layout.shift;
+    let slots = first..first + slots_of(moment, chunk);
+    let number = |slot: usize| u32::try_from(slot).expect("slots are 32 bits");
+    let unused = vec![0u8; layout.original_stride().max(layout.code_stride())];
+    file.begin(sections.originals)?;
+    for slot in slots.clone() {
+        if moment.is_used(slot) {
+            // SAFETY: in use at the moment of this view, which is still held.
+            file.write(bytemuck::cast_slice(unsafe { tables.original(number(slot)) }))?;
+        } else {
+            file.write(&unused[..layout.original_stride()])?;
+        }
+    }
+    file.begin(sections.codes)?;
+    for slot in slots.clone().filter(|_| layout.codes) {
+        if moment.is_used(slot) {
+            // SAFETY: as above.
+            file.write(unsafe { tables.code(number(slot)) })?;
+        } else {
+            file.write(&unused[..layout.code_stride()])?;
+        }
+    }
+    file.begin(sections.docs)?;
+    file.write(bytemuck::cast_slice(&moment.docs[slots]))?;
+    file.finish(save)
+}
+
+/// Upper lists are packed anew, so that blocks given back leave no holes.
+fn write_graph(moment: &Moment, dir: &Path, save: u64) -> io::Result<(FileRef, u32)> {
+    let tables = &moment.view.tables;
+    let layout = tables.layout;
+    let (handles, blocks) = pack_uppers(moment);
+    let upper_blocks = blocks.len() / (layout.upper_stride() / 4);
+    let sections = GraphSections::new(&layout, moment.states.len(), upper_blocks);
+    let path = dir.join(graph_name(FileRef { save, bytes: 0, crc32c: 0 }));
+    let mut file = SectionWriter::create(&path)?;
+    let (mut list, mut row) = (Vec::new(), vec![0u32; layout.link_stride() / 4]);
+    for (chunk, &section) in sections.links.iter().enumerate() {
+        file.begin(section)?;
+        let first = chunk << layout.shift;
+        for slot in (first..first + slots_of(moment, chunk)).filter(|_| layout.graph) {
+            copy_list(moment, u32::try_from(slot).expect("slots are 32 bits"), 0, &mut list, &mut row);
+            file.write(bytemuck::cast_slice(&row))?;
+        }
+    }
+    file.begin(sections.uppers)?;
+    file.write(bytemuck::cast_slice(&handles))?;
+    file.begin(sections.states)?;
+    file.write(&moment.states)?;
+    file.begin(sections.blocks)?;
+    file.write(bytemuck::cast_slice(&blocks))?;
+    Ok((file.finish(save)?, u32::try_from(upper_blocks).expect("fewer blocks than slots")))
+}
+
+/// The list of a slot as it is saved: count, neighbours, zeros.
+fn copy_list(moment: &Moment, slot: u32, level: usize, list: &mut Vec<u32>, row: &mut [u32]) {
+    list.clear();
+    if moment.is_linked(slot)
+        && let Some(links) = moment.view.tables.links(slot, level)
+    {
+        read_links(links, list);
+    }
+    list.retain(|&other| moment.is_linked(other));
+    row.fill(0);
+    row[0] = u32::try_from(list.len()).expect("lists are short");
+    row[1..=list.len()].copy_from_slice(list);
+}
+
+/// Handles by slot, and the blocks they name.
+fn pack_uppers(moment: &Moment) -> (Vec<u32>, Vec<u32>) {
+    let tables = &moment.view.tables;
+    let layout = tables.layout;
+    if !layout.graph {
+        return (Vec::new(), Vec::new());
+    }
+    let width = layout.upper_stride() / 4;
+    let (mut handles, mut blocks) = (vec![0; moment.states.len()], Vec::new());
+    let mut list = Vec::new();
+    for slot in (0u32..).take(moment.states.len()).filter(|&slot| moment.is_linked(slot)) {
+        let level = tables.level(slot);
+        if level == 0 {
+            continue;
+        }
+        // A run of blocks does not cross the border of an allocation.
+        let per_allocation = 1 << UPPER_BLOCKS_SHIFT;
+        let mut block = blocks.len() / width;
+        if block % per_allocation + level > per_allocation {
+            block = block.next_multiple_of(per_allocation);
+        }
+        handles[slot as usize] = UpperHandle::new(u32::try_from(block).expect("fewer blocks than slots"), level).0;
+        blocks.resize((block + level) * width, 0);
+        for level in 1..=level {
+            let row = &mut blocks[(block + level - 1) * width..(block + level) * width];
+            copy_list(moment, slot, level, &mut list, row);
+        }
+    }
+    (handles, blocks)
+}
+
+/// Whole chunks that are now in files need no memory of their own for originals.
+fn release_originals(core: &Core, moment: &Moment, dir: &Path, chunks: &[FileRef]) {
+    let layout = moment.view.tables.layout;
+    let mut mapped = Vec::new();
+    for (number, (chunk, &file)) in moment.view.tables.chunks.iter().zip(chunks).enumerate() {
+        if chunk.originals.is_mapped() || slots_of(moment, number) < layout.chunk_slots() {
+            continue;
+        }
+        let sections = ChunkSections::new(&layout, layout.chunk_slots());
+        let (offset, bytes) = sections.originals;
+        let opened = fs::File::open(dir.join(chunk_name(number, file)));
+        // What cannot be mapped stays in memory: the state is saved all the same.
+        if let Ok(memory) = opened.and_then(|file| Memory::mapped(&file, offset, bytes)) {
+            mapped.push((number, moment.writes[number], memory));
+        }
+    }
+    if !mapped.is_empty() {
+        core.store.map_originals(mapped);
+    }
+}
