@@ -1,0 +1,23 @@
+//! Raft itself: everything that sees openraft is in this module, so that its next version is a change in one place.
+//!
+//! To the rest of the crate a replica of a group is a [`Core`]: it takes proposals in order, answers how far reads may
+//! go, and says when it died. Read next: [`types`] (what openraft is told about us), [`log_store`] and
+//! [`state_machine`] (what it demands of storage), [`snapshot`], [`core`].
+
+mod core;
+mod log_store;
+mod membership;
+mod network;
+mod proposal;
+mod snapshot;
+mod state_machine;
+mod types;
+
+pub(crate) use self::core::{Core, CoreOptions, ReadRefused, SubmitRefused};
+pub(crate) use proposal::{EncodedCommand, Proposal};
+pub(crate) use snapshot::SnapshotStore;
+
+#[cfg(test)]
+pub(crate) mod double;
+#[cfg(test)]
+mod suite_tests;

@@ -1,0 +1,131 @@
+//! A group's state machine as openraft wants to see it.
+//!
+//! The engine is synchronous: everything that touches the disk runs on threads that may block. Any error stops the
+//! core, and with it the node: state that missed an entry must not answer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use azimuth_engine::command::Outcome;
+use azimuth_engine::group::{Entry, EntryBody, StateMachine};
+use openraft::storage::RaftStateMachine;
+use openraft::{EntryPayload, LogId, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StoredMembership};
+
+use super::membership::{self, Peer};
+use super::snapshot::SnapshotStore;
+use super::types::{self, SnapshotDir, StorageError, TypeConfig};
+
+/// Replaces the state by what a snapshot directory holds.
+pub(crate) type Install<S> = fn(&S, &Path) -> azimuth_engine::Result<()>;
+
+/// Refuses: a group with one voter never gets a snapshot from somebody else.
+pub(crate) fn refuse_install<S>(_state: &S, _dir: &Path) -> azimuth_engine::Result<()> {
+    Err(azimuth_engine::Error::Unsupported("installing a snapshot from another node".into()))
+}
+
+/// The state machine of a group.
+pub(crate) struct StateAdapter<S> {
+    state: Arc<S>,
+    snapshots: Arc<SnapshotStore>,
+    install: Install<S>,
+}
+
+impl<S: StateMachine> StateAdapter<S> {
+    /// Gives openraft a state machine.
+    pub(crate) fn new(state: Arc<S>, snapshots: Arc<SnapshotStore>, install: Install<S>) -> Self {
+        Self { state, snapshots, install }
+    }
+}
+
+impl<S> Clone for StateAdapter<S> {
+    fn clone(&self) -> Self {
+        Self { state: self.state.clone(), snapshots: self.snapshots.clone(), install: self.install }
+    }
+}
+
+/// Runs `work` on a thread that may block. A panic in it is a failure of the state.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) => Err(types::state_failed(&panic)),
+    }
+}
+
+impl<S: StateMachine> RaftSnapshotBuilder<TypeConfig> for StateAdapter<S> {
+    async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
+        let (state, snapshots) = (self.state.clone(), self.snapshots.clone());
+        blocking(move || snapshots.build(state.as_ref())).await
+    }
+}
+
+impl<S: StateMachine> RaftStateMachine<TypeConfig> for StateAdapter<S> {
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(
+        &mut self,
+    ) -> Result<(Option<LogId<u64>>, StoredMembership<u64, Peer>), StorageError> {
+        let applied = self.state.applied().map_err(|error| types::state_failed(&error))?;
+        Ok((applied.position.map(types::log_id), membership::stored(applied.membership.as_ref())?))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Vec<Outcome>>, StorageError>
+    where
+        I: IntoIterator<Item = openraft::Entry<TypeConfig>> + Send,
+        I::IntoIter: Send,
+    {
+        let entries: Vec<_> = entries.into_iter().collect();
+        let state = self.state.clone();
+        blocking(move || {
+            let count = entries.len();
+            let entries = entries.into_iter().map(engine_entry).collect::<Result<Vec<_>, _>>()?;
+            let outcomes = state.apply(entries).map_err(|error| types::state_failed(&error))?;
+            if outcomes.len() != count {
+                let text = format!("{} answers for {count} entries", outcomes.len());
+                return Err(types::state_failed(&text));
+            }
+            Ok(outcomes)
+        })
+        .await
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<SnapshotDir>, StorageError> {
+        Ok(Box::new(self.snapshots.receiving()))
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta<u64, Peer>,
+        snapshot: Box<SnapshotDir>,
+    ) -> Result<(), StorageError> {
+        let this = self.clone();
+        let expected = meta.last_log_id.as_ref().map(types::position);
+        blocking(move || {
+            (this.install)(&this.state, &snapshot.path).map_err(|error| types::state_failed(&error))?;
+            let built = this.snapshots.build(this.state.as_ref())?;
+            if built.meta.last_log_id.as_ref().map(types::position) != expected {
+                return Err(types::state_failed("an installed snapshot holds another position than it said"));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
+        self.snapshots.current()
+    }
+}
+
+fn engine_entry(entry: openraft::Entry<TypeConfig>) -> Result<Entry, StorageError> {
+    let body = match entry.payload {
+        EntryPayload::Blank => EntryBody::Blank,
+        EntryPayload::Membership(members) => EntryBody::Membership(membership::encode(&members)?),
+        EntryPayload::Normal(proposal) => EntryBody::Batch(Arc::unwrap_or_clone(proposal).into_batch()),
+    };
+    Ok(Entry { position: types::position(&entry.log_id), body })
+}

@@ -1,0 +1,39 @@
+//! Replication of engine commands: what a client was told is done survives.
+//!
+//! A [`Node`] owns a data directory and the groups in it. Commands go to [`Group::propose`], which batches them into
+//! entries of a Raft log; an entry is acknowledged once it is on disk and applied to the engine's state, from which
+//! reads are answered. With one voter per group nothing is waited for but the disk.
+//!
+//! Read in this order: [`node`] (start and stop), [`group`] (what the server calls), [`proposer`] (batches),
+//! [`raftlog`] (what survives), [`consensus`] (the only module that sees openraft), [`supervisor`] (when to end).
+//! The promises are in `docs/guarantees.md`, the formats in `docs/formats.md`.
+//!
+//! Invariants: every write goes through a log; an acknowledged entry is in the log or its effect is durable; nothing is
+//! read before an entry written after the start is applied; a node whose disk failed says nothing any more.
+#![warn(missing_docs)]
+
+mod node;
+mod group;
+mod options;
+mod progress;
+mod identity;
+mod error;
+mod proposer;
+mod barrier;
+mod supervisor;
+mod disk;
+mod metrics;
+mod consensus;
+mod raftlog;
+mod seal;
+#[cfg(test)]
+mod node_tests;
+
+pub use disk::DiskUse;
+pub use error::{FatalError, ProposeError, ReadError, StartError};
+pub use group::Group;
+pub use identity::{FORMAT_VERSION, Identity};
+pub use metrics::{COMMANDS_BOUNDS, FlushSnapshot, GroupMetrics, Histogram, TIME_BOUNDS_US};
+pub use node::Node;
+pub use options::{FlushLimits, NodeOptions, ProposerLimits, RaftTimings};
+pub use progress::{Phase, Progress};

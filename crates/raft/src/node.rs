@@ -1,0 +1,274 @@
+//! A node: identity, log and groups, from start to stop.
+//!
+//! Start: take the directory and read who we are; open the log and check it; open the state of each group and hold it
+//! against its log; start a replica of each, alone in its group; write an entry through each log (the *gate*). Stop:
+//! take no more proposals, carry out what was taken, make the state durable, purge the log, close it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use azimuth_engine::group::{DataGroup, GroupOptions, StateMachine};
+use azimuth_engine::ids::GroupId;
+use azimuth_engine::meta::MetaGroup;
+use tokio::sync::watch;
+
+use crate::consensus::{Core, CoreOptions, Proposal, SnapshotStore};
+use crate::disk::DiskUse;
+use crate::error::{FatalError, StartError};
+use crate::group::Group;
+use crate::identity::{DataDir, Identity};
+use crate::options::NodeOptions;
+use crate::progress::{Phase, Progress};
+use crate::proposer::new_proposer_id;
+use crate::raftlog::{GroupLog, RaftLog};
+use crate::supervisor::Supervisor;
+
+/// A running node.
+pub struct Node {
+    dir: DataDir,
+    log: Arc<RaftLog>,
+    meta: Arc<Group<MetaGroup>>,
+    data: Arc<Group<DataGroup>>,
+    supervisor: Supervisor,
+    options: NodeOptions,
+}
+
+impl Node {
+    /// Starts a node on its data directory. A new directory becomes a new node, alone in a new cluster; nothing else has
+    /// to be configured and nobody is waited for.
+    ///
+    /// Returns when the groups are open and can be proposed to; [`Node::ready`] says when reads are right. Replay of a
+    /// long log happens before it returns: follow `options.progress`. Needs a multi-threaded tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing that was stored has been changed then.
+    pub async fn start(options: NodeOptions) -> Result<Arc<Self>, StartError> {
+        let data_path = options.data_path.clone();
+        report(&options, |progress| progress.phase = Phase::Identity);
+        let dir = blocking(move || DataDir::open(&data_path)).await?;
+        let identity = dir.identity();
+        tracing::info!(node_id = identity.node_id, store = %identity.store_uuid, cluster = %identity.cluster_id,
+            created = dir.created(), "node identity");
+
+        report(&options, |progress| progress.phase = Phase::Log);
+        let log_dir = dir.log_dir();
+        let fresh = !log_dir.exists();
+        if fresh && dir.group_dir(GroupId::META).join("GROUP").exists() {
+            let text = format!("{} is missing, but there are groups", log_dir.display());
+            return Err(StartError::Damaged(text));
+        }
+        let log = Arc::new(blocking(move || Ok(RaftLog::open(&log_dir, identity.store_uuid)?)).await?);
+
+        let opener = Opener { options: &options, dir: &dir, log: &log, disk: watch::channel(disk_use(&options)).0 };
+        let opened = opener.open_groups().await;
+        let disk = opener.disk;
+        let (meta, data) = opened.inspect_err(|_| close_quietly(&log))?;
+        report(&options, |progress| progress.phase = Phase::Gate);
+        let supervisor = Supervisor::start(&options, &log, disk, [meta.gate, data.gate], &meta.group, &data.group);
+        Ok(Arc::new(Self { dir, log, meta: meta.group, data: data.group, supervisor, options }))
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> Identity {
+        self.dir.identity()
+    }
+
+    /// How far it is. Subscribe to `options.progress` to see the phases before [`Node::start`] returns.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.options.progress.subscribe()
+    }
+
+    /// The group that holds the schema.
+    pub fn meta(&self) -> &Group<MetaGroup> {
+        &self.meta
+    }
+
+    /// The group that holds objects.
+    pub fn data(&self) -> &Group<DataGroup> {
+        &self.data
+    }
+
+    /// How full the disk is, and whether writes are refused because of it.
+    pub fn disk(&self) -> DiskUse {
+        self.supervisor.disk()
+    }
+
+    /// Resolves once every group has applied an entry that was written after the start: from then on reads see
+    /// everything that was ever acknowledged. Never resolves on a node that died before.
+    pub async fn ready(&self) {
+        self.supervisor.ready().await;
+    }
+
+    /// Whether [`Node::ready`] would resolve at once, and the node has not died since.
+    pub fn is_ready(&self) -> bool {
+        self.supervisor.is_ready()
+    }
+
+    /// Resolves when the node can no longer keep its promises: a replica died or the disk failed. The process must then
+    /// end with a non-zero code, without a clean stop; a new start finds out what is on the disk.
+    pub async fn fatal(&self) -> FatalError {
+        self.supervisor.fatal().await
+    }
+
+    /// Stops cleanly: no more proposals, those that were taken are carried out, state is made durable, the log purged
+    /// and closed. The next start replays nothing. Takes seconds at most; the node answers nothing afterwards.
+    ///
+    /// # Errors
+    /// When something could not be made durable. Nothing acknowledged is lost by that: it is in the log.
+    pub async fn shutdown(&self) -> Result<(), StartError> {
+        report(&self.options, |progress| progress.phase = Phase::Stopping);
+        self.supervisor.stop();
+        self.meta.proposer().close();
+        self.data.proposer().close();
+        let timeout = self.options.flush.shutdown_timeout;
+        let (meta, data) = tokio::join!(settle(&self.meta, timeout), settle(&self.data, timeout));
+        let log = self.log.clone();
+        let closed = blocking(move || Ok(log.close()?)).await;
+        meta.and(data).and(closed)
+    }
+}
+
+/// Carries out what a group has taken, makes it durable and stops its replica.
+async fn settle<S: StateMachine>(group: &Group<S>, timeout: std::time::Duration) -> Result<(), StartError> {
+    let core = group.core();
+    let settled = tokio::time::timeout(timeout, async {
+        group.proposer().drained().await;
+        let applied = core.health().applied;
+        if core.health().snapshot < applied {
+            core.snapshot().await?;
+            core.wait_for(|health| health.purged >= applied).await;
+        }
+        Ok::<_, String>(())
+    })
+    .await;
+    match settled {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(group = %group.id(), error, "no snapshot at the stop"),
+        Err(_) => tracing::warn!(group = %group.id(), "the snapshot at the stop took too long; the log keeps the rest"),
+    }
+    core.shutdown().await.map_err(StartError::Storage)?;
+    let state = group.state().clone();
+    blocking(move || Ok(state.flush()?)).await?;
+    Ok(())
+}
+
+/// A group that was opened, and where its gate is reported.
+struct Opened<S> {
+    group: Arc<Group<S>>,
+    gate: watch::Sender<bool>,
+}
+
+/// What groups are opened with.
+struct Opener<'a> {
+    options: &'a NodeOptions,
+    dir: &'a DataDir,
+    log: &'a Arc<RaftLog>,
+    disk: watch::Sender<DiskUse>,
+}
+
+impl Opener<'_> {
+    async fn open_groups(&self) -> Result<(Opened<MetaGroup>, Opened<DataGroup>), StartError> {
+        let meta = self.open(GroupId::META, |dir, options| Ok(MetaGroup::open(&dir, options)?.0)).await?;
+        let data = self.open(GroupId::FIRST_DATA, |dir, options| Ok(DataGroup::open(&dir, options)?.0)).await;
+        match data {
+            Ok(data) => Ok((meta, data)),
+            Err(error) => {
+                // The error that stopped us is the one to tell.
+                let _ = meta.group.core().shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn open<S: StateMachine>(
+        &self,
+        id: GroupId,
+        open: impl FnOnce(PathBuf, GroupOptions) -> Result<Arc<S>, StartError> + Send + 'static,
+    ) -> Result<Opened<S>, StartError> {
+        let raft_log = self.log.clone();
+        let log = blocking(move || Ok(raft_log.group(id)?)).await?;
+        let known = log.vote()?.is_some();
+        let dir = self.dir.claim_group(id, known)?;
+
+        report(self.options, |progress| progress.phase = Phase::State(id));
+        let group_options = GroupOptions {
+            group: id,
+            storage: self.options.storage.clone(),
+            index: self.options.index,
+            small_index_bytes_max: self.options.small_index_bytes_max,
+        };
+        let state_dir = dir.clone();
+        let state = blocking(move || open(state_dir, group_options)).await?;
+        let replay = check_against_log(state.as_ref(), &log)?;
+        let identity = self.dir.identity();
+        let snapshots = Arc::new(SnapshotStore::open(dir.join("snap"), id, identity.store_uuid)?);
+
+        report(self.options, |progress| {
+            progress.phase = Phase::Replay(id);
+            progress.replay_entries += replay;
+        });
+        tracing::info!(group = %id, entries = replay, "applying what the log has and the state has not");
+        let options = CoreOptions {
+            node: identity.node_id,
+            store: identity.store_uuid,
+            cluster: identity.cluster_id,
+            timings: self.options.timings,
+        };
+        let core = Core::start(options, log.clone(), state.clone(), snapshots).await.map_err(StartError::Storage)?;
+        core.lead_alone().await.map_err(StartError::Storage)?;
+        let gate = watch::channel(false).0;
+        let (limits, disk) = (self.options.proposer, self.disk.subscribe());
+        let group = Group::new(state, Arc::new(core), log, limits, gate.subscribe(), disk);
+        Ok(Opened { group: Arc::new(group), gate })
+    }
+}
+
+/// Holds a group's state against its log, and returns how many entries the state lacks.
+///
+/// openraft would take a state that is ahead of its log for one that was installed from a snapshot, and drop the log.
+/// With one voter it means that acknowledged entries are gone, or that the two belong to different times.
+fn check_against_log<S: StateMachine>(state: &S, log: &GroupLog) -> Result<u64, StartError> {
+    let (applied, bounds, group) = (state.applied()?.position, log.bounds(), log.group());
+    if applied > bounds.last {
+        let text = format!("group {group}: the state has applied {applied:?}, but the log ends at {:?}", bounds.last);
+        return Err(StartError::Damaged(text));
+    }
+    if applied < bounds.purged {
+        let text = format!(
+            "group {group}: the state has applied {applied:?}, but the log was purged up to {:?}",
+            bounds.purged
+        );
+        return Err(StartError::Damaged(text));
+    }
+    let next = |position: Option<azimuth_engine::group::LogPosition>| position.map_or(0, |at| at.index + 1);
+    Ok(next(bounds.last) - next(applied))
+}
+
+/// Writes an entry through the log of a group and waits until it is applied.
+pub(crate) async fn pass_gate(core: &Core) -> Result<(), String> {
+    core.wait_for(|health| health.leader).await;
+    let no_op = Proposal::new(new_proposer_id(), 1, Vec::new()).map_err(|error| error.to_string())?;
+    let submitted = core.submit(no_op).await.map_err(|error| format!("{error:?}"))?;
+    submitted.applied().await.map(|_| ()).map_err(|error| format!("{error:?}"))
+}
+
+fn disk_use(options: &NodeOptions) -> DiskUse {
+    let disk = DiskUse::new(options.disk_used_percent_max);
+    crate::disk::used_percent(&options.data_path).map_or(disk, |used| disk.read(used))
+}
+
+fn report(options: &NodeOptions, change: impl FnOnce(&mut Progress)) {
+    options.progress.send_modify(change);
+}
+
+fn close_quietly(log: &RaftLog) {
+    // The error that stopped the start is the one to tell.
+    let _ = log.close();
+}
+
+/// Runs `work` on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StartError> + Send + 'static,
+) -> Result<T, StartError> {
+    tokio::task::spawn_blocking(work).await.map_err(|panic| StartError::Storage(panic.to_string()))?
+}
