@@ -147,7 +147,7 @@ impl Collection {
     /// Runs a query.
     pub async fn search(&self, query: Query) -> Result<Vec<Hit>> {
         let request = query.into_request(&self.name, self.tenant.as_deref());
-        Hit::all_of(&self.client.grpc().search(&request).await?)
+        Hit::all_of(self.client.grpc().search(&request).await?)
     }
 
     /// Runs a request in the wire's own form, for what [`Query`] has no method for; collection and tenant are filled in.

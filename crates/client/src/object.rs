@@ -151,9 +151,11 @@ impl StoredObject {
         })
     }
 
-    pub(crate) fn from_proto(result: &pb::SearchResult) -> Result<StoredObject> {
-        let metadata = result.metadata.as_ref().ok_or_else(|| Error::Protocol("a hit without metadata".to_owned()))?;
-        let fields = result.properties.as_ref().and_then(|properties| properties.non_ref_props.as_ref());
+    pub(crate) fn from_proto(
+        properties: Option<pb::PropertiesResult>,
+        metadata: &pb::MetadataResult,
+    ) -> Result<StoredObject> {
+        let fields = properties.and_then(|properties| properties.non_ref_props);
         Ok(StoredObject {
             id: id_of(metadata)?,
             properties: fields.map(properties::decode).transpose()?.unwrap_or_default(),
@@ -211,8 +213,7 @@ mod tests {
         let text = pb::Value { kind: Some(pb::value::Kind::TextValue("x".into())) };
         let fields = pb::Properties { fields: [("n".to_owned(), text)].into() };
         let properties = pb::PropertiesResult { non_ref_props: Some(fields), ..pb::PropertiesResult::default() };
-        let result = pb::SearchResult { properties: Some(properties), metadata: Some(metadata), generative: None };
-        assert_eq!(StoredObject::from_proto(&result), Ok(from_rest));
+        assert_eq!(StoredObject::from_proto(Some(properties), &metadata), Ok(from_rest));
         assert!(matches!(StoredObject::from_json(b"{}"), Err(Error::Protocol(_))));
     }
 }

@@ -203,18 +203,18 @@ fn reference_ids(value: &Value) -> Option<Result<ReferenceTargets>> {
 }
 
 /// The properties of a search answer as JSON; missing ones are null.
-pub(crate) fn decode(properties: &pb::Properties) -> Result<Properties> {
-    properties.fields.iter().map(|(name, value)| Ok((name.clone(), decode_value(value)?))).collect()
+pub(crate) fn decode(properties: pb::Properties) -> Result<Properties> {
+    properties.fields.into_iter().map(|(name, value)| Ok((name, decode_value(value)?))).collect()
 }
 
-fn decode_value(value: &pb::Value) -> Result<Value> {
-    Ok(match &value.kind {
+fn decode_value(value: pb::Value) -> Result<Value> {
+    Ok(match value.kind {
         None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::NumberValue(number)) => double(*number),
-        Some(Kind::BoolValue(boolean)) => Value::Bool(*boolean),
-        Some(Kind::IntValue(int)) => Value::from(*int),
+        Some(Kind::NumberValue(number)) => double(number),
+        Some(Kind::BoolValue(boolean)) => Value::Bool(boolean),
+        Some(Kind::IntValue(int)) => Value::from(int),
         Some(Kind::DateValue(text) | Kind::UuidValue(text) | Kind::BlobValue(text) | Kind::TextValue(text)) => {
-            Value::String(text.clone())
+            Value::String(text)
         }
         Some(Kind::ObjectValue(fields)) => Value::Object(decode(fields)?),
         Some(Kind::GeoValue(geo)) => serde_json::json!({"latitude": geo.latitude, "longitude": geo.longitude}),
@@ -231,8 +231,8 @@ fn decode_value(value: &pb::Value) -> Result<Value> {
     })
 }
 
-fn decode_list(list: &pb::ListValue) -> Result<Vec<Value>> {
-    Ok(match &list.kind {
+fn decode_list(list: pb::ListValue) -> Result<Vec<Value>> {
+    Ok(match list.kind {
         None => Vec::new(),
         Some(ListKind::NumberValues(packed)) => {
             packed_words(&packed.values)?.map(|word| double(f64::from_le_bytes(word))).collect()
@@ -240,13 +240,15 @@ fn decode_list(list: &pb::ListValue) -> Result<Vec<Value>> {
         Some(ListKind::IntValues(packed)) => {
             packed_words(&packed.values)?.map(|word| Value::from(i64::from_le_bytes(word))).collect()
         }
-        Some(ListKind::BoolValues(list)) => list.values.iter().copied().map(Value::Bool).collect(),
+        Some(ListKind::BoolValues(list)) => list.values.into_iter().map(Value::Bool).collect(),
         Some(ListKind::ObjectValues(list)) => {
-            list.values.iter().map(|fields| decode(fields).map(Value::Object)).collect::<Result<_>>()?
+            list.values.into_iter().map(|fields| decode(fields).map(Value::Object)).collect::<Result<_>>()?
         }
-        Some(ListKind::DateValues(pb::DateValues { values }))
-        | Some(ListKind::UuidValues(pb::UuidValues { values }))
-        | Some(ListKind::TextValues(pb::TextValues { values })) => values.iter().cloned().map(Value::String).collect(),
+        Some(
+            ListKind::DateValues(pb::DateValues { values })
+            | ListKind::UuidValues(pb::UuidValues { values })
+            | ListKind::TextValues(pb::TextValues { values }),
+        ) => values.into_iter().map(Value::String).collect(),
     })
 }
 
@@ -342,11 +344,11 @@ mod tests {
             ]
             .into(),
         };
-        let decoded = decode(&message).expect("good values");
+        let decoded = decode(message).expect("good values");
         let expected = json!({"i": i64::MAX, "d": 0.5, "t": "x", "n": null, "is": [-1, i64::MAX], "ts": ["a"],
             "g": {"latitude": 1.5, "longitude": 2.0}});
         assert_eq!(Value::Object(decoded), expected);
         let torn = list(ListKind::NumberValues(pb::NumberValues { values: vec![0; 9].into() }));
-        assert!(matches!(decode_value(&torn), Err(Error::Protocol(_))));
+        assert!(matches!(decode_value(torn), Err(Error::Protocol(_))));
     }
 }

@@ -166,14 +166,14 @@ pub struct Hit {
 }
 
 impl Hit {
-    pub(crate) fn all_of(reply: &pb::SearchReply) -> Result<Vec<Hit>> {
-        reply.results.iter().map(Hit::from_proto).collect()
+    pub(crate) fn all_of(reply: pb::SearchReply) -> Result<Vec<Hit>> {
+        reply.results.into_iter().map(Hit::from_proto).collect()
     }
 
-    fn from_proto(result: &pb::SearchResult) -> Result<Hit> {
-        let metadata = result.metadata.as_ref().ok_or_else(|| Error::Protocol("a hit without metadata".to_owned()))?;
+    fn from_proto(result: pb::SearchResult) -> Result<Hit> {
+        let metadata = result.metadata.ok_or_else(|| Error::Protocol("a hit without metadata".to_owned()))?;
         Ok(Hit {
-            object: StoredObject::from_proto(result)?,
+            object: StoredObject::from_proto(result.properties, &metadata)?,
             distance: metadata.distance_present.then_some(metadata.distance),
             certainty: metadata.certainty_present.then_some(metadata.certainty),
         })
@@ -211,9 +211,9 @@ mod tests {
     fn absent_is_not_zero() {
         let metadata = pb::MetadataResult { id: Uuid::nil().to_string(), ..pb::MetadataResult::default() };
         let result = pb::SearchResult { metadata: Some(metadata), ..pb::SearchResult::default() };
-        let hit = Hit::from_proto(&result).expect("a good hit");
+        let hit = Hit::from_proto(result).expect("a good hit");
         assert_eq!((hit.distance, hit.certainty, hit.object.created_ms), (None, None, None));
         let none = pb::SearchResult::default();
-        assert!(matches!(Hit::from_proto(&none), Err(Error::Protocol(_))));
+        assert!(matches!(Hit::from_proto(none), Err(Error::Protocol(_))));
     }
 }
