@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(steer(walk, 48, 1), Steer::Scan, "the filter is against the query");
         assert_eq!(
             steer(Filtered { excluded: 500, share_per_mille: 990, ..walk }, 48, 0),
-            sweep(400),
+            sweep(800),
             "few to pass by"
         );
     }

@@ -174,7 +174,6 @@ fn codes_fit(core: &Core, view: &View, rotation: &Rotation) -> bool {
         found += here;
         wanted += of;
     }
-    #[cfg(test)]
     found * 100 >= wanted * FIT_PERCENT_MIN
 }
 
