@@ -70,6 +70,11 @@ impl Checkpoint {
             return Ok(());
         }
         self.content.records = records;
+        self.write()
+    }
+
+    /// Writes the position that is known already, so that a folder where this is impossible shows before the work.
+    pub(super) fn write(&self) -> io::Result<()> {
         let temporary = self.path.with_extension("resume-new");
         std::fs::write(&temporary, serde_json::to_vec(&self.content)?)?;
         std::fs::rename(&temporary, &self.path)

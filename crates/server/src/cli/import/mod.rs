@@ -81,7 +81,7 @@ pub(crate) struct Args {
     /// Where the position is kept [default: the objects file with .resume added].
     #[arg(long, value_name = "FILE")]
     resume_file: Option<PathBuf>,
-    /// Where refused records are listed [default: the objects file with .failures.jsonl added].
+    /// Where refused records are listed, counted from 0 [default: the objects file with .failures.jsonl added].
     #[arg(long, value_name = "FILE")]
     failures: Option<PathBuf>,
 }
@@ -105,6 +105,7 @@ async fn import(args: &Args, client: &Client) -> Result<u64, String> {
     let (total_bytes, read_bytes) = lines.extent();
     let resume_file = args.resume_file.clone().unwrap_or_else(|| beside(&args.objects, ".resume"));
     let checkpoint = Checkpoint::open(resume_file, args.connect.url(), &args.collection, total_bytes)?;
+    checkpoint.write().map_err(failed("writing", checkpoint.path()))?;
     let skipped = checkpoint.records();
     let vectors = args
         .vectors
