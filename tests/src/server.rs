@@ -104,7 +104,8 @@ impl Server {
     /// When it runs on.
     pub fn terminate(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("a running server");
-        let asked = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().expect("kill");
+        let id = process.id().to_string();
+        let asked = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &id]).status().expect("a shell");
         assert!(asked.success(), "no process to end");
         let since = Instant::now();
         while since.elapsed() < PATIENCE {

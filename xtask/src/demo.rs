@@ -113,7 +113,7 @@ fn start_server(root: &Path) -> Result<Running, Failure> {
 fn end_server() -> Result<bool, Failure> {
     let Some(server) = running()? else { return Ok(false) };
     let id = server.id.to_string();
-    process::run(Command::new("kill").args(["-TERM", &id]))?;
+    process::run(Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &id]))?;
     let since = Instant::now();
     while is_azimuth(server.id) {
         if since.elapsed() > STOP_TIMEOUT {
@@ -136,8 +136,12 @@ fn running() -> Result<Option<Running>, Failure> {
 
 /// Whether a process is there and runs our binary, and not another program that was given the same number.
 fn is_azimuth(id: u32) -> bool {
-    let state = process::output("ps", &["-o", "stat=,comm=", "-p", &id.to_string()]).unwrap_or_default();
-    state.contains("azimuth") && !state.starts_with('Z')
+    let state = match fs::read_to_string(format!("/proc/{id}/stat")) {
+        Ok(stat) => stat,
+        Err(_) => process::output("ps", &["-o", "pid=,comm=,stat=", "-p", &id.to_string()]).unwrap_or_default(),
+    };
+    let ended = state.split_whitespace().nth(2).is_some_and(|state| state.starts_with('Z'));
+    state.contains("azimuth") && !ended
 }
 
 fn is_ready(port: u16) -> bool {

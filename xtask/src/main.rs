@@ -73,7 +73,7 @@ fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
         ["demo", folder] => demo::run(root, Some(Path::new(folder))),
         ["test"] => test::run(root, None),
         ["test", filter] => test::run(root, Some(filter)),
-        ["setup"] => setup::everything(root).map(|_| ()),
+        ["setup"] => setup::everything(root).map(|_| println!("everything is there")),
         ["lint"] => lint::run(root),
         ["tidy"] => tidy::run(root, false),
         ["tidy", "--update"] => tidy::run(root, true),
