@@ -12,6 +12,8 @@ pub enum Python {
     V4,
     /// Client 3.26.7.
     V3,
+    /// Client 4.x and the embedding model of the demo.
+    Demo,
 }
 
 /// `python ARGUMENTS..` in the environment.
@@ -22,9 +24,11 @@ pub fn python(environment: Python) -> Command {
     let variable = match environment {
         Python::V4 => "AZIMUTH_PYTHON_V4",
         Python::V3 => "AZIMUTH_PYTHON_V3",
+        Python::Demo => "AZIMUTH_PYTHON_DEMO",
     };
     let mut command = Command::new(installed(variable));
     command.current_dir(workspace_root()).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("PYTHONWARNINGS", "ignore::DeprecationWarning");
     command
 }
 
@@ -36,16 +40,17 @@ pub fn node_modules() -> PathBuf {
     installed("AZIMUTH_NODE_MODULES")
 }
 
-/// Runs a suite, shows its last lines, and fails with all of its output when it fails.
+/// Runs a suite, shows and gives its output, and fails with it when the suite fails.
 ///
 /// # Panics
 /// When the program cannot be started or ends with a failure.
-pub fn run(name: &str, command: &mut Command) {
+pub fn run(name: &str, command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{name}: cannot start: {error}"));
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     assert!(output.status.success(), "{name} ended with {}:\n{text}", output.status);
     notice(&format!("--- {name}\n{}", text.trim_end()));
+    text.into_owned()
 }
 
 fn installed(variable: &str) -> PathBuf {

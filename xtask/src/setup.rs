@@ -33,6 +33,7 @@ pub(crate) fn everything(root: &Path) -> Result<TestEnvironments, Failure> {
     let environments = beside_rocksdb(root, || {
         let python_v4 = python::V4.python(root)?;
         python::V3.python(root)?;
+        python::DEMO.python(root)?;
         node::modules(root)?;
         Ok(TestEnvironments { python_v4 })
     })?;
@@ -65,9 +66,12 @@ fn write_config(root: &Path) -> Result<(), Failure> {
         config.set("ROCKSDB_LIB_DIR", prebuilt::rocksdb(root)?.to_string_lossy());
         config.set("ROCKSDB_STATIC", "1");
     }
-    let pythons =
-        [("AZIMUTH_PYTHON_V4", python::V4.installed(root)), ("AZIMUTH_PYTHON_V3", python::V3.installed(root))];
-    for (name, path) in pythons.into_iter().chain([("AZIMUTH_NODE_MODULES", node::installed(root))]) {
+    for (name, path) in [
+        ("AZIMUTH_PYTHON_V4", python::V4.installed(root)),
+        ("AZIMUTH_PYTHON_V3", python::V3.installed(root)),
+        ("AZIMUTH_PYTHON_DEMO", python::DEMO.installed(root)),
+        ("AZIMUTH_NODE_MODULES", node::installed(root)),
+    ] {
         if let Some(path) = path {
             config.set(name, path.to_string_lossy());
         }

@@ -14,18 +14,7 @@ fn ports(command: &mut Command, server: &Server) {
 
 fn pytest(environment: Python, folder: &str, server: &Server) -> Command {
     let mut command = program::python(environment);
-    command.args([
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--tb=short",
-        "--color=no",
-        "-W",
-        "ignore::DeprecationWarning",
-        folder,
-    ]);
+    command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "--color=no", folder]);
     command.env("AZIMUTH_KEY", KEY).env("AZIMUTH_READ_KEY", READ_KEY);
     ports(&mut command, server);
     command

@@ -5,6 +5,7 @@
 mod clients;
 mod container;
 mod damage;
+mod demo;
 mod golden;
 mod hostile;
 mod kill;
