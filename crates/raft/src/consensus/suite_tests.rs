@@ -24,7 +24,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateAdapter<Double>, Guard> for Builder
     async fn build(&self) -> Result<(Guard, LogStore, StateAdapter<Double>), StorageError> {
         let dir = tempfile::tempdir().unwrap();
         let store = Uuid::new_v4();
-        let log = RaftLog::open(&dir.path().join("raftlog"), store).unwrap();
+        let log_dir = dir.path().join("raftlog");
+        let log = tokio::task::spawn_blocking(move || RaftLog::open(&log_dir, store)).await.unwrap().unwrap();
         // The suite purges entries that it never applied.
         let no_limit = || Some(LogPosition { term: u64::MAX, node: 0, index: u64::MAX });
         let log_store = LogStore::new(log.group(GroupId(7)).unwrap(), Arc::new(no_limit));

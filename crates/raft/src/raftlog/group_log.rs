@@ -90,14 +90,18 @@ impl GroupLog {
         self.database.log_bytes()
     }
 
-    /// Adds entries behind the last one. They can be read and are durable when this returns.
+    /// Adds entries behind the last one. They can be read and are durable when this returns. Purged entries that come
+    /// again are part of the state already, and left out.
     ///
     /// # Errors
     /// [`LogError::Misuse`] when they do not follow the last entry and one another.
     pub(crate) async fn append(&self, records: &[Record]) -> Result<()> {
-        let mut last = self.bounds().last;
+        let Bounds { mut last, purged } = self.bounds();
         let mut encoded = Vec::with_capacity(records.len());
         for record in records {
+            if purged.is_some_and(|purged| record.position.index <= purged.index) {
+                continue;
+            }
             if last.is_some_and(|last| record.position.index != last.index + 1 || record.position < last) {
                 let text = format!("group {}: append of {:?} after {last:?}", self.group, record.position);
                 return Err(LogError::Misuse(text));
