@@ -1,15 +1,20 @@
-//! 50,000 real passages with their embeddings: loaded through gRPC batches, searched while indexing runs, after it, and
-//! after kill -9 and a restart. Recall against the exact answers is the measure; the times are printed, not judged.
+//! 50,000 real passages with their embeddings: loaded through gRPC batches, searched while indexing runs, after it, with
+//! filters, after kill -9 and a restart, and after a large deletion. Recall against the exact answers is the measure; the
+//! times are printed, not judged.
 
 use azimuth_client::{Client, Collection, CollectionConfig, DataType, Filter, Object, Property, Query, VectorIndex};
-use azimuth_tests::dataset::{Dataset, recall};
+use azimuth_tests::dataset::{Dataset, Passage, recall};
 use azimuth_tests::notice;
 use azimuth_tests::server::Server;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const NEAREST: usize = 10;
 const RECALL_MIN: f64 = 0.99;
+const FILTERED_RECALL_MIN: f64 = 0.98;
+/// Queries with a filter, or after the deletion: their exact answers are computed here.
+const EXACT_QUERIES: usize = 60;
 /// Indexing 50,000 vectors on two shared processors ends well before this.
 const INDEXING_TIMEOUT: Duration = Duration::from_secs(900);
 
@@ -38,6 +43,9 @@ fn minilm_passages_are_found_during_indexing_after_it_and_after_kill_9() {
         wait_until_indexed(&collection).await;
         notice(&format!("real data: the index is complete {:.1} s later", since.elapsed().as_secs_f64()));
         measure(&collection, &dataset, "indexed").await;
+        for package in packages_by_size(&dataset) {
+            measure_filtered(&collection, &dataset, &package).await;
+        }
         check_objects(&collection, &dataset).await;
     });
     server.kill();
@@ -48,6 +56,7 @@ fn minilm_passages_are_found_during_indexing_after_it_and_after_kill_9() {
         let collection = server.client().collection("Passage").expect("a good name");
         measure(&collection, &dataset, "after kill -9").await;
         check_objects(&collection, &dataset).await;
+        delete_largest_package(&collection, &dataset).await;
     });
 }
 
@@ -55,6 +64,7 @@ async fn load(client: &Client, dataset: &Dataset) {
     let config = CollectionConfig::new("Passage")
         .property(Property::new("text", DataType::Text))
         .property(Property::new("source", DataType::Text).tokenization("field"))
+        .property(Property::new("package", DataType::Text).tokenization("field"))
         .unnamed_vector(VectorIndex::hnsw());
     client.create_collection(&config).await.expect("a new collection");
     let since = Instant::now();
@@ -63,6 +73,7 @@ async fn load(client: &Client, dataset: &Dataset) {
         let object = Object::with_id(identity(row))
             .property("text", passage.text.as_str())
             .property("source", passage.source.as_str())
+            .property("package", package(passage))
             .vector(dataset.base.row(row));
         batch.add(&object).await.expect("a batch is taken");
     }
@@ -95,6 +106,99 @@ async fn measure(collection: &Collection, dataset: &Dataset, when: &str) {
     let (p50, p99) = (p50.as_secs_f64() * 1e3, p99.as_secs_f64() * 1e3);
     notice(&format!("real data: {when}: recall@{NEAREST} {recall:.4}, p50 {p50:.2} ms, p99 {p99:.2} ms"));
     assert!(recall >= RECALL_MIN, "{when}: recall@{NEAREST} is {recall}");
+}
+
+/// The package of documentation that a passage comes from: some hold half of all passages, some a handful.
+fn package(passage: &Passage) -> &str {
+    passage.source.split('/').next().unwrap_or_default()
+}
+
+/// A large, a middling and a small one.
+fn packages_by_size(dataset: &Dataset) -> [String; 3] {
+    let mut sizes = BTreeMap::new();
+    for passage in &dataset.passages {
+        *sizes.entry(package(passage)).or_insert(0_usize) += 1;
+    }
+    let mut packages: Vec<(usize, &str)> = sizes.into_iter().map(|(package, size)| (size, package)).collect();
+    packages.sort_unstable();
+    let near = |share: f64| {
+        let wanted = share * dataset.passages.len() as f64;
+        let closest =
+            packages.iter().min_by(|a, b| (a.0 as f64 - wanted).abs().total_cmp(&(b.0 as f64 - wanted).abs()));
+        closest.expect("some package").1.to_owned()
+    };
+    [near(1.0), near(0.1), near(0.01)]
+}
+
+/// The rows nearest to a query among those that `keep` chooses, nearest first.
+fn exact(dataset: &Dataset, query: usize, keep: impl Fn(&Passage) -> bool) -> Vec<u32> {
+    let query = dataset.queries.row(query);
+    let similarity = |row: usize| dataset.base.row(row).iter().zip(query).map(|(a, b)| a * b).sum::<f32>();
+    let kept = dataset.passages.iter().filter(|passage| keep(passage));
+    let mut rows: Vec<(f32, u32)> = kept.map(|passage| (similarity(passage.id), passage.id as u32)).collect();
+    rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    rows.into_iter().take(NEAREST).map(|(_, row)| row).collect()
+}
+
+async fn measure_filtered(collection: &Collection, dataset: &Dataset, wanted: &str) {
+    let share = dataset.passages.iter().filter(|passage| package(passage) == wanted).count() as f64;
+    let share = 100.0 * share / dataset.passages.len() as f64;
+    let (mut sum, since) = (0.0, Instant::now());
+    let mut searching = Duration::ZERO;
+    for query in 0..EXACT_QUERIES {
+        let filter = Filter::property("package").equal(wanted);
+        let request = Query::near_vector(dataset.queries.row(query)).filter(filter).limit(NEAREST as u32);
+        let start = Instant::now();
+        let hits = collection.search(request).await.expect("a search");
+        searching += start.elapsed();
+        let found: Vec<usize> = hits.iter().map(|hit| row_of(hit.object.id)).collect();
+        let stray = found.iter().find(|row| package(&dataset.passages[**row]) != wanted);
+        assert_eq!(stray, None, "the filter let a stranger through");
+        let nearest = exact(dataset, query, |passage| package(passage) == wanted);
+        assert_eq!(found.len(), nearest.len(), "too few hits from {wanted}");
+        sum += recall(&found, &nearest);
+    }
+    let recall = sum / EXACT_QUERIES as f64;
+    let mean = searching.as_secs_f64() * 1e3 / EXACT_QUERIES as f64;
+    notice(&format!(
+        "real data: filter that lets {share:.1} % through: recall@{NEAREST} {recall:.4}, mean {mean:.2} ms ({:.1} s in all)",
+        since.elapsed().as_secs_f64()
+    ));
+    assert!(recall >= FILTERED_RECALL_MIN, "{wanted}: recall@{NEAREST} is {recall}");
+}
+
+/// Deletes a good part of everything by a filter; the rest is found as well as before, and nothing of the deleted is.
+async fn delete_largest_package(collection: &Collection, dataset: &Dataset) {
+    let [largest, ..] = packages_by_size(dataset);
+    let keep = |passage: &Passage| package(passage) != largest;
+    let kept = dataset.passages.iter().filter(|passage| keep(passage)).count() as u64;
+    let since = Instant::now();
+    loop {
+        let filter = Filter::property("package").equal(largest.as_str());
+        let deleted = collection.delete_where(filter, false).await.expect("a deletion");
+        assert_eq!(deleted.failed, 0, "some objects cannot be deleted");
+        if deleted.matches == deleted.successful {
+            break;
+        }
+        assert!(deleted.successful > 0, "the deletion makes no progress");
+    }
+    assert_eq!(collection.count(None).await.expect("a count"), kept);
+    let mut sum = 0.0;
+    for query in 0..EXACT_QUERIES {
+        let request = Query::near_vector(dataset.queries.row(query)).limit(NEAREST as u32);
+        let hits = collection.search(request).await.expect("a search");
+        let found: Vec<usize> = hits.iter().map(|hit| row_of(hit.object.id)).collect();
+        assert!(found.iter().all(|row| keep(&dataset.passages[*row])), "a deleted passage is found");
+        assert_eq!(found.len(), NEAREST, "too few hits after the deletion");
+        sum += recall(&found, &exact(dataset, query, keep));
+    }
+    let recall = sum / EXACT_QUERIES as f64;
+    notice(&format!(
+        "real data: {} objects deleted and searched around in {:.1} s: recall@{NEAREST} {recall:.4}",
+        dataset.passages.len() as u64 - kept,
+        since.elapsed().as_secs_f64()
+    ));
+    assert!(recall >= RECALL_MIN, "after the deletion: recall@{NEAREST} is {recall}");
 }
 
 async fn wait_until_indexed(collection: &Collection) {

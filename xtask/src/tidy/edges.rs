@@ -15,8 +15,8 @@ const ENGINE_MODULES: [(&str, &[&str]); 10] = [
     ("vector", &["error", "ids"]),
     ("tokenizer", &["schema"]),
     ("key", &["command", "error", "ids"]),
-    // Of group, the write batch that its entries go into.
-    ("inverted", &["error", "group", "ids", "key", "object", "query", "schema", "tokenizer"]),
+    // Everything but the other derived index and the schema's group.
+    ("inverted", &["command", "error", "group", "ids", "key", "object", "query", "schema", "tokenizer"]),
 ];
 
 /// Crates that only sources below the folders named may use.
