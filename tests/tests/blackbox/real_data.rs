@@ -110,7 +110,7 @@ async fn measure(collection: &Collection, dataset: &Dataset, when: &str) {
 
 /// The package of documentation that a passage comes from: some hold half of all passages, some a handful.
 fn package(passage: &Passage) -> &str {
-    passage.source.split('/').next().unwrap_or_default()
+    passage.source.split('/').next().filter(|package| !package.is_empty()).unwrap_or("of no package")
 }
 
 /// A large, a middling and a small one.
