@@ -2,6 +2,7 @@
 //!
 //! `benches/vector.rs` measures the vector index in process, `benches/load.rs` a whole server over the wire.
 
+pub mod ann;
 pub mod corpus;
 pub mod meter;
 pub mod server;

@@ -32,21 +32,20 @@ impl<'a> Allow<'a> {
     /// Slots of the allowed documents that are present, in order of the documents.
     pub(super) fn slots<'s>(&'s self, store: &'s Store) -> impl Iterator<Item = u32> + 's {
         let mut docs = self.list.iter();
-        let mut batch = Vec::new().into_iter();
+        let (mut slots, mut next) = (Vec::with_capacity(LOOKUP_BATCH), 0);
         std::iter::from_fn(move || {
-            loop {
-                if let Some(slot) = batch.next() {
-                    return Some(slot);
-                }
-                let map = store.docs.read();
+            while next == slots.len() {
+                (next, slots) = (0, std::mem::take(&mut slots));
+                slots.clear();
                 let mut looked = 0;
-                let found: Vec<u32> =
-                    docs.by_ref().take(LOOKUP_BATCH).inspect(|_| looked += 1).filter_map(|doc| map.get(doc)).collect();
+                let batch = docs.by_ref().take(LOOKUP_BATCH).inspect(|_| looked += 1);
+                store.docs.read().get_all(batch, &mut slots);
                 if looked == 0 {
                     return None;
                 }
-                batch = found.into_iter();
             }
+            next += 1;
+            slots.get(next - 1).copied()
         })
     }
 

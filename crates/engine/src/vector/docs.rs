@@ -37,6 +37,20 @@ impl DocMap {
         Some(page.slots[index(doc)]).filter(|&slot| slot != ABSENT)
     }
 
+    /// Appends the slots of those `docs` that are present. Fast where neighbours in the sequence share a page.
+    pub(super) fn get_all(&self, docs: impl Iterator<Item = u64>, slots: &mut Vec<u32>) {
+        let mut at: Option<(u64, Option<&Page>)> = None;
+        for doc in docs {
+            let number = doc >> PAGE_BITS;
+            let page = match at {
+                Some((present, page)) if present == number => page,
+                _ => self.pages.get(&number).map(|page| &**page),
+            };
+            at = Some((number, page));
+            slots.extend(page.map(|page| page.slots[index(doc)]).filter(|&slot| slot != ABSENT));
+        }
+    }
+
     /// Adds or replaces.
     pub(super) fn insert(&mut self, doc: u64, slot: u32) {
         let empty = || Box::new(Page { slots: [ABSENT; 1 << PAGE_BITS], used: 0 });
@@ -102,6 +116,10 @@ mod tests {
         }
         let mut docs: Vec<u64> = map.docs().collect();
         docs.sort_unstable();
+        let mut slots = Vec::new();
+        map.get_all([7, 1 << 50].into_iter().chain(docs.iter().copied()), &mut slots);
+        slots.drain(..usize::from(model.contains_key(&7)));
+        assert_eq!(slots, model.values().copied().collect::<Vec<_>>());
         assert_eq!(docs, model.into_keys().collect::<Vec<_>>());
     }
 }

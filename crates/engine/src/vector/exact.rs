@@ -120,14 +120,14 @@ impl Bounded<'_> {
                     continue;
                 }
                 candidates.push(Candidate { lower, slot });
-                limit = tighten(&mut uppers, top.wanted(), value + slack).unwrap_or(limit);
+                limit = tighten(&mut uppers, top.wanted(), (value + slack).min(f32::INFINITY)).unwrap_or(limit);
             }
             if candidates.len() > compact_at {
-                candidates.retain(|candidate| !(candidate.lower > limit));
+                candidates.retain(|candidate| candidate.lower <= limit);
                 compact_at = CANDIDATES_MIN.max(candidates.len() * 2);
             }
         }
-        candidates.retain(|candidate| !(candidate.lower > limit));
+        candidates.retain(|candidate| candidate.lower <= limit);
         candidates.sort_unstable_by(|a, b| a.lower.total_cmp(&b.lower));
         candidates
     }

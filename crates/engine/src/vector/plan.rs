@@ -35,7 +35,7 @@ pub(super) struct Filtered {
     pub excluded: usize,
 }
 
-/// How a filtered walk goes on.
+/// How a walk that looks through excluded nodes goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Steer {
     /// Walk with these settings.
@@ -49,7 +49,7 @@ pub(super) enum Steer {
     Scan,
 }
 
-/// Nodes nearest to the query that are asked whether they are allowed before a filtered walk goes on.
+/// Nodes nearest to the query that are asked whether they are allowed before such a walk goes on.
 pub(super) const PROBE: usize = 48;
 
 /// From this share of allowed nodes around the query on, in 1/1000, excluded nodes are walked through like the others.
@@ -57,9 +57,6 @@ const SWEEP_PER_MILLE_MIN: usize = 300;
 
 /// The filter is against the query if the share around it is below this part, in 1/100, of the share in the graph.
 const AGAINST_PERCENT_MAX: usize = 35;
-
-/// Up to this many excluded nodes can simply be walked through.
-const WALKED_THROUGH_MAX: usize = 2_000;
 
 /// Goes by how many of the `probed` nodes nearest to the query are allowed.
 pub(super) fn steer(walk: Filtered, probed: usize, allowed: usize) -> Steer {
@@ -70,10 +67,43 @@ pub(super) fn steer(walk: Filtered, probed: usize, allowed: usize) -> Steer {
     if here_per_mille * 100 >= walk.share_per_mille * AGAINST_PERCENT_MAX {
         return Steer::Walk { ef: walk.ef + walk.ef / 2, strategy: walk.strategy };
     }
-    if walk.excluded <= WALKED_THROUGH_MAX {
-        return Steer::Walk { ef: walk.ef * 8, strategy: FilterStrategy::Sweeping };
-    }
     Steer::Scan
+}
+
+/// What a walk through excluded nodes has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// About as many as expected are allowed.
+    Enough,
+    /// The filter is against the query, but excludes so few that a wider walk passes them by.
+    Wider {
+        /// Candidates kept.
+        ef: usize,
+    },
+    /// The filter is against the query: everything allowed must be compared.
+    Scan,
+}
+
+/// Candidates that a walk over everything keeps at most.
+const WIDE_MAX: usize = 2_048;
+
+impl Filtered {
+    /// Candidates of which `ef` are allowed if the filter has nothing to do with the query; `None` if they are too many.
+    pub(super) fn wide_ef(&self) -> Option<usize> {
+        let wide = self.ef * 1000 / self.share_per_mille.max(1) + self.ef / 16;
+        (wide <= WIDE_MAX).then_some(wide)
+    }
+
+    /// Goes by how many of the `wide` nearest are `allowed`.
+    pub(super) fn judge(&self, wide: usize, allowed: usize) -> Judgement {
+        if allowed * 2000 >= wide * self.share_per_mille {
+            return Judgement::Enough;
+        }
+        match self.excluded + 4 * self.ef {
+            ef if ef <= WIDE_MAX => Judgement::Wider { ef },
+            _ => Judgement::Scan,
+        }
+    }
 }
 
 /// What the decision rests on.
@@ -93,6 +123,9 @@ pub(super) struct Situation {
     pub ef: Option<usize>,
 }
 
+/// More nodes than estimated by this factor mean that the filter is against the query.
+const SURPRISE: usize = 3;
+
 /// Cost of one step in nanoseconds, at 384 dimensions on the machine of the benches. Only their ratios matter.
 mod cost {
     /// A document looked up and its code compared, in order of the documents.
@@ -101,6 +134,8 @@ mod cost {
     pub(super) const WALKED: usize = 45;
     /// A node of a walk looked up in the filter.
     pub(super) const FILTERED: usize = 12;
+    /// An entry of a list read to look through an excluded node.
+    pub(super) const LOOKED_THROUGH: usize = 4;
 }
 
 /// Chooses the cheapest way that finds what is asked.
@@ -124,36 +159,45 @@ pub(super) fn plan(hnsw: Option<&HnswConfig>, now: Situation) -> Plan {
             Plan::WalkFiltered(Filtered {
                 ef,
                 strategy: FilterStrategy::Sweeping,
-                seen_max: now.live,
+                seen_max: SURPRISE * walked(hnsw, nodes, ef),
                 share_per_mille: now.live * 1000 / nodes.max(now.live),
                 excluded: now.tombstones,
             })
         };
     };
     let share_per_mille = (allowed.saturating_mul(1000) / nodes).min(1000);
-    let strategy = if share_per_mille >= SWEEP_PER_MILLE_MIN { FilterStrategy::Sweeping } else { hnsw.filter_strategy };
     let rarity = nodes.div_ceil(allowed.min(nodes));
     let scan = allowed * cost::SCANNED;
-    let (seen, walk) = match strategy {
-        FilterStrategy::Sweeping => {
-            let seen = walked(hnsw, nodes, ef * rarity);
-            (seen, seen * (cost::WALKED + cost::FILTERED))
+    let (sweep, swept) = sweeping(hnsw, nodes, ef, rarity);
+    let (strategy, walk, seen_max) = match hnsw.filter_strategy {
+        FilterStrategy::Acorn if looking_through(hnsw, nodes, ef, rarity) < sweep => {
+            // A walk that costs as much as the scan would have is on the wrong track.
+            (FilterStrategy::Acorn, looking_through(hnsw, nodes, ef, rarity), scan / cost::LOOKED_THROUGH)
         }
-        FilterStrategy::Acorn => {
-            let scored = walked(hnsw, nodes, ef + ef / 2);
-            let seen = scored * rarity.min(2 * hnsw.m);
-            (seen, seen * cost::FILTERED + scored * cost::WALKED)
-        }
+        FilterStrategy::Acorn | FilterStrategy::Sweeping => (FilterStrategy::Sweeping, sweep, SURPRISE * swept),
     };
-    let probe = walked(hnsw, nodes, PROBE) * cost::WALKED;
     // A walk for this many candidates would meet all of them anyway.
-    if allowed <= 2 * ef || (allowed <= hnsw.flat_search_cutoff && scan <= walk + probe) {
+    if allowed <= 2 * ef || (allowed <= hnsw.flat_search_cutoff && scan <= walk) {
         return Plan::ScanAllowed;
     }
-    // A walk that costs as much as the scan would have is on the wrong track.
-    let seen_max = (scan / cost::FILTERED).max(4 * seen);
     let excluded = (now.live + now.tombstones).saturating_sub(allowed);
     Plan::WalkFiltered(Filtered { ef, strategy, seen_max, share_per_mille, excluded })
+}
+
+/// Cost of a walk through excluded nodes, one allowed in `rarity`, and the nodes it meets.
+fn sweeping(hnsw: &HnswConfig, nodes: usize, ef: usize, rarity: usize) -> (usize, usize) {
+    let swept = walked(hnsw, nodes, ef.saturating_mul(rarity));
+    (swept * cost::WALKED, swept)
+}
+
+/// Cost of a walk that looks through excluded nodes.
+fn looking_through(hnsw: &HnswConfig, nodes: usize, ef: usize, rarity: usize) -> usize {
+    let ef = ef + ef / 2;
+    let degree = 2 * hnsw.m;
+    let scored = walked(hnsw, nodes, ef) + walked(hnsw, nodes, PROBE);
+    scored * cost::WALKED
+        + (scored * rarity.min(degree)).min(nodes) * cost::FILTERED
+        + ef * degree * degree * cost::LOOKED_THROUGH
 }
 
 /// Nodes that a walk meets, for an estimate: about a third of the neighbours of each candidate are new.
@@ -186,7 +230,9 @@ mod tests {
         check(Situation { allowed: Some(5), ..all }, "ScanAllowed");
         check(Situation { allowed: Some(1_000), ..all }, "ScanAllowed");
         check(Situation { linked: 0, allowed: Some(90_000), ..all }, "ScanAllowed");
-        check(Situation { allowed: Some(25_000), ..all }, "WalkFiltered(Filtered { ef: 64, strategy: Acorn");
+        check(Situation { allowed: Some(25_000), ..all }, "WalkFiltered(Filtered { ef: 64, strategy: Sweeping");
+        let many = Situation { live: 10_000_000, linked: 10_000_000, ..all };
+        check(Situation { allowed: Some(200_000), ..many }, "WalkFiltered(Filtered { ef: 64, strategy: Acorn");
         check(Situation { allowed: Some(90_000), ..all }, "WalkFiltered(Filtered { ef: 64, strategy: Sweeping");
     }
 
@@ -198,11 +244,12 @@ mod tests {
         assert_eq!(steer(walk, 48, 40), sweep(100), "the filter is with the query");
         assert_eq!(steer(walk, 48, 9), Steer::Walk { ef: 150, strategy }, "as expected");
         assert_eq!(steer(walk, 48, 1), Steer::Scan, "the filter is against the query");
-        assert_eq!(
-            steer(Filtered { excluded: 500, share_per_mille: 990, ..walk }, 48, 0),
-            sweep(800),
-            "few to pass by"
-        );
+        assert_eq!(walk.wide_ef(), Some(506));
+        assert_eq!(walk.judge(506, 80), Judgement::Enough);
+        assert_eq!(walk.judge(506, 40), Judgement::Scan, "too many to pass by");
+        let few = Filtered { excluded: 500, share_per_mille: 990, ..walk };
+        assert_eq!(few.judge(107, 20), Judgement::Wider { ef: 900 }, "few to pass by");
+        assert_eq!(Filtered { share_per_mille: 10, ..walk }.wide_ef(), None);
     }
 
     #[test]

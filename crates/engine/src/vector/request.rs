@@ -117,6 +117,8 @@ pub struct IndexStats {
     pub directory_bytes: u64,
     /// Whether the walk compares codes (else f32).
     pub walks_on_codes: bool,
+    /// The distance kernels that this machine runs.
+    pub kernels: &'static str,
 }
 
 /// What [`open`](super::VectorIndex::open) found in the folder.

@@ -3,15 +3,15 @@
 use std::sync::atomic::Ordering;
 
 use super::allow::Allow;
-use super::arena::{State, Tables};
+use super::arena::Tables;
 use super::codes::{Code, Trailer};
-use super::config::HnswConfig;
+use super::config::{FilterStrategy, HnswConfig};
 use super::core::Core;
 use super::exact::{is_live, scan};
 use super::hnsw::{
     CodeScorer, FilteredWalk, Graph, RowScorer, Scorer, Scratch, ScratchPool, descend, filtered_walk, walk,
 };
-use super::plan::{Filtered, PROBE, Plan, Situation, Steer, plan, steer};
+use super::plan::{Filtered, Judgement, PROBE, Plan, Situation, Steer, plan, steer};
 use super::query::{Query, finish};
 use super::top::Top;
 use super::view::View;
@@ -139,13 +139,31 @@ impl Execution<'_> {
         finished && self.collect(scratch)
     }
 
-    /// Asks the query's neighbourhood first, then goes on as it suggests. `false` if a scan is better.
+    /// `false` if a scan is better.
     fn walk_filtered(&self, scorer: &impl Scorer, nearest: (f32, u32), how: Filtered, scratch: &mut Scratch) -> bool {
         let tables = &*self.view.tables;
         let allow = self.allow.as_ref();
-        let mut accept = |slot: u32| {
-            is_live(tables, slot) && allow.is_none_or(|allow| allow.contains(tables.doc(slot).load(Ordering::Relaxed)))
+        let accept = |slot: u32| {
+            is_live(tables, slot)
+                && allow.is_none_or(|allow| allow.contains(tables.doc(slot).load(Ordering::Relaxed)))
         };
+        let go = |starts: &[u32], ef, strategy, scratch: &mut Scratch| {
+            let how = FilteredWalk { ef, strategy, seen_max: how.seen_max };
+            filtered_walk(tables, scorer, starts, how, &accept, scratch)
+        };
+        if how.strategy == FilterStrategy::Sweeping {
+            let Some(wide) = how.wide_ef() else { return go(&[nearest.1], how.ef, how.strategy, scratch) };
+            walk(tables, scorer, nearest, 0, wide, scratch, &mut |_, _| ());
+            let allowed = scratch.pool.iter().filter(|&(_, slot)| accept(slot)).count();
+            return match how.judge(wide, allowed) {
+                Judgement::Enough => true,
+                Judgement::Wider { ef } => {
+                    walk(tables, scorer, nearest, 0, ef, scratch, &mut |_, _| ());
+                    true
+                }
+                Judgement::Scan => false,
+            };
+        }
         walk(tables, scorer, nearest, 0, PROBE, scratch, &mut |_, _| ());
         let mut starts: Vec<u32> = scratch.pool.iter().map(|(_, slot)| slot).collect();
         let allowed = starts.iter().filter(|&&slot| accept(slot)).count();
@@ -153,30 +171,27 @@ impl Execution<'_> {
         if let Some(allow) = allow {
             starts.extend(allow.sample(&self.core.store, self.view, SEEDS));
         }
-        let how = FilteredWalk { ef, strategy, seen_max: how.seen_max };
-        filtered_walk(tables, scorer, &starts, how, &mut accept, scratch)
+        go(&starts, ef, strategy, scratch)
     }
 
-    /// Offers what a walk found, nearest first, on the originals.
+    /// Offers what a walk found and the filter allows, nearest first, on the originals.
     fn collect(&mut self, scratch: &mut Scratch) -> bool {
-        let Self { core, view, query, top, .. } = self;
+        let Self { core, view, query, top, allow } = self;
         let tables = &*view.tables;
-        let mut found = 0;
-        let offer = |top: &mut Top, slot: u32, value: f32| {
-            let is_live = tables.state(slot).load(Ordering::Acquire) & State::LIVE != 0;
-            if is_live {
-                top.offer(finish(query.distance, value), tables.doc(slot).load(Ordering::Relaxed));
-            }
-            usize::from(is_live)
+        let accept = |slot: u32| {
+            is_live(tables, slot)
+                && allow.as_ref().is_none_or(|allow| allow.contains(tables.doc(slot).load(Ordering::Relaxed)))
         };
+        let mut found = 0;
+        let Scratch { pool, batch, scores, .. } = scratch;
+        let mut candidates = pool.iter().filter(|&(_, slot)| accept(slot)).peekable();
         let Some(code) = &query.code else {
-            for (value, slot) in scratch.pool.iter() {
-                found += offer(top, slot, value);
+            for (value, slot) in candidates {
+                found += 1;
+                top.offer(finish(query.distance, value), tables.doc(slot).load(Ordering::Relaxed));
             }
             return found >= top.wanted();
         };
-        let Scratch { pool, batch, scores, .. } = scratch;
-        let mut candidates = pool.iter().peekable();
         while let Some(&(approximate, slot)) = candidates.peek() {
             let slack = likely_error(tables, query.distance, code, slot);
             if found >= top.wanted() && finish(query.distance, approximate - slack) > top.bound() {
@@ -187,8 +202,9 @@ impl Execution<'_> {
             // SAFETY: the walk's nodes are in the tables and in use while the view is held.
             unsafe { RowScorer::new(tables, &core.kernels, &query.vector).score(batch, scores) };
             for (&slot, &value) in batch.iter().zip(scores.iter()) {
-                found += offer(top, slot, value);
+                top.offer(finish(query.distance, value), tables.doc(slot).load(Ordering::Relaxed));
             }
+            found += batch.len();
         }
         found >= top.wanted()
     }

@@ -18,6 +18,7 @@ pub(super) fn stats(core: &Core, config: &IndexConfig) -> IndexStats {
         pending: work::waiting(core, config),
         tombstones: core.store.tombstones(),
         walks_on_codes: tables.has_codes(),
+        kernels: core.kernels.tier,
         ..IndexStats::default()
     };
     if view.graph.is_some() {

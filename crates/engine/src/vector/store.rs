@@ -228,7 +228,7 @@ impl Store {
         segment.append(slot);
         let mut pending = view.pending.clone();
         pending.push(Arc::new(segment));
-        self.publish(writer, View { pending, ..View::clone(&view) });
+        self.publish(writer, View { pending, ..View::clone(view) });
     }
 
     /// Takes segments out of the view whose slots are all linked. Nothing can be appended to them then.

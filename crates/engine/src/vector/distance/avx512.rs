@@ -1,9 +1,9 @@
 //! The tier for AVX-512 with VNNI: 64 int8 products an instruction, loops kept inside one function per batch.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm512_add_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-    _mm512_maskz_loadu_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8, _mm512_setzero_ps,
-    _mm512_setzero_si512, _mm512_sub_ps, _mm512_xor_si512,
+    __m512, __m512i, _mm512_add_epi32, _mm512_add_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_sub_ps, _mm512_xor_si512,
 };
 
 use super::portable::sum_of;
@@ -103,13 +103,14 @@ unsafe fn codes(rows: Rows<'_>, query: &CodeQuery<'_>, slots: &[u32], out: &mut 
     let len = query.code.len();
     assert!(len.is_multiple_of(64), "codes are padded to whole blocks");
     let sign = _mm512_set1_epi8(i8::MIN);
-    let surplus = 128 * query.code.iter().map(|&c| i32::from(c)).sum::<i32>();
     let step = |row: *const i8, at: usize, sum: __m512i| {
         // SAFETY: `at + 64 <= len`, and both hold `len` bytes.
         let (row, query) =
             unsafe { (_mm512_loadu_si512(row.add(at).cast()), _mm512_loadu_si512(query.code.as_ptr().add(at).cast())) };
         _mm512_dpbusd_epi32(sum, _mm512_xor_si512(row, sign), query)
     };
+    // SAFETY: the query holds `len` bytes.
+    let surplus = 128 * unsafe { sum_of_bytes(query.code) };
     let dot = |row: *const i8| {
         let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
         let mut at = 0;
@@ -121,10 +122,26 @@ unsafe fn codes(rows: Rows<'_>, query: &CodeQuery<'_>, slots: &[u32], out: &mut 
         if at < len {
             even = step(row, at, even);
         }
-        _mm512_reduce_add_epi32(even) + _mm512_reduce_add_epi32(odd) - surplus
+        _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd)).wrapping_sub(surplus)
     };
     // SAFETY: as the caller's.
     unsafe { codes_loop(rows, query, slots, out, dot) }
+}
+
+/// Sum of whole 64-byte blocks.
+///
+/// # Safety
+/// AVX-512 F and VNNI.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn sum_of_bytes(bytes: &[i8]) -> i32 {
+    let ones = _mm512_set1_epi8(1);
+    let mut sum = _mm512_setzero_si512();
+    for block in bytes.chunks_exact(64) {
+        // SAFETY: the block has 64 bytes.
+        sum = _mm512_dpbusd_epi32(sum, ones, unsafe { _mm512_loadu_si512(block.as_ptr().cast()) });
+    }
+    _mm512_reduce_add_epi32(sum)
 }
 
 /// As [`super::hadamard`].

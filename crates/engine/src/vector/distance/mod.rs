@@ -43,7 +43,7 @@ pub(super) struct Kernels {
     row: RowKernel,
     rows: RowsKernel,
     codes: CodesKernel,
-    /// Which tier was chosen, for test messages and the bench.
+    /// Which tier was chosen.
     pub tier: &'static str,
 }
 
@@ -156,7 +156,7 @@ unsafe fn rows_loop(
 }
 
 /// Rows requested from memory ahead of the one being compared.
-const PREFETCH_ROWS: usize = 3;
+const PREFETCH_ROWS: usize = 4;
 
 #[cfg(target_arch = "x86_64")]
 fn avx512_here() -> bool {

@@ -181,8 +181,8 @@ impl Linking<'_> {
     fn sweep(&self, scorer: &impl Scorer, slot: u32, start: u32, scratch: &mut Scratch) -> Vec<(f32, u32)> {
         let tables = self.tables;
         let how = FilteredWalk { ef: tables.layout.m, strategy: FilterStrategy::Sweeping, seen_max: SWEEP_MAX };
-        let mut alive = |slot: u32| tables.state(slot).load(Ordering::Acquire) & State::LIVE != 0;
-        filtered_walk(tables, scorer, &[start], how, &mut alive, scratch);
+        let alive = |slot: u32| tables.state(slot).load(Ordering::Acquire) & State::LIVE != 0;
+        filtered_walk(tables, scorer, &[start], how, &alive, scratch);
         living(tables, slot, scratch)
     }
 

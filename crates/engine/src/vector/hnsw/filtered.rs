@@ -26,7 +26,7 @@ pub(in crate::vector) fn filtered_walk(
     scorer: &impl Scorer,
     starts: &[u32],
     how: FilteredWalk,
-    accept: &mut impl FnMut(u32) -> bool,
+    accept: &impl Fn(u32) -> bool,
     scratch: &mut Scratch,
 ) -> bool {
     scratch.visited.start(tables.capacity());
@@ -56,7 +56,7 @@ pub(in crate::vector) fn filtered_walk(
         };
         match how.strategy {
             FilterStrategy::Sweeping => score_batch(scorer, accept, scratch),
-            FilterStrategy::Acorn => score_batch(scorer, &mut |_| true, scratch),
+            FilterStrategy::Acorn => score_batch(scorer, &|_| true, scratch),
         }
     }
     true
@@ -74,7 +74,7 @@ fn gather_all(tables: &Tables, slot: u32, scratch: &mut Scratch) -> usize {
 }
 
 /// Accepted neighbours not seen before, and those of excluded neighbours as long as there are fewer than a full list.
-fn gather_accepted(tables: &Tables, slot: u32, accept: &mut impl FnMut(u32) -> bool, scratch: &mut Scratch) -> usize {
+fn gather_accepted(tables: &Tables, slot: u32, accept: &impl Fn(u32) -> bool, scratch: &mut Scratch) -> usize {
     let Scratch { visited, rejected, batch, links, through, .. } = scratch;
     links.clear();
     through.clear();
@@ -118,7 +118,7 @@ fn gather_accepted(tables: &Tables, slot: u32, accept: &mut impl FnMut(u32) -> b
 }
 
 /// Scores the batch; what is near enough joins the frontier and, if accepted, the pool.
-fn score_batch(scorer: &impl Scorer, accept: &mut impl FnMut(u32) -> bool, scratch: &mut Scratch) {
+fn score_batch(scorer: &impl Scorer, accept: &impl Fn(u32) -> bool, scratch: &mut Scratch) {
     let Scratch { pool, batch, scores, frontier, .. } = scratch;
     // SAFETY: starts exist, the rest is from lists of links; the visited set takes only slots of the tables.
     unsafe { scorer.score(batch, scores) };

@@ -27,7 +27,7 @@ pub(in crate::vector) struct Scratch {
 
 /// Scratches at rest. Shared by all indexes of a process, so that ten thousand idle ones hold nothing.
 pub(in crate::vector) struct ScratchPool {
-    rest: Mutex<Vec<Box<Scratch>>>,
+    rest: Mutex<Vec<Scratch>>,
 }
 
 /// Scratches kept at rest, and the size above which one is not kept.

@@ -59,6 +59,11 @@ pub(in crate::vector) fn walk(
         read_links(list, links);
         batch.clear();
         batch.extend(links.iter().copied().filter(|&neighbour| visited.insert(neighbour)));
+        if level == 0
+            && let Some(next) = pool.peek_nearest()
+        {
+            tables.prefetch_links(next);
+        }
         // SAFETY: from a list of links; the visited set takes only slots of the tables.
         unsafe { scorer.score(batch, scores) };
         push_all(pool, batch, scores, observe);

@@ -47,8 +47,7 @@ pub(in crate::vector) fn load(
     check_links(&tables, &states, &handles, &manifest)?;
     let store = store(&manifest, tables, docs, &states);
     let core = Core::with(manifest.dim as usize, config, options, store);
-    *core.saved.lock() =
-        Saved { save: manifest.save, chunks: manifest.chunks.iter().map(|&file| (file, 0)).collect() };
+    *core.saved.lock() = Saved { save: manifest.save, chunks: manifest.chunks.iter().map(|&file| (file, 0)).collect() };
     Ok(Some(core))
 }
 
@@ -92,7 +91,8 @@ const THREADS_MAX: usize = 8;
 /// Opens and checks all files, several at a time.
 fn open_all(dir: &Path, manifest: &Manifest, graph: &GraphSections) -> Result<Files, String> {
     let layout = manifest.layout();
-    let mut wanted: Vec<(String, FileRef, u64)> = vec![(graph_name(manifest.graph_file), manifest.graph_file, graph.bytes)];
+    let mut wanted: Vec<(String, FileRef, u64)> =
+        vec![(graph_name(manifest.graph_file), manifest.graph_file, graph.bytes)];
     for (number, &file) in manifest.chunks.iter().enumerate() {
         let sections = ChunkSections::new(&layout, manifest.slots_of(number));
         wanted.push((chunk_name(number, file), file, sections.bytes));
@@ -228,13 +228,7 @@ fn load_uppers(
 /// Checks every number that walks will follow.
 fn check_links(tables: &Tables, states: &[u8], handles: &[u32], manifest: &Manifest) -> Result<(), String> {
     let is_linked = |slot: u32| states.get(slot as usize).is_some_and(|&state| state & State::LINKED != 0);
-    let known = [
-        State::FREE,
-        State::LIVE,
-        State::DEAD,
-        State::LIVE | State::LINKED,
-        State::DEAD | State::LINKED,
-    ];
+    let known = [State::FREE, State::LIVE, State::DEAD, State::LIVE | State::LINKED, State::DEAD | State::LINKED];
     if states.iter().any(|state| !known.contains(state)) {
         return Err("a slot has an unknown state".to_owned());
     }

@@ -74,7 +74,9 @@ pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport>
         let slots = slots_of(&moment, chunk);
         let sections = ChunkSections::new(&layout, slots);
         let kept = saved.chunks.get(chunk).filter(|(file, writes)| {
-            *writes == moment.writes[chunk] && file.bytes == sections.bytes && dir.join(chunk_name(chunk, *file)).exists()
+            *writes == moment.writes[chunk]
+                && file.bytes == sections.bytes
+                && dir.join(chunk_name(chunk, *file)).exists()
         });
         let file = match kept {
             Some(&(file, _)) => file,
@@ -151,13 +153,7 @@ fn manifest(
     }
 }
 
-fn write_chunk(
-    moment: &Moment,
-    dir: &Path,
-    chunk: usize,
-    save: u64,
-    sections: ChunkSections,
-) -> io::Result<FileRef> {
+fn write_chunk(moment: &Moment, dir: &Path, chunk: usize, save: u64, sections: ChunkSections) -> io::Result<FileRef> {
     let tables = &moment.view.tables;
     let layout = tables.layout;
     let path = dir.join(chunk_name(chunk, FileRef { save, bytes: 0, crc32c: 0 }));

@@ -121,7 +121,7 @@ fn duplicates_do_not_hide_the_others() {
 fn check_filters(index: &VectorIndex, distance: Distance, data: &Data, queries: &Data, floor: f64) {
     let n = data.len();
     let mut below = Vec::new();
-    for percent in [0.01, 0.1, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 99.0] {
+    for percent in [0.01, 0.1, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 99.0, 99.8] {
         let wanted = ((n as f64 * percent / 100.0) as usize).max(1);
         for kind in ["spread", "near excluded", "near only"] {
             let mut sum = 0.0;

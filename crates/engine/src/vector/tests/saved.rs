@@ -75,7 +75,8 @@ fn damage_is_found() {
     work_all(&index, 1);
     index.save().expect("saved");
     let good = hits_of(&index, &data);
-    let files: Vec<_> = fs::read_dir(dir.path()).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
+    let files: Vec<_> =
+        fs::read_dir(dir.path()).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
     assert_eq!(files.len(), 3);
     let reopen = || VectorIndex::open(dir.path(), None, graph(), options());
     for file in &files {
