@@ -99,7 +99,7 @@ impl Filtered {
         if allowed * 2000 >= wide * self.share_per_mille {
             return Judgement::Enough;
         }
-        match self.excluded + 4 * self.ef {
+        match 2 * self.excluded + 4 * self.ef {
             ef if ef <= WIDE_MAX => Judgement::Wider { ef },
             _ => Judgement::Scan,
         }
@@ -146,8 +146,8 @@ pub(super) fn plan(hnsw: Option<&HnswConfig>, now: Situation) -> Plan {
     let Some(hnsw) = hnsw.filter(|_| now.linked > 0) else {
         return if now.allowed.is_some() { Plan::ScanAllowed } else { Plan::ScanAll };
     };
-    let ef = hnsw.ef_for(now.k, now.ef);
     let nodes = now.linked.max(1);
+    let ef = hnsw.ef_for(now.k, now.ef).min(nodes.max(now.k));
     let Some(allowed) = now.allowed else {
         let scan = now.live * cost::SCANNED;
         let walk = walked(hnsw, nodes, ef) * cost::WALKED;
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(walk.judge(506, 80), Judgement::Enough);
         assert_eq!(walk.judge(506, 40), Judgement::Scan, "too many to pass by");
         let few = Filtered { excluded: 500, share_per_mille: 990, ..walk };
-        assert_eq!(few.judge(107, 20), Judgement::Wider { ef: 900 }, "few to pass by");
+        assert_eq!(few.judge(107, 20), Judgement::Wider { ef: 1400 }, "few to pass by");
         assert_eq!(Filtered { share_per_mille: 10, ..walk }.wide_ef(), None);
     }
 

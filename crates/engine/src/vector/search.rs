@@ -144,8 +144,7 @@ impl Execution<'_> {
         let tables = &*self.view.tables;
         let allow = self.allow.as_ref();
         let accept = |slot: u32| {
-            is_live(tables, slot)
-                && allow.is_none_or(|allow| allow.contains(tables.doc(slot).load(Ordering::Relaxed)))
+            is_live(tables, slot) && allow.is_none_or(|allow| allow.contains(tables.doc(slot).load(Ordering::Relaxed)))
         };
         let go = |starts: &[u32], ef, strategy, scratch: &mut Scratch| {
             let how = FilteredWalk { ef, strategy, seen_max: how.seen_max };

@@ -321,11 +321,11 @@ impl Store {
                 && let Some(chunk) = chunks.get_mut(number)
             {
                 *chunk = Arc::new(Chunk { originals: Arc::new(originals), ..Chunk::clone(chunk) });
-                // Free slots of the chunk are still read through the old mapping.
-                let (moved, kept) =
-                    std::mem::take(&mut writer.free).into_iter().partition(|slot| (slot >> shift) as usize == number);
-                writer.free = kept;
-                writer.retired.extend::<Vec<u32>>(moved);
+                // Its free slots, once used again, must not be met by readers of the old mapping: they wait for those too.
+                let on_the_way = writer.limbo.iter_mut().map(|(_, slots)| slots);
+                for slots in on_the_way.chain([&mut writer.free]) {
+                    writer.retired.extend(slots.extract_if(.., |slot| (*slot >> shift) as usize == number));
+                }
             }
         }
         let tables = Arc::new(Tables::new(view.tables.layout, chunks, view.tables.uppers.clone()));

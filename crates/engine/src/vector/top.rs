@@ -2,14 +2,16 @@
 
 use std::collections::BinaryHeap;
 
+use hashbrown::HashSet;
+
 use super::{DocId, Hit};
 
 /// Keeps the `k` hits that come first by (distance, document), of those within `max_distance`.
 pub(super) struct Top {
     k: usize,
     max_distance: f32,
-    /// Documents may be offered twice.
-    repeats: bool,
+    /// Documents taken so far, if they may be offered twice.
+    taken: Option<HashSet<u64>>,
     heap: BinaryHeap<Worst>,
 }
 
@@ -36,7 +38,7 @@ impl Ord for Worst {
 impl Top {
     /// `repeats`: a document may be offered more than once, and counts once.
     pub(super) fn new(k: usize, max_distance: f32, repeats: bool) -> Self {
-        Self { k, max_distance, repeats, heap: BinaryHeap::new() }
+        Self { k, max_distance, taken: repeats.then(HashSet::new), heap: BinaryHeap::new() }
     }
 
     /// Anything farther than this cannot get in any more.
@@ -54,7 +56,9 @@ impl Top {
         if distance > self.bound() || self.k == 0 {
             return;
         }
-        if self.repeats && self.heap.iter().any(|kept| kept.0.doc_id.0 == doc) {
+        if let Some(taken) = &mut self.taken
+            && !taken.insert(doc)
+        {
             return;
         }
         let hit = Worst(Hit { doc_id: DocId(doc), distance });
@@ -70,6 +74,9 @@ impl Top {
     /// Begins anew.
     pub(super) fn clear(&mut self) {
         self.heap.clear();
+        if let Some(taken) = &mut self.taken {
+            taken.clear();
+        }
     }
 
     /// How many are wanted.

@@ -80,6 +80,26 @@ fn pending_vectors_are_found_at_once_and_exactly() {
 }
 
 #[test]
+fn unreasonable_wishes_are_met() {
+    let data = Data::clustered(4, 3_000, 8, 10, 0.4);
+    let index = open(config(Distance::L2Squared, m16()));
+    fill(&index, &data);
+    work_all(&index, 1);
+    let allow: RoaringTreemap = (0..2_900).map(|i| doc(i).0).collect();
+    for (k, ef) in [(usize::MAX, None), (10, Some(usize::MAX)), (2_999, Some(1)), (10, Some(0))] {
+        for allow in [None, Some(&allow)] {
+            let hits = index.search(&SearchRequest { ef, allow, ..ask(data.row(3), k) }).expect("fits");
+            assert_eq!(hits.len(), k.min(if allow.is_some() { 2_900 } else { 3_000 }));
+            assert!(hits.is_sorted_by(|a, b| a.order(b).is_lt()));
+        }
+    }
+    let none = index.search(&SearchRequest { max_distance: Some(-1.0), ..ask(data.row(3), 10) }).expect("fits");
+    assert!(none.is_empty());
+    let near = index.search(&SearchRequest { max_distance: Some(0.0), ..ask(data.row(3), 10) }).expect("fits");
+    assert_eq!(near.iter().map(|hit| hit.doc_id).collect::<Vec<_>>(), [doc(3)]);
+}
+
+#[test]
 fn zero_vectors_under_cosine_are_at_one() {
     let index = open(flat(Distance::Cosine));
     index.insert(DocId(1), &[0.0; 8]).expect("fits");
