@@ -11,7 +11,8 @@ use std::time::Instant;
 use azimuth_benches::ann::{AnnSet, K};
 use azimuth_engine::ids::DocId;
 use azimuth_engine::vector::{
-    Codes, Distance, HnswConfig, IndexConfig, IndexKind, IndexOptions, SearchRequest, VectorIndex, WorkBudget,
+    Codes, Distance, HnswConfig, IndexConfig, IndexKind, IndexOptions, KernelTrial, SearchRequest, VectorIndex,
+    WorkBudget,
 };
 use hnsw_rs::prelude::{AnnT, DistDot, DistL2, Hnsw};
 use roaring::RoaringTreemap;
@@ -105,6 +106,22 @@ fn scans(set: &AnnSet) {
         let (index, _, _) = build(set, config, Path::new(NOWHERE));
         let outcome = set.measure(&set.truth, |query| answers(&index, &ask(query, None, None)));
         show(name, outcome.queries_per_second, outcome.recall);
+    }
+    let trial = KernelTrial::new(set.distance, set.dim, set.base.clone());
+    let mut values = Vec::new();
+    for (tier, name) in trial.tiers().into_iter().enumerate() {
+        for (what, codes) in [("f32", false), ("int8 codes", true)] {
+            let outcome = set.measure(&set.truth, |query| {
+                if codes {
+                    trial.score_codes(tier, query, &mut values);
+                } else {
+                    trial.score_rows(tier, query, &mut values);
+                }
+                black_box(&values);
+                Vec::new()
+            });
+            show(&format!("kernel {name}, {what}"), outcome.queries_per_second, f64::NAN);
+        }
     }
     let bytes: Vec<i8> = set.base.iter().map(|value| (value * 500.0).clamp(-127.0, 127.0) as i8).collect();
     let timed = |name: &str, body: &mut dyn FnMut(&[f32])| {
@@ -232,7 +249,8 @@ fn saving(set: &AnnSet) {
     let report = index.save().expect("saved");
     println!("    save {:.2} s, {report:?}", begun.elapsed().as_secs_f64());
     let begun = Instant::now();
-    println!("    save again {:.2} s, {:?}", begun.elapsed().as_secs_f64(), index.save().expect("saved"));
+    let report = index.save().expect("saved");
+    println!("    save again {:.2} s, {report:?}", begun.elapsed().as_secs_f64());
     drop(index);
     let begun = Instant::now();
     let (index, report) =

@@ -41,6 +41,7 @@ pub use config::{
     Codes, Distance, EF_CONSTRUCTION_MIN, FilterStrategy, HnswConfig, IndexConfig, IndexKind, IndexOptions, M_MAX,
     M_MIN,
 };
+pub use distance::KernelTrial;
 pub use index::VectorIndex;
 pub use request::{DIM_MAX, Hit, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget};
 

@@ -1,6 +1,6 @@
 //! Distance kernels: f32 rows and int8 codes, one row or a batch of rows at a time, chosen once per process.
 //!
-//! Two tiers: AVX-512 with VNNI by hand (`avx512`, which the bench `vector` shows ahead of simsimd by a third), and
+//! Two tiers: AVX-512 with VNNI by hand (`avx512`, which `cargo bench --bench vector -- scan` shows ahead of simsimd), and
 //! simsimd, which dispatches by itself, everywhere else. A smaller value is nearer in every kernel.
 //! Accumulation is in f32 over 16 or more partial sums.
 
@@ -9,6 +9,9 @@ mod avx512;
 mod portable;
 #[cfg(test)]
 mod tests;
+mod trial;
+
+pub use trial::KernelTrial;
 
 use std::sync::OnceLock;
 
@@ -58,7 +61,6 @@ impl Kernels {
     }
 
     /// The tier that needs nothing of the machine.
-    #[cfg(test)]
     pub(super) fn portable(distance: Distance) -> Self {
         portable::kernels(distance)
     }
