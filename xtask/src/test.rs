@@ -17,7 +17,7 @@ struct Counts {
 pub(crate) fn run(root: &Path, filter: Option<&str>) -> Result<(), Failure> {
     setup::everything(root)?;
     cargo::build_server(root)?;
-    process::run(cargo::command(root, "test").args(["--workspace", "--no-run", "--quiet"]))?;
+    process::run(cargo::command(root, "test").args(["--workspace", "--no-run"]))?;
     let mut command = cargo::command(root, "test");
     command.args(["--workspace", "--no-fail-fast"]).args(filter);
     let mut child = command.stdout(Stdio::piped()).spawn()?;
