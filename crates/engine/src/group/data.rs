@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::ledger::{self, Ledger};
-use super::shard::Shard;
+use super::shard::{Shard, ShardView};
 use super::store::{Family, Store};
 use super::vectors::Opening;
 use super::work::Agenda;
@@ -124,7 +124,7 @@ impl DataGroup {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the group does not know them.
-    pub(super) fn known(&self, at: At) -> Result<(Arc<Collection>, Arc<Shard>)> {
+    pub(crate) fn known(&self, at: At) -> Result<(Arc<Collection>, Arc<Shard>)> {
         let schema = self.collection(at.collection);
         let schema = schema.ok_or_else(|| Error::Invalid(format!("collection {} is not there", at.collection)))?;
         let known = schema.shards.values().any(|shard| shard.id == at.shard)
@@ -133,6 +133,11 @@ impl DataGroup {
             return Err(Error::Invalid(format!("shard {} of collection {} is not there", at.shard, schema.name)));
         }
         Ok((schema, self.shard(at)?))
+    }
+
+    /// A shard and the store at this moment.
+    pub(crate) fn view(&self, shard: &Shard) -> ShardView<'_> {
+        shard.view(&self.store)
     }
 
     /// What opening the index of a vector needs; `None` when the schema does not know the vector.

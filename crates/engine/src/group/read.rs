@@ -93,7 +93,7 @@ pub(super) fn read_object(
 }
 
 /// The id of a live object.
-pub(super) fn read_id(shard: &Shard, view: &ShardView<'_>, doc_id: DocId) -> Result<Uuid> {
+pub(crate) fn read_id(shard: &Shard, view: &ShardView<'_>, doc_id: DocId) -> Result<Uuid> {
     let row = view.store.get(Family::Objects, &shard.prefix.object(doc_id))?;
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
     Ok(codec::decode_header(&row)?.id)

@@ -13,7 +13,7 @@ use super::shard::{Shard, ShardState, ShardView};
 use super::store::Family;
 use crate::command::At;
 use crate::ids::{DocId, VectorId};
-use crate::inverted::lookup::{self, Lookup};
+use crate::inverted::lookup::Lookup;
 use crate::key;
 use crate::query::{Facts, Filter, Hit, Include, Near, Plan, Query, Rank, SortKeys, SortTerms, Source};
 use crate::schema::{Collection, VectorIndexKind};
@@ -104,8 +104,8 @@ impl DataGroup {
 
 impl Search<'_> {
     fn matches(&self, filter: &Filter) -> Result<RoaringTreemap> {
-        let lookup = Lookup { group: self.group, schema: self.schema, prefix: self.shard.prefix, view: &self.view };
-        lookup::matches(&lookup, filter)
+        let (at, prefix) = (self.shard.at, self.shard.prefix);
+        Lookup { group: self.group, schema: self.schema, at, prefix, view: &self.view }.matches(filter)
     }
 
     fn plan(&self, query: &Query) -> Result<(Option<RoaringTreemap>, Plan)> {

@@ -239,10 +239,6 @@ impl Changes<'_> {
         self.batch.delete_cf(&self.store.family(family), key);
     }
 
-    pub(crate) fn delete_range(&mut self, family: Family, from: &[u8], to: &[u8]) {
-        self.batch.delete_range_cf(&self.store.family(family), from, to);
-    }
-
     /// Writes all of it at once.
     pub(crate) fn write(self) -> Result<()> {
         let mut options = WriteOptions::default();

@@ -10,9 +10,13 @@
 //! Read next: `terms` (what of an object is indexed), `docset` and `postings` (forms on disk), `staged` (writing),
 //! `lookup` (reading).
 
+mod condition;
 pub(crate) mod docset;
+mod geo;
+mod like;
 pub(crate) mod lookup;
 pub(crate) mod postings;
 pub(crate) mod staged;
 pub(crate) mod sweep;
 pub(crate) mod terms;
+mod text;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{DocId, PropertyId, VectorId};
+use crate::ids::{PropertyId, VectorId};
 use crate::key::{self, InvKind};
 use crate::object::{Date, Geo, Object, Value};
 use crate::schema::{Collection, DataType, Primitive, Property};
@@ -86,8 +86,9 @@ fn index_state(schema: &Collection, property: &Property, value: &Value, sink: &m
     if schema.inverted.index_null_state && length != Some(0) {
         sink.member(property.id, InvKind::Present, &[]);
     }
+    // The number of references can always be asked for.
     if let Some(length) = length
-        && schema.inverted.index_property_length
+        && (schema.inverted.index_property_length || matches!(value, Value::References(_)))
     {
         sink.member(property.id, InvKind::Length, &length.to_be_bytes());
     }
@@ -245,26 +246,6 @@ fn hash(mut bytes: &[u8]) -> u128 {
 /// Value of [`InvKind::HasVector`].
 pub(crate) fn vector_key(vector: VectorId) -> [u8; 2] {
     vector.0.to_be_bytes()
-}
-
-/// Length of a value in a key, for the kinds whose values all have the same; `None` for terms.
-pub(crate) fn value_bytes(kind: InvKind) -> Option<usize> {
-    match kind {
-        InvKind::Live | InvKind::Present => Some(0),
-        InvKind::Bool => Some(1),
-        InvKind::HasVector => Some(2),
-        InvKind::Created | InvKind::Updated | InvKind::Length | InvKind::Int | InvKind::Number | InvKind::Geo => {
-            Some(8)
-        }
-        InvKind::Date => Some(12),
-        InvKind::Uuid | InvKind::Reference => Some(16),
-        InvKind::Term | InvKind::Posting => None,
-    }
-}
-
-/// Doc id of an entry; here so that readers of keys need no other module.
-pub(crate) fn first_doc_id(key: &[u8]) -> crate::Result<DocId> {
-    key::parse_doc_id(key)
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@
 
 mod decompositions;
 mod fold;
+mod stopwords;
 
 use std::borrow::Cow;
 
 pub use fold::fold_to_ascii;
+pub use stopwords::stopwords;
 
 use crate::schema::{TextAnalyzer, Tokenization};
 
