@@ -17,6 +17,9 @@ pub struct GroupOptions {
     /// Bytes of vectors that small, file-less indexes may hold in memory over all shards; the least recently used
     /// ones are dropped beyond it and loaded again when asked.
     pub small_index_bytes_max: u64,
+    /// The inverted index of a shard is joined and cleaned when this many doc ids came or went since the last time, or half
+    /// of what was live then, if that is more.
+    pub sweep_changes_min: u64,
 }
 
 impl GroupOptions {
@@ -27,6 +30,7 @@ impl GroupOptions {
             storage: StorageBudget::default(),
             index: IndexOptions::default(),
             small_index_bytes_max: 128 << 20,
+            sweep_changes_min: 2_000,
         }
     }
 }

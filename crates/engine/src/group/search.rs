@@ -17,7 +17,7 @@ use crate::inverted::lookup::Lookup;
 use crate::key;
 use crate::query::{Facts, Filter, Hit, Include, Near, Plan, Query, Rank, SortKeys, SortTerms, Source};
 use crate::schema::{Collection, VectorIndexKind};
-use crate::vector::{self, SearchRequest, VectorError};
+use crate::vector::{self, SearchRequest, VectorError, VectorIndex};
 use crate::{Error, Result};
 
 /// Added to a distance threshold, so that a distance that was read from an answer matches again.
@@ -245,28 +245,40 @@ impl Search<'_> {
     ) -> Result<Option<Vec<Found>>> {
         let Some(opening) = self.group.opening(self.schema, near.vector) else { return Ok(Some(Vec::new())) };
         let index = self.shard.index(near.vector, &opening)?;
+        let mut hits = self.ask(&index, query, plan, near, matches)?;
+        let live = &self.view.state.live;
+        // The index knows nothing of moments. It may hold what came after this one,
+        if hits.iter().any(|hit| !live.contains(hit.doc_id.0)) {
+            hits = self.ask(&index, query, plan, near, Some(live))?;
+        }
+        // or have lost what this one still has, which only happens after a newer one was published.
+        if !still && self.shard.state().removals != self.view.state.removals {
+            return Ok(None);
+        }
+        let hits = hits.into_iter().skip(query.offset).take(query.limit);
+        Ok(Some(hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance) }).collect()))
+    }
+
+    fn ask(
+        &self,
+        index: &VectorIndex,
+        query: &Query,
+        plan: &Plan,
+        near: &Near,
+        allow: Option<&RoaringTreemap>,
+    ) -> Result<Vec<vector::Hit>> {
         let max_distance = near.max_distance.map(|max| max + DISTANCE_SLACK);
         let hits = match plan.source {
             Source::WithinDistance { .. } => {
                 let keep = query.offset.saturating_add(query.limit);
-                index.search_by_distance(&near.query, max_distance.unwrap_or(f32::INFINITY), matches, keep)
+                index.search_by_distance(&near.query, max_distance.unwrap_or(f32::INFINITY), allow, keep)
             }
             Source::Nearest { k, .. } => {
-                let request = SearchRequest { query: &near.query, k, ef: None, max_distance, allow: matches };
-                index.search(&request)
+                index.search(&SearchRequest { query: &near.query, k, ef: None, max_distance, allow })
             }
             Source::Nothing | Source::Ids | Source::DocIds | Source::Sorted => Ok(Vec::new()),
         };
-        let hits = hits.map_err(|error: VectorError| Error::Invalid(error.to_string()))?;
-        // The index knows nothing of moments: it may have lost what this view still has, or hold what came after.
-        let live = &self.view.state.live;
-        let consistent = self.shard.state().removals == self.view.state.removals
-            && hits.iter().all(|hit| live.contains(hit.doc_id.0));
-        if !still && !consistent {
-            return Ok(None);
-        }
-        let hits = hits.into_iter().filter(|hit| live.contains(hit.doc_id.0)).skip(query.offset).take(query.limit);
-        Ok(Some(hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance) }).collect()))
+        hits.map_err(|error: VectorError| Error::Invalid(error.to_string()))
     }
 
     /// Reads the objects of the hits; ranked hits are sorted here if the query says so.

@@ -70,12 +70,13 @@ impl Shard {
 
     /// The shard as it is now.
     pub(crate) fn state(&self) -> Arc<ShardState> {
-        self.state.read().clone()
+        self.state.read_recursive().clone()
     }
 
     /// The shard and the store as they are now.
     pub(crate) fn view<'a>(&self, store: &'a Store) -> ShardView<'a> {
-        let state = self.state.read();
+        // Recursive: a search that keeps the shard still may open an index meanwhile.
+        let state = self.state.read_recursive();
         ShardView { state: state.clone(), store: store.view() }
     }
 }

@@ -13,6 +13,7 @@ use super::data::DataGroup;
 use super::records::{self, ShardRecord};
 use super::shard::{Shard, ShardState};
 use super::store::{Changes, Family};
+use super::vectors::Added;
 use crate::command::At;
 use crate::ids::{CollectionId, DocId, ShardId, VectorId};
 use crate::inverted::docset;
@@ -242,6 +243,10 @@ impl<'a> Transaction<'a> {
             let state = draft.finish(self.group, &mut self.changes)?;
             published.push((draft, Arc::new(state)));
         }
+        let mut told = Vec::with_capacity(published.len());
+        for (draft, _) in &published {
+            told.push(draft.shard.indexes.add(&draft.added())?);
+        }
         // Readers of these shards wait: they must not pair the old live set with a store that lost the rows.
         let takes_away = published.iter().any(|(draft, _)| !draft.removed.is_empty());
         if takes_away {
@@ -255,18 +260,23 @@ impl<'a> Transaction<'a> {
             published.iter().for_each(|(draft, state)| *draft.shard.state.write() = state.clone());
         }
         self.group.publish(&self.collections, &self.dropped_shards);
-        for (draft, state) in published {
-            self.group.note_growth(&draft.shard, &draft.base, &state);
-            let added = draft.added.iter().flat_map(|(doc_id, vectors)| {
-                vectors.iter().map(|(vector, values)| (*vector, *doc_id, values.as_ref()))
-            });
-            draft.shard.indexes.change(added, &draft.removed)?;
+        for ((draft, state), told) in published.iter().zip(told) {
+            self.group.note_growth(&draft.shard, &draft.base, state);
+            draft.shard.indexes.settle(&draft.added(), &draft.removed, &told)?;
         }
         Ok(())
     }
 }
 
 impl ShardDraft {
+    fn added(&self) -> Vec<Added<'_>> {
+        let added = self
+            .added
+            .iter()
+            .flat_map(|(doc_id, vectors)| vectors.iter().map(|(vector, values)| (*vector, *doc_id, values.as_ref())));
+        added.collect()
+    }
+
     /// The new state, its changed sets and its record written to `changes`.
     fn finish(&self, group: &DataGroup, changes: &mut Changes<'_>) -> Result<ShardState> {
         let mut state = (*self.base).clone();

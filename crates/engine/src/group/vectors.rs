@@ -79,27 +79,28 @@ impl ShardIndexes {
         *slot.open.write() = None;
     }
 
-    /// Tells the indexes in memory what an apply changed. Called after it was published.
-    pub(crate) fn change<'v>(
-        &self,
-        added: impl Iterator<Item = (VectorId, DocId, &'v Vector)>,
-        removed: &[DocId],
-    ) -> Result<()> {
-        let slots: Vec<_> = self.slots.lock().iter().map(|(vector, slot)| (*vector, slot.clone())).collect();
-        if slots.is_empty() {
-            return Ok(());
-        }
-        let mut added_to: BTreeMap<VectorId, Vec<(DocId, &[f32])>> = BTreeMap::new();
-        for (vector, doc_id, values) in added {
-            if let Vector::Single(values) = values {
-                added_to.entry(vector).or_default().push((doc_id, values));
+    /// Adds vectors to the indexes in memory, before the apply that writes them is published: a reader that sees it finds
+    /// them. Returns the indexes that were told.
+    pub(crate) fn add(&self, added: &[Added<'_>]) -> Result<Vec<Arc<VectorIndex>>> {
+        let mut told = Vec::new();
+        for (vector, slot) in self.all_slots() {
+            let _gate = slot.gate.lock();
+            if let Some(index) = slot.open.read().clone() {
+                insert_all(&index, vector, added)?;
+                told.push(index);
             }
         }
-        for (vector, slot) in slots {
+        Ok(told)
+    }
+
+    /// Takes doc ids out of the indexes in memory, after the apply was published. An index that was opened meanwhile and
+    /// is not among the `told` gets the added ones too.
+    pub(crate) fn settle(&self, added: &[Added<'_>], removed: &[DocId], told: &[Arc<VectorIndex>]) -> Result<()> {
+        for (vector, slot) in self.all_slots() {
             let _gate = slot.gate.lock();
             let Some(index) = slot.open.read().clone() else { continue };
-            for (doc_id, values) in added_to.get(&vector).into_iter().flatten() {
-                insert(&index, *doc_id, values)?;
+            if !told.iter().any(|told| Arc::ptr_eq(told, &index)) {
+                insert_all(&index, vector, added)?;
             }
             for doc_id in removed {
                 index.delete(*doc_id);
@@ -107,6 +108,24 @@ impl ShardIndexes {
         }
         Ok(())
     }
+
+    fn all_slots(&self) -> Vec<(VectorId, Arc<Slot>)> {
+        self.slots.lock().iter().map(|(vector, slot)| (*vector, slot.clone())).collect()
+    }
+}
+
+/// A vector that an apply adds.
+pub(crate) type Added<'v> = (VectorId, DocId, &'v Vector);
+
+fn insert_all(index: &VectorIndex, vector: VectorId, added: &[Added<'_>]) -> Result<()> {
+    for (of, doc_id, values) in added {
+        if let Vector::Single(values) = values
+            && *of == vector
+        {
+            insert(index, *doc_id, values)?;
+        }
+    }
+    Ok(())
 }
 
 impl Shard {

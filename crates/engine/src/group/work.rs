@@ -50,10 +50,8 @@ pub struct WorkReport {
 
 /// Shards looked at for due work in one step.
 const SURVEY_MAX: usize = 64;
-/// A shard is looked at whenever so many more doc ids were given out.
+/// A shard is looked at whenever so many more doc ids were given out, or sooner if it is swept sooner.
 const SURVEY_CHANGES: u64 = 256;
-/// A shard is swept when this many doc ids came or went since the last time, or half of what it held then.
-const SWEEP_CHANGES_MIN: u64 = 2_000;
 
 /// What background work knows between its steps.
 #[derive(Default)]
@@ -172,7 +170,8 @@ impl DataGroup {
 
     /// Asks for a look at a shard when it grew over a threshold of background work.
     pub(super) fn note_growth(&self, shard: &Shard, before: &ShardState, after: &ShardState) {
-        let steps = |state: &ShardState| (state.record.next_doc_id + state.removals) / SURVEY_CHANGES;
+        let changes = self.options.sweep_changes_min.clamp(1, SURVEY_CHANGES);
+        let steps = |state: &ShardState| (state.record.next_doc_id + state.removals) / changes;
         if steps(before) != steps(after) {
             self.agenda.look_at([shard.at]);
         }
@@ -286,7 +285,7 @@ impl DataGroup {
         let came = state.record.next_doc_id.saturating_sub(sweep.upto);
         let live = if sweep.upto == 0 { 0 } else { state.live.rank(sweep.upto - 1) };
         let went = sweep.live.saturating_sub(live);
-        Ok(sweep.cursor.is_some() || came + went > SWEEP_CHANGES_MIN.max(sweep.live / 2))
+        Ok(sweep.cursor.is_some() || came + went > self.options.sweep_changes_min.max(sweep.live / 2))
     }
 
     /// Joins and cleans a part of one shard's inverted index.

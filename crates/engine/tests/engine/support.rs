@@ -14,7 +14,7 @@ use azimuth_engine::schema::{
     Bm25, Collection, DataType, InvertedConfig, MultiTenancy, Primitive, Property, Replication, Shard, Sharding,
     Stopwords, TenantStatus, Tokenization, VectorConfig, VectorIndexKind, VectorSpace,
 };
-use azimuth_engine::vector::IndexConfig;
+use azimuth_engine::vector::{IndexConfig, IndexOptions};
 use uuid::Uuid;
 
 /// Vector id of the vector that [`collection`] configures.
@@ -130,7 +130,13 @@ pub(crate) fn put(at: At, object: Object) -> Command {
 
 /// Options with a small budget.
 pub(crate) fn options() -> GroupOptions {
-    GroupOptions { storage: StorageBudget::new(8 << 20, 64 << 20), ..GroupOptions::new(GroupId::FIRST_DATA) }
+    GroupOptions {
+        storage: StorageBudget::new(8 << 20, 64 << 20),
+        index: IndexOptions { graph_cutoff: 8, ..IndexOptions::default() },
+        small_index_bytes_max: 64,
+        sweep_changes_min: 20,
+        ..GroupOptions::new(GroupId::FIRST_DATA)
+    }
 }
 
 /// Opens the group of a test.

@@ -1,0 +1,519 @@
+//! Random operations on a group beside a naive model of it, with flushes, restarts and kills in between.
+//!
+//! The seed is printed; `AZIMUTH_TEST_SEED=<n>` runs that one alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use azimuth_engine::command::{At, Command, Outcome, Patch, PutMode};
+use azimuth_engine::group::{DataGroup, Entry, StateMachine};
+use azimuth_engine::ids::{CollectionId, DocId, ShardId};
+use azimuth_engine::object::{Object, Value, Vector};
+use azimuth_engine::query::{
+    Filter, FilterValue, Include, Near, Operator, Path as FilterPath, Query, Rank, Sort, Subject,
+};
+use azimuth_engine::schema::{Collection, DataType, Primitive, Shard, TenantStatus};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::support::{VECTOR, collection, entry, id, object, one, open, property, put, text, work};
+
+const WORDS: [&str; 8] = ["red", "lamp", "Old", "table", "sea", "the", "blue", "Chair"];
+const IDS: u64 = 40;
+
+/// What a group should hold.
+#[derive(Default)]
+struct Model {
+    collections: BTreeMap<CollectionId, Collection>,
+    shards: BTreeMap<At, ModelShard>,
+    dropped: Vec<At>,
+}
+
+#[derive(Default, Clone)]
+struct ModelShard {
+    next_doc_id: u64,
+    dimension: Option<usize>,
+    objects: BTreeMap<Uuid, (DocId, Object)>,
+}
+
+impl Model {
+    fn known(&self, at: At) -> bool {
+        let listed = self.collections.get(&at.collection);
+        !self.dropped.contains(&at) && listed.is_some_and(|c| c.shards.values().any(|shard| shard.id == at.shard))
+    }
+
+    fn apply(&mut self, command: &Command) -> Outcome {
+        match command {
+            Command::PutCollection(collection) => {
+                self.collections.insert(collection.id, (**collection).clone());
+                Outcome::Done
+            }
+            Command::DropCollection(id) => {
+                self.collections.remove(id);
+                self.shards.retain(|at, _| at.collection != *id);
+                Outcome::Done
+            }
+            Command::DropShard(collection, shard) => {
+                let at = At { collection: *collection, shard: *shard };
+                if self.collections.contains_key(collection) {
+                    self.shards.remove(&at);
+                    self.dropped.push(at);
+                }
+                Outcome::Done
+            }
+            Command::Put { at, mode, object } => {
+                if !self.known(*at) {
+                    return Outcome::NotFound;
+                }
+                let there = self.shards.entry(*at).or_default().objects.get(&object.id).cloned();
+                match (mode, &there) {
+                    (PutMode::Insert, Some(_)) => return Outcome::Exists,
+                    (PutMode::Replace, None) => return Outcome::NotFound,
+                    _ => {}
+                }
+                let created_ms = there.map_or(object.created_ms, |(_, there)| there.created_ms);
+                self.write(*at, Object { created_ms, ..(**object).clone() })
+            }
+            Command::Merge { at, id, patch, updated_ms } => {
+                let there = self.shards.get(at).and_then(|shard| shard.objects.get(id)).cloned();
+                let Some((_, mut object)) = there.filter(|_| self.known(*at)) else { return Outcome::NotFound };
+                object.updated_ms = *updated_ms;
+                object.properties.extend(patch.set.clone());
+                patch.remove.iter().for_each(|name| drop(object.properties.remove(name)));
+                for (vector, values) in &patch.vectors {
+                    match values {
+                        Some(values) => drop(object.vectors.insert(*vector, values.clone())),
+                        None => drop(object.vectors.remove(vector)),
+                    }
+                }
+                self.write(*at, object)
+            }
+            Command::Delete { at, id } => {
+                let removed = self.shards.get_mut(at).and_then(|shard| shard.objects.remove(id));
+                if removed.is_some() { Outcome::Done } else { Outcome::NotFound }
+            }
+            other => panic!("not in the model: {other:?}"),
+        }
+    }
+
+    fn write(&mut self, at: At, object: Object) -> Outcome {
+        let shard = self.shards.entry(at).or_default();
+        if let Some(Vector::Single(values)) = object.vectors.get(&VECTOR) {
+            let expected = *shard.dimension.get_or_insert(values.len());
+            if expected != values.len() {
+                let (given, expected) = (u32::try_from(values.len()).unwrap(), u32::try_from(expected).unwrap());
+                return Outcome::WrongDimension { vector: VECTOR, given, expected };
+            }
+        }
+        let doc_id = DocId(shard.next_doc_id);
+        shard.next_doc_id += 1;
+        let created_ms = object.created_ms;
+        shard.objects.insert(object.id, (doc_id, object));
+        Outcome::Written { doc_id, created_ms }
+    }
+}
+
+/// Whether an object matches, by its properties alone.
+fn matches(filter: &Filter, object: &Object) -> bool {
+    match filter {
+        Filter::And(all) => all.iter().all(|filter| matches(filter, object)),
+        Filter::Or(any) => any.iter().any(|filter| matches(filter, object)),
+        Filter::Not(filter) => !matches(filter, object),
+        Filter::Compare { path, operator, value } => {
+            let Subject::Property(name) = &path.subject else { panic!("not in the model") };
+            let found = object.properties.get(name);
+            match (operator, value) {
+                (Operator::NotEqual, value) => {
+                    let (path, value) = (path.clone(), value.clone());
+                    !matches(&Filter::Compare { path, operator: Operator::Equal, value }, object)
+                }
+                (Operator::IsNull, FilterValue::Bool(null)) => {
+                    let empty = match found {
+                        None => true,
+                        Some(Value::Text(text)) => text.is_empty(),
+                        Some(Value::List(list)) => list.is_empty(),
+                        Some(_) => false,
+                    };
+                    empty == *null
+                }
+                (Operator::Equal, FilterValue::Text(wanted)) => match found {
+                    Some(Value::Text(text)) => {
+                        let words: Vec<String> = text.split(' ').map(str::to_lowercase).collect();
+                        wanted.split(' ').all(|term| words.contains(&term.to_lowercase()))
+                    }
+                    _ => false,
+                },
+                (operator, FilterValue::Int(wanted)) => {
+                    let compare = |value: &Value| match value {
+                        Value::Int(value) => match operator {
+                            Operator::Equal => value == wanted,
+                            Operator::GreaterThan => value > wanted,
+                            Operator::GreaterThanEqual => value >= wanted,
+                            Operator::LessThan => value < wanted,
+                            _ => value <= wanted,
+                        },
+                        _ => false,
+                    };
+                    match found {
+                        Some(Value::List(list)) => list.iter().any(compare),
+                        Some(value) => compare(value),
+                        None => false,
+                    }
+                }
+                other => panic!("not in the model: {other:?}"),
+            }
+        }
+    }
+}
+
+fn random_filter(rng: &mut ChaCha8Rng, depth: u32) -> Filter {
+    let leaf = |name: &str, operator, value| Filter::Compare {
+        path: FilterPath { through: Vec::new(), subject: Subject::Property(name.into()) },
+        operator,
+        value,
+    };
+    match rng.random_range(0..if depth == 0 { 5 } else { 8 }) {
+        0 => leaf("title", Operator::Equal, FilterValue::Text(word(rng).into())),
+        1 => leaf("title", Operator::NotEqual, FilterValue::Text(format!("{} {}", word(rng), word(rng)))),
+        2 => {
+            let operators = [
+                Operator::Equal,
+                Operator::NotEqual,
+                Operator::GreaterThan,
+                Operator::GreaterThanEqual,
+                Operator::LessThan,
+                Operator::LessThanEqual,
+            ];
+            let operator = operators[rng.random_range(0..operators.len())];
+            leaf("pages", operator, FilterValue::Int(rng.random_range(-3..8)))
+        }
+        3 => leaf("sizes", Operator::Equal, FilterValue::Int(rng.random_range(0..5))),
+        4 => {
+            let name = ["title", "pages", "sizes", "late"][rng.random_range(0..3)];
+            leaf(name, Operator::IsNull, FilterValue::Bool(rng.random_bool(0.5)))
+        }
+        5 => Filter::Not(Box::new(random_filter(rng, depth - 1))),
+        n => {
+            let operands = (0..rng.random_range(1..4)).map(|_| random_filter(rng, depth - 1)).collect();
+            if n == 6 { Filter::And(operands) } else { Filter::Or(operands) }
+        }
+    }
+}
+
+/// A word that is no stop word.
+fn word(rng: &mut ChaCha8Rng) -> &'static str {
+    loop {
+        let word = WORDS[rng.random_range(0..WORDS.len())];
+        if word != "the" {
+            return word;
+        }
+    }
+}
+
+fn random_object(rng: &mut ChaCha8Rng) -> Object {
+    let mut properties = Vec::new();
+    if rng.random_bool(0.8) {
+        let words: Vec<&str> = (0..rng.random_range(0..6)).map(|_| WORDS[rng.random_range(0..WORDS.len())]).collect();
+        properties.push(("title", text(&words.join(" "))));
+    }
+    if rng.random_bool(0.7) {
+        properties.push(("pages", Value::Int(rng.random_range(-3..8))));
+    }
+    if rng.random_bool(0.5) {
+        let sizes = (0..rng.random_range(0..4)).map(|_| Value::Int(rng.random_range(0..5))).collect();
+        properties.push(("sizes", Value::List(sizes)));
+    }
+    let length = if rng.random_bool(0.05) { 3 } else { 4 };
+    let vector: Vec<f32> = (0..length).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let mut made = object(rng.random_range(0..IDS), &properties, rng.random_bool(0.8).then_some(&vector));
+    made.created_ms = rng.random_range(0..1_000);
+    made.updated_ms = rng.random_range(1_000..2_000);
+    made
+}
+
+fn schema(id: u32, version: u64) -> Collection {
+    let properties = vec![
+        one("title", Primitive::Text),
+        one("pages", Primitive::Int),
+        property("sizes", DataType::list(Primitive::Int)),
+    ];
+    let mut made = collection(id, &format!("Book{id}"), properties);
+    made.shards.insert("s1".into(), Shard { id: ShardId(1), status: TenantStatus::Hot, read_only: false });
+    if version > 1 {
+        made.properties.as_mut().unwrap().push(one("late", Primitive::Text));
+        made.assign_ids();
+    }
+    made.version = version;
+    made
+}
+
+fn random_command(rng: &mut ChaCha8Rng, next_collection: &mut u32) -> Command {
+    let collection = CollectionId(rng.random_range(1..=*next_collection));
+    let at = At { collection, shard: ShardId(rng.random_range(0..2)) };
+    match rng.random_range(0..1_000) {
+        0..4 => {
+            *next_collection += 1;
+            Command::PutCollection(Box::new(schema(*next_collection, 1)))
+        }
+        4..6 => Command::DropCollection(collection),
+        6..8 => Command::DropShard(collection, at.shard),
+        8..600 => {
+            let mode = [PutMode::Insert, PutMode::Replace, PutMode::Upsert][rng.random_range(0..3)];
+            Command::Put { at, mode, object: Box::new(random_object(rng)) }
+        }
+        600..800 => {
+            let from = random_object(rng);
+            let mut patch = Patch { set: from.properties, ..Patch::default() };
+            if rng.random_bool(0.3) {
+                patch.remove.push("pages".into());
+                patch.set.remove("pages");
+            }
+            let vector = from.vectors.get(&VECTOR).cloned();
+            if rng.random_bool(0.5) {
+                patch.vectors.insert(VECTOR, vector);
+            }
+            Command::Merge { at, id: from.id, patch: Box::new(patch), updated_ms: rng.random_range(2_000..3_000) }
+        }
+        _ => Command::Delete { at, id: id(rng.random_range(0..IDS)) },
+    }
+}
+
+fn cosine_distance(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    1.0 - dot(a, b) / (dot(a, a).sqrt() * dot(b, b).sqrt())
+}
+
+/// Compares everything that can be read.
+fn check(group: &DataGroup, model: &Model, rng: &mut ChaCha8Rng) {
+    let include = Include { properties: true, vectors: vec![VECTOR] };
+    for (collection, schema) in &model.collections {
+        for shard in schema.shards.values() {
+            let at = At { collection: *collection, shard: shard.id };
+            if !model.known(at) {
+                assert!(group.count(at, None).is_err());
+                continue;
+            }
+            let empty = ModelShard::default();
+            let wanted = model.shards.get(&at).unwrap_or(&empty);
+            assert_eq!(group.count(at, None).unwrap(), wanted.objects.len() as u64);
+            for n in 0..IDS {
+                let stored = group.get(at, id(n), &include).unwrap().map(|stored| (stored.doc_id, stored.object));
+                assert_eq!(stored, wanted.objects.get(&id(n)).cloned());
+            }
+            check_lists(group, at, wanted, rng);
+            check_near(group, at, wanted, rng);
+        }
+    }
+}
+
+fn check_lists(group: &DataGroup, at: At, wanted: &ModelShard, rng: &mut ChaCha8Rng) {
+    let query = |filter, after, sort| Query {
+        rank: Rank::Listing { after },
+        filter,
+        offset: rng_offset(wanted),
+        limit: 7,
+        sort,
+        include: Include { properties: true, vectors: Vec::new() },
+    };
+    let doc_ids =
+        |query: &Query| -> Vec<DocId> { group.search(at, query).unwrap().iter().map(|hit| hit.doc_id).collect() };
+    let page = |mut all: Vec<DocId>, query: &Query| -> Vec<DocId> {
+        all.drain(..query.offset.min(all.len()));
+        all.truncate(query.limit);
+        all
+    };
+    let after = rng.random_bool(0.5).then(|| id(rng.random_range(0..IDS)));
+    let by_id = query(None, after, Vec::new());
+    let listed = wanted.objects.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
+    assert_eq!(doc_ids(&by_id), page(listed.map(|(_, (doc_id, _))| *doc_id).collect(), &by_id));
+
+    for _ in 0..4 {
+        let filter = random_filter(rng, 2);
+        let mut matching: Vec<&(DocId, Object)> =
+            wanted.objects.values().filter(|(_, object)| matches(&filter, object)).collect();
+        matching.sort_by_key(|(doc_id, _)| *doc_id);
+        assert_eq!(group.count(at, Some(&filter)).unwrap(), matching.len() as u64, "{filter:?}");
+        let by_doc_id = query(Some(filter.clone()), None, Vec::new());
+        let found = page(matching.iter().map(|(doc_id, _)| *doc_id).collect(), &by_doc_id);
+        assert_eq!(doc_ids(&by_doc_id), found, "{filter:?}");
+        let (ids, total) = group.matching_ids(at, &filter, 3).unwrap();
+        assert_eq!(total, matching.len() as u64);
+        assert_eq!(ids, matching.iter().take(3).map(|(_, object)| object.id).collect::<Vec<_>>());
+
+        let descending = rng.random_bool(0.5);
+        let sort = vec![Sort { property: "pages".into(), descending }];
+        let sorted = query(Some(filter), None, sort);
+        let pages = |object: &Object| match object.properties.get("pages") {
+            Some(Value::Int(pages)) => *pages,
+            _ => i64::MIN,
+        };
+        matching.sort_by(|(_, a), (_, b)| {
+            let order = pages(a).cmp(&pages(b));
+            if descending { order.reverse() } else { order }
+        });
+        let found = page(matching.iter().map(|(doc_id, _)| *doc_id).collect(), &sorted);
+        assert_eq!(doc_ids(&sorted), found, "{sorted:?}");
+    }
+}
+
+fn rng_offset(wanted: &ModelShard) -> usize {
+    wanted.objects.len() / 5
+}
+
+fn check_near(group: &DataGroup, at: At, wanted: &ModelShard, rng: &mut ChaCha8Rng) {
+    let Some(dimension) = wanted.dimension else { return };
+    let target: Vec<f32> = (0..dimension).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let filter = rng.random_bool(0.5).then(|| random_filter(rng, 1));
+    let mut distances: Vec<(f64, DocId)> = Vec::new();
+    for (doc_id, object) in wanted.objects.values() {
+        if let Some(Vector::Single(values)) = object.vectors.get(&VECTOR)
+            && filter.as_ref().is_none_or(|filter| matches(filter, object))
+        {
+            distances.push((cosine_distance(&target, values), *doc_id));
+        }
+    }
+    distances.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let max_distance = rng.random_bool(0.3).then_some(0.7_f32);
+    if let Some(max) = max_distance {
+        distances.retain(|(distance, _)| *distance <= f64::from(max));
+    }
+    let near = Near { vector: VECTOR, query: target, max_distance };
+    let query =
+        Query { rank: Rank::Near(near), filter, offset: 1, limit: 5, sort: Vec::new(), include: Include::default() };
+    let hits = group.search(at, &query).unwrap();
+    let expected: Vec<f64> = distances.iter().skip(1).take(5).map(|(distance, _)| *distance).collect();
+    assert_eq!(hits.len(), expected.len(), "{query:?}");
+    for (hit, expected) in hits.iter().zip(expected) {
+        assert!((f64::from(hit.distance.unwrap()) - expected).abs() < 1e-4, "{hit:?}, expected {expected}");
+    }
+}
+
+/// Copies what is on disk now. The manifest first: files that it names and that are removed meanwhile make it start again.
+fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    let mut entries = fs::read_dir(from)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(|entry| !entry.file_name().to_string_lossy().starts_with("MANIFEST"));
+    for entry in entries {
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_dir(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The group as a kill would leave it, and the entries after its position applied again.
+fn kill(group: Arc<DataGroup>, dir: TempDir, log: &[Entry]) -> (Arc<DataGroup>, TempDir) {
+    let survived = loop {
+        let survived = TempDir::new().unwrap();
+        match copy_dir(dir.path(), survived.path()) {
+            Ok(()) => break survived,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}"),
+        }
+    };
+    let durable = group.durable();
+    drop((group, dir));
+    let group = open(survived.path());
+    let position = group.applied().unwrap().position;
+    assert!(position >= durable, "{position:?} is behind {durable:?}");
+    let rest = log.iter().filter(|entry| Some(entry.position) > position).cloned().collect();
+    group.apply(rest).unwrap();
+    (group, survived)
+}
+
+fn run(seed: u64, steps: usize) {
+    println!("AZIMUTH_TEST_SEED={seed}");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut dir = TempDir::new().unwrap();
+    let mut group = open(dir.path());
+    let mut model = Model::default();
+    let mut log: Vec<Entry> = Vec::new();
+    let mut next_collection = 2;
+    let first = (1..=next_collection).map(|id| Command::PutCollection(Box::new(schema(id, 1)))).collect();
+    let mut pending: Vec<Vec<Command>> = vec![first];
+    for step in 0..steps {
+        for _ in 0..rng.random_range(1..4) {
+            pending
+                .push((0..rng.random_range(1..12)).map(|_| random_command(&mut rng, &mut next_collection)).collect());
+        }
+        if step == steps / 2 {
+            let known: Vec<u32> = model.collections.keys().map(|id| id.0).collect();
+            pending.push(known.iter().map(|id| Command::PutCollection(Box::new(schema(*id, 2)))).collect());
+        }
+        let entries: Vec<Entry> =
+            pending.drain(..).zip(log.len() as u64 + 1..).map(|(commands, index)| entry(index, commands)).collect();
+        let outcomes = group.apply(entries.clone()).unwrap();
+        for (entry, outcomes) in entries.iter().zip(outcomes) {
+            let azimuth_engine::group::EntryBody::Batch(batch) = &entry.body else { panic!("only batches") };
+            let wanted: Vec<Outcome> = batch.commands.iter().map(|command| model.apply(command)).collect();
+            assert_eq!(outcomes, wanted, "seed {seed}, step {step}");
+        }
+        log.extend(entries);
+        match rng.random_range(0..12) {
+            0 => drop(group.flush().unwrap()),
+            1 => {
+                group.flush().unwrap();
+                group.save_indexes().unwrap();
+                drop(group);
+                group = open(dir.path());
+            }
+            2 => (group, dir) = kill(group, dir, &log),
+            3 => work(&group),
+            _ => {}
+        }
+        if step % 4 == 0 {
+            check(&group, &model, &mut rng);
+        }
+    }
+    check(&group, &model, &mut rng);
+    same_state_from_the_log(&group, &log, &mut rng);
+}
+
+/// The same log, cut otherwise and applied to empty groups, gives the same state.
+fn same_state_from_the_log(group: &DataGroup, log: &[Entry], rng: &mut ChaCha8Rng) {
+    let hash = group.state_hash().unwrap();
+    for chunk_max in [1, 50] {
+        let dir = TempDir::new().unwrap();
+        let other = open(dir.path());
+        let mut rest = log;
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(rng.random_range(1..=chunk_max).min(rest.len()));
+            other.apply(chunk.to_vec()).unwrap();
+            rest = after;
+        }
+        assert_eq!(other.state_hash().unwrap(), hash);
+    }
+}
+
+#[test]
+fn the_group_does_what_the_model_does() {
+    if let Some(seed) = std::env::var("AZIMUTH_TEST_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        return run(seed, 120);
+    }
+    let fresh = rand::rng().next_u64();
+    for seed in [1, 2, 3, fresh] {
+        run(seed, 250);
+    }
+}
+
+#[test]
+fn a_repeated_batch_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let group = open(dir.path());
+    let at = At { collection: CollectionId(1), shard: ShardId(0) };
+    let commands = vec![Command::PutCollection(Box::new(schema(1, 1))), put(at, object(1, &[], None))];
+    group.apply(vec![entry(1, commands.clone())]).unwrap();
+    let hash = group.state_hash().unwrap();
+    let mut again = entry(1, commands);
+    again.position.index = 2;
+    assert_eq!(group.apply(vec![again]).unwrap(), [vec![Outcome::Repeated, Outcome::Repeated]]);
+    assert_eq!(group.state_hash().unwrap(), hash);
+    assert_eq!(group.applied().unwrap().position.unwrap().index, 2);
+    assert!(group.apply(vec![entry(2, Vec::new())]).is_err(), "positions only grow");
+}
