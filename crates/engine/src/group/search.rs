@@ -3,13 +3,12 @@
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use parking_lot::RwLockReadGuard;
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use super::data::DataGroup;
 use super::read::{read_id, read_object};
-use super::shard::{Shard, ShardState, ShardView};
+use super::shard::{Shard, ShardView};
 use super::store::Family;
 use crate::command::At;
 use crate::ids::{DocId, VectorId};
@@ -49,13 +48,15 @@ impl DataGroup {
     pub fn search(&self, at: At, query: &Query) -> Result<Vec<Hit>> {
         let (schema, shard) = self.known(at)?;
         for attempt in 0.. {
-            // The last attempt keeps the shard as it is while it looks.
-            let still: Option<RwLockReadGuard<'_, Arc<ShardState>>> =
-                (attempt >= RETRIES_MAX).then(|| shard.state.read());
-            let view = match &still {
-                Some(state) => ShardView { state: Arc::clone(state), store: self.store.view() },
-                None => shard.view(&self.store),
-            };
+            // Later attempts keep apply out while they look. The index is opened before: opening waits for the same lock.
+            if attempt >= RETRIES_MAX
+                && let Rank::Near(near) = &query.rank
+                && let Some(opening) = self.opening(&schema, near.vector)
+            {
+                shard.index(near.vector, &opening)?;
+            }
+            let still = (attempt >= RETRIES_MAX).then(|| shard.indexes.hold());
+            let view = shard.view(&self.store);
             let search = Search { group: self, schema: &schema, shard: &shard, view };
             let (matches, plan) = search.plan(query)?;
             if let Some(found) = search.find(query, &plan, matches.as_ref(), still.is_some())? {
@@ -156,7 +157,7 @@ impl Search<'_> {
     }
 
     /// The hits in their order, `offset` already left out where that is cheaper here. `None` when the shard changed
-    /// under a vector search, so that it must start again; never if it is `still`.
+    /// under a vector search, so that it must start again; if it is `still`, only when the index was just unloaded.
     fn find(
         &self,
         query: &Query,
@@ -243,8 +244,13 @@ impl Search<'_> {
         matches: Option<&RoaringTreemap>,
         still: bool,
     ) -> Result<Option<Vec<Found>>> {
-        let Some(opening) = self.group.opening(self.schema, near.vector) else { return Ok(Some(Vec::new())) };
-        let index = self.shard.index(near.vector, &opening)?;
+        let index = if still {
+            self.shard.indexes.loaded(near.vector)
+        } else {
+            let opening = self.group.opening(self.schema, near.vector);
+            opening.map(|opening| self.shard.index(near.vector, &opening)).transpose()?
+        };
+        let Some(index) = index else { return Ok(None) };
         let mut hits = self.ask(&index, query, plan, near, matches)?;
         let live = &self.view.state.live;
         // The index knows nothing of moments. It may hold what came after this one,

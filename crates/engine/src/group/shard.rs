@@ -70,13 +70,12 @@ impl Shard {
 
     /// The shard as it is now.
     pub(crate) fn state(&self) -> Arc<ShardState> {
-        self.state.read_recursive().clone()
+        self.state.read().clone()
     }
 
     /// The shard and the store as they are now.
     pub(crate) fn view<'a>(&self, store: &'a Store) -> ShardView<'a> {
-        // Recursive: a search that keeps the shard still may open an index meanwhile.
-        let state = self.state.read_recursive();
+        let state = self.state.read();
         ShardView { state: state.clone(), store: store.view() }
     }
 }

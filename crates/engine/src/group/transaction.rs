@@ -243,9 +243,10 @@ impl<'a> Transaction<'a> {
             let state = draft.finish(self.group, &mut self.changes)?;
             published.push((draft, Arc::new(state)));
         }
-        let mut told = Vec::with_capacity(published.len());
+        let shards: Vec<_> = published.iter().map(|(draft, _)| draft.shard.clone()).collect();
+        let _steady: Vec<_> = shards.iter().map(|shard| shard.indexes.hold()).collect();
         for (draft, _) in &published {
-            told.push(draft.shard.indexes.add(&draft.added())?);
+            draft.shard.indexes.add(&draft.added())?;
         }
         // Readers of these shards wait: they must not pair the old live set with a store that lost the rows.
         let takes_away = published.iter().any(|(draft, _)| !draft.removed.is_empty());
@@ -260,9 +261,9 @@ impl<'a> Transaction<'a> {
             published.iter().for_each(|(draft, state)| *draft.shard.state.write() = state.clone());
         }
         self.group.publish(&self.collections, &self.dropped_shards);
-        for ((draft, state), told) in published.iter().zip(told) {
+        for (draft, state) in &published {
             self.group.note_growth(&draft.shard, &draft.base, state);
-            draft.shard.indexes.settle(&draft.added(), &draft.removed, &told)?;
+            draft.shard.indexes.remove(&draft.removed);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard, RwLock};
 use roaring::RoaringTreemap;
 
 use super::shard::{Shard, ShardView};
@@ -23,6 +23,9 @@ use crate::{Error, Result};
 /// The vector indexes of one shard.
 #[derive(Default)]
 pub(crate) struct ShardIndexes {
+    /// Held by an apply from before it tells the indexes of what it adds until they know all of it, and by whoever needs
+    /// indexes and published state to agree.
+    steady: ReentrantMutex<()>,
     slots: Mutex<BTreeMap<VectorId, Arc<Slot>>>,
 }
 
@@ -31,8 +34,6 @@ pub(crate) struct ShardIndexes {
 struct Slot {
     /// Held while an index is being opened, so that it is opened once.
     opening: Mutex<()>,
-    /// Held while an index is published or told of changes, so that it misses none.
-    gate: Mutex<()>,
     open: RwLock<Option<Arc<VectorIndex>>>,
     /// Time of the last use, as the group's clock of uses counts.
     used: AtomicU64,
@@ -52,6 +53,11 @@ pub(crate) struct Opening<'a> {
 }
 
 impl ShardIndexes {
+    /// Keeps apply out: while the guard lives, the indexes hold what is published.
+    pub(crate) fn hold(&self) -> ReentrantMutexGuard<'_, ()> {
+        self.steady.lock()
+    }
+
     fn slot(&self, vector: VectorId) -> Arc<Slot> {
         self.slots.lock().entry(vector).or_default().clone()
     }
@@ -75,42 +81,26 @@ impl ShardIndexes {
     /// Drops the index from memory; its files stay.
     pub(crate) fn unload(&self, vector: VectorId) {
         let slot = self.slot(vector);
-        let _gate = slot.gate.lock();
+        let _steady = self.hold();
         *slot.open.write() = None;
     }
 
-    /// Adds vectors to the indexes in memory, before the apply that writes them is published: a reader that sees it finds
-    /// them. Returns the indexes that were told.
-    pub(crate) fn add(&self, added: &[Added<'_>]) -> Result<Vec<Arc<VectorIndex>>> {
-        let mut told = Vec::new();
-        for (vector, slot) in self.all_slots() {
-            let _gate = slot.gate.lock();
-            if let Some(index) = slot.open.read().clone() {
-                insert_all(&index, vector, added)?;
-                told.push(index);
-            }
-        }
-        Ok(told)
-    }
-
-    /// Takes doc ids out of the indexes in memory, after the apply was published. An index that was opened meanwhile and
-    /// is not among the `told` gets the added ones too.
-    pub(crate) fn settle(&self, added: &[Added<'_>], removed: &[DocId], told: &[Arc<VectorIndex>]) -> Result<()> {
-        for (vector, slot) in self.all_slots() {
-            let _gate = slot.gate.lock();
-            let Some(index) = slot.open.read().clone() else { continue };
-            if !told.iter().any(|told| Arc::ptr_eq(told, &index)) {
-                insert_all(&index, vector, added)?;
-            }
-            for doc_id in removed {
-                index.delete(*doc_id);
-            }
+    /// Adds vectors to the indexes in memory. An apply does so before it is published, holding [`ShardIndexes::hold`] on to
+    /// [`ShardIndexes::remove`]: a reader that sees it finds them.
+    pub(crate) fn add(&self, added: &[Added<'_>]) -> Result<()> {
+        for (vector, _, index) in self.all_loaded() {
+            insert_all(&index, vector, added)?;
         }
         Ok(())
     }
 
-    fn all_slots(&self) -> Vec<(VectorId, Arc<Slot>)> {
-        self.slots.lock().iter().map(|(vector, slot)| (*vector, slot.clone())).collect()
+    /// Takes doc ids out of the indexes in memory, after the apply was published.
+    pub(crate) fn remove(&self, removed: &[DocId]) {
+        for (_, _, index) in self.all_loaded() {
+            for doc_id in removed {
+                index.delete(*doc_id);
+            }
+        }
     }
 }
 
@@ -147,10 +137,10 @@ impl Shard {
         for dropped in &report.dropped {
             tracing::warn!(collection = self.at.collection.0, shard = self.at.shard.0, vector = vector.0, "{dropped}");
         }
-        // Most of the difference without keeping apply waiting, the rest with.
+        // Most of the difference without keeping apply out, the rest with.
         reconcile(&index, self, vector, &view)?;
         drop(view);
-        let _gate = slot.gate.lock();
+        let _steady = self.indexes.hold();
         reconcile(&index, self, vector, &self.view(opening.store))?;
         let index = Arc::new(index);
         *slot.open.write() = Some(index.clone());
