@@ -59,7 +59,8 @@ mod tests {
     #[test]
     fn refuses_at_the_limit_and_recovers_below_it() {
         let mut disk = DiskUse::new(90);
-        for (used, refuses) in [(10, false), (89, false), (90, true), (89, true), (88, true), (87, false), (89, false)] {
+        for (used, refuses) in [(10, false), (89, false), (90, true), (89, true), (88, true), (87, false), (89, false)]
+        {
             disk = disk.read(used);
             assert_eq!(disk.refuses(), refuses, "at {used} %");
         }

@@ -177,9 +177,8 @@ fn create(path: &Path) -> Result<Identity, StartError> {
 
 fn format(identity: &Identity) -> String {
     let Identity { node_id, store_uuid, cluster_id, format_version } = identity;
-    let body = format!(
-        "azimuth node {format_version}\nnode_id {node_id}\nstore_uuid {store_uuid}\ncluster_id {cluster_id}\n"
-    );
+    let body =
+        format!("azimuth node {format_version}\nnode_id {node_id}\nstore_uuid {store_uuid}\ncluster_id {cluster_id}\n");
     let checksum = crc32c::crc32c(body.as_bytes());
     format!("{body}crc32c {checksum:08x}\n")
 }

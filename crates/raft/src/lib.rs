@@ -12,22 +12,29 @@
 //! read before an entry written after the start is applied; a node whose disk failed says nothing any more.
 #![warn(missing_docs)]
 
-mod node;
-mod group;
-mod options;
-mod progress;
-mod identity;
-mod error;
-mod proposer;
 mod barrier;
-mod supervisor;
-mod disk;
-mod metrics;
 mod consensus;
-mod raftlog;
-mod seal;
+#[cfg(test)]
+mod crash_tests;
+mod disk;
+mod error;
+mod group;
+#[cfg(test)]
+mod group_tests;
+mod identity;
+mod metrics;
+mod node;
 #[cfg(test)]
 mod node_tests;
+mod options;
+mod progress;
+mod proposer;
+mod raftlog;
+#[cfg(test)]
+#[path = "../testing/sample.rs"]
+mod sample;
+mod seal;
+mod supervisor;
 
 pub use disk::DiskUse;
 pub use error::{FatalError, ProposeError, ReadError, StartError};

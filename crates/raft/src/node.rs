@@ -196,6 +196,7 @@ impl Opener<'_> {
             storage: self.options.storage.clone(),
             index: self.options.index,
             small_index_bytes_max: self.options.small_index_bytes_max,
+            ..GroupOptions::new(id)
         };
         let state_dir = dir.clone();
         let state = blocking(move || open(state_dir, group_options)).await?;

@@ -41,12 +41,7 @@ pub(crate) struct Proposer {
 
 impl Proposer {
     /// Starts the task that batches. It ends when the proposer is dropped and the queue is empty.
-    pub(crate) fn start(
-        core: Arc<Core>,
-        id: u64,
-        limits: ProposerLimits,
-        disk: watch::Receiver<DiskUse>,
-    ) -> Self {
+    pub(crate) fn start(core: Arc<Core>, id: u64, limits: ProposerLimits, disk: watch::Receiver<DiskUse>) -> Self {
         let (queue, pieces) = mpsc::channel(limits.queue_proposals_max.max(1));
         let metrics = Arc::new(ProposerMetrics::default());
         let batcher = Batcher {

@@ -142,7 +142,9 @@ async fn open_gate<S: StateMachine>(
             // The gate stays open as long as somebody can look at it.
             gate.closed().await;
         }
-        Err(reason) => die(&fatal, format!("group {}: no entry could be written after the start: {reason}", group.id())),
+        Err(reason) => {
+            die(&fatal, format!("group {}: no entry could be written after the start: {reason}", group.id()))
+        }
     }
 }
 

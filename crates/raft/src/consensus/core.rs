@@ -108,9 +108,8 @@ impl Core {
         let limit = state.clone();
         let log_store = LogStore::new(log, Arc::new(move || limit.durable()));
         let machine = StateAdapter::new(state, snapshots, refuse_install::<S>);
-        let raft = Raft::new(options.node, config, NoPeers, log_store, machine)
-            .await
-            .map_err(|fatal| fatal.to_string())?;
+        let raft =
+            Raft::new(options.node, config, NoPeers, log_store, machine).await.map_err(|fatal| fatal.to_string())?;
         Ok(Self { raft, options })
     }
 

@@ -52,9 +52,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Membership<u64, Peer>, StorageError
 }
 
 /// The membership that a state machine knows.
-pub(crate) fn stored(
-    membership: Option<&(LogPosition, Vec<u8>)>,
-) -> Result<StoredMembership<u64, Peer>, StorageError> {
+pub(crate) fn stored(membership: Option<&(LogPosition, Vec<u8>)>) -> Result<StoredMembership<u64, Peer>, StorageError> {
     match membership {
         Some((position, bytes)) => Ok(StoredMembership::new(Some(types::log_id(*position)), decode(bytes)?)),
         None => Ok(StoredMembership::default()),

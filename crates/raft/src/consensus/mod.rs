@@ -14,6 +14,8 @@ mod state_machine;
 mod types;
 
 pub(crate) use self::core::{Core, CoreOptions, ReadRefused, SubmitRefused};
+#[cfg(test)]
+pub(crate) use log_store::LogStore;
 pub(crate) use proposal::{EncodedCommand, Proposal};
 pub(crate) use snapshot::SnapshotStore;
 

@@ -63,9 +63,7 @@ impl<S: StateMachine> RaftSnapshotBuilder<TypeConfig> for StateAdapter<S> {
 impl<S: StateMachine> RaftStateMachine<TypeConfig> for StateAdapter<S> {
     type SnapshotBuilder = Self;
 
-    async fn applied_state(
-        &mut self,
-    ) -> Result<(Option<LogId<u64>>, StoredMembership<u64, Peer>), StorageError> {
+    async fn applied_state(&mut self) -> Result<(Option<LogId<u64>>, StoredMembership<u64, Peer>), StorageError> {
         let applied = self.state.applied().map_err(|error| types::state_failed(&error))?;
         Ok((applied.position.map(types::log_id), membership::stored(applied.membership.as_ref())?))
     }

@@ -75,12 +75,7 @@ impl Database {
 
     /// Calls `take` with the entries of a group from index `start` on, in order and checked, until it says `false`.
     /// Whether the indexes follow one another is for the caller to check.
-    pub(crate) fn scan(
-        &self,
-        group: GroupId,
-        start: u64,
-        mut take: impl FnMut(Record) -> Result<bool>,
-    ) -> Result<()> {
+    pub(crate) fn scan(&self, group: GroupId, start: u64, mut take: impl FnMut(Record) -> Result<bool>) -> Result<()> {
         let mut options = read_options();
         options.set_iterate_upper_bound(key::entries_end(group));
         let start = key::entry(group, start);

@@ -83,7 +83,18 @@ struct Shared {
     metrics: FlushMetrics,
     failure: watch::Sender<Option<String>>,
     #[cfg(test)]
+    faults: Faults,
+}
+
+/// What a test can do to the disk.
+#[cfg(test)]
+#[derive(Default)]
+struct Faults {
     fail_next_sync: std::sync::atomic::AtomicBool,
+    /// Syncs that were begun.
+    begun: std::sync::atomic::AtomicU64,
+    /// Whoever holds it holds every sync up.
+    hold: Arc<Mutex<()>>,
 }
 
 /// Handle of the thread.
@@ -101,7 +112,7 @@ impl Flusher {
             metrics: FlushMetrics::default(),
             failure: watch::channel(None).0,
             #[cfg(test)]
-            fail_next_sync: false.into(),
+            faults: Faults::default(),
         });
         let mut writer = Writer { database, tail, shared: shared.clone() };
         let thread = std::thread::Builder::new()
@@ -158,7 +169,25 @@ impl Flusher {
     /// Lets the next sync fail, as a disk would.
     #[cfg(test)]
     pub(crate) fn fail_next_sync(&self) {
-        self.shared.fail_next_sync.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.shared.faults.fail_next_sync.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Requests that nobody works on yet.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.shared.queue.lock().requests.len()
+    }
+
+    /// Syncs that were begun.
+    #[cfg(test)]
+    pub(crate) fn writes(&self) -> u64 {
+        self.shared.faults.begun.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Syncs wait as long as what this gives is locked.
+    #[cfg(test)]
+    pub(crate) fn hold(&self) -> Arc<Mutex<()>> {
+        self.shared.faults.hold.clone()
     }
 }
 
@@ -249,7 +278,11 @@ impl Writer {
 
     fn sync(&self) -> Result<()> {
         #[cfg(test)]
-        if self.shared.fail_next_sync.swap(false, std::sync::atomic::Ordering::SeqCst) {
+        self.shared.faults.begun.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        #[cfg(test)]
+        let _held = self.shared.faults.hold.lock();
+        #[cfg(test)]
+        if self.shared.faults.fail_next_sync.swap(false, std::sync::atomic::Ordering::SeqCst) {
             return Err(LogError::Storage("injected failure of fsync".into()));
         }
         self.database.sync()

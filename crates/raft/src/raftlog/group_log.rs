@@ -67,7 +67,13 @@ impl GroupLog {
             let text = format!("group {group}: {committed:?} is committed, but the log ends at {:?}", bounds.last);
             return Err(LogError::Damaged(text));
         }
-        Ok(Self { group, database, flusher, bounds: Arc::new(Mutex::new(bounds)), appended_bytes: Arc::new(stored_bytes.into()) })
+        Ok(Self {
+            group,
+            database,
+            flusher,
+            bounds: Arc::new(Mutex::new(bounds)),
+            appended_bytes: Arc::new(stored_bytes.into()),
+        })
     }
 
     /// The group.

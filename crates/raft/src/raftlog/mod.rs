@@ -14,6 +14,7 @@ mod database;
 mod flusher;
 mod group_log;
 mod key;
+mod precheck;
 mod record;
 mod tail;
 
@@ -74,6 +75,8 @@ impl RaftLog {
     /// # Errors
     /// [`LogError::Damaged`] when anything that was acknowledged is missing or fails a check. Nothing is repaired.
     pub(crate) fn open(dir: &Path, store: Uuid) -> Result<Self> {
+        std::fs::create_dir_all(dir).map_err(|error| LogError::Storage(error.to_string()))?;
+        precheck::check(dir)?;
         let database = Arc::new(Database::open(dir)?);
         let tail = tail::Tail::open(&dir.join(tail::FILE_NAME), database.sequence())?;
         let flusher = Arc::new(Flusher::start(database.clone(), tail)?);
@@ -85,6 +88,12 @@ impl RaftLog {
     /// The log of one group, checked from its first entry to its last.
     pub(crate) fn group(&self, group: GroupId) -> Result<GroupLog> {
         GroupLog::open(group, self.database.clone(), self.flusher.clone())
+    }
+
+    /// Lets the next sync fail, as a disk would.
+    #[cfg(test)]
+    pub(crate) fn fail_next_sync(&self) {
+        self.flusher.fail_next_sync();
     }
 
     /// What the first failed write said, if there was one.

@@ -1,0 +1,251 @@
+//! Groups on a state machine double: batches, order, back-pressure, the gate, what is purged, what survives.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azimuth_engine::command::{Command, Outcome};
+use azimuth_engine::ids::{CollectionId, GroupId};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::consensus::double::Double;
+use crate::consensus::{Core, CoreOptions, EncodedCommand, Proposal, SnapshotStore};
+use crate::disk::DiskUse;
+use crate::error::ProposeError;
+use crate::group::Group;
+use crate::node::{blocking, pass_gate};
+use crate::options::{ProposerLimits, RaftTimings};
+use crate::raftlog::RaftLog;
+
+const STORE: Uuid = Uuid::from_u128(1);
+const GROUP: GroupId = GroupId(1);
+
+pub(crate) struct Harness {
+    log: RaftLog,
+    pub(crate) group: Group<Double>,
+    gate: watch::Sender<bool>,
+    disk: watch::Sender<DiskUse>,
+}
+
+impl Harness {
+    pub(crate) async fn open(dir: &Path, limits: ProposerLimits) -> Self {
+        let log_dir = dir.join("raftlog");
+        let log = blocking(move || Ok(RaftLog::open(&log_dir, STORE)?)).await.unwrap();
+        let group_log = log.group(GROUP).unwrap();
+        let state = Arc::new(Double::open(dir).unwrap());
+        let snapshots = Arc::new(SnapshotStore::open(dir.join("snap"), GROUP, STORE).unwrap());
+        let options = CoreOptions { node: 5, store: STORE, cluster: STORE, timings: RaftTimings::default() };
+        let core = Core::start(options, group_log.clone(), state.clone(), snapshots).await.unwrap();
+        core.lead_alone().await.unwrap();
+        let (gate, disk) = (watch::channel(false).0, watch::channel(DiskUse::new(90)).0);
+        let group = Group::new(state, Arc::new(core), group_log, limits, gate.subscribe(), disk.subscribe());
+        Self { log, group, gate, disk }
+    }
+
+    pub(crate) async fn pass_gate(&self) {
+        pass_gate(self.group.core()).await.unwrap();
+        self.gate.send_replace(true);
+    }
+
+    /// Stops without making anything durable, as far as one process can.
+    pub(crate) async fn stop(self) {
+        self.group.core().shutdown().await.unwrap();
+        drop(self.group);
+        blocking(move || Ok(self.log.close()?)).await.unwrap();
+    }
+}
+
+pub(crate) fn number(number: u32) -> Command {
+    Command::DropCollection(CollectionId(number))
+}
+
+fn numbers(range: std::ops::Range<u32>) -> Vec<Command> {
+    range.map(number).collect()
+}
+
+fn echoes(range: std::ops::Range<u32>) -> Vec<Outcome> {
+    range.map(|number| Outcome::Refused(number.to_string())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_come_in_the_order_of_the_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = ProposerLimits { entry_commands_max: 100, entry_bytes_max: 300, ..ProposerLimits::default() };
+    let harness = Harness::open(dir.path(), limits).await;
+    assert_eq!(harness.group.propose(Vec::new()).await.unwrap(), []);
+    assert_eq!(harness.group.propose(numbers(0..1_000)).await.unwrap(), echoes(0..1_000));
+    let kept = harness.group.state().kept();
+    assert_eq!(kept.numbers, (0..1_000).collect::<Vec<_>>());
+    assert!(kept.batches.iter().all(|commands| (1..=100).contains(commands)), "{:?}", kept.batches);
+    assert!(kept.batches.len() >= 10);
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_an_entry_is_under_way_goes_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let harness = Arc::new(Harness::open(dir.path(), ProposerLimits::default()).await);
+    harness.pass_gate().await;
+    *harness.group.state().apply_takes.lock() = Duration::from_millis(100);
+    let tasks: Vec<_> = (0..200)
+        .map(|task| {
+            let harness = harness.clone();
+            tokio::spawn(async move {
+                assert_eq!(harness.group.propose(vec![number(task)]).await.unwrap(), echoes(task..task + 1));
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let batches = harness.group.state().kept().batches;
+    assert!(batches.len() < 20, "200 commands in {} entries", batches.len());
+    let metrics = harness.group.metrics();
+    assert_eq!(metrics.entry_commands.sum, 200);
+    assert_eq!(metrics.queue_bytes, 0, "all room is given back");
+    Arc::into_inner(harness).unwrap().stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_back_pressure_and_then_a_clear_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = ProposerLimits {
+        entry_commands_max: 1,
+        in_flight_max: 1,
+        queue_bytes_max: 4 << 10,
+        queue_timeout: Duration::from_millis(50),
+        ..ProposerLimits::default()
+    };
+    let harness = Arc::new(Harness::open(dir.path(), limits).await);
+    harness.pass_gate().await;
+    *harness.group.state().apply_takes.lock() = Duration::from_millis(400);
+    let tasks: Vec<_> = (0..20)
+        .map(|task| {
+            let harness = harness.clone();
+            tokio::spawn(async move { harness.group.propose(vec![number(task)]).await })
+        })
+        .collect();
+    let mut done = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_) => done += 1,
+            Err(error) => assert!(matches!(error, ProposeError::Overloaded { queued_bytes: 4096 }), "{error}"),
+        }
+    }
+    assert!((4..20).contains(&done), "{done} done");
+    assert_eq!(harness.group.state().kept().numbers.len(), done, "what was refused did not happen");
+    assert_eq!(harness.group.metrics().overloaded, 20 - done as u64);
+    Arc::into_inner(harness).unwrap().stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_of_size_time_and_disk_have_their_own_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits =
+        ProposerLimits { command_bytes_max: 1, write_timeout: Duration::from_millis(50), ..ProposerLimits::default() };
+    let harness = Harness::open(dir.path(), limits).await;
+    let error = harness.group.propose(vec![number(1)]).await.unwrap_err();
+    assert_eq!(error, ProposeError::TooLarge { bytes: 2, bytes_max: 1 });
+    harness.stop().await;
+
+    let limits = ProposerLimits { command_bytes_max: 100, ..limits };
+    let harness = Harness::open(dir.path(), limits).await;
+    harness.pass_gate().await;
+    harness.disk.send_modify(|disk| *disk = disk.read(95));
+    let error = harness.group.propose(vec![number(1)]).await.unwrap_err();
+    assert_eq!(error, ProposeError::DiskFull { used_percent: 95, used_percent_max: 90 });
+    harness.disk.send_modify(|disk| *disk = disk.read(80));
+    *harness.group.state().apply_takes.lock() = Duration::from_millis(500);
+    let error = harness.group.propose(vec![number(1)]).await.unwrap_err();
+    assert!(matches!(error, ProposeError::Unknown(_)), "{error}");
+    assert_eq!(harness.group.metrics().unknown, 1);
+    harness.group.proposer().drained().await;
+    harness.group.core().wait_for(|health| health.applied.is_some_and(|at| at.index >= 3)).await;
+    assert_eq!(harness.group.state().kept().numbers, [1], "it happened all the same");
+    harness.group.proposer().close();
+    assert_eq!(harness.group.propose(vec![number(1)]).await.unwrap_err(), ProposeError::Stopped);
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_batch_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let harness = Harness::open(dir.path(), ProposerLimits::default()).await;
+    harness.pass_gate().await;
+    let batch = || {
+        let commands = numbers(0..3).into_iter().map(|command| EncodedCommand::new(command).unwrap()).collect();
+        Proposal::new(77, 1, commands).unwrap()
+    };
+    let first = harness.group.core().submit(batch()).await.unwrap().applied().await.unwrap();
+    let again = harness.group.core().submit(batch()).await.unwrap().applied().await.unwrap();
+    assert_eq!(first.1, echoes(0..3));
+    assert_eq!(again.1, vec![Outcome::Repeated; 3]);
+    assert_eq!(harness.group.state().kept().numbers, [0, 1, 2]);
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_wait_for_the_gate_after_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let harness = Harness::open(dir.path(), ProposerLimits::default()).await;
+    let early = tokio::time::timeout(Duration::from_millis(50), harness.group.read_barrier()).await;
+    assert!(early.is_err(), "a barrier before the gate must wait");
+    harness.pass_gate().await;
+    let applied = harness.group.core().health().applied;
+    assert!(applied.is_some());
+    harness.group.read_barrier().await.unwrap();
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_brings_back_what_the_state_lost_and_is_purged_only_up_to_what_it_keeps() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut expected = Vec::new();
+    for round in 0..4_u32 {
+        let harness = Harness::open(dir.path(), ProposerLimits::default()).await;
+        harness.pass_gate().await;
+        assert_eq!(harness.group.state().kept().numbers, expected, "round {round}");
+        for part in 0..10 {
+            let from = round * 100 + part * 10;
+            harness.group.propose(numbers(from..from + 10)).await.unwrap();
+            expected.extend(from..from + 10);
+            if part == 5 && round % 2 == 0 {
+                let applied = harness.group.core().health().applied;
+                harness.group.core().snapshot().await.unwrap();
+                let health = harness.group.core().wait_for(|health| health.purged >= applied).await;
+                assert_eq!(health.died, None);
+                let metrics = harness.group.metrics();
+                assert!(metrics.purged_index <= metrics.durable_index, "{metrics:?}");
+                assert!(metrics.purged_index < metrics.last_index || part == 5);
+            }
+        }
+        harness.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_never_purged_above_what_is_durable() {
+    use openraft::storage::RaftLogStorage;
+
+    use crate::consensus::LogStore;
+    let dir = tempfile::tempdir().unwrap();
+    let log_dir = dir.path().join("raftlog");
+    let log = blocking(move || Ok(RaftLog::open(&log_dir, STORE)?)).await.unwrap();
+    let group = log.group(GROUP).unwrap();
+    let position = |index| azimuth_engine::group::LogPosition { term: 1, node: 1, index };
+    let records: Vec<_> = (0..10)
+        .map(|index| crate::raftlog::Record {
+            position: position(index),
+            kind: crate::raftlog::Kind::Blank,
+            payload: bytes::Bytes::new(),
+        })
+        .collect();
+    group.append(&records).await.unwrap();
+    let mut store = LogStore::new(group.clone(), Arc::new(move || Some(position(5))));
+    let id = |index| openraft::LogId::new(openraft::CommittedLeaderId::new(1, 1), index);
+    assert!(store.purge(id(6)).await.is_err());
+    assert_eq!(group.bounds().purged, None);
+    store.purge(id(5)).await.unwrap();
+    assert_eq!(group.bounds().purged, Some(position(5)));
+}
