@@ -1,0 +1,55 @@
+//! What a call on the application can end with, named by what the caller must do; each front end gives it its own shape.
+
+use azimuth_raft::ProposeError;
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppError {
+    /// The request is wrong and will stay so. REST 422, gRPC UNKNOWN.
+    #[error("{0}")]
+    Invalid(String),
+    /// The request cannot be read. REST 400.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Who calls is not known. REST 401.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// Who calls may not. REST 403, gRPC PERMISSION_DENIED.
+    #[error("{0}")]
+    Forbidden(String),
+    /// What is asked for is not there. REST 404 with an empty body.
+    #[error("{0}")]
+    NotFound(String),
+    /// It cannot be done now; the same request can succeed later. REST 503, gRPC UNAVAILABLE.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The server is at fault. REST 500.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// Result of a call on the application.
+pub(crate) type AppResult<T> = Result<T, AppError>;
+
+impl From<azimuth_engine::Error> for AppError {
+    fn from(error: azimuth_engine::Error) -> Self {
+        use azimuth_engine::Error;
+        match error {
+            Error::Invalid(text) | Error::Limit(text) => Self::Invalid(text),
+            Error::Unsupported(_) => Self::Invalid(error.to_string()),
+            Error::Damaged(_) | Error::Storage(_) => {
+                tracing::error!(%error, "read from storage");
+                Self::Internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<ProposeError> for AppError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::TooLarge { .. } => Self::Invalid(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The application: what every front end calls. It knows the engine and Raft, and no wire.
+
+mod error;
+mod reconcile;
+
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use azimuth_engine::command::{Command, Outcome};
+use azimuth_engine::group::DataGroup;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::schema::Collection;
+use azimuth_raft::Node;
+use tokio::sync::Mutex;
+
+pub(crate) use error::{AppError, AppResult};
+
+use crate::auth::Auth;
+use crate::settings::Settings;
+
+/// The application of one process.
+pub(crate) struct App {
+    /// What the process was told.
+    pub(crate) settings: Settings,
+    /// Who may call what.
+    pub(crate) auth: Arc<Auth>,
+    node: OnceLock<Arc<Node>>,
+    /// Changes of the schema follow one another, so that meta and data groups see them in one order.
+    schema_changes: Mutex<()>,
+}
+
+impl App {
+    /// An application whose node is still starting.
+    pub(crate) fn new(settings: Settings, auth: Arc<Auth>) -> Arc<Self> {
+        Arc::new(Self { settings, auth, node: OnceLock::new(), schema_changes: Mutex::default() })
+    }
+
+    /// Makes the node known, after data groups and schema were brought together.
+    ///
+    /// # Errors
+    /// What a write can end with.
+    pub(crate) async fn attach(&self, node: Arc<Node>) -> AppResult<()> {
+        node.ready().await;
+        reconcile::reconcile(&node).await?;
+        self.node.set(node).map_err(|_| AppError::Internal("a node is attached already".to_owned()))
+    }
+
+    /// Whether queries are answered.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.node.get().is_some_and(|node| node.is_ready())
+    }
+
+    /// The node.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] while it starts.
+    pub(crate) fn node(&self) -> AppResult<&Arc<Node>> {
+        self.node.get().ok_or_else(|| AppError::Unavailable("the node is starting".to_owned()))
+    }
+
+    /// The data group.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] while the node starts.
+    pub(crate) fn data(&self) -> AppResult<&Arc<DataGroup>> {
+        Ok(self.node()?.data().state())
+    }
+
+    /// The schema as of now.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] while the node starts.
+    pub(crate) fn catalog(&self) -> AppResult<Arc<Catalog>> {
+        Ok(self.node()?.meta().state().catalog())
+    }
+
+    /// Writes to the data group; one outcome per command, in order. They survive once this returns.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] when they could not be taken or their fate is not known.
+    pub(crate) async fn propose(&self, commands: Vec<Command>) -> AppResult<Vec<Outcome>> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.node()?.data().propose(commands).await?)
+    }
+
+    /// Reads from the data group, off the threads that serve connections.
+    ///
+    /// # Errors
+    /// What the read ends with.
+    pub(crate) async fn read<T, F>(&self, read: F) -> AppResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&DataGroup) -> azimuth_engine::Result<T> + Send + 'static,
+    {
+        let data = self.data()?.clone();
+        let task = tokio::task::spawn_blocking(move || read(&data));
+        let result = task.await.map_err(|error| AppError::Internal(format!("a read did not end: {error}")))?;
+        Ok(result?)
+    }
+
+    /// Creates a collection; ids are given on the way.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] when the name is taken.
+    pub(crate) async fn create_collection(&self, collection: Collection) -> AppResult<Arc<Collection>> {
+        let _order = self.schema_changes.lock().await;
+        let outcome = self.change_schema(Command::CreateCollection(Box::new(collection))).await?;
+        self.publish(outcome).await
+    }
+
+    /// Replaces a collection's configuration, made from `old`.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] when somebody else was faster.
+    pub(crate) async fn update_collection(&self, old: &Collection, new: Collection) -> AppResult<Arc<Collection>> {
+        let _order = self.schema_changes.lock().await;
+        let change = Command::UpdateCollection { expected_version: old.version, collection: Box::new(new) };
+        let outcome = self.change_schema(change).await?;
+        self.publish(outcome).await
+    }
+
+    /// Removes a collection with all its objects.
+    ///
+    /// # Errors
+    /// What a write can end with; a crash on the way is made good at the next start.
+    pub(crate) async fn delete_collection(&self, collection: &Collection) -> AppResult<()> {
+        let _order = self.schema_changes.lock().await;
+        self.change_schema(Command::DeleteCollection(collection.id)).await?;
+        self.propose(vec![Command::DropCollection(collection.id)]).await?;
+        Ok(())
+    }
+
+    async fn change_schema(&self, command: Command) -> AppResult<Outcome> {
+        let outcomes = self.node()?.meta().propose(vec![command]).await?;
+        outcomes.into_iter().next().ok_or_else(|| AppError::Internal("a write without an outcome".to_owned()))
+    }
+
+    /// Makes a changed schema known to the data group, before anybody can write by it.
+    async fn publish(&self, outcome: Outcome) -> AppResult<Arc<Collection>> {
+        match outcome {
+            Outcome::Collection(collection) => {
+                self.propose(vec![Command::PutCollection(collection.clone())]).await?;
+                Ok(Arc::new(*collection))
+            }
+            Outcome::Conflict(text) | Outcome::Refused(text) => Err(AppError::Invalid(text)),
+            Outcome::NotFound => Err(AppError::NotFound("the collection is not there any more".to_owned())),
+            other => Err(AppError::Internal(format!("a change of the schema ended with {other:?}"))),
+        }
+    }
+}
+
+/// Unix time in milliseconds.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

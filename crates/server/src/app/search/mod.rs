@@ -1,0 +1,201 @@
+//! Searches: what a front end asks for, made into a query of one shard.
+//!
+//! A front end resolves names and limits first ([`Place`], [`target`], [`page`]) and then answers everything in one
+//! read: [`Search::hits`] is synchronous and runs inside [`App::read`](crate::app::App::read).
+
+mod autocut;
+pub(crate) mod page;
+pub(crate) mod target;
+
+use std::sync::Arc;
+
+use azimuth_engine::command::At;
+use azimuth_engine::group::DataGroup;
+use azimuth_engine::ids::VectorId;
+use azimuth_engine::object::Vector;
+use azimuth_engine::query::{Filter, Hit, Include, Near, Query, Rank, Sort};
+use azimuth_engine::schema::{Collection, TenantStatus};
+use azimuth_engine::{Error, Result};
+use uuid::Uuid;
+
+/// The shard that a request is about.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The collection.
+    pub(crate) collection: Arc<Collection>,
+    /// Name of the shard, or of the tenant.
+    pub(crate) shard: String,
+    /// Its ids.
+    pub(crate) at: At,
+}
+
+/// How hits are found.
+#[derive(Debug, Clone)]
+pub(crate) enum Ranking {
+    /// In the order of ids, or as sorted.
+    Listing {
+        /// Only ids greater than this one.
+        after: Option<Uuid>,
+    },
+    /// By distance to a vector.
+    Vector {
+        /// Which vector of the objects.
+        vector: VectorId,
+        /// The vector asked for, `[dim]`.
+        query: Vec<f32>,
+        /// Farthest distance, inclusive.
+        max_distance: Option<f32>,
+    },
+    /// By distance to a stored object's vector.
+    Object {
+        /// Which vector of the objects.
+        vector: VectorId,
+        /// Its name; empty for the unnamed one.
+        name: String,
+        /// The object.
+        id: Uuid,
+        /// Farthest distance, inclusive.
+        max_distance: Option<f32>,
+    },
+}
+
+/// A search of one shard.
+#[derive(Debug, Clone)]
+pub(crate) struct Search {
+    /// Where.
+    pub(crate) place: Place,
+    /// What is ranked, and by what.
+    pub(crate) ranking: Ranking,
+    /// Only objects that match.
+    pub(crate) filter: Option<Filter>,
+    /// Hits left out at the start.
+    pub(crate) offset: usize,
+    /// Hits returned at most.
+    pub(crate) limit: usize,
+    /// Order by properties.
+    pub(crate) sort: Vec<Sort>,
+    /// Cut after that many jumps of the distance; 0 does not cut.
+    pub(crate) autocut: usize,
+    /// What of each object is read.
+    pub(crate) include: Include,
+}
+
+impl Place {
+    /// The shard of a tenant, or the only shard when `tenant` is empty.
+    ///
+    /// # Errors
+    /// Says what is wrong with the tenant, without the path that front ends put before it.
+    pub(crate) fn new(collection: Arc<Collection>, tenant: &str) -> std::result::Result<Self, String> {
+        let name = &collection.name;
+        let wanted = match (collection.multi_tenancy.enabled, tenant) {
+            (true, "") => return Err(format!("class {name} has multi-tenancy enabled, but request was without tenant")),
+            (true, tenant) => Some(tenant),
+            (false, "") => None,
+            (false, _) => return Err(format!("class {name} has multi-tenancy disabled, but request was with tenant")),
+        };
+        let found = match wanted {
+            Some(tenant) => collection.shards.get_key_value(tenant),
+            None => collection.shards.iter().next(),
+        };
+        let Some((shard_name, shard)) = found else {
+            return Err(format!("tenant not found: {tenant:?}"));
+        };
+        if shard.status != TenantStatus::Hot {
+            return Err(format!("tenant not active: '{tenant}'"));
+        }
+        let at = At { collection: collection.id, shard: shard.id };
+        let shard = shard_name.clone();
+        Ok(Self { collection, shard, at })
+    }
+
+    /// Puts the path of a listing before what is wrong with the place.
+    pub(crate) fn listing_error(collection: &Collection, why: &str) -> String {
+        format!("explorer: list class: search: object search at index {}: {why}", collection.name.to_lowercase())
+    }
+
+    /// Puts the path of a vector search before what is wrong with the place.
+    pub(crate) fn vector_error(collection: &Collection, why: &str) -> String {
+        let index = collection.name.to_lowercase();
+        format!("{VECTOR_SEARCH}: vector search: object vector search at index {index}: {why}")
+    }
+}
+
+/// Path of every error of a vector search.
+pub(crate) const VECTOR_SEARCH: &str = "explorer: get class: concurrentTargetVectorSearch): explorer: get class";
+
+impl Ranking {
+    /// Whether hits have a distance.
+    pub(crate) fn is_search(&self) -> bool {
+        !matches!(self, Self::Listing { .. })
+    }
+
+    /// Path of the errors of this kind of search, up to the cause.
+    pub(crate) fn error_path(&self) -> &'static str {
+        match self {
+            Self::Listing { .. } => "explorer: list class",
+            Self::Vector { .. } | Self::Object { .. } => "explorer: get class",
+        }
+    }
+}
+
+impl Search {
+    /// The hits, in order.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the path that the wire puts before the cause.
+    pub(crate) fn hits(self, data: &DataGroup) -> Result<Vec<Hit>> {
+        let Self { place, ranking, filter, offset, limit, sort, autocut, include } = self;
+        let listing = !ranking.is_search();
+        let rank = rank(data, &place, ranking)?;
+        let query = Query { rank, filter, offset, limit, sort, include };
+        let mut hits = data.search(place.at, &query).map_err(|error| explain(error, &place, listing))?;
+        if autocut > 0 && !listing {
+            let distances: Vec<f32> = hits.iter().filter_map(|hit| hit.distance).collect();
+            hits.truncate(autocut::keep(&distances, autocut));
+        }
+        Ok(hits)
+    }
+}
+
+fn rank(data: &DataGroup, place: &Place, ranking: Ranking) -> Result<Rank> {
+    let (vector, query, max_distance) = match ranking {
+        Ranking::Listing { after } => return Ok(Rank::Listing { after }),
+        Ranking::Vector { vector, query, max_distance } => (vector, query, max_distance),
+        Ranking::Object { vector, name, id, max_distance } => {
+            (vector, vector_of(data, place, vector, &name, id)?, max_distance)
+        }
+    };
+    Ok(Rank::Near(Near { vector, query, max_distance }))
+}
+
+/// The vector of the object that `nearObject` names.
+fn vector_of(data: &DataGroup, place: &Place, vector: VectorId, name: &str, id: Uuid) -> Result<Vec<f32>> {
+    let refuse = |why: String| {
+        Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"))
+    };
+    let include = Include { properties: false, vectors: vec![vector] };
+    let Some(stored) = data.get(place.at, id, &include)? else { return Err(refuse("vector not found".to_owned())) };
+    match stored.object.vectors.into_values().next() {
+        Some(Vector::Single(values)) => Ok(values),
+        Some(Vector::Multi { .. }) => Err(Error::Unsupported("multi-vector search".to_owned())),
+        None if name.is_empty() => Err(refuse(format!("nearObject search-object with id {id} has no vector"))),
+        None => Err(refuse(format!("vector not found for target: {name}"))),
+    }
+}
+
+/// Puts the path of the search before what the engine says.
+fn explain(error: Error, place: &Place, listing: bool) -> Error {
+    let Error::Invalid(text) = error else { return error };
+    if text.starts_with("sort parameter at position") {
+        return Error::Invalid(format!("invalid 'sort' parameter: {text}"));
+    }
+    let index = place.collection.name.to_lowercase();
+    let shard = &place.shard;
+    Error::Invalid(if text.starts_with("Filtering by property") {
+        text
+    } else if listing {
+        Place::listing_error(&place.collection, &format!("local shard object search {index}_{shard}: {text}"))
+    } else {
+        Place::vector_error(&place.collection, &format!("shard {index}_{shard}: {text}"))
+    })
+}

@@ -1,0 +1,196 @@
+//! Who calls, and what they may: API keys, anonymous access, admin list.
+//!
+//! Keys come from `AUTHENTICATION_APIKEY_ALLOWED_KEYS` and, beside them, from the file named by
+//! `AZIMUTH_APIKEY_FILE` (`key,user` a line), which is read again when it changes. Keys are compared in constant time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, StatusCode, header};
+use subtle::ConstantTimeEq;
+use tonic::Status;
+
+use crate::app::{AppError, AppResult};
+use crate::rest::message::Reply;
+use crate::settings::{flag, list, path};
+
+/// Who calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Principal {
+    /// Name of the user; `None` is an anonymous caller.
+    pub(crate) username: Option<String>,
+}
+
+impl Principal {
+    /// The name that rules are written for.
+    pub(crate) fn name(&self) -> &str {
+        self.username.as_deref().unwrap_or("anonymous")
+    }
+}
+
+/// What a call does, by the letter that refusals show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// R
+    Read,
+    /// C
+    Create,
+    /// U
+    Update,
+    /// D
+    Delete,
+}
+
+/// The rules of this process.
+#[derive(Debug)]
+pub(crate) struct Auth {
+    anonymous: bool,
+    api_keys: bool,
+    fixed: Vec<(String, String)>,
+    file: Option<PathBuf>,
+    from_file: ArcSwap<Vec<(String, String)>>,
+    admin_list: Option<AdminList>,
+}
+
+#[derive(Debug)]
+struct AdminList {
+    users: Vec<String>,
+    readers: Vec<String>,
+}
+
+impl Auth {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// Names the variables that contradict each other.
+    pub(crate) fn from_environment() -> Result<Arc<Self>, String> {
+        let api_keys = flag("AUTHENTICATION_APIKEY_ENABLED", false);
+        let (keys, users) = (list("AUTHENTICATION_APIKEY_ALLOWED_KEYS"), list("AUTHENTICATION_APIKEY_USERS"));
+        let file = path("AZIMUTH_APIKEY_FILE");
+        if api_keys && keys.is_empty() && file.is_none() {
+            return Err("AUTHENTICATION_APIKEY_ALLOWED_KEYS needs at least one key".to_owned());
+        }
+        if api_keys && !keys.is_empty() && users.len() != 1 && users.len() != keys.len() {
+            return Err("AUTHENTICATION_APIKEY_USERS needs one user, or as many as there are keys".to_owned());
+        }
+        let named = |(i, key): (usize, String)| {
+            let user = if users.len() == 1 { users.first() } else { users.get(i) };
+            (key, user.cloned().unwrap_or_default())
+        };
+        let admin_list = flag("AUTHORIZATION_ADMINLIST_ENABLED", false).then(|| AdminList {
+            users: list("AUTHORIZATION_ADMINLIST_USERS"),
+            readers: list("AUTHORIZATION_ADMINLIST_READONLY_USERS"),
+        });
+        let auth = Self {
+            anonymous: flag("AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED", !api_keys),
+            api_keys,
+            fixed: if api_keys { keys.into_iter().enumerate().map(named).collect() } else { Vec::new() },
+            file: file.filter(|_| api_keys),
+            from_file: ArcSwap::default(),
+            admin_list,
+        };
+        auth.reload()?;
+        Ok(Arc::new(auth))
+    }
+
+    /// Looks at the key file now and then, for as long as the process lives. A file that cannot be read keeps the old keys.
+    pub(crate) async fn watch_file(self: Arc<Self>) {
+        let Some(file) = self.file.clone() else { return };
+        let mut seen: Option<SystemTime> = None;
+        loop {
+            let modified = tokio::fs::metadata(&file).await.and_then(|meta| meta.modified()).ok();
+            if modified.is_some() && modified != seen {
+                seen = modified;
+                match self.reload() {
+                    Ok(()) => tracing::info!("API keys read from their file"),
+                    Err(error) => tracing::warn!(%error, "read API keys; the old ones stay"),
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let text = std::fs::read_to_string(file).map_err(|error| format!("read AZIMUTH_APIKEY_FILE: {error}"))?;
+        let mut keys = Vec::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (key, user) = line.split_once(',').ok_or("AZIMUTH_APIKEY_FILE: a line is not `key,user`")?;
+            keys.push((key.trim().to_owned(), user.trim().to_owned()));
+        }
+        self.from_file.store(Arc::new(keys));
+        Ok(())
+    }
+
+    /// Who sent these headers. `access_token` in the query counts as a key.
+    pub(crate) fn authenticate(&self, headers: &HeaderMap, access_token: Option<&str>) -> Result<Principal, String> {
+        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim_end);
+        let Some(key) = bearer.or(access_token).filter(|key| !key.is_empty()) else {
+            let refusal = "anonymous access not enabled. Please authenticate through one of the available methods: ";
+            return if self.anonymous {
+                Ok(Principal::default())
+            } else {
+                Err(format!("{refusal}[{}]", if self.api_keys { "API-keys" } else { "" }))
+            };
+        };
+        if !self.api_keys {
+            return Err("no authentication scheme is configured (API Key or OIDC), but an 'Authorization' header was \
+                        provided. Please configure an auth scheme or remove the header for anonymous access"
+                .to_owned());
+        }
+        self.user_of(key)
+            .map(|username| Principal { username: Some(username) })
+            .ok_or_else(|| "unauthorized: invalid api key".to_owned())
+    }
+
+    /// The same for a REST request, as an answer.
+    pub(crate) fn authenticate_rest(&self, headers: &HeaderMap, access_token: Option<&str>) -> Result<Principal, Reply> {
+        let refuse = |text: String| Reply::coded(StatusCode::UNAUTHORIZED, 401, &text);
+        self.authenticate(headers, access_token).map_err(refuse)
+    }
+
+    /// The same for a gRPC request, whose refusals have code UNKNOWN.
+    pub(crate) fn authenticate_grpc(&self, metadata: &tonic::metadata::MetadataMap) -> Result<Principal, Status> {
+        let refuse = |text: String| {
+            let text = if text.starts_with("anonymous") { "unauthorized: invalid api key".to_owned() } else { text };
+            Status::unknown(format!("extract auth: {text}"))
+        };
+        self.authenticate(&metadata.clone().into_headers(), None).map_err(refuse)
+    }
+
+    /// Every key is looked at, so that the time taken tells nothing about which one fits.
+    fn user_of(&self, key: &str) -> Option<String> {
+        let mut found = None;
+        for (known, user) in self.fixed.iter().chain(self.from_file.load().iter()) {
+            if bool::from(known.as_bytes().ct_eq(key.as_bytes())) {
+                found = Some(user.clone());
+            }
+        }
+        found
+    }
+
+    /// Whether the caller may do that to the resource (as refusals name it).
+    ///
+    /// # Errors
+    /// [`AppError::Forbidden`]
+    pub(crate) fn authorize(&self, principal: &Principal, access: Access, resource: &str) -> AppResult<()> {
+        let Some(rules) = &self.admin_list else { return Ok(()) };
+        let name = principal.name();
+        let named = |users: &[String]| users.iter().any(|user| user == name);
+        if named(&rules.users) || access == Access::Read && named(&rules.readers) {
+            return Ok(());
+        }
+        let verb = match access {
+            Access::Read => 'R',
+            Access::Create => 'C',
+            Access::Update => 'U',
+            Access::Delete => 'D',
+        };
+        Err(AppError::Forbidden(format!(
+            "adminlist: authorization, forbidden action: user '{name}' has insufficient permissions to {verb} [{resource}]"
+        )))
+    }
+}
