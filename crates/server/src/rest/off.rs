@@ -1,0 +1,70 @@
+//! Answers of the parts that are off or not there. Each says what is missing; none pretends to have done something.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use super::message::{Reply, RestRequest};
+use crate::app::App;
+use crate::app::schema::names;
+
+/// 422 that names what is missing.
+pub(super) fn absent(what: &str) -> Reply {
+    Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("{what}: not supported by this server yet"))
+}
+
+/// Tenants: there is no collection with tenants yet, so lists are empty and changes are refused.
+pub(super) fn tenants(app: &Arc<App>, req: &RestRequest) -> Reply {
+    let catalog = match app.catalog() {
+        Ok(catalog) => catalog,
+        Err(error) => return error.into(),
+    };
+    let name = names::upper_first(req.segments.get(1).map_or("", String::as_str));
+    let Some(collection) = catalog.find(&name) else {
+        return Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("class {name:?} not found"));
+    };
+    if !collection.multi_tenancy.enabled {
+        let message = format!("multi-tenancy is not enabled for class {name:?}");
+        return Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &message);
+    }
+    match req.segments.get(3) {
+        None if req.method == Method::GET => Reply::ok(json!([])),
+        _ => absent("tenants"),
+    }
+}
+
+pub(super) fn aliases(req: &RestRequest) -> Reply {
+    match req.segments.get(1) {
+        None if req.method == Method::GET => Reply::ok(json!({"aliases": []})),
+        Some(_) if req.method == Method::GET => Reply::empty(StatusCode::NOT_FOUND),
+        _ => absent("aliases"),
+    }
+}
+
+/// Roles and users in the database, of a server that has neither.
+pub(super) fn roles(req: &RestRequest) -> Reply {
+    let segments: Vec<_> = req.segments.iter().map(String::as_str).collect();
+    let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
+    match (req.method.as_str(), &segments[..]) {
+        ("GET", ["users", "db"] | ["authz", "roles"]) => Reply::ok(json!([])),
+        (_, ["users", "db", ..]) => Reply::error(unprocessable, "db user management is not enabled"),
+        ("GET", ["authz", "users" | "groups", ..]) => Reply::empty(StatusCode::OK),
+        ("GET", ["authz", ..]) => Reply::empty(StatusCode::NOT_FOUND),
+        _ => absent("roles (role-based access control)"),
+    }
+}
+
+pub(super) fn export() -> Reply {
+    let message = "export API is disabled; enable it via EXPORT_ENABLED=true or the runtime config";
+    Reply::error(StatusCode::UNPROCESSABLE_ENTITY, message)
+}
+
+pub(super) fn namespaces() -> Reply {
+    Reply::error(StatusCode::NOT_FOUND, "namespaces are not enabled")
+}
+
+pub(super) fn mcp() -> Reply {
+    let body = json!({"error": "MCP server is not enabled: this server does not have it"});
+    Reply { status: StatusCode::SERVICE_UNAVAILABLE, body: Some(body) }
+}
