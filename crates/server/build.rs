@@ -4,6 +4,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = "../client/proto";
     println!("cargo:rerun-if-changed={root}");
     let descriptors = protox::compile(["weaviate/v1/weaviate.proto", "grpc/health/v1/health.proto"], [root])?;
-    tonic_prost_build::configure().build_client(false).bytes("weaviate.v1.Vectors.vector_bytes").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .bytes("weaviate.v1.Vectors.vector_bytes")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -44,7 +44,7 @@ impl Connections {
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = stopping.wait_for(|stop| *stop) => return,
+                () = told(&mut stopping) => return,
             };
             match accepted {
                 Ok((stream, _)) => {
@@ -85,7 +85,7 @@ impl Connections {
         tokio::pin!(connection);
         let result = tokio::select! {
             result = connection.as_mut() => result,
-            _ = stopping.wait_for(|stop| *stop) => {
+            () = told(&mut stopping) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -102,4 +102,10 @@ impl Connections {
             tracing::warn!("some requests had not ended when their time was over");
         }
     }
+}
+
+/// Returns once the server stops.
+async fn told(stopping: &mut watch::Receiver<bool>) {
+    // An error means that nobody can tell any more, which is a stop as well.
+    let _ = stopping.wait_for(|stop| *stop).await;
 }

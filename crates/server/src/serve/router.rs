@@ -20,6 +20,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::rest::BodyError;
 use crate::rest::message::Reply;
 use crate::{grpc, metrics, rest};
 
@@ -52,7 +53,8 @@ impl Router {
         let method = request.method().as_str().to_owned();
         let id = request_id(request.headers());
         let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let span = tracing::info_span!("request", wire, %method, path = request.uri().path(), id = ?id, traceparent = parent);
+        let span =
+            tracing::info_span!("request", wire, %method, path = request.uri().path(), id = ?id, traceparent = parent);
         let mut response = self.route(request).instrument(span.clone()).await;
         let seconds = started.elapsed().as_secs_f64();
         metrics::observe(wire, &method, response.status().as_u16(), seconds);
@@ -94,18 +96,22 @@ impl tower::Service<Request<Incoming>> for Router {
 
 async fn rest(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
+    if head.uri.path() == "/" {
+        return plain(StatusCode::MOVED_PERMANENTLY);
+    }
     if head.method == Method::OPTIONS {
         let mut response = plain(StatusCode::OK);
         allow_origins(response.headers_mut());
         return response;
     }
     let body = read_body(body, app.settings.body_bytes_max).await;
-    let token = head.uri.query().and_then(|query| {
-        query.split('&').find_map(|pair| pair.strip_prefix("access_token=").map(str::to_owned))
-    });
+    let token = head
+        .uri
+        .query()
+        .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("access_token=").map(str::to_owned)));
     let principal = app.auth.authenticate_rest(&head.headers, token.as_deref());
     let head_only = head.method == Method::HEAD;
-    let probe = head.uri.path() == "/" || head.uri.path().starts_with("/v1/.well-known/");
+    let probe = head.uri.path().starts_with("/v1/.well-known/");
     let reply = rest::handle(app, principal, head.method, head.uri, head.headers, body).await;
     let mut response = render(reply, head_only);
     if !probe {
@@ -115,15 +121,12 @@ async fn rest(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
     response
 }
 
-/// The whole body, or the answer to one that is too large or was cut off.
-async fn read_body(body: Incoming, bytes_max: usize) -> Result<Bytes, Reply> {
+/// The whole body, or why there is none.
+async fn read_body(body: Incoming, bytes_max: usize) -> Result<Bytes, BodyError> {
     match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let text = format!("the body is larger than {bytes_max} bytes");
-            Err(Reply::coded(StatusCode::PAYLOAD_TOO_LARGE, 413, &text))
-        }
-        Err(error) => Err(Reply::coded(StatusCode::BAD_REQUEST, 400, &format!("read the body: {error}"))),
+        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge { bytes_max }),
+        Err(error) => Err(BodyError::Unreadable(format!("read the body: {error}"))),
     }
 }
 
@@ -138,9 +141,6 @@ fn render(reply: Reply, head_only: bool) -> Response<Body> {
     };
     *response.status_mut() = reply.status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if reply.status == StatusCode::MOVED_PERMANENTLY {
-        response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/v1"));
-    }
     response
 }
 
