@@ -81,11 +81,13 @@ pub(crate) enum InvKind {
     Geo = 14,
     /// Value: 16 bytes, the target's id.
     Reference = 15,
+    /// Property 0, no value: a segment, the entries of one large batch that are not under keys of their own yet.
+    Fresh = 16,
 }
 
 impl InvKind {
     /// All kinds, for reading a key's kind back.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Live,
         Self::HasVector,
         Self::Created,
@@ -101,6 +103,7 @@ impl InvKind {
         Self::Uuid,
         Self::Geo,
         Self::Reference,
+        Self::Fresh,
     ];
 
     /// The kind with that number.
@@ -108,9 +111,9 @@ impl InvKind {
         Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 
-    /// Whether apply keeps one set per 65,536 doc ids itself, so that there is nothing to sweep.
+    /// Whether there is nothing to sweep: apply keeps one set per 65,536 doc ids itself, or promotion takes it apart.
     pub(crate) fn is_exact(self) -> bool {
-        matches!(self, Self::Live | Self::HasVector)
+        matches!(self, Self::Live | Self::HasVector | Self::Fresh)
     }
 }
 
@@ -158,7 +161,17 @@ impl ShardPrefix {
 
     /// `inv`, without doc id: the start of all entries of a value.
     pub(crate) fn value(&self, property: PropertyId, kind: InvKind, value: &[u8]) -> Vec<u8> {
-        self.with(&[&property.0.to_be_bytes(), &[kind as u8], value])
+        let mut key = Vec::with_capacity(PREFIX_BYTES + 3 + value.len());
+        self.write_value(property, kind, value, &mut key);
+        key
+    }
+
+    /// Appends what [`ShardPrefix::value`] returns.
+    pub(crate) fn write_value(&self, property: PropertyId, kind: InvKind, value: &[u8], key: &mut Vec<u8>) {
+        key.extend_from_slice(&self.0);
+        key.extend_from_slice(&property.0.to_be_bytes());
+        key.push(kind as u8);
+        key.extend_from_slice(value);
     }
 }
 
@@ -190,6 +203,14 @@ pub(crate) fn parse_shard(bytes: &[u8]) -> Result<At> {
 pub(crate) fn parse_doc_id(key: &[u8]) -> Result<DocId> {
     let (_, last) = key.split_last_chunk::<DOC_BYTES>().ok_or_else(|| damaged(key))?;
     Ok(DocId(u64::from_be_bytes(*last)))
+}
+
+/// The property of a key of the inverted index that this process made.
+pub(crate) fn parse_property(key: &[u8]) -> PropertyId {
+    match key.get(PREFIX_BYTES..PREFIX_BYTES + 2) {
+        Some(&[high, low]) => PropertyId(u16::from_be_bytes([high, low])),
+        _ => PropertyId(0),
+    }
 }
 
 /// The uuid that ends a key of the `ids` family.

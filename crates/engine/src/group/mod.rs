@@ -40,7 +40,7 @@ pub(crate) use ledger::{Ledger, load_applied};
 pub(crate) use read::read_id;
 pub(crate) use records::{ProposerRecord, decode_schema, encode_schema};
 pub(crate) use shard::{ShardState, ShardView};
-pub(crate) use store::{Changes, Family, Store};
+pub(crate) use store::{Changes, Cursor, Family, Store};
 
 use crate::Result;
 use crate::command::{Command, Outcome};

@@ -20,6 +20,9 @@ pub struct GroupOptions {
     /// The inverted index of a shard is joined and cleaned when this many doc ids came or went since the last time, or half
     /// of what was live then, if that is more.
     pub sweep_changes_min: u64,
+    /// A batch that gives rise to so many entries of the inverted index writes them as one segment, which the background
+    /// takes apart: applying a hundred texts costs a third of what a key for each entry would.
+    pub segment_entries_min: usize,
 }
 
 impl GroupOptions {
@@ -31,6 +34,7 @@ impl GroupOptions {
             index: IndexOptions::default(),
             small_index_bytes_max: 128 << 20,
             sweep_changes_min: 2_000,
+            segment_entries_min: 512,
         }
     }
 }

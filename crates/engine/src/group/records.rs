@@ -9,7 +9,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::LogPosition;
-use crate::ids::{PropertyId, VectorId};
+use super::store::{Changes, Family, Store};
+use crate::command::At;
+use crate::ids::{GroupId, PropertyId, VectorId};
+use crate::key::{self, MetaKey};
 use crate::schema::Collection;
 use crate::{Error, Result};
 
@@ -47,6 +50,24 @@ pub(crate) struct SweepRecord {
     pub upto: u64,
     /// Doc ids below `upto` that were live when that sweep began.
     pub live: u64,
+    /// Segments that begin below this doc id are promoted.
+    pub promoted: u64,
+}
+
+impl SweepRecord {
+    /// Reads a shard's record; one that was never written is empty.
+    pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Self> {
+        match store.get(Family::Meta, &key::meta(group, MetaKey::Sweep, &key::shard_bytes(at)))? {
+            Some(bytes) => decode("sweep", &bytes),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Adds the record to `changes`.
+    pub(crate) fn put(&self, changes: &mut Changes<'_>, group: GroupId, at: At) -> Result<()> {
+        changes.put(Family::Meta, &key::meta(group, MetaKey::Sweep, &key::shard_bytes(at)), &encode(self)?);
+        Ok(())
+    }
 }
 
 /// The newest batch of a proposer.

@@ -23,6 +23,8 @@ use crate::{Error, Result};
 const DISTANCE_SLACK: f32 = 1e-6;
 /// How often a search starts again because the shard changed under it, before it keeps apply waiting.
 const RETRIES_MAX: usize = 3;
+/// How often a search starts at all.
+const ATTEMPTS_MAX: usize = 64;
 
 /// A query's shard at one moment.
 struct Search<'a> {
@@ -47,7 +49,7 @@ impl DataGroup {
     /// that lacks its index), [`Error::Unsupported`] for what is not there yet.
     pub fn search(&self, at: At, query: &Query) -> Result<Vec<Hit>> {
         let (schema, shard) = self.known(at)?;
-        for attempt in 0.. {
+        for attempt in 0..ATTEMPTS_MAX {
             // Later attempts keep apply out while they look. The index is opened before: opening waits for the same lock.
             if attempt >= RETRIES_MAX
                 && let Rank::Near(near) = &query.rank

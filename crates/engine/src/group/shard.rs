@@ -5,15 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use roaring::RoaringTreemap;
 
-use super::records::{self, ShardRecord};
+use super::records::{self, ShardRecord, SweepRecord};
 use super::store::{Family, Store, View};
 use super::vectors::ShardIndexes;
 use crate::command::At;
-use crate::ids::{GroupId, VectorId};
+use crate::ids::{DocId, GroupId, VectorId};
 use crate::inverted::docset;
 use crate::inverted::terms::{OBJECT, vector_key};
 use crate::key::{self, InvKind, MetaKey, ShardPrefix};
@@ -26,6 +27,9 @@ pub(crate) struct Shard {
     /// The present state. Apply holds the lock for writing while rows are taken away, so that a reader never sees
     /// a state and a view that do not belong together.
     pub state: RwLock<Arc<ShardState>>,
+    /// Segments of the inverted index that begin below this doc id are gone. Published after they are, so that a view taken
+    /// later misses none; it spares readers the way over what was deleted.
+    pub fresh_from: AtomicU64,
     /// Its vector indexes, as far as they are in memory.
     pub indexes: ShardIndexes,
 }
@@ -46,6 +50,8 @@ pub(crate) struct ShardState {
 pub(crate) struct ShardView<'a> {
     pub state: Arc<ShardState>,
     pub store: View<'a>,
+    /// No segment of the inverted index begins below this doc id.
+    pub fresh_from: DocId,
 }
 
 impl Shard {
@@ -65,7 +71,14 @@ impl Shard {
             }
             state.validate().map_err(|what| Error::Damaged(format!("shard {at:?}: {what}")))?;
         }
-        Ok(Self { at, prefix, state: RwLock::new(Arc::new(state)), indexes: ShardIndexes::default() })
+        let sweep = SweepRecord::load(store, group, at)?;
+        Ok(Self {
+            at,
+            prefix,
+            state: RwLock::new(Arc::new(state)),
+            fresh_from: AtomicU64::new(sweep.promoted),
+            indexes: ShardIndexes::default(),
+        })
     }
 
     /// The shard as it is now.
@@ -75,8 +88,9 @@ impl Shard {
 
     /// The shard and the store as they are now.
     pub(crate) fn view<'a>(&self, store: &'a Store) -> ShardView<'a> {
+        let fresh_from = DocId(self.fresh_from.load(Ordering::Acquire));
         let state = self.state.read();
-        ShardView { state: state.clone(), store: store.view() }
+        ShardView { fresh_from, state: state.clone(), store: store.view() }
     }
 }
 

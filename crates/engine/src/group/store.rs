@@ -243,6 +243,7 @@ impl Changes<'_> {
     pub(crate) fn write(self) -> Result<()> {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
+        options.set_memtable_insert_hint_per_batch(true);
         Ok(self.store.db.write_opt(self.batch, &options)?)
     }
 }

@@ -305,7 +305,8 @@ impl ShardDraft {
                 state.with_vector.remove(&vector);
             }
         }
-        self.staged.write(changes);
+        let first = DocId(self.base.record.next_doc_id);
+        self.staged.write(prefix, first, group.options.segment_entries_min, changes)?;
         let record_key = key::meta(group.group, MetaKey::Shard, &key::shard_bytes(self.shard.at));
         changes.put(Family::Meta, &record_key, &records::encode(&state.record)?);
         debug_assert_eq!(state.validate(), Ok(()));

@@ -8,13 +8,13 @@ use parking_lot::Mutex;
 
 use super::data::DataGroup;
 use super::metrics::GroupMetrics;
-use super::records::{self, SweepRecord};
+use super::records::SweepRecord;
 use super::shard::{Shard, ShardState};
 use super::store::Family;
 use super::vectors::index_dir;
 use crate::command::At;
 use crate::ids::{CollectionId, VectorId};
-use crate::inverted::sweep;
+use crate::inverted::{promote, sweep};
 use crate::key::{self, MetaKey, ShardPrefix};
 use crate::schema::{Collection, VectorIndexKind};
 use crate::vector::VectorIndex;
@@ -154,7 +154,7 @@ impl DataGroup {
                 None => Arc::new(Shard::load(&self.store, self.group, at)?),
             };
             let state = shard.state();
-            if self.sweep_is_due(at, &state)? {
+            if self.sweep_is_due(at, &state)? || promote::is_due(&shard.view(&self.store), shard.prefix)? {
                 self.agenda.sweeps.lock().insert(at);
             }
             for vector in self.graphs(&schema, &state) {
@@ -272,16 +272,8 @@ impl DataGroup {
         Ok(())
     }
 
-    fn load_sweep(&self, at: At) -> Result<SweepRecord> {
-        let record_key = key::meta(self.group, MetaKey::Sweep, &key::shard_bytes(at));
-        match self.store.get(Family::Meta, &record_key)? {
-            Some(bytes) => records::decode("sweep", &bytes),
-            None => Ok(SweepRecord::default()),
-        }
-    }
-
     fn sweep_is_due(&self, at: At, state: &ShardState) -> Result<bool> {
-        let sweep = self.load_sweep(at)?;
+        let sweep = SweepRecord::load(&self.store, self.group, at)?;
         let came = state.record.next_doc_id.saturating_sub(sweep.upto);
         let live = if sweep.upto == 0 { 0 } else { state.live.rank(sweep.upto - 1) };
         let went = sweep.live.saturating_sub(live);
@@ -293,7 +285,19 @@ impl DataGroup {
         let Some(at) = self.agenda.sweeps.lock().pop_first() else { return Ok(()) };
         let Ok((_, shard)) = self.known(at) else { return Ok(()) };
         let view = shard.view(&self.store);
-        let mut sweep = self.load_sweep(at)?;
+        if promote::is_due(&view, shard.prefix)? {
+            let mut changes = self.store.changes();
+            let step = promote::step(&view, shard.prefix, &mut changes)?;
+            let sweep = SweepRecord { promoted: step.upto.0, ..SweepRecord::load(&self.store, self.group, at)? };
+            sweep.put(&mut changes, self.group, at)?;
+            changes.write()?;
+            shard.fresh_from.store(step.upto.0, Ordering::Release);
+            report.swept += step.entries;
+            report.more = true;
+            self.agenda.sweeps.lock().insert(at);
+            return Ok(());
+        }
+        let mut sweep = SweepRecord::load(&self.store, self.group, at)?;
         if sweep.cursor.is_none() {
             if !self.sweep_is_due(at, &view.state)? {
                 return Ok(());
@@ -307,8 +311,7 @@ impl DataGroup {
         report.swept += step.keys;
         sweep.cursor = step.cursor;
         let running = sweep.cursor.is_some();
-        let record_key = key::meta(self.group, MetaKey::Sweep, &key::shard_bytes(at));
-        changes.put(Family::Meta, &record_key, &records::encode(&sweep)?);
+        sweep.put(&mut changes, self.group, at)?;
         changes.write()?;
         if running {
             self.agenda.sweeps.lock().insert(at);

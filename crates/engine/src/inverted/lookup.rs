@@ -11,11 +11,13 @@ use uuid::Uuid;
 use super::condition;
 use super::docset;
 use super::postings;
+use super::promote;
+use super::segment::Segment;
 use super::terms::OBJECT;
 use crate::command::At;
 use crate::group::{DataGroup, Family, ShardView, read_id};
 use crate::ids::{DocId, PropertyId};
-use crate::key::{self, DOC_BYTES, InvKind, ShardPrefix};
+use crate::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
 use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 use crate::schema::{Collection, DataType};
 use crate::{Error, Result};
@@ -142,15 +144,43 @@ impl Lookup<'_> {
 
     /// Live objects that have exactly this value.
     pub(crate) fn value(&self, property: PropertyId, kind: InvKind, value: &[u8]) -> Result<RoaringTreemap> {
-        let prefix = self.prefix.value(property, kind, value);
+        let start = self.prefix.value(property, kind, value);
         let mut found = RoaringTreemap::new();
-        let mut cursor = self.view.store.cursor(Family::Inverted, &prefix, None);
-        cursor.seek(&prefix);
+        self.entries(&start, key::after_prefix(&start).as_deref(), |key, bytes| {
+            read_entry(&mut found, kind, key, bytes)
+        })?;
+        Ok(found & &self.view.state.live)
+    }
+
+    /// Hands over all entries with keys from `start` up to `end`: those under keys of their own, then those of the segments.
+    /// Keys come without the shard's prefix.
+    fn entries(
+        &self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let prefix = self.prefix.bytes();
+        let mut cursor = self.view.store.cursor(Family::Inverted, prefix, end);
+        cursor.seek(start);
         while let Some((key, bytes)) = cursor.item()? {
-            read_entry(&mut found, kind, key, bytes)?;
+            take(&key[prefix.len()..], bytes)?;
             cursor.next();
         }
-        Ok(found & &self.view.state.live)
+        let (start, end) = (&start[prefix.len()..], end.and_then(|end| end.get(prefix.len()..)));
+        let mut cursor = promote::segments(self.view, self.prefix);
+        while let Some((_, bytes)) = cursor.item()? {
+            let segment = Segment::parse(bytes)?;
+            for n in segment.lower_bound(start)?..segment.len() {
+                let (key, bytes) = segment.entry(n)?;
+                if end.is_some_and(|end| key >= end) {
+                    break;
+                }
+                take(key, bytes)?;
+            }
+            cursor.next();
+        }
+        Ok(())
     }
 
     /// Live objects that have a value within `bounds`.
@@ -163,7 +193,8 @@ impl Lookup<'_> {
         self.values_where(property, kind, bounds, |_| Ok(true))
     }
 
-    /// Live objects that have a value within `bounds` that `wanted` picks. It is asked once per value, as it is in the key.
+    /// Live objects that have a value within `bounds` that `wanted` picks. It gets the value as it is in
+    /// the key, and may be asked more than once.
     pub(crate) fn values_where(
         &self,
         property: PropertyId,
@@ -184,11 +215,11 @@ impl Lookup<'_> {
             Bound::Unbounded => None,
         };
         let mut found = RoaringTreemap::new();
-        let mut cursor = self.view.store.cursor(Family::Inverted, &prefix, end.as_deref());
-        cursor.seek(&start);
+        let end = end.or_else(|| key::after_prefix(&prefix));
+        let value_start = prefix.len() - PREFIX_BYTES;
         let mut current: Option<(Vec<u8>, bool)> = None;
-        while let Some((key, bytes)) = cursor.item()? {
-            let value = key.get(prefix.len()..key.len().saturating_sub(DOC_BYTES));
+        self.entries(&start, end.as_deref(), |key, bytes| {
+            let value = key.get(value_start..key.len().saturating_sub(DOC_BYTES));
             let value = value.ok_or_else(|| Error::Damaged(format!("inverted index: key {key:02x?}")))?;
             let take = match &current {
                 Some((last, take)) if last == value => *take,
@@ -198,11 +229,8 @@ impl Lookup<'_> {
                     take
                 }
             };
-            if take {
-                read_entry(&mut found, kind, key, bytes)?;
-            }
-            cursor.next();
-        }
+            if take { read_entry(&mut found, kind, key, bytes) } else { Ok(()) }
+        })?;
         Ok(found & &self.view.state.live)
     }
 }

@@ -1,13 +1,14 @@
 //! The inverted index: which objects have which value.
 //!
 //! It is derived from the objects and lies in the `inv` family, keyed (property, kind, value, first doc id). Apply only
-//! ever adds entries under keys that are new, one per value and batch, without reading; the background joins them into
-//! sets of whole chunks and full blocks and takes dead doc ids out ([`sweep`]). Until then a dead doc id may still
-//! stand in a set: every reader intersects with the shard's live set.
+//! ever adds entries under keys that are new, one per value and batch, without reading, and large batches as one segment;
+//! the background takes segments apart ([`promote`]), joins entries into sets of whole chunks and full blocks, and takes
+//! dead doc ids out ([`sweep`]). Until then a dead doc id may still stand in a set: every reader intersects with the
+//! shard's live set.
 //!
 //! Searchable text has postings and is filtered through them; text that is only filterable has plain sets.
 //!
-//! Read next: `terms` (what of an object is indexed), `docset` and `postings` (forms on disk), `staged` (writing),
+//! Read next: `terms` (what of an object is indexed), `docset`, `postings` and `segment` (forms on disk), `staged` (writing),
 //! `lookup` (reading).
 
 mod condition;
@@ -16,6 +17,8 @@ mod geo;
 mod like;
 pub(crate) mod lookup;
 pub(crate) mod postings;
+pub(crate) mod promote;
+mod segment;
 pub(crate) mod staged;
 pub(crate) mod sweep;
 pub(crate) mod terms;

@@ -1,11 +1,9 @@
 //! What of an object is indexed, and under which value.
 
-use std::collections::BTreeMap;
-
 use crate::ids::{PropertyId, VectorId};
 use crate::key::{self, InvKind};
 use crate::object::{Date, Geo, Object, Value};
-use crate::schema::{Collection, DataType, Primitive, Property};
+use crate::schema::{Collection, DataType, Primitive, Property, Tokenization};
 use crate::tokenizer;
 
 /// The object itself, among properties.
@@ -17,8 +15,10 @@ pub(crate) const TERM_BYTES_MAX: usize = 1_024;
 pub(crate) trait Sink {
     /// The object has this value.
     fn member(&mut self, property: PropertyId, kind: InvKind, value: &[u8]);
-    /// The object has this term so many times among so many tokens.
-    fn posting(&mut self, property: PropertyId, term: &[u8], frequency: u32, length: u32);
+    /// The object's searchable text has this token; called for each of them.
+    fn token(&mut self, property: PropertyId, term: &str);
+    /// The object's searchable text has so many tokens; called after all of them.
+    fn length(&mut self, property: PropertyId, tokens: u32);
 }
 
 /// Names everything that is indexed of `object` to `sink`, and returns the number of tokens of each searchable property
@@ -112,19 +112,28 @@ fn index_values(property: &Property, value: &Value, sink: &mut impl Sink) -> Opt
 }
 
 fn index_text(property: &Property, value: &Value, sink: &mut impl Sink) -> Option<u32> {
-    let mut frequencies: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    let mut length = 0_u32;
     for element in elements(value) {
-        if let Value::Text(text) = element {
-            text_terms(property, text).iter().for_each(|term| *frequencies.entry(term_key(term)).or_default() += 1);
-        }
+        let Value::Text(text) = element else { continue };
+        let text = tokenizer::analyze(property.text_analyzer.as_ref(), text);
+        tokenizer::each_term(tokenization(property), &text, |term| {
+            length = length.saturating_add(1);
+            if property.searchable {
+                sink.token(property.id, term);
+            } else {
+                sink.member(property.id, InvKind::Term, &term_key(term));
+            }
+        });
     }
-    if !property.searchable {
-        frequencies.keys().for_each(|term| sink.member(property.id, InvKind::Term, term));
+    if !property.searchable || length == 0 {
         return None;
     }
-    let length = frequencies.values().sum();
-    frequencies.iter().for_each(|(term, &frequency)| sink.posting(property.id, term, frequency, length));
-    (length > 0).then_some(length)
+    sink.length(property.id, length);
+    Some(length)
+}
+
+fn tokenization(property: &Property) -> Tokenization {
+    property.tokenization.unwrap_or(Tokenization::Word)
 }
 
 /// The value itself, or the elements of a list.
@@ -138,7 +147,7 @@ pub(crate) fn elements(value: &Value) -> &[Value] {
 /// The terms of a text of that property.
 pub(crate) fn text_terms(property: &Property, text: &str) -> Vec<String> {
     let text = tokenizer::analyze(property.text_analyzer.as_ref(), text);
-    tokenizer::tokenize(property.tokenization.unwrap_or(crate::schema::Tokenization::Word), &text)
+    tokenizer::tokenize(tokenization(property), &text)
 }
 
 /// Kind and value of everything that is neither text nor reference; `None` for what is not indexed.
@@ -184,9 +193,15 @@ const TERM_CUT: [u8; 2] = [0, 1];
 ///
 /// A term above [`TERM_BYTES_MAX`] bytes is its beginning, `00 01` and murmur3 (x64, 128 bit, seed 0) of the whole.
 pub(crate) fn term_key(term: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(term.len().min(TERM_BYTES_MAX) + 2);
+    write_term_key(term, &mut out);
+    out
+}
+
+/// Appends what [`term_key`] returns.
+pub(crate) fn write_term_key(term: &str, out: &mut Vec<u8>) {
     let bytes = term.as_bytes();
     let kept = &bytes[..bytes.len().min(TERM_BYTES_MAX)];
-    let mut out = Vec::with_capacity(kept.len() + 2);
     for &byte in kept {
         out.push(byte);
         if byte == 0 {
@@ -195,11 +210,10 @@ pub(crate) fn term_key(term: &str) -> Vec<u8> {
     }
     if kept.len() == bytes.len() {
         out.extend_from_slice(&TERM_END);
-        return out;
+        return;
     }
     out.extend_from_slice(&TERM_CUT);
     out.extend_from_slice(&hash(bytes).to_be_bytes());
-    out
 }
 
 /// The start of all [`term_key`]s of terms that start with `prefix`.

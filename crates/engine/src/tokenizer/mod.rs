@@ -19,16 +19,23 @@ use crate::schema::{TextAnalyzer, Tokenization};
 /// The tokenizers that need a dictionary (`gse`, `gse_ch`, `kagome_kr`, `kagome_ja`) are not there; the schema refuses
 /// them, and here they cut like [`Tokenization::Word`].
 pub fn tokenize(tokenization: Tokenization, text: &str) -> Vec<String> {
+    let mut terms = Vec::new();
+    each_term(tokenization, text, |term| terms.push(term.to_owned()));
+    terms
+}
+
+/// Hands the terms of [`tokenize`] over one by one, without keeping them.
+pub(crate) fn each_term(tokenization: Tokenization, text: &str, mut take: impl FnMut(&str)) {
     match tokenization {
         Tokenization::Word
         | Tokenization::Gse
         | Tokenization::GseCh
         | Tokenization::KagomeKr
-        | Tokenization::KagomeJa => words(text, |c| !c.is_alphanumeric()),
-        Tokenization::Lowercase => words(text, char::is_whitespace),
-        Tokenization::Whitespace => text.split_whitespace().map(str::to_owned).collect(),
-        Tokenization::Field => vec![text.trim().to_owned()],
-        Tokenization::Trigram => trigrams(text),
+        | Tokenization::KagomeJa => each_word(text, |c| !c.is_alphanumeric(), take),
+        Tokenization::Lowercase => each_word(text, char::is_whitespace, take),
+        Tokenization::Whitespace => text.split_whitespace().for_each(take),
+        Tokenization::Field => take(text.trim()),
+        Tokenization::Trigram => trigrams(text, char::is_alphanumeric).iter().for_each(|term| take(term)),
     }
 }
 
@@ -43,7 +50,7 @@ pub fn tokenize_pattern(tokenization: Tokenization, pattern: &str) -> Vec<String
         Tokenization::Lowercase => words(pattern, char::is_whitespace),
         Tokenization::Whitespace => pattern.split_whitespace().map(str::to_owned).collect(),
         Tokenization::Field => vec![pattern.trim().to_owned()],
-        Tokenization::Trigram => trigrams_with(pattern, |c| c.is_alphanumeric() || c == '*' || c == '?'),
+        Tokenization::Trigram => trigrams(pattern, |c| c.is_alphanumeric() || c == '*' || c == '?'),
     }
 }
 
@@ -56,23 +63,26 @@ pub fn analyze<'a>(analyzer: Option<&TextAnalyzer>, text: &'a str) -> Cow<'a, st
 }
 
 fn words(text: &str, is_gap: impl Fn(char) -> bool) -> Vec<String> {
-    text.split(is_gap).filter(|word| !word.is_empty()).map(lower).collect()
+    let mut words = Vec::new();
+    each_word(text, is_gap, |word| words.push(word.to_owned()));
+    words
 }
 
-fn lower(word: &str) -> String {
-    if word.is_ascii() { word.to_ascii_lowercase() } else { word.chars().map(lower_char).collect() }
+fn each_word(text: &str, is_gap: impl Fn(char) -> bool, mut take: impl FnMut(&str)) {
+    let mut lower = String::new();
+    for word in text.split(is_gap).filter(|word| !word.is_empty()) {
+        lower.clear();
+        lower.extend(word.chars().map(lower_char));
+        take(&lower);
+    }
 }
 
 /// One character for one, so that the positions of a text stay what they are.
 fn lower_char(c: char) -> char {
-    c.to_lowercase().next().unwrap_or(c)
+    if c.is_ascii() { c.to_ascii_lowercase() } else { c.to_lowercase().next().unwrap_or(c) }
 }
 
-fn trigrams(text: &str) -> Vec<String> {
-    trigrams_with(text, char::is_alphanumeric)
-}
-
-fn trigrams_with(text: &str, keep: impl Fn(char) -> bool) -> Vec<String> {
+fn trigrams(text: &str, keep: impl Fn(char) -> bool) -> Vec<String> {
     let kept: Vec<char> = text.chars().filter(|&c| keep(c)).map(lower_char).collect();
     kept.windows(3).map(|window| window.iter().collect()).collect()
 }

@@ -31,6 +31,7 @@ struct Model {
     collections: BTreeMap<CollectionId, Collection>,
     shards: BTreeMap<At, ModelShard>,
     dropped: Vec<At>,
+    gone: Vec<CollectionId>,
 }
 
 #[derive(Default, Clone)]
@@ -49,11 +50,14 @@ impl Model {
     fn apply(&mut self, command: &Command) -> Outcome {
         match command {
             Command::PutCollection(collection) => {
-                self.collections.insert(collection.id, (**collection).clone());
+                if !self.gone.contains(&collection.id) {
+                    self.collections.insert(collection.id, (**collection).clone());
+                }
                 Outcome::Done
             }
             Command::DropCollection(id) => {
                 self.collections.remove(id);
+                self.gone.push(*id);
                 self.shards.retain(|at, _| at.collection != *id);
                 Outcome::Done
             }

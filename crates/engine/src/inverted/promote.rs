@@ -1,0 +1,114 @@
+//! Promotion: fresh segments become entries of their own, several segments at once.
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringTreemap;
+
+use super::docset;
+use super::postings::{self, Posting};
+use super::segment::Segment;
+use super::staged::with_doc_id;
+use super::terms::OBJECT;
+use crate::group::{Changes, Cursor, Family, ShardView};
+use crate::ids::DocId;
+use crate::key::{self, DOC_BYTES, InvKind, ShardPrefix};
+use crate::{Error, Result};
+
+/// Segments of a shard that readers put up with before promotion is due.
+pub(crate) const SEGMENTS_MAX: usize = 4;
+/// Entries promoted in one step, at most (a single segment may have more).
+const STEP_ENTRIES_MAX: usize = 200_000;
+
+/// A cursor at the first segment of a shard.
+pub(crate) fn segments<'a>(view: &'a ShardView<'_>, prefix: ShardPrefix) -> Cursor<'a> {
+    let all = prefix.inverted(OBJECT, InvKind::Fresh);
+    let mut cursor = view.store.cursor(Family::Inverted, &all, None);
+    cursor.seek(&with_doc_id(&all, view.fresh_from.0));
+    cursor
+}
+
+/// What a step did.
+pub(crate) struct Step {
+    /// Entries of the segments that were promoted.
+    pub entries: usize,
+    /// Segments that begin below this doc id are gone.
+    pub upto: DocId,
+}
+
+/// Whether a shard has so many segments that they should be promoted.
+pub(crate) fn is_due(view: &ShardView<'_>, prefix: ShardPrefix) -> Result<bool> {
+    let mut cursor = segments(view, prefix);
+    for _ in 0..SEGMENTS_MAX {
+        if cursor.item()?.is_none() {
+            return Ok(false);
+        }
+        cursor.next();
+    }
+    Ok(true)
+}
+
+/// Promotes the oldest segments of a shard.
+pub(crate) fn step(view: &ShardView<'_>, prefix: ShardPrefix, changes: &mut Changes<'_>) -> Result<Step> {
+    let mut cursor = segments(view, prefix);
+    let mut values: BTreeMap<Vec<u8>, Merged> = BTreeMap::new();
+    let mut entries = 0;
+    let mut upto = view.fresh_from;
+    while let Some((key, bytes)) = cursor.item()? {
+        let segment = Segment::parse(bytes)?;
+        if entries > 0 && entries + segment.len() > STEP_ENTRIES_MAX {
+            break;
+        }
+        entries += segment.len();
+        for n in 0..segment.len() {
+            let (key, value) = segment.entry(n)?;
+            let value_key = key.get(..key.len().saturating_sub(DOC_BYTES)).unwrap_or_default();
+            if !values.contains_key(value_key) {
+                values.insert(value_key.to_vec(), Merged::default());
+            }
+            values.get_mut(value_key).map_or(Ok(()), |merged| merged.take(key, value))?;
+        }
+        changes.delete(Family::Inverted, key);
+        upto = DocId(key::parse_doc_id(key)?.0 + 1);
+        cursor.next();
+    }
+    // What the view has beyond the state belongs to a batch that is about to be published.
+    let state = &view.state;
+    let stays = |doc_id: u64| doc_id >= state.record.next_doc_id || state.live.contains(doc_id);
+    for (value_key, merged) in values {
+        let value_key = [prefix.bytes(), &value_key].concat();
+        merged.write(&value_key, stays, changes);
+    }
+    Ok(Step { entries, upto })
+}
+
+/// The entries of one value.
+#[derive(Default)]
+struct Merged {
+    members: RoaringTreemap,
+    postings: Vec<Posting>,
+}
+
+impl Merged {
+    fn take(&mut self, key: &[u8], bytes: &[u8]) -> Result<()> {
+        let first = key::parse_doc_id(key)?;
+        let kind = key.get(2).and_then(|&byte| InvKind::from_byte(byte));
+        match kind {
+            Some(InvKind::Posting) => self.postings.extend(postings::decode(first, bytes)?),
+            Some(kind) if !kind.is_exact() => docset::decode_into(&mut self.members, first, bytes)?,
+            _ => return Err(Error::Damaged(format!("segment of the inverted index: key {key:02x?}"))),
+        }
+        Ok(())
+    }
+
+    fn write(mut self, value_key: &[u8], stays: impl Fn(u64) -> bool, changes: &mut Changes<'_>) {
+        self.postings.retain(|posting| stays(posting.doc_id.0));
+        for block in self.postings.chunks(postings::BLOCK_POSTINGS_MAX) {
+            let key = with_doc_id(value_key, block[0].doc_id.0);
+            changes.put(Family::Inverted, &key, &postings::encode(block));
+        }
+        let members: Vec<u64> = self.members.iter().filter(|doc_id| stays(*doc_id)).collect();
+        for chunk in members.chunk_by(|a, b| docset::chunk_of(*a) == docset::chunk_of(*b)) {
+            changes.put(Family::Inverted, &with_doc_id(value_key, chunk[0]), &docset::encode(chunk));
+        }
+    }
+}
