@@ -68,3 +68,8 @@ pub(super) fn mcp() -> Reply {
     let body = json!({"error": "MCP server is not enabled: this server does not have it"});
     Reply { status: StatusCode::SERVICE_UNAVAILABLE, body: Some(body) }
 }
+
+/// A shard that is not there.
+pub(super) fn no_shard(class: &str, shard: &str) -> Reply {
+    Reply::error(StatusCode::NOT_FOUND, &format!("class {class:?} has no shard {shard:?}"))
+}

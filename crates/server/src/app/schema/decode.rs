@@ -1,0 +1,197 @@
+//! A class of the wire as a collection.
+
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::schema::{Collection, MultiTenancy, Property, Replication, Sharding};
+use serde_json::{Map, Value};
+
+use super::property::{self, Surroundings};
+use super::{defaults, invalid, inverted, names, ttl, vectors};
+use crate::app::{AppError, AppResult};
+use crate::settings::Settings;
+
+/// Most shards that a collection can have.
+const SHARDS_MAX: i64 = 1024;
+
+/// Makes a collection of a class that `models.Class` was checked against.
+///
+/// # Errors
+/// [`AppError::Invalid`], with the texts of Weaviate.
+pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value) -> AppResult<Collection> {
+    let name = names::upper_first(class.get("class").and_then(Value::as_str).unwrap_or_default());
+    if name.eq_ignore_ascii_case("raft") {
+        return Err(invalid("parse class name: class name `raft` is reserved"));
+    }
+    names::check_class(&name)?;
+    match catalog.find_similar(&name) {
+        Some(same) if same.name == name => return Err(invalid(format!("class name {name} already exists"))),
+        Some(similar) => {
+            return Err(invalid(format!("class already exists: found similar class \"{}\"", similar.name)));
+        }
+        None => {}
+    }
+    let mut collection = defaults::new_collection(settings, &name);
+    collection.description = description(class);
+    collection.module_config = class.get("moduleConfig").filter(|config| !config.is_null()).map(Value::to_string);
+    collection.multi_tenancy = multi_tenancy(class.get("multiTenancyConfig"))?;
+    place(&mut collection, class)?;
+    collection.replication = replication(class.get("replicationConfig"), true);
+    let mut inverted = inverted::decode(class.get("invertedIndexConfig"))?;
+    collection.vectors = vectors::decode(settings, class)?;
+    let exists = |target: &str| target == name || catalog.find(target).is_some();
+    let around = Surroundings { settings, class_exists: &exists, presets: inverted.stopword_presets.as_ref() };
+    collection.properties = properties(&name, class, &around)?;
+    collection.object_ttl = ttl::decode(settings, class.get("objectTtlConfig"), collection.properties())?;
+    inverted.index_timestamps |= collection.object_ttl.as_ref().is_some_and(|ttl| ttl.enabled && ttl::on_timestamp(ttl));
+    collection.inverted = inverted;
+    if collection.replication.factor > 1 {
+        return Err(invalid(format!(
+            "init sharding state: could not find enough weaviate nodes for replication: 1 available, {} requested",
+            collection.replication.factor
+        )));
+    }
+    Ok(collection)
+}
+
+/// Reads a property that is to be added to a collection.
+///
+/// # Errors
+/// [`AppError::Invalid`]
+pub(crate) fn decode_new_property(
+    settings: &Settings,
+    catalog: &Catalog,
+    collection: &Collection,
+    value: &Value,
+) -> AppResult<Property> {
+    let given = names::lower_first(value.get("name").and_then(Value::as_str).unwrap_or_default());
+    if given.is_empty() {
+        return Err(invalid("property must contain name"));
+    }
+    if value.get("dataType").is_none() {
+        return Err(invalid("property must contain dataType"));
+    }
+    property::check_name(&given)?;
+    check_unique(&collection.name, &given, collection.properties())?;
+    let exists = |target: &str| catalog.find(target).is_some();
+    let presets = collection.inverted.stopword_presets.as_ref();
+    property::decode(value, &Surroundings { settings, class_exists: &exists, presets })
+}
+
+/// The description; an empty one is none.
+pub(super) fn description(class: &Value) -> Option<String> {
+    class.get("description").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn check_unique(class: &str, name: &str, others: &[Property]) -> AppResult<()> {
+    if others.iter().any(|other| other.name.to_lowercase() == name.to_lowercase()) {
+        return Err(invalid(format!(
+            "class \"{class}\": conflict for property \"{name}\": already in use or provided multiple times"
+        )));
+    }
+    Ok(())
+}
+
+fn properties(class_name: &str, class: &Value, around: &Surroundings<'_>) -> AppResult<Option<Vec<Property>>> {
+    let Some(list) = class.get("properties").and_then(Value::as_array) else { return Ok(None) };
+    let mut properties = Vec::with_capacity(list.len());
+    for (at, value) in list.iter().enumerate() {
+        if value.is_null() {
+            return Err(invalid(format!("properties.{at}: a property must not be null")));
+        }
+        let name = names::lower_first(value.get("name").and_then(Value::as_str).unwrap_or_default());
+        property::check_name(&name)?;
+        check_unique(class_name, &name, &properties)?;
+        let property = property::decode(value, around).map_err(|error| unnamed_reference(&error))?;
+        properties.push(property);
+    }
+    Ok(Some(properties))
+}
+
+/// A class that is being made does not name the property whose target is not there.
+fn unnamed_reference(error: &AppError) -> AppError {
+    let text = error.to_string();
+    let reference = "reference property to nonexistent class";
+    invalid(if text.ends_with(reference) { format!("bad request: {reference}") } else { text })
+}
+
+/// Reads `multiTenancyConfig`.
+pub(super) fn multi_tenancy(given: Option<&Value>) -> AppResult<MultiTenancy> {
+    let flag = |name: &str| given.and_then(|given| given.get(name)).and_then(Value::as_bool).unwrap_or_default();
+    let config = MultiTenancy {
+        enabled: flag("enabled"),
+        auto_creation: flag("autoTenantCreation"),
+        auto_activation: flag("autoTenantActivation"),
+    };
+    for (on, name) in [(config.auto_creation, "autoTenantCreation"), (config.auto_activation, "autoTenantActivation")] {
+        if on && !config.enabled {
+            return Err(invalid(format!("can't enable {name} on a non-multi-tenant class")));
+        }
+    }
+    Ok(config)
+}
+
+/// Gives a new collection its shards.
+fn place(collection: &mut Collection, class: &Value) -> AppResult<()> {
+    let given = class.get("shardingConfig").filter(|given| !given.is_null());
+    if collection.multi_tenancy.enabled {
+        if given.is_some() {
+            return Err(invalid("cannot have both shardingConfig and multiTenancyConfig"));
+        }
+        collection.sharding = defaults::no_sharding();
+        collection.shards.clear();
+        return Ok(());
+    }
+    collection.sharding = sharding(given)?;
+    let count = collection.sharding.desired_count;
+    if !(1..=SHARDS_MAX).contains(&count) {
+        return Err(invalid(format!(
+            "parse sharding config: sharding config: desiredCount must be between 1 and {SHARDS_MAX}, got: {count}"
+        )));
+    }
+    collection.shards = defaults::new_shards(u32::try_from(count).unwrap_or(1));
+    collection.next_shard_id = u32::try_from(count).unwrap_or(1);
+    Ok(())
+}
+
+/// Reads `shardingConfig`; the number of shards is checked by the caller.
+pub(super) fn sharding(given: Option<&Value>) -> AppResult<Sharding> {
+    let empty = Map::new();
+    let refuse = |text: String| Err(invalid(format!("parse sharding config: {text}")));
+    let map = match given {
+        None | Some(Value::Null) => &empty,
+        Some(Value::Object(map)) => map,
+        Some(Value::Array(_)) => return refuse("input []interface {}-false must be a non-nil".to_owned()),
+        Some(Value::String(_)) => return refuse("input string-false must be a non-nil".to_owned()),
+        Some(Value::Bool(_)) => return refuse("input bool-false must be a non-nil".to_owned()),
+        Some(Value::Number(_)) => return refuse("input json.Number-false must be a non-nil".to_owned()),
+    };
+    let number = |name: &str, default: i64| map.get(name).and_then(Value::as_i64).unwrap_or(default);
+    let mut sharding = defaults::new_sharding(number("desiredCount", 1));
+    if sharding.desired_count < 0 {
+        return refuse(format!("sharding config: desiredCount must not be negative, got: {}", sharding.desired_count));
+    }
+    sharding.virtual_per_physical = number("virtualPerPhysical", defaults::VIRTUAL_PER_PHYSICAL);
+    sharding.desired_virtual_count = sharding.virtual_per_physical.saturating_mul(sharding.desired_count);
+    sharding.actual_virtual_count = sharding.desired_virtual_count;
+    for (name, wanted, kind) in
+        [("key", "_id", "on key"), ("strategy", "hash", "with strategy"), ("function", "murmur3", "with function")]
+    {
+        match map.get(name).and_then(Value::as_str) {
+            Some(other) if other != wanted => {
+                return refuse(format!("sharding only supported {kind} '{wanted}' for now, got: {other}"));
+            }
+            _ => {}
+        }
+    }
+    Ok(sharding)
+}
+
+/// Reads `replicationConfig`. A new collection has a deletion strategy also when none is given.
+pub(super) fn replication(given: Option<&Value>, new: bool) -> Replication {
+    let field = |name: &str| given.and_then(|given| given.get(name));
+    let strategy = field("deletionStrategy").and_then(Value::as_str).filter(|text| !text.is_empty());
+    Replication {
+        factor: field("factor").and_then(Value::as_i64).unwrap_or(1).max(1),
+        deletion_strategy: strategy.or(new.then_some("TimeBasedResolution")).map(str::to_owned),
+        async_config: field("asyncConfig").filter(|config| !config.is_null()).map(Value::to_string),
+    }
+}

@@ -1,0 +1,135 @@
+//! What a collection and a property are when nothing is said about them.
+
+use std::collections::BTreeMap;
+
+use azimuth_engine::ids::{CollectionId, PropertyId, ShardId, VectorId};
+use azimuth_engine::schema::{
+    Bm25, Collection, DataType, InvertedConfig, MultiTenancy, Property, Replication, Shard, Sharding, Stopwords,
+    TenantStatus, Tokenization, VectorConfig, VectorIndexKind, VectorSpace,
+};
+use azimuth_engine::vector::IndexConfig;
+use serde_json::Value;
+
+use super::vector_index::{self, VectorIndex};
+use crate::settings::Settings;
+
+/// Virtual shards of each shard.
+pub(super) const VIRTUAL_PER_PHYSICAL: i64 = 128;
+
+/// A collection with the unnamed vector and without properties.
+pub(crate) fn new_collection(settings: &Settings, name: &str) -> Collection {
+    let kind = vector_index::kind(settings, "").unwrap_or(VectorIndexKind::Hnsw);
+    let index = vector_index::parse(settings, kind, None);
+    let index = index.unwrap_or_else(|_| VectorIndex {
+        kind: VectorIndexKind::Hnsw,
+        wire: Value::Object(serde_json::Map::new()),
+        engine: IndexConfig::default(),
+        multi: false,
+    });
+    Collection {
+        id: CollectionId(0),
+        version: 0,
+        name: name.to_owned(),
+        description: None,
+        properties: None,
+        vectors: VectorSpace { unnamed: Some(new_vector(&index)), named: BTreeMap::new() },
+        inverted: new_inverted(),
+        sharding: new_sharding(1),
+        replication: Replication {
+            factor: 1,
+            deletion_strategy: Some("TimeBasedResolution".to_owned()),
+            async_config: None,
+        },
+        multi_tenancy: MultiTenancy::default(),
+        object_ttl: None,
+        module_config: None,
+        shards: new_shards(1),
+        next_property_id: 1,
+        next_vector_id: 1,
+        next_shard_id: 1,
+    }
+}
+
+/// A vector that the client brings.
+pub(crate) fn new_vector(index: &VectorIndex) -> VectorConfig {
+    VectorConfig {
+        id: VectorId::UNNAMED,
+        vectorizer: "none".to_owned(),
+        vectorizer_config: None,
+        kind: index.kind,
+        index: index.engine,
+        wire_config: index.wire.to_string(),
+        multi: index.multi,
+    }
+}
+
+/// A property with all indexes that its type has by default.
+pub(crate) fn new_property(_settings: &Settings, name: &str, data_type: DataType) -> Property {
+    let text = data_type.is_text();
+    Property {
+        id: PropertyId(0),
+        name: name.to_owned(),
+        description: None,
+        tokenization: text.then_some(Tokenization::Word),
+        filterable: true,
+        searchable: text,
+        range_filterable: false,
+        nested: Vec::new(),
+        text_analyzer: None,
+        module_config: None,
+        data_type,
+    }
+}
+
+/// The inverted index when nothing is said about it.
+pub(super) fn new_inverted() -> InvertedConfig {
+    InvertedConfig {
+        cleanup_interval_s: 60,
+        bm25: Bm25 { k1: Some(f64::from(1.2_f32)), b: Some(0.75) },
+        stopwords: Stopwords { preset: "en".to_owned(), additions: None, removals: None },
+        stopword_presets: None,
+        index_timestamps: false,
+        index_null_state: false,
+        index_property_length: false,
+        tokenizer_user_dict: None,
+    }
+}
+
+/// Hash sharding over that many shards.
+pub(super) fn new_sharding(count: i64) -> Sharding {
+    Sharding {
+        virtual_per_physical: VIRTUAL_PER_PHYSICAL,
+        desired_count: count,
+        actual_count: count,
+        desired_virtual_count: VIRTUAL_PER_PHYSICAL * count,
+        actual_virtual_count: VIRTUAL_PER_PHYSICAL * count,
+        key: "_id".to_owned(),
+        strategy: "hash".to_owned(),
+        function: "murmur3".to_owned(),
+    }
+}
+
+/// What a collection with tenants shows as its sharding.
+pub(super) fn no_sharding() -> Sharding {
+    Sharding {
+        virtual_per_physical: 0,
+        desired_count: 0,
+        actual_count: 0,
+        desired_virtual_count: 0,
+        actual_virtual_count: 0,
+        key: String::new(),
+        strategy: String::new(),
+        function: String::new(),
+    }
+}
+
+/// Shards with random names of twelve letters and digits.
+pub(super) fn new_shards(count: u32) -> BTreeMap<String, Shard> {
+    let shard = |id| Shard { id: ShardId(id), status: TenantStatus::Hot, read_only: false };
+    (0..count).map(|id| (shard_name(), shard(id))).collect()
+}
+
+fn shard_name() -> String {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    uuid::Uuid::new_v4().as_bytes()[..12].iter().map(|byte| char::from(LETTERS[usize::from(*byte) % 62])).collect()
+}

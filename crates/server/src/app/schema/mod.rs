@@ -1,0 +1,27 @@
+//! Collections as the wire gives and shows them: defaults, validation with the texts that clients know, rendering.
+//!
+//! [`decode`] makes a collection of a class, [`update`] changes one, [`render`] shows it. A collection that leaves here
+//! is valid for the engine.
+
+mod decode;
+pub(crate) mod defaults;
+mod inverted;
+pub(crate) mod names;
+mod property;
+mod render;
+mod ttl;
+mod update;
+mod vector_index;
+mod vectors;
+
+pub(crate) use decode::{decode_class, decode_new_property};
+pub(crate) use render::{render_class, render_property};
+pub(crate) use update::update_class;
+pub(crate) use vector_index::kind_name;
+
+use super::AppError;
+
+/// A refusal.
+fn invalid(text: impl Into<String>) -> AppError {
+    AppError::Invalid(text.into())
+}

@@ -1,0 +1,295 @@
+//! What a PUT may change of a collection. Settings that it leaves out return to their defaults.
+
+use std::collections::BTreeMap;
+
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::schema::{Collection, InvertedConfig, Property, VectorConfig, VectorIndexKind};
+use serde_json::Value;
+
+use super::property::{self, Surroundings};
+use super::{decode, invalid, inverted, names, ttl, vector_index, vectors};
+use crate::app::{AppError, AppResult};
+use crate::settings::Settings;
+
+/// Prefix of refusals that the real server makes while it applies the change.
+const APPLYING: &str = "updating schema: TYPE_UPDATE_CLASS: bad request :parse class update: ";
+
+const ONLY_DESCRIPTIONS: &str = "property fields other than description cannot be updated through updating the class. \
+                                 Use the add property feature (e.g. \"POST /v1/schema/{className}/properties\") to add \
+                                 additional properties";
+
+fn applying(text: &str) -> AppError {
+    invalid(format!("{APPLYING}{text}"))
+}
+
+fn immutable<T: std::fmt::Display>(what: &str, old: T, new: T) -> AppError {
+    applying(&format!("{what} is immutable: attempted change from \"{old}\" to \"{new}\""))
+}
+
+/// The collection that a PUT of `class` makes of `old`.
+///
+/// # Errors
+/// [`AppError::Invalid`] when it changes what cannot change.
+pub(crate) fn update_class(
+    settings: &Settings,
+    catalog: &Catalog,
+    old: &Collection,
+    class: &Value,
+) -> AppResult<Collection> {
+    let name = class.get("class").and_then(Value::as_str).unwrap_or_default();
+    if name != old.name {
+        return Err(invalid(format!(
+            "class name is immutable: attempted change from \"{}\" to \"{name}\"",
+            old.name
+        )));
+    }
+    vectors::check_vectorizer(text(class, "vectorizer"))?;
+    let tenancy = decode::multi_tenancy(class.get("multiTenancyConfig"));
+    let mut new = old.clone();
+    new.multi_tenancy = tenancy?;
+    match (old.multi_tenancy.enabled, new.multi_tenancy.enabled) {
+        (true, false) => return Err(invalid("disabling multi-tenancy for an existing class is not supported")),
+        (false, true) => return Err(invalid("enabling multi-tenancy for an existing class is not supported")),
+        _ => {}
+    }
+    let index = unnamed_index(settings, old, class)?;
+    new.inverted = updated_inverted(old, class)?;
+    new.object_ttl = ttl::decode(settings, class.get("objectTtlConfig"), old.properties())?;
+    ttl::check_timestamps(new.object_ttl.as_ref(), new.inverted.index_timestamps)?;
+    new.replication = decode::replication(class.get("replicationConfig"), false);
+    if new.replication.factor > old.replication.factor {
+        return Err(invalid(format!(
+            "not enough replicas in shard \"{}\" to increase replication factor to {} for class \"{}\"",
+            old.shards.keys().next().map_or("", String::as_str),
+            new.replication.factor,
+            old.name
+        )));
+    }
+    new.description = decode::description(class);
+    new.module_config = class.get("moduleConfig").filter(|config| !config.is_null()).map(Value::to_string);
+    update_unnamed(&mut new, class, index)?;
+    update_named(settings, &mut new, class)?;
+    check_sharding(old, class)?;
+    new.properties = updated_properties(settings, catalog, old, class, &new.inverted)?;
+    Ok(new)
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The settings of the unnamed vector that a PUT gives; `None` when the class has no unnamed vector.
+fn unnamed_index(
+    settings: &Settings,
+    old: &Collection,
+    class: &Value,
+) -> AppResult<Option<vector_index::VectorIndex>> {
+    if old.vectors.unnamed.is_none() {
+        return Ok(None);
+    }
+    let name = text(class, "vectorIndexType");
+    let refuse = |text: String| invalid(format!("parse vector index config: parse vector index config: {text}"));
+    let kind = vector_index::kind(settings, name)
+        .ok_or_else(|| refuse(format!("unsupported vector index type: \"{name}\"")))?;
+    vector_index::parse(settings, kind, class.get("vectorIndexConfig")).map(Some).map_err(refuse)
+}
+
+fn update_unnamed(new: &mut Collection, class: &Value, index: Option<vector_index::VectorIndex>) -> AppResult<()> {
+    let given = text(class, "vectorizer");
+    let Some(vector) = &mut new.vectors.unnamed else {
+        return if given.is_empty() { Ok(()) } else { Err(immutable("vectorizer", "", given)) };
+    };
+    // A class that names vectors has no default vectorizer.
+    let vectorizer = match given {
+        "" if vectors::named_block(class).is_none() => "none",
+        given => given,
+    };
+    if vectorizer != vector.vectorizer {
+        return Err(immutable("vectorizer", vector.vectorizer.as_str(), vectorizer));
+    }
+    let Some(index) = index else { return Ok(()) };
+    if index.kind != vector.kind {
+        let (old, new) = (vector_index::kind_name(vector.kind), vector_index::kind_name(index.kind));
+        return Err(immutable("vector index type", old, new));
+    }
+    update_index(vector, &index).map_err(|text| applying(&format!("validate vector index config: {text}")))
+}
+
+fn update_named(settings: &Settings, new: &mut Collection, class: &Value) -> AppResult<()> {
+    let given = vectors::named(settings, class)?;
+    let legacy = new.vectors.unnamed.is_some();
+    if let Some(missing) = new.vectors.named.keys().find(|name| !given.contains_key(*name)) {
+        return Err(applying(&format!("missing config for vector \"{missing}\"")));
+    }
+    let mut named = BTreeMap::new();
+    for (name, given) in given {
+        let Some(old) = new.vectors.named.get(&name) else {
+            if legacy && name == "default" {
+                return Err(applying(
+                    "vector named default cannot be created when collection level vector index is configured",
+                ));
+            }
+            named.insert(name, given);
+            continue;
+        };
+        let mut vector = old.clone();
+        let refuse = |text: String| applying(&format!("invalid update for vector \"{name}\": {text}"));
+        if old.vectorizer != given.vectorizer {
+            return Err(refuse(changed("vectorizer", &old.vectorizer, &given.vectorizer)));
+        }
+        if old.kind != given.kind {
+            let (old, new) = (vector_index::kind_name(old.kind), vector_index::kind_name(given.kind));
+            return Err(refuse(changed("vector index type", old, new)));
+        }
+        let wire = serde_json::from_str(&given.wire_config).unwrap_or_default();
+        let index = vector_index::VectorIndex { kind: given.kind, wire, engine: given.index, multi: given.multi };
+        update_index(&mut vector, &index).map_err(refuse)?;
+        vector.vectorizer_config = given.vectorizer_config;
+        named.insert(name, vector);
+    }
+    new.vectors.named = named;
+    Ok(())
+}
+
+fn changed(what: &str, old: &str, new: &str) -> String {
+    format!("{what} is immutable: attempted change from \"{old}\" to \"{new}\"")
+}
+
+/// Takes over the settings of an index of the same kind.
+fn update_index(vector: &mut VectorConfig, index: &vector_index::VectorIndex) -> Result<(), String> {
+    let old: Value = serde_json::from_str(&vector.wire_config).unwrap_or_default();
+    let fixed: &[(&str, &str)] = match vector.kind {
+        VectorIndexKind::Hnsw => &[
+            ("/efConstruction", "efConstruction"),
+            ("/maxConnections", "maxConnections"),
+            ("/cleanupIntervalSeconds", "cleanupIntervalSeconds"),
+            ("/distance", "distance"),
+            ("/multivector/enabled", "multivector enabled"),
+            ("/multivector/muvera/enabled", "muvera enabled"),
+        ],
+        VectorIndexKind::Flat => &[("/distance", "distance"), ("/bq/enabled", "bq"), ("/rq/enabled", "rq")],
+        VectorIndexKind::Dynamic => &[("/distance", "distance")],
+        VectorIndexKind::Hfresh => &[("/distance", "distance"), ("/replicas", "replicas")],
+        VectorIndexKind::None => &[],
+    };
+    for (path, name) in fixed {
+        check_same(&old, &index.wire, path, name)?;
+    }
+    if vector.kind == VectorIndexKind::Hnsw && old.pointer("/rq/enabled") == Some(&Value::Bool(true)) {
+        check_same(&old, &index.wire, "/rq/bits", "rq bits")?;
+    }
+    vector.index = vector.index.updated(&index.engine);
+    vector.wire_config = index.wire.to_string();
+    Ok(())
+}
+
+fn check_same(old: &Value, new: &Value, path: &str, name: &str) -> Result<(), String> {
+    let shown = |value: &Value| match value.pointer(path) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => String::new(),
+    };
+    let (old, new) = (shown(old), shown(new));
+    if old == new { Ok(()) } else { Err(changed(name, &old, &new)) }
+}
+
+fn updated_inverted(old: &Collection, class: &Value) -> AppResult<InvertedConfig> {
+    let new = inverted::decode(class.get("invertedIndexConfig"))
+        .map_err(|error| applying(&format!("inverted index config: {error}")))?;
+    for (name, old, new) in [
+        ("indexTimestamp", old.inverted.index_timestamps, new.index_timestamps),
+        ("indexNullState", old.inverted.index_null_state, new.index_null_state),
+        ("indexPropertyLength", old.inverted.index_property_length, new.index_property_length),
+    ] {
+        if old != new {
+            return Err(invalid(format!(
+                "\"{name}\" setting is immutable. Value changed from \"{old}\" to \"{new}\""
+            )));
+        }
+    }
+    let kept = |preset: &str| new.stopword_presets.as_ref().is_some_and(|presets| presets.contains_key(preset));
+    for property in old.properties() {
+        let preset = property.text_analyzer.as_ref().and_then(|analyzer| analyzer.stopword_preset.as_deref());
+        if let Some(preset) = preset.filter(|preset| !matches!(*preset, "en" | "none") && !kept(preset)) {
+            return Err(applying(&format!(
+                "inverted index config: invertedIndexConfig.stopwordPresets: cannot remove preset \"{preset}\" because \
+                 it is still used by property \"{}\"",
+                property.name
+            )));
+        }
+    }
+    Ok(new)
+}
+
+fn check_sharding(old: &Collection, class: &Value) -> AppResult<()> {
+    let given = class.get("shardingConfig").filter(|given| !given.is_null());
+    if given.is_none() || old.multi_tenancy.enabled {
+        return Ok(());
+    }
+    let new = decode::sharding(given)?;
+    let old = &old.sharding;
+    if new.desired_count != old.desired_count {
+        let what = "validate sharding config: re-sharding not supported yet: shard count";
+        return Err(immutable(what, old.desired_count, new.desired_count));
+    }
+    if new.virtual_per_physical != old.virtual_per_physical {
+        let what = "validate sharding config: virtual shards per physical";
+        return Err(immutable(what, old.virtual_per_physical, new.virtual_per_physical));
+    }
+    Ok(())
+}
+
+/// The old properties with the descriptions given, by name.
+fn updated_properties(
+    settings: &Settings,
+    catalog: &Catalog,
+    old: &Collection,
+    class: &Value,
+    inverted: &InvertedConfig,
+) -> AppResult<Option<Vec<Property>>> {
+    let given = class.get("properties").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if given.len() != old.properties().len() {
+        return Err(applying(ONLY_DESCRIPTIONS));
+    }
+    let exists = |target: &str| catalog.find(target).is_some();
+    let around = Surroundings { settings, class_exists: &exists, presets: inverted.stopword_presets.as_ref() };
+    let mut properties = old.properties().to_vec();
+    properties.sort_by(|a, b| a.name.cmp(&b.name));
+    for property in &mut properties {
+        let refuse = || applying(&format!("property \"{}\": {ONLY_DESCRIPTIONS}", property.name));
+        let value = given.iter().find(|value| names::lower_first(text(value, "name")) == property.name);
+        let new = property::decode(value.ok_or_else(refuse)?, &around)?;
+        if !same_but_description(property, &new) {
+            return Err(refuse());
+        }
+        take_descriptions(property, &new);
+    }
+    Ok(old.properties.as_ref().map(|_| properties))
+}
+
+fn same_but_description(old: &Property, new: &Property) -> bool {
+    let nested = |property: &Property| {
+        let mut nested = property.nested.clone();
+        nested.sort_by(|a, b| a.name.cmp(&b.name));
+        nested
+    };
+    let (below, below_new) = (nested(old), nested(new));
+    old.name == new.name
+        && old.data_type == new.data_type
+        && old.tokenization == new.tokenization
+        && old.filterable == new.filterable
+        && old.searchable == new.searchable
+        && old.range_filterable == new.range_filterable
+        && old.text_analyzer == new.text_analyzer
+        && below.len() == below_new.len()
+        && below.iter().zip(&below_new).all(|(old, new)| same_but_description(old, new))
+}
+
+fn take_descriptions(old: &mut Property, new: &Property) {
+    old.description.clone_from(&new.description);
+    for nested in &mut old.nested {
+        if let Some(new) = new.nested.iter().find(|new| new.name == nested.name) {
+            take_descriptions(nested, new);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `/schema`: collections and their properties.
+
+use std::sync::Arc;
+
+use azimuth_engine::schema::Collection;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::message::{Reply, RestRequest};
+use super::{decode, missing, not_one_of};
+use crate::app::schema::{decode_class, decode_new_property, names, render_class, render_property, update_class};
+use crate::app::{App, AppError, AppResult};
+use crate::auth::Access;
+
+const TOKENIZATIONS: [&str; 9] =
+    ["word", "lowercase", "whitespace", "field", "trigram", "gse", "kagome_kr", "kagome_ja", "gse_ch"];
+const DELETION_STRATEGIES: [&str; 3] = ["NoAutomatedResolution", "DeleteOnConflict", "TimeBasedResolution"];
+
+/// Name of the body of a class in error texts.
+const CLASS: &str = "objectClass";
+
+/// Answers a request on a class, on all classes, or on the properties of one.
+pub(super) async fn handle(app: &Arc<App>, req: &RestRequest) -> Reply {
+    let name = names::upper_first(req.segments.get(1).map_or("", String::as_str));
+    let properties = req.segments.len() == 3;
+    let answer = match (&req.method, req.segments.len()) {
+        (&Method::GET, 1) => list(app, req),
+        (&Method::POST, 1) => create(app, req).await,
+        (&Method::GET, 2) => get(app, req, &name),
+        (&Method::PUT, 2) => update(app, req, &name).await,
+        (&Method::DELETE, 2) => delete(app, req, &name).await,
+        (&Method::POST, 3) if properties => add_property(app, req, &name).await,
+        _ => Ok(Reply::empty(StatusCode::METHOD_NOT_ALLOWED)),
+    };
+    answer.unwrap_or_else(|reply| reply)
+}
+
+/// Refusals of changes carry `allowed` beside the error.
+fn refused(error: AppError) -> Reply {
+    match error {
+        AppError::Invalid(text) => Reply {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            body: Some(json!({"allowed": null, "error": [{"message": text}]})),
+        },
+        other => other.into(),
+    }
+}
+
+fn authorize(app: &App, req: &RestRequest, access: Access, class: &str) -> AppResult<()> {
+    app.auth.authorize(&req.principal, access, &format!("schema/collections/{class}/shards/#"))
+}
+
+fn list(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
+    let catalog = app.catalog()?;
+    if authorize(app, req, Access::Read, "*").is_err() {
+        return Ok(Reply::ok(json!({"classes": null})));
+    }
+    let classes: Vec<Value> = catalog.collections().iter().map(|collection| render_class(collection)).collect();
+    Ok(Reply::ok(json!({"classes": classes})))
+}
+
+fn get(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, Reply> {
+    authorize(app, req, Access::Read, name)?;
+    let catalog = app.catalog()?;
+    let found = catalog.find(name);
+    Ok(found.map_or_else(|| Reply::empty(StatusCode::NOT_FOUND), |collection| Reply::ok(render_class(collection))))
+}
+
+async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
+    let class = decode(req, CLASS, "models.Class")?;
+    check_words(&class)?;
+    let name = names::upper_first(class["class"].as_str().unwrap_or_default());
+    authorize(app, req, Access::Create, &name)?;
+    let catalog = app.catalog()?;
+    let collection = decode_class(&app.settings, &catalog, &class).map_err(refused)?;
+    let created = app.create_collection(collection).await.map_err(refused)?;
+    Ok(Reply::ok(render_class(&created)))
+}
+
+async fn update(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, Reply> {
+    let class = decode(req, CLASS, "models.Class")?;
+    check_words(&class)?;
+    authorize(app, req, Access::Update, name)?;
+    let catalog = app.catalog()?;
+    let Some(old) = catalog.find(name) else { return Ok(Reply::empty(StatusCode::NOT_FOUND)) };
+    let new = update_class(&app.settings, &catalog, old, &class).map_err(refused)?;
+    let updated = app.update_collection(old, new).await.map_err(refused)?;
+    Ok(Reply::ok(render_class(&updated)))
+}
+
+/// Deleting what is not there succeeds.
+async fn delete(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, Reply> {
+    authorize(app, req, Access::Delete, name)?;
+    if let Some(collection) = app.catalog()?.find(name) {
+        app.delete_collection(collection).await?;
+    }
+    Ok(Reply::empty(StatusCode::OK))
+}
+
+async fn add_property(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, Reply> {
+    let value = decode(req, "body", "models.Property")?;
+    check_tokenization(&value, "")?;
+    authorize(app, req, Access::Update, name)?;
+    let catalog = app.catalog()?;
+    let Some(old) = catalog.find(name) else {
+        return Err(refused(AppError::Invalid(format!("class \"{name}\": not found"))));
+    };
+    let property = decode_new_property(&app.settings, &catalog, old, &value).map_err(refused)?;
+    let shown = render_property(&property);
+    let mut new = Collection::clone(old);
+    new.properties.get_or_insert_with(Vec::new).push(property);
+    app.update_collection(old, new).await.map_err(refused)?;
+    Ok(Reply::ok(shown))
+}
+
+/// Refuses words that the model of a class does not list, before anything else is looked at.
+fn check_words(class: &Value) -> Result<(), Reply> {
+    for (at, property) in class["properties"].as_array().into_iter().flatten().enumerate() {
+        check_tokenization(property, &format!("properties.{at}."))?;
+    }
+    let strategy = class["replicationConfig"]["deletionStrategy"].as_str().unwrap_or_default();
+    if !strategy.is_empty() && !DELETION_STRATEGIES.contains(&strategy) {
+        return Err(not_one_of("replicationConfig.deletionStrategy in body", &DELETION_STRATEGIES));
+    }
+    for (name, vector) in class["vectorConfig"].as_object().into_iter().flatten() {
+        if vector.as_object().is_none_or(serde_json::Map::is_empty) {
+            return Err(missing(&format!("vectorConfig.{name}")));
+        }
+    }
+    Ok(())
+}
+
+fn check_tokenization(property: &Value, path: &str) -> Result<(), Reply> {
+    let given = property["tokenization"].as_str().unwrap_or_default();
+    if !given.is_empty() && !TOKENIZATIONS.contains(&given) {
+        return Err(not_one_of(&format!("{path}tokenization in body"), &TOKENIZATIONS));
+    }
+    for (at, nested) in property["nestedProperties"].as_array().into_iter().flatten().enumerate() {
+        check_tokenization(nested, &format!("{path}nestedProperties.{at}."))?;
+    }
+    Ok(())
+}
