@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::group::At;
+use azimuth_engine::command::At;
 use azimuth_engine::schema::{Collection, TenantStatus};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};

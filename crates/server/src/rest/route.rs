@@ -139,7 +139,7 @@ pub(super) enum Found {
 
 /// Looks for the route of a method and the segments after `/v1`.
 pub(super) fn find(method: &Method, segments: &[String]) -> Found {
-    let mut methods = Vec::new();
+    let mut methods: Vec<&'static str> = Vec::new();
     for (allowed, pattern, endpoint) in ROUTES {
         if !fits(pattern, segments) {
             continue;
@@ -147,7 +147,11 @@ pub(super) fn find(method: &Method, segments: &[String]) -> Found {
         if allowed.contains(&method.as_str()) {
             return Found::Endpoint(*endpoint);
         }
-        methods.extend(allowed.iter().filter(|method| !methods.contains(method)).copied().collect::<Vec<_>>());
+        for method in *allowed {
+            if !methods.contains(method) {
+                methods.push(method);
+            }
+        }
     }
     if methods.is_empty() { Found::Nothing } else { Found::Methods(methods) }
 }

@@ -17,7 +17,6 @@ mod vectors;
 pub(crate) use decode::{decode_class, decode_new_property};
 pub(crate) use render::{render_class, render_property};
 pub(crate) use update::update_class;
-pub(crate) use vector_index::kind_name;
 
 use super::AppError;
 
