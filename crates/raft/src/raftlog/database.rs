@@ -24,10 +24,10 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Opens or creates it.
-    pub(crate) fn open(dir: &Path) -> Result<Self> {
+    /// Opens it; creates what is missing only if it `may_be_new`.
+    pub(crate) fn open(dir: &Path, may_be_new: bool) -> Result<Self> {
         let families = [LOG, META].map(|name| ColumnFamilyDescriptor::new(name, family_options()));
-        let db = DBWithThreadMode::open_cf_descriptors(&database_options(), dir, families)?;
+        let db = DBWithThreadMode::open_cf_descriptors(&database_options(may_be_new), dir, families)?;
         Ok(Self { db })
     }
 
@@ -149,10 +149,10 @@ impl Batch<'_> {
 
 /// Reliability first: a damaged record before the end of the write-ahead log refuses to open, checks are paranoid,
 /// and nothing reaches the file before the flusher says so.
-fn database_options() -> Options {
+fn database_options(may_be_new: bool) -> Options {
     let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
+    options.create_if_missing(may_be_new);
+    options.create_missing_column_families(may_be_new);
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_paranoid_checks(true);

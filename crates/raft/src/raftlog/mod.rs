@@ -77,8 +77,10 @@ impl RaftLog {
     pub(crate) fn open(dir: &Path, store: Uuid) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(|error| LogError::Storage(error.to_string()))?;
         precheck::check(dir)?;
-        let database = Arc::new(Database::open(dir)?);
-        let tail = tail::Tail::open(&dir.join(tail::FILE_NAME), database.sequence())?;
+        let tail = dir.join(tail::FILE_NAME);
+        // The tail file is written after the database was made, and before anything is acknowledged.
+        let database = Arc::new(Database::open(dir, !tail.exists())?);
+        let tail = tail::Tail::open(&tail, database.sequence())?;
         let flusher = Arc::new(Flusher::start(database.clone(), tail)?);
         let log = Self { database, flusher };
         log.check_store(store)?;
@@ -109,7 +111,7 @@ impl RaftLog {
 
     fn check_store(&self, store: Uuid) -> Result<()> {
         match self.database.meta(&key::store())? {
-            None if self.database.is_empty()? => {
+            None if self.database.sequence() == 0 && self.database.is_empty()? => {
                 self.flusher.submit(flusher::Change::put_meta(key::store(), seal(store.as_bytes()))).wait()
             }
             None => Err(LogError::Damaged("it does not say which store it belongs to".into())),

@@ -5,8 +5,9 @@
 //! here, and only an incomplete record at the very end is let through: a crash leaves that, and [`super::tail`] knows
 //! whether anything acknowledged was in it.
 //!
-//! Format of a record (RocksDB `db/log_format.h`): masked crc32c of type and rest (4), length (2), type (1), for recycled
-//! files their number (4), payload. Nothing crosses a block; up to 6 zero bytes fill one up.
+//! Format of a record (RocksDB `db/log_format.h`): masked crc32c of type and rest (4), length (2), type (1), payload.
+//! Nothing crosses a block; up to 6 zero bytes fill one up. Recycled files have types and headers of their own; none of
+//! ours is ever recycled, and such a type at the end of a file is what RocksDB's reader loops on.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -16,9 +17,8 @@ use super::{LogError, Result};
 
 const BLOCK_BYTES: usize = 32 << 10;
 const HEADER_BYTES: usize = 7;
-const RECYCLED_HEADER_BYTES: usize = 11;
 
-/// Types whose header ends with the number of the file.
+/// Types of records in recycled files.
 const RECYCLED_TYPES: [u8; 6] = [5, 6, 7, 8, 11, 131];
 
 /// Checks CURRENT, the MANIFEST and every write-ahead log of the database in `dir`. A directory without database passes.
@@ -88,16 +88,30 @@ fn check_block(block: &[u8], last: bool) -> std::result::Result<(), (usize, &'st
         if kind == 0 && length == 0 {
             return Err((at, "empty record"));
         }
-        let header_bytes = if RECYCLED_TYPES.contains(&kind) { RECYCLED_HEADER_BYTES } else { HEADER_BYTES };
-        let Some(record) = rest.get(..header_bytes + length) else {
-            return if last { Ok(()) } else { Err((at, "record that exceeds its block")) };
+        if RECYCLED_TYPES.contains(&kind) {
+            return Err((at, "record of a recycled file"));
+        }
+        let Some(record) = rest.get(..HEADER_BYTES + length) else {
+            let torn = last && !(1..rest.len()).any(|behind| whole_record(&rest[behind..]));
+            return if torn { Ok(()) } else { Err((at, "record with a wrong length")) };
         };
-        let stored = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-        if unmask(stored) != crc32c::crc32c(&record[HEADER_BYTES - 1..]) {
+        if !has_its_checksum(record) {
             return Err((at, "wrong checksum"));
         }
         at += record.len();
     }
+}
+
+/// Whether `bytes` begin with a whole record. Behind a torn end there is none: it was the last that was written.
+fn whole_record(bytes: &[u8]) -> bool {
+    let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else { return false };
+    let length = usize::from(u16::from_le_bytes([header[4], header[5]]));
+    header[6] != 0 && bytes.get(..HEADER_BYTES + length).is_some_and(has_its_checksum)
+}
+
+fn has_its_checksum(record: &[u8]) -> bool {
+    let stored = u32::from_le_bytes([record[0], record[1], record[2], record[3]]);
+    unmask(stored) == crc32c::crc32c(&record[HEADER_BYTES - 1..])
 }
 
 /// RocksDB rotates checksums that it stores, and adds a constant.

@@ -132,12 +132,12 @@ fn every_flipped_bit_of_the_manifest_is_refused_or_does_not_matter() {
         }
     }
     println!("{passed} of {} flips look like a torn end", good.len() * 8);
-    assert!((1..good.len()).contains(&passed), "{passed} passed");
+    assert!((1..200).contains(&passed), "{passed} passed");
 }
 
 #[test]
 fn a_flipped_bit_is_refused_or_does_not_matter() {
-    let seed: u64 = std::env::var("SEED").ok().map_or_else(rand::random, |seed| seed.parse().unwrap());
+    let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     for (tables, bytes) in [(false, 300), (false, 3_000), (true, 300)] {
