@@ -1,0 +1,43 @@
+//! Values as the wire's error texts print them: type names and renderings are those of Go, because clients show them.
+
+use serde_json::Value as Json;
+
+use super::Wire;
+
+/// The name of a value's type.
+pub(super) fn type_name(value: &Json, wire: Wire) -> &'static str {
+    match value {
+        Json::Null => "<nil>",
+        Json::Bool(_) => "bool",
+        Json::Number(_) if wire == Wire::Rest => "json.Number",
+        Json::Number(_) => "float64",
+        Json::String(_) => "string",
+        Json::Array(_) => "[]interface {}",
+        Json::Object(_) => "map[string]interface {}",
+    }
+}
+
+/// A value as `%v` prints it.
+pub(super) fn plain(value: &Json) -> String {
+    match value {
+        Json::Null => "<nil>".to_owned(),
+        Json::Bool(value) => value.to_string(),
+        Json::Number(number) => number.as_str().to_owned(),
+        Json::String(text) => text.clone(),
+        Json::Array(values) => format!("[{}]", values.iter().map(plain).collect::<Vec<_>>().join(" ")),
+        Json::Object(map) => {
+            let pairs = map.iter().map(|(key, value)| format!("{key}:{}", plain(value)));
+            format!("map[{}]", pairs.collect::<Vec<_>>().join(" "))
+        }
+    }
+}
+
+/// A list as `%s` prints it: what is no text says so.
+pub(super) fn list_as_text(values: &[Json], wire: Wire) -> String {
+    let element = |value: &Json| match value {
+        Json::Bool(value) => format!("%!s(bool={value})"),
+        Json::Number(number) if wire == Wire::Grpc => format!("%!s(float64={number})"),
+        value => plain(value),
+    };
+    format!("[{}]", values.iter().map(element).collect::<Vec<_>>().join(" "))
+}

@@ -1,0 +1,92 @@
+//! Objects: from what a front end was given to commands of the engine, and back.
+//!
+//! A [`Draft`] is an object as it came in. [`prepare`] checks drafts against the schema (which it extends where
+//! auto-schema is on) and makes them [`Prepared`]; [`write`] proposes those in one call. REST and gRPC share all of it,
+//! one object being a batch of one.
+
+pub(crate) mod auto_schema;
+pub(crate) mod beacon;
+pub(crate) mod convert;
+pub(crate) mod date;
+pub(crate) mod delete;
+mod existence;
+mod gofmt;
+mod phone;
+mod prepare;
+pub(crate) mod references;
+pub(crate) mod render;
+pub(crate) mod shard;
+pub(crate) mod uuid_text;
+pub(crate) mod vectors;
+mod write;
+
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
+
+pub(crate) use prepare::{Prepared, Purpose, prepare};
+pub(crate) use vectors::GivenVectors;
+pub(crate) use write::{merge, write};
+
+use super::AppError;
+
+/// Over which wire an object came: texts name the types of its numbers, and only JSON tells 3 from 3.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// JSON; numbers keep their text.
+    Rest,
+    /// Protobuf; numbers are floats, except in lists of integers.
+    Grpc,
+}
+
+/// An object as it came in.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    /// Name of the collection, the first letter in upper case.
+    pub(crate) collection: String,
+    /// The id; one is made up when there is none.
+    pub(crate) id: Option<Uuid>,
+    /// Properties as given.
+    pub(crate) properties: Map<String, Json>,
+    /// Vectors as given.
+    pub(crate) vectors: GivenVectors,
+    /// The tenant; never empty.
+    pub(crate) tenant: Option<String>,
+    /// Where it came from.
+    pub(crate) wire: Wire,
+}
+
+/// Why an object was not written. Front ends put their own words around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ObjectError {
+    /// There is no such collection.
+    NoCollection(String),
+    /// It does not fit the schema, or names what is not there.
+    Invalid(String),
+    /// Its shard cannot be told: the tenant is missing, unknown or inactive.
+    Shard(String),
+    /// The id is taken.
+    Exists(Uuid),
+    /// There is no object with that id.
+    NotFound,
+    /// The request failed as a whole.
+    App(AppError),
+}
+
+impl From<AppError> for ObjectError {
+    fn from(error: AppError) -> Self {
+        Self::App(error)
+    }
+}
+
+impl ObjectError {
+    /// The text without any front end's words around it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::NoCollection(name) => format!("class '{name}' not present in schema"),
+            Self::Invalid(text) | Self::Shard(text) => text.clone(),
+            Self::Exists(id) => format!("id '{id}' already exists"),
+            Self::NotFound => "object not found".to_owned(),
+            Self::App(error) => error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Drafts -> objects that the engine can take.
+
+use std::sync::Arc;
+
+use azimuth_engine::command::At;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::object::{Beacon, Object, Vectors};
+use azimuth_engine::schema::Collection;
+use uuid::Uuid;
+
+use super::convert::{self, Converted};
+use super::existence::{self, Target};
+use super::shard::{locate_to_write, open_tenants};
+use super::{Draft, ObjectError, auto_schema, vectors};
+use crate::app::{App, now_ms};
+
+/// What drafts are prepared for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be written: the schema and the tenants may be extended.
+    Write,
+    /// To be written in place of another: no collection comes into being.
+    Replace,
+    /// Only to be checked: nothing changes, and tenants are not looked at.
+    Validate,
+}
+
+/// An object that fits the schema.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    /// Where it goes.
+    pub(crate) at: At,
+    /// The object.
+    pub(crate) object: Object,
+    /// The schema that it was checked against.
+    pub(crate) collection: Arc<Collection>,
+}
+
+/// Checks `drafts` against the schema, which is extended where auto-schema is on; the answer is per draft, in order.
+/// Vectors are taken out of the drafts.
+///
+/// # Errors
+/// Only what hinders all of them; what is wrong with a draft is its own answer.
+pub(crate) async fn prepare(
+    app: &App,
+    drafts: &mut [Draft],
+    purpose: Purpose,
+) -> Result<Vec<Result<Prepared, ObjectError>>, ObjectError> {
+    let mut refused = vec![None; drafts.len()];
+    if purpose != Purpose::Validate {
+        if app.settings.autoschema_enabled {
+            refused = auto_schema::extend(app, drafts, purpose == Purpose::Write).await?;
+        }
+        open_tenants(app, drafts).await?;
+    }
+    let catalog = app.catalog()?;
+    let now = now_ms();
+    let mut results = Vec::with_capacity(drafts.len());
+    let mut references = Vec::new();
+    for (draft, refused) in drafts.iter_mut().zip(refused) {
+        results.push(match refused {
+            Some(why) => Err(ObjectError::Invalid(why)),
+            None => one(&catalog, draft, purpose, now).map(|(prepared, named)| {
+                references.extend(named.into_iter().map(|(property, beacon)| Reference {
+                    draft: results.len(),
+                    property,
+                    target: Target { beacon, tenant: draft.tenant.clone() },
+                }));
+                prepared
+            }),
+        });
+    }
+    refuse_dangling(app, references, &mut results).await?;
+    Ok(results)
+}
+
+type Named = Vec<(String, Beacon)>;
+
+fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Result<(Prepared, Named), ObjectError> {
+    let collection = (catalog.find(&draft.collection).cloned())
+        .ok_or_else(|| ObjectError::NoCollection(draft.collection.clone()))?;
+    let Converted { properties, references, .. } =
+        convert::properties(&collection, &draft.properties, draft.wire).map_err(ObjectError::Invalid)?;
+    let given = std::mem::take(&mut draft.vectors);
+    let assigned = vectors::assign(&collection, given).map_err(ObjectError::Invalid)?;
+    let vectors: Vectors = assigned.into_iter().filter_map(|(id, vector)| Some((id, vector?))).collect();
+    let at = match purpose {
+        Purpose::Validate => At { collection: collection.id, shard: azimuth_engine::ids::ShardId::FIRST },
+        Purpose::Write | Purpose::Replace => locate_to_write(&collection, draft.tenant.as_deref())?,
+    };
+    let id = draft.id.unwrap_or_else(Uuid::new_v4);
+    let object = Object { id, created_ms: now, updated_ms: now, properties, vectors };
+    Ok((Prepared { at, object, collection }, references))
+}
+
+struct Reference {
+    draft: usize,
+    property: String,
+    target: Target,
+}
+
+async fn refuse_dangling(
+    app: &App,
+    references: Vec<Reference>,
+    results: &mut [Result<Prepared, ObjectError>],
+) -> Result<(), ObjectError> {
+    let targets: Vec<Target> = references.iter().map(|reference| reference.target.clone()).collect();
+    let there = existence::exist(app, &targets).await?;
+    for (reference, _) in references.into_iter().zip(there).filter(|(_, there)| !there) {
+        if let Ok(prepared) = &results[reference.draft] {
+            let (collection, id) = (&prepared.collection.name, reference.target.beacon.id);
+            let property = &reference.property;
+            results[reference.draft] = Err(ObjectError::Invalid(dangling(collection, property, id)));
+        }
+    }
+    Ok(())
+}
+
+/// The error of a reference inside an object whose target is not there.
+pub(super) fn dangling(collection: &str, property: &str, id: Uuid) -> String {
+    format!("invalid cref: 'cref' {collection}:{property}: no object with id {id} found")
+}

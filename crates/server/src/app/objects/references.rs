@@ -1,0 +1,156 @@
+//! Adding, replacing and removing references of objects that are there.
+
+use std::sync::Arc;
+
+use azimuth_engine::command::{At, Patch};
+use azimuth_engine::object::{Beacon, Value};
+use azimuth_engine::schema::{Collection, DataType};
+use uuid::Uuid;
+
+use super::existence::{self, Target};
+use super::write::{change, change_all};
+use super::{ObjectError, convert, shard};
+use crate::app::{App, AppResult};
+
+/// How the references of a property change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// They are appended.
+    Add,
+    /// They take the place of those that are there.
+    Replace,
+    /// They are taken out.
+    Remove,
+}
+
+/// Changes the references of one property of one object.
+///
+/// # Errors
+/// [`ObjectError::NotFound`] when the object is not there.
+pub(crate) async fn apply(
+    app: &App,
+    at: At,
+    id: Uuid,
+    property: &str,
+    change_kind: Change,
+    beacons: Vec<Beacon>,
+) -> Result<(), ObjectError> {
+    let mut patch = Patch::default();
+    match change_kind {
+        Change::Add => {
+            patch.set.insert(property.to_owned(), Value::References(beacons));
+        }
+        Change::Replace => {
+            patch.replace_references.insert(property.to_owned(), beacons);
+        }
+        Change::Remove => {
+            patch.remove_references.insert(property.to_owned(), beacons);
+        }
+    }
+    change(app, at, id, patch).await
+}
+
+/// The collections that a reference property leads to.
+///
+/// # Errors
+/// Why it is none, in the wire's words.
+pub(crate) fn targets<'a>(collection: &'a Collection, property: &str) -> Result<&'a [String], String> {
+    match collection.property(property).map(|property| &property.data_type) {
+        None => Err(convert::no_such_property(collection, property)),
+        Some(DataType::Reference(targets)) => Ok(targets),
+        Some(_) => Err(format!("property '{property}' is not a reference-type")),
+    }
+}
+
+/// The first of `beacons` whose target is not there.
+///
+/// # Errors
+/// What a read ends with.
+pub(crate) async fn first_missing(app: &App, beacons: &[Beacon], tenant: Option<&str>) -> AppResult<Option<Uuid>> {
+    let target = |beacon: &Beacon| Target { beacon: beacon.clone(), tenant: tenant.map(str::to_owned) };
+    let targets: Vec<Target> = beacons.iter().map(target).collect();
+    let there = existence::exist(app, &targets).await?;
+    Ok(beacons.iter().zip(there).find(|(_, there)| !there).map(|(beacon, _)| beacon.id))
+}
+
+/// One reference of a batch.
+#[derive(Debug, Clone)]
+pub(crate) struct NewReference {
+    /// Name of the collection of the object that refers.
+    pub(crate) from: String,
+    /// Its id.
+    pub(crate) id: Uuid,
+    /// The property.
+    pub(crate) property: String,
+    /// The target.
+    pub(crate) to: Beacon,
+    /// The tenant; never empty.
+    pub(crate) tenant: Option<String>,
+}
+
+/// Appends references in one call; the answer is per reference, in order. That targets exist is checked only where
+/// collections have tenants.
+///
+/// # Errors
+/// Only what hinders all of them.
+pub(crate) async fn add_all(
+    app: &App,
+    references: Vec<Result<NewReference, ObjectError>>,
+) -> Result<Vec<Result<(), ObjectError>>, ObjectError> {
+    let catalog = app.catalog()?;
+    let mut results = Vec::with_capacity(references.len());
+    let mut changes = Vec::new();
+    let mut to_check = Vec::new();
+    for reference in references {
+        let checked = reference.and_then(|reference| {
+            let from = catalog.find(&reference.from);
+            let from: &Arc<Collection> = from.ok_or_else(|| {
+                ObjectError::Invalid(format!("source class \"{}\" not found in schema", reference.from))
+            })?;
+            let (at, to) = check(from, &reference)?;
+            Ok((at, to, from.multi_tenancy.enabled, reference))
+        });
+        results.push(checked.map(|(at, to, tenants, reference)| {
+            if tenants {
+                let target = Target { beacon: to.clone(), tenant: reference.tenant };
+                to_check.push((results.len(), target));
+            }
+            let mut patch = Patch::default();
+            patch.set.insert(reference.property, Value::References(vec![to]));
+            changes.push((results.len(), (at, reference.id, patch)));
+        }));
+    }
+    let targets: Vec<Target> = to_check.iter().map(|(_, target)| target.clone()).collect();
+    let there = existence::exist(app, &targets).await?;
+    for ((index, target), _) in to_check.iter().zip(there).filter(|(_, there)| !there) {
+        results[*index] = Err(ObjectError::Invalid(format!("no object with id {} found", target.beacon.id)));
+    }
+    changes.retain(|(index, _)| results[*index].is_ok());
+    let (indexes, changes): (Vec<usize>, Vec<_>) = changes.into_iter().unzip();
+    let ids: Vec<Uuid> = changes.iter().map(|(_, id, _)| *id).collect();
+    let outcomes = change_all(app, changes).await?;
+    for ((index, id), outcome) in indexes.into_iter().zip(ids).zip(outcomes) {
+        results[index] = outcome.map_err(|error| match error {
+            ObjectError::NotFound => ObjectError::Invalid(format!("ref batch: object with id {id} not found")),
+            error => error,
+        });
+    }
+    Ok(results)
+}
+
+fn check(from: &Collection, reference: &NewReference) -> Result<(At, Beacon), ObjectError> {
+    let property = &reference.property;
+    let targets = match from.property(property).map(|property| &property.data_type) {
+        None => {
+            let text = format!("property {property} does not exist for class {}", from.name);
+            return Err(ObjectError::Invalid(text));
+        }
+        Some(DataType::Reference(targets)) => targets,
+        Some(_) => return Err(ObjectError::Invalid(format!("property '{property}' is not a reference-type"))),
+    };
+    let mut to = reference.to.clone();
+    if let (None, [only]) = (&to.collection, targets.as_slice()) {
+        to.collection = Some(only.clone());
+    }
+    Ok((shard::locate_to_write(from, reference.tenant.as_deref())?, to))
+}

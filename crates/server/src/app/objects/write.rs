@@ -1,0 +1,121 @@
+//! Writes of whole objects, and changes of some of their parts.
+
+use std::sync::Arc;
+
+use azimuth_engine::command::{At, Command, Outcome, Patch, PutMode};
+use azimuth_engine::schema::Collection;
+use uuid::Uuid;
+
+use super::convert::{self, Converted};
+use super::existence::{self, Target};
+use super::prepare::dangling;
+use super::{Draft, ObjectError, Prepared, auto_schema, vectors};
+use crate::app::{App, now_ms};
+
+/// Writes objects in one call; per object its creation time, in order. What was refused before stays refused.
+///
+/// # Errors
+/// Only what hinders all of them.
+pub(crate) async fn write(
+    app: &App,
+    prepared: Vec<Result<Prepared, ObjectError>>,
+    mode: PutMode,
+) -> Result<Vec<Result<i64, ObjectError>>, ObjectError> {
+    let mut commands = Vec::with_capacity(prepared.len());
+    let mut results: Vec<Result<Uuid, ObjectError>> = Vec::with_capacity(prepared.len());
+    for prepared in prepared {
+        results.push(prepared.map(|prepared| {
+            let id = prepared.object.id;
+            commands.push(Command::Put { at: prepared.at, mode, object: Box::new(prepared.object) });
+            id
+        }));
+    }
+    let mut outcomes = app.propose(commands).await?.into_iter();
+    let outcome = |id: Uuid| match outcomes.next() {
+        Some(outcome) => written(id, outcome),
+        None => Err(lost()),
+    };
+    let mut outcome = outcome;
+    Ok(results.into_iter().map(|result| result.and_then(&mut outcome)).collect())
+}
+
+/// Changes the parts of an object that `draft` names.
+///
+/// # Errors
+/// [`ObjectError::NotFound`] when it is not there, and what is wrong with the change.
+pub(crate) async fn merge(
+    app: &App,
+    collection: &Arc<Collection>,
+    at: At,
+    id: Uuid,
+    mut draft: Draft,
+) -> Result<(), ObjectError> {
+    if !app.read(move |data| data.exists(at, id)).await? {
+        return Err(ObjectError::NotFound);
+    }
+    if app.settings.autoschema_enabled {
+        draft.collection.clone_from(&collection.name);
+        let refused = auto_schema::extend(app, std::slice::from_ref(&draft), false).await?;
+        if let Some(why) = refused.into_iter().flatten().next() {
+            return Err(ObjectError::Invalid(why));
+        }
+    }
+    let catalog = app.catalog()?;
+    let collection = catalog.find(&collection.name).unwrap_or(collection);
+    let Converted { properties, nulls, references } =
+        convert::properties(collection, &draft.properties, draft.wire).map_err(ObjectError::Invalid)?;
+    let vectors = vectors::assign(collection, draft.vectors).map_err(ObjectError::Invalid)?;
+    let target = |(_, beacon): &(String, _)| Target { beacon: Clone::clone(beacon), tenant: draft.tenant.clone() };
+    let targets: Vec<Target> = references.iter().map(target).collect();
+    let there = existence::exist(app, &targets).await?;
+    if let Some(((property, beacon), _)) = references.iter().zip(there).find(|(_, there)| !there) {
+        return Err(ObjectError::Invalid(dangling(&collection.name, property, beacon.id)));
+    }
+    let patch = Patch { set: properties, remove: nulls, vectors, ..Patch::default() };
+    change(app, at, id, patch).await
+}
+
+/// Proposes a change of one object.
+///
+/// # Errors
+/// As [`merge`].
+pub(super) async fn change(app: &App, at: At, id: Uuid, patch: Patch) -> Result<(), ObjectError> {
+    let command = Command::Merge { at, id, patch: Box::new(patch), updated_ms: now_ms() };
+    let outcome = app.propose(vec![command]).await?.into_iter().next().ok_or_else(lost)?;
+    written(id, outcome).map(|_| ())
+}
+
+/// References to append to objects, one change per object, in one call; the answer is per change, in order.
+///
+/// # Errors
+/// Only what hinders all of them.
+pub(super) async fn change_all(
+    app: &App,
+    changes: Vec<(At, Uuid, Patch)>,
+) -> Result<Vec<Result<(), ObjectError>>, ObjectError> {
+    let updated_ms = now_ms();
+    let ids: Vec<Uuid> = changes.iter().map(|(_, id, _)| *id).collect();
+    let command = |(at, id, patch)| Command::Merge { at, id, patch: Box::new(patch), updated_ms };
+    let outcomes = app.propose(changes.into_iter().map(command).collect()).await?;
+    Ok(ids.into_iter().zip(outcomes).map(|(id, outcome)| written(id, outcome).map(|_| ())).collect())
+}
+
+/// What the outcome of a write means; the creation time, where there is one.
+fn written(id: Uuid, outcome: Outcome) -> Result<i64, ObjectError> {
+    match outcome {
+        Outcome::Written { created_ms, .. } => Ok(created_ms),
+        Outcome::Done => Ok(0),
+        Outcome::Exists => Err(ObjectError::Exists(id)),
+        Outcome::NotFound => Err(ObjectError::NotFound),
+        Outcome::WrongDimension { given, expected, .. } => Err(ObjectError::Invalid(format!(
+            "Validate vector index for {id}: new node has a vector with length {given}. Existing nodes have vectors \
+             with length {expected}: vector dimensions do not match the index dimensions"
+        ))),
+        Outcome::Conflict(text) | Outcome::Refused(text) => Err(ObjectError::Invalid(text)),
+        Outcome::Collection(_) | Outcome::Repeated => Err(lost()),
+    }
+}
+
+fn lost() -> ObjectError {
+    ObjectError::App(crate::app::AppError::Internal("a write without an outcome of its own".to_owned()))
+}

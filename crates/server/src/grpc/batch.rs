@@ -1,0 +1,230 @@
+//! BatchObjects, BatchReferences and BatchDelete: from messages to the same calls that REST makes.
+
+mod properties;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use azimuth_engine::command::PutMode;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::object::{Beacon, Vector};
+use tonic::Status;
+
+use super::search::{filter_of, find_collection};
+use super::{status, took};
+use crate::app::App;
+use crate::app::objects::beacon::upper_first;
+use crate::app::objects::references::NewReference;
+use crate::app::objects::{
+    self, Draft, GivenVectors, ObjectError, Purpose, Wire, delete, references, shard, uuid_text,
+};
+use crate::auth::{Access, Principal};
+use crate::pb::weaviate::batch_objects_reply::BatchError as ObjectFailure;
+use crate::pb::weaviate::batch_references_reply::BatchError as ReferenceFailure;
+use crate::pb::weaviate::vectors::VectorType;
+use crate::pb::weaviate::{
+    BatchDeleteObject, BatchDeleteReply, BatchDeleteRequest, BatchObject, BatchObjectsReply, BatchObjectsRequest,
+    BatchReference, BatchReferencesReply, BatchReferencesRequest, Vectors,
+};
+
+/// Writes objects; existing ones are replaced. What is wrong with one object is said by its index.
+///
+/// # Errors
+/// Only what hinders all of them.
+pub(crate) async fn batch_objects(
+    app: &Arc<App>,
+    principal: &Principal,
+    request: BatchObjectsRequest,
+) -> Result<BatchObjectsReply, Status> {
+    let start = Instant::now();
+    let catalog = app.catalog().map_err(status)?;
+    let mut indexes = Vec::with_capacity(request.objects.len());
+    let mut drafts = Vec::with_capacity(request.objects.len());
+    let mut errors = Vec::new();
+    for (index, object) in request.objects.into_iter().enumerate() {
+        match draft(&catalog, object) {
+            Ok(draft) => {
+                indexes.push(index);
+                drafts.push(draft);
+            }
+            Err(error) => errors.push(ObjectFailure { index: position(index), error }),
+        }
+    }
+    let mut authorized = None;
+    for draft in &drafts {
+        let place = (&draft.collection, &draft.tenant);
+        if authorized != Some(place) {
+            let tenant = draft.tenant.as_deref().unwrap_or("*");
+            let resource = format!("data/collections/{}/shards/{tenant}/objects/*", draft.collection);
+            app.auth.authorize(principal, Access::Create, &resource).map_err(status)?;
+            authorized = Some(place);
+        }
+    }
+    let prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
+    let written = objects::write(app, prepared, PutMode::Upsert).await.map_err(failed)?;
+    for (index, result) in indexes.into_iter().zip(written) {
+        if let Err(error) = result {
+            errors.push(ObjectFailure { index: position(index), error: error.text() });
+        }
+    }
+    errors.sort_by_key(|error| error.index);
+    Ok(BatchObjectsReply { took: took(start), errors })
+}
+
+fn position(index: usize) -> i32 {
+    i32::try_from(index).unwrap_or(i32::MAX)
+}
+
+fn failed(error: ObjectError) -> Status {
+    match error {
+        ObjectError::App(error) => status(error),
+        error => Status::unknown(error.text()),
+    }
+}
+
+fn draft(catalog: &Catalog, object: BatchObject) -> Result<Draft, String> {
+    let collection = upper_first(&object.collection);
+    let id = uuid_text::parse(&object.uuid).ok_or_else(|| match object.uuid.len() {
+        36 => "invalid UUID format".to_owned(),
+        length => format!("invalid UUID length: {length}"),
+    })?;
+    let schema = catalog.find(&collection).map(|collection| &**collection);
+    let properties = properties::map(schema, object.properties.unwrap_or_default())?;
+    #[allow(deprecated, reason = "old clients send the vector as numbers")]
+    let vectors = vectors(object.vector, &object.vector_bytes, object.vectors)?;
+    let tenant = Some(object.tenant).filter(|tenant| !tenant.is_empty());
+    Ok(Draft { collection, id: Some(id), properties, vectors, tenant, wire: Wire::Grpc })
+}
+
+fn vectors(numbers: Vec<f32>, bytes: &[u8], given: Vec<Vectors>) -> Result<GivenVectors, String> {
+    let unnamed = match (bytes.is_empty(), numbers.is_empty()) {
+        (false, _) => Some(floats(bytes)?),
+        (true, false) => Some(numbers),
+        (true, true) => None,
+    };
+    let mut named = BTreeMap::new();
+    for vectors in given {
+        let multi = vectors.r#type == i32::from(VectorType::MultiFp32);
+        let vector = if multi { rows(&vectors.vector_bytes)? } else { Vector::Single(floats(&vectors.vector_bytes)?) };
+        named.insert(vectors.name, vector);
+    }
+    // A vector under the empty name is the one without a name.
+    match named.remove("") {
+        Some(Vector::Single(values)) => Ok(GivenVectors { unnamed: Some(values), named }),
+        Some(Vector::Multi { .. }) => Err("a list of vectors needs a name".to_owned()),
+        None => Ok(GivenVectors { unnamed, named }),
+    }
+}
+
+fn floats(bytes: &[u8]) -> Result<Vec<f32>, String> {
+    let (quads, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() {
+        return Err(format!("a vector of {} bytes is not made of 4-byte floats", bytes.len()));
+    }
+    let values: Vec<f32> = quads.iter().map(|quad| f32::from_le_bytes(*quad)).collect();
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err("a vector must not hold NaN or infinities".to_owned());
+    }
+    Ok(values)
+}
+
+/// Several vectors: u16 their length, then their floats.
+fn rows(bytes: &[u8]) -> Result<Vector, String> {
+    let Some((head, rest)) = bytes.split_first_chunk::<2>() else {
+        return Ok(Vector::Multi { dim: 0, rows: Vec::new() });
+    };
+    let dim = u32::from(u16::from_le_bytes(*head));
+    let rows = floats(rest)?;
+    if dim == 0 || rows.len() % dim as usize != 0 {
+        return Err(format!("{} floats are no rows of {dim}", rows.len()));
+    }
+    Ok(Vector::Multi { dim, rows })
+}
+
+/// Adds references. What is wrong with one is said by its index.
+///
+/// # Errors
+/// An empty list, and what hinders all of them.
+pub(crate) async fn batch_references(
+    app: &Arc<App>,
+    principal: &Principal,
+    request: BatchReferencesRequest,
+) -> Result<BatchReferencesReply, Status> {
+    let start = Instant::now();
+    if request.references.is_empty() {
+        let text = "invalid params: length cannot be 0, need at least one reference for batching";
+        return Err(Status::unknown(text));
+    }
+    let references: Vec<_> = request.references.into_iter().map(reference).collect();
+    for reference in references.iter().flatten() {
+        let tenant = reference.tenant.as_deref().unwrap_or("*");
+        let resource = format!("data/collections/{}/shards/{tenant}/objects/{}", reference.from, reference.id);
+        app.auth.authorize(principal, Access::Update, &resource).map_err(status)?;
+    }
+    let results = references::add_all(app, references).await.map_err(failed)?;
+    let failure = |(index, result): (usize, Result<(), ObjectError>)| {
+        result.err().map(|error| ReferenceFailure { index: position(index), error: error.text() })
+    };
+    let errors = results.into_iter().enumerate().filter_map(failure).collect();
+    Ok(BatchReferencesReply { took: took(start), errors })
+}
+
+fn reference(given: BatchReference) -> Result<NewReference, ObjectError> {
+    let id = |position: &str, text: &str| {
+        uuid_text::parse(text).ok_or_else(|| {
+            let text = format!("invalid cref URI: {position} path segment must be uuid, but got '{text}'");
+            ObjectError::Invalid(text)
+        })
+    };
+    let collection = given.to_collection.filter(|name| !name.is_empty()).map(|name| upper_first(&name));
+    let position = if collection.is_some() { "2nd" } else { "1nd" };
+    Ok(NewReference {
+        from: upper_first(&given.from_collection),
+        id: id("2nd", &given.from_uuid)?,
+        property: given.name,
+        to: Beacon { collection, id: id(position, &given.to_uuid)? },
+        tenant: Some(given.tenant).filter(|tenant| !tenant.is_empty()),
+    })
+}
+
+/// Deletes the objects that match a filter, up to the limit of one call.
+///
+/// # Errors
+/// An unknown collection, a filter that is missing or wrong, a tenant that cannot be used.
+pub(crate) async fn batch_delete(
+    app: &Arc<App>,
+    principal: &Principal,
+    request: BatchDeleteRequest,
+) -> Result<BatchDeleteReply, Status> {
+    let start = Instant::now();
+    let tenant = request.tenant.as_deref().filter(|tenant| !tenant.is_empty());
+    let name = upper_first(&request.collection);
+    let resource = format!("data/collections/{name}/shards/{}/objects/*", tenant.unwrap_or("*"));
+    app.auth.authorize(principal, Access::Delete, &resource).map_err(status)?;
+    let parse = |error: Status| Status::new(error.code(), format!("batch delete params: {}", error.message()));
+    let catalog = app.catalog().map_err(status)?;
+    let collection = find_collection(&catalog, &request.collection).map_err(parse)?;
+    let filter = filter_of(app, &catalog, &collection, request.filters.as_ref()).map_err(parse)?;
+    let filter = filter.ok_or_else(|| parse(Status::unknown("no filters in batch delete request")))?;
+    let collection = shard::activate(app, &collection, tenant).await.map_err(status)?;
+    let at = shard::locate_to_write(&collection, tenant)
+        .map_err(|error| Status::unknown(format!("batch delete: cannot find objects: {}", error.text())))?;
+    let deleted = delete::matching(app, at, filter, request.dry_run).await.map_err(status)?;
+    let failed = deleted.objects.iter().filter(|(_, gone)| !gone).count();
+    let successful = if request.dry_run { deleted.matches } else { (deleted.objects.len() - failed) as u64 };
+    let object = |(id, gone): &(uuid::Uuid, bool)| BatchDeleteObject {
+        uuid: id.as_bytes().to_vec(),
+        successful: *gone,
+        error: Some(if *gone { String::new() } else { "the object was not deleted".to_owned() }),
+    };
+    let objects = if request.verbose { deleted.objects.iter().map(object).collect() } else { Vec::new() };
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    Ok(BatchDeleteReply {
+        took: took(start),
+        failed: count(failed as u64),
+        matches: count(deleted.matches),
+        successful: count(successful),
+        objects,
+    })
+}

@@ -1,0 +1,83 @@
+//! POST `/batch/references`.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::outcome;
+use crate::app::App;
+use crate::app::objects::beacon::{self, upper_first};
+use crate::app::objects::references::{self, NewReference};
+use crate::app::objects::{ObjectError, uuid_text};
+use crate::auth::Access;
+use crate::rest::decode;
+use crate::rest::message::{Reply, RestRequest};
+
+/// POST `/batch/references`.
+pub(super) async fn add(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
+    let Value::Array(given) = decode(req, "body", "[]*models.BatchReference")? else { return Err(empty()) };
+    if given.is_empty() {
+        return Err(empty());
+    }
+    let references: Vec<Result<NewReference, ObjectError>> = given.iter().map(parse).collect();
+    for reference in references.iter().flatten() {
+        let tenant = reference.tenant.as_deref().unwrap_or("*");
+        let resource = format!("data/collections/{}/shards/{tenant}/objects/{}", reference.from, reference.id);
+        app.auth.authorize(&req.principal, Access::Update, &resource)?;
+    }
+    let results = references::add_all(app, references).await.map_err(|error| match error {
+        ObjectError::App(error) => error.into(),
+        error => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &error.text()),
+    })?;
+    let answers = given.into_iter().zip(results).map(|(given, result)| {
+        let mut answer = Map::new();
+        for name in ["from", "to", "tenant"] {
+            if let Some(value) = given.get(name).filter(|value| value.as_str() != Some("")) {
+                answer.insert(name.to_owned(), value.clone());
+            }
+        }
+        answer.insert("result".to_owned(), outcome(&result.map_err(|error| error.text())));
+        Value::Object(answer)
+    });
+    Ok(Reply::ok(json!(answers.collect::<Vec<_>>())))
+}
+
+fn empty() -> Reply {
+    let text = "invalid params: length cannot be 0, need at least one reference for batching";
+    Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text)
+}
+
+fn parse(given: &Value) -> Result<NewReference, ObjectError> {
+    let text = |name: &str| given.get(name).and_then(Value::as_str).unwrap_or_default();
+    let from = source(text("from"));
+    let to = beacon::parse(text("to"));
+    match (from, to) {
+        (Ok((from, id, property)), Ok(to)) => {
+            let tenant = Some(text("tenant")).filter(|tenant| !tenant.is_empty()).map(str::to_owned);
+            Ok(NewReference { from, id, property, to, tenant })
+        }
+        (from, to) => {
+            let whys: Vec<String> = [from.err(), to.err()].into_iter().flatten().collect();
+            Err(ObjectError::Invalid(whys.join(", ")))
+        }
+    }
+}
+
+/// Collection, id and property of `weaviate://localhost/Class/uuid/property`.
+fn source(text: &str) -> Result<(String, uuid::Uuid, String), String> {
+    let (_, path) = text.split_once("://").and_then(|(_, rest)| rest.split_once('/')).unwrap_or_default();
+    match path.split('/').collect::<Vec<_>>()[..] {
+        [class, id, property] => match uuid_text::parse(id) {
+            Some(id) => Ok((upper_first(class), id, property.to_owned())),
+            None => Err(format!("invalid cref URI: 2nd path segment must be uuid, but got '{id}'")),
+        },
+        _ => {
+            let path = if path.is_empty() { String::new() } else { format!("/{path}") };
+            Err(format!(
+                "invalid cref URI: must use long-form: path must be of format '/<className>/<uuid>/<propertyName>', \
+                 but got '{path}'"
+            ))
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! GET `/objects`: pages of objects, of one collection or of all.
+
+use std::sync::Arc;
+
+use azimuth_engine::query::{Query, Rank, Sort};
+use azimuth_engine::schema::Collection;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::answer::{Words, refuse};
+use super::one::{collection, include, shown};
+use crate::app::App;
+use crate::app::objects::{shard, uuid_text};
+use crate::auth::Access;
+use crate::rest::message::{Reply, RestRequest};
+
+struct Page {
+    offset: usize,
+    limit: usize,
+}
+
+/// GET `/objects`.
+pub(super) async fn list(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
+    super::one::check_include(req)?;
+    let page = page(app, req)?;
+    let class = req.query.get("class").filter(|class| !class.is_empty());
+    let resource = class.map_or("*", String::as_str);
+    app.auth.authorize(&req.principal, Access::Read, &format!("data/collections/{resource}/shards/*/objects/*"))?;
+    let objects = match class {
+        Some(class) => of_collection(app, req, &collection(app, class)?, &page).await?,
+        None => of_all(app, req, &page).await?,
+    };
+    let mut body = json!({"deprecations": if class.is_some() { json!([]) } else { Value::Null }});
+    if !objects.is_empty() {
+        body["totalResults"] = Value::from(objects.len());
+    }
+    body["objects"] = Value::Array(objects);
+    Ok(Reply::ok(body))
+}
+
+fn page(app: &App, req: &RestRequest) -> Result<Page, Reply> {
+    let maximum = app.settings.query_maximum_results;
+    let offset = number(req, "offset")?.unwrap_or(0);
+    let limit = number(req, "limit")?.unwrap_or(app.settings.query_default_limit);
+    if offset.saturating_add(limit) > maximum {
+        let text = format!(
+            "query maximum results exceeded: limit {limit} and offset {offset} together exceed QUERY_MAXIMUM_RESULTS \
+             {maximum}"
+        );
+        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
+    }
+    Ok(Page { offset, limit })
+}
+
+/// A query parameter that is a count.
+fn number(req: &RestRequest, name: &str) -> Result<Option<usize>, Reply> {
+    let Some(text) = req.query.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let number: i64 = text.parse().map_err(|_| {
+        let message = format!("{name} in query must be of type int64: {}", Value::from(text.as_str()));
+        Reply::coded(StatusCode::UNPROCESSABLE_ENTITY, 601, &message)
+    })?;
+    // A negative limit means the default, as everywhere.
+    if number < 0 && name == "limit" {
+        return Ok(None);
+    }
+    usize::try_from(number)
+        .map(Some)
+        .map_err(|_| Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("{name} must not be negative")))
+}
+
+async fn of_collection(
+    app: &Arc<App>,
+    req: &RestRequest,
+    collection: &Arc<Collection>,
+    page: &Page,
+) -> Result<Vec<Value>, Reply> {
+    let tenant = req.query.get("tenant").map(String::as_str).filter(|tenant| !tenant.is_empty());
+    let collection = shard::activate(app, collection, tenant).await?;
+    let prefix = format!("msg:search index {} code:422 err:", collection.name.to_lowercase());
+    let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
+    let at = shard::locate(&collection, tenant).map_err(|error| refuse(error, &words))?;
+    let after = match req.query.get("after").filter(|after| !after.is_empty()) {
+        Some(after) => Some(uuid_text::parse(after).ok_or_else(|| {
+            Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("after: '{after}' is no valid uuid"))
+        })?),
+        None => None,
+    };
+    let sort = sort(req);
+    if after.is_some() && (page.offset > 0 || !sort.is_empty()) {
+        let text = "cursor api: after cannot be combined with offset or sort";
+        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
+    }
+    let query = Query {
+        rank: Rank::Listing { after },
+        filter: None,
+        offset: page.offset,
+        limit: page.limit,
+        sort,
+        include: include(req, &collection),
+    };
+    let hits = app.read(move |data| data.search(at, &query)).await.map_err(|error| {
+        let text = format!("msg:sorting code:400 err:{error}");
+        match error {
+            crate::app::AppError::Invalid(_) => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text),
+            error => error.into(),
+        }
+    })?;
+    Ok(hits.iter().map(|hit| shown(&collection, &hit.object, None)).collect())
+}
+
+fn sort(req: &RestRequest) -> Vec<Sort> {
+    let orders: Vec<&str> = req.query.get("order").map_or_else(Vec::new, |orders| orders.split(',').collect());
+    let paths = req.query.get("sort").filter(|sort| !sort.is_empty());
+    let clause = |(at, property): (usize, &str)| Sort {
+        property: property.to_owned(),
+        descending: orders.get(at).is_some_and(|order| *order == "desc"),
+    };
+    paths.map_or_else(Vec::new, |paths| paths.split(',').enumerate().map(clause).collect())
+}
+
+/// The objects of all collections without tenants, one collection after the other.
+async fn of_all(app: &Arc<App>, req: &RestRequest, page: &Page) -> Result<Vec<Value>, Reply> {
+    let mut objects = Vec::new();
+    let mut skip = page.offset;
+    for collection in app.catalog()?.collections() {
+        if objects.len() >= page.limit {
+            break;
+        }
+        let Ok(at) = shard::locate(&collection, None) else { continue };
+        let query = Query {
+            rank: Rank::Listing { after: None },
+            filter: None,
+            offset: 0,
+            limit: skip + page.limit - objects.len(),
+            sort: Vec::new(),
+            include: include(req, &collection),
+        };
+        let hits = app.read(move |data| data.search(at, &query)).await?;
+        let skipped = skip.min(hits.len());
+        skip -= skipped;
+        objects.extend(hits[skipped..].iter().map(|hit| shown(&collection, &hit.object, None)));
+    }
+    Ok(objects)
+}

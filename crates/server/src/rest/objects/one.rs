@@ -1,0 +1,151 @@
+//! GET, HEAD and DELETE of one object, with its class or (deprecated) without.
+
+use std::sync::Arc;
+
+use azimuth_engine::command::{At, Command, Outcome};
+use azimuth_engine::ids::VectorId;
+use azimuth_engine::object::Object;
+use azimuth_engine::query::Include;
+use azimuth_engine::schema::Collection;
+use http::StatusCode;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::answer::{Words, refuse};
+use super::request::path_id;
+use crate::app::App;
+use crate::app::objects::beacon::upper_first;
+use crate::app::objects::{render, shard};
+use crate::auth::Access;
+use crate::rest::message::{Reply, RestRequest};
+
+/// The collection of a path.
+///
+/// # Errors
+/// 404 when there is none.
+pub(super) fn collection(app: &App, class: &str) -> Result<Arc<Collection>, Reply> {
+    let found = app.catalog()?.find(&upper_first(class)).cloned();
+    found.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))
+}
+
+/// An object's place: its collection and shard.
+pub(super) type Place = (Arc<Collection>, At);
+
+/// Where an object with that id is, in any collection without tenants (or, with one, in it).
+pub(super) async fn anywhere(app: &App, id: Uuid, tenant: Option<&str>) -> Result<Option<Place>, Reply> {
+    let collections = app.catalog()?.collections();
+    let places: Vec<Place> = (collections.into_iter())
+        .filter_map(|collection| shard::locate(&collection, tenant).ok().map(|at| (collection, at)))
+        .collect();
+    let found = app.read(move |data| {
+        for (collection, at) in places {
+            if data.exists(at, id)? {
+                return Ok(Some((collection, at)));
+            }
+        }
+        Ok(None)
+    });
+    Ok(found.await?)
+}
+
+/// The place that a request names.
+///
+/// # Errors
+/// 404, or what is wrong with its tenant, `prefix` before it.
+async fn place(
+    app: &App,
+    req: &RestRequest,
+    class: Option<&str>,
+    id: Uuid,
+    prefix: fn(&str) -> String,
+) -> Result<Place, Reply> {
+    let tenant = req.query.get("tenant").map(String::as_str).filter(|tenant| !tenant.is_empty());
+    let Some(class) = class else {
+        return anywhere(app, id, tenant).await?.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND));
+    };
+    let collection = shard::activate(app, &collection(app, class)?, tenant).await?;
+    let prefix = prefix(&collection.name.to_lowercase());
+    let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
+    let at = shard::locate(&collection, tenant).map_err(|error| refuse(error, &words))?;
+    Ok((collection, at))
+}
+
+fn authorize(app: &App, req: &RestRequest, access: Access, class: Option<&str>, id: Uuid) -> Result<(), Reply> {
+    let tenant = req.query.get("tenant").map_or("*", String::as_str);
+    let class = class.map_or_else(|| "*".to_owned(), upper_first);
+    let resource = format!("data/collections/{class}/shards/{tenant}/objects/{id}");
+    Ok(app.auth.authorize(&req.principal, access, &resource)?)
+}
+
+/// GET of an object.
+pub(super) async fn get(app: &Arc<App>, req: &RestRequest, class: Option<&str>, id: &str) -> Result<Reply, Reply> {
+    let id = path_id(id)?;
+    check_include(req)?;
+    authorize(app, req, Access::Read, class, id)?;
+    let (collection, at) = place(app, req, class, id, reading).await?;
+    let include = include(req, &collection);
+    let stored = app.read(move |data| data.get(at, id, &include)).await?;
+    let stored = stored.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;
+    let tenant = req.query.get("tenant").filter(|_| collection.multi_tenancy.enabled);
+    Ok(Reply::ok(shown(&collection, &stored.object, tenant.map(String::as_str))))
+}
+
+fn reading(index: &str) -> String {
+    format!("repo: object by id: search index {index}: determine shard: ")
+}
+
+/// Checks the words of `include`.
+///
+/// # Errors
+/// 400 for an unknown one.
+pub(super) fn check_include(req: &RestRequest) -> Result<(), Reply> {
+    let words = req.query.get("include").filter(|include| !include.is_empty());
+    match words.and_then(|words| words.split(',').find(|word| !matches!(*word, "vector" | "classification"))) {
+        None => Ok(()),
+        Some(word) => {
+            let text = format!("unrecognized property '{word}' in ?include list");
+            Err(Reply::error(StatusCode::BAD_REQUEST, &text))
+        }
+    }
+}
+
+/// What `include` asks for; vectors only.
+pub(super) fn include(req: &RestRequest, collection: &Collection) -> Include {
+    let wanted = req.query.get("include").is_some_and(|include| include.split(',').any(|part| part == "vector"));
+    let vectors: Vec<VectorId> =
+        if wanted { collection.vectors.iter().map(|(_, config)| config.id).collect() } else { Vec::new() };
+    Include { properties: true, vectors }
+}
+
+/// An object as reads show it.
+pub(super) fn shown(collection: &Collection, object: &Object, tenant: Option<&str>) -> Value {
+    let mut map: Map<String, Value> = render::head(collection, object);
+    map.insert("properties".to_owned(), render::properties(&object.properties, true));
+    map.insert("vectorWeights".to_owned(), Value::Null);
+    render::put_vectors(&mut map, collection, &object.vectors);
+    if let Some(tenant) = tenant {
+        map.insert("tenant".to_owned(), Value::from(tenant));
+    }
+    Value::Object(map)
+}
+
+/// HEAD of an object.
+pub(super) async fn head(app: &Arc<App>, req: &RestRequest, class: Option<&str>, id: &str) -> Result<Reply, Reply> {
+    let id = path_id(id)?;
+    authorize(app, req, Access::Read, class, id)?;
+    let (_, at) = place(app, req, class, id, reading).await?;
+    let there = app.read(move |data| data.exists(at, id)).await?;
+    Ok(Reply::empty(if there { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }))
+}
+
+/// DELETE of an object: with its class it is done even if there was nothing to delete.
+pub(super) async fn delete(app: &Arc<App>, req: &RestRequest, class: Option<&str>, id: &str) -> Result<Reply, Reply> {
+    let id = path_id(id)?;
+    authorize(app, req, Access::Delete, class, id)?;
+    let deleting =
+        |index: &str| format!("delete object from vector repo: delete from index \"{index}\": determine shard: ");
+    let (_, at) = place(app, req, class, id, deleting).await?;
+    let outcomes = app.propose(vec![Command::Delete { at, id }]).await?;
+    let gone = matches!(outcomes.first(), Some(Outcome::Done));
+    Ok(Reply::empty(if gone || class.is_some() { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }))
+}
