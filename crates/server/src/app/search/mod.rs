@@ -88,7 +88,9 @@ impl Place {
     pub(crate) fn new(collection: Arc<Collection>, tenant: &str) -> std::result::Result<Self, String> {
         let name = &collection.name;
         let wanted = match (collection.multi_tenancy.enabled, tenant) {
-            (true, "") => return Err(format!("class {name} has multi-tenancy enabled, but request was without tenant")),
+            (true, "") => {
+                return Err(format!("class {name} has multi-tenancy enabled, but request was without tenant"));
+            }
             (true, tenant) => Some(tenant),
             (false, "") => None,
             (false, _) => return Err(format!("class {name} has multi-tenancy disabled, but request was with tenant")),
@@ -170,9 +172,8 @@ fn rank(data: &DataGroup, place: &Place, ranking: Ranking) -> Result<Rank> {
 
 /// The vector of the object that `nearObject` names.
 fn vector_of(data: &DataGroup, place: &Place, vector: VectorId, name: &str, id: Uuid) -> Result<Vec<f32>> {
-    let refuse = |why: String| {
-        Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"))
-    };
+    let refuse =
+        |why: String| Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"));
     let include = Include { properties: false, vectors: vec![vector] };
     let Some(stored) = data.get(place.at, id, &include)? else { return Err(refuse("vector not found".to_owned())) };
     match stored.object.vectors.into_values().next() {

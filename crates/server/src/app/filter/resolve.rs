@@ -1,0 +1,279 @@
+//! Clauses against the schema: which subject is meant, and what its values are.
+
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::object::Geo;
+use azimuth_engine::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
+use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
+
+use super::{Clause, FilterError, Given, Leaf, Scalar};
+use crate::app::objects::date;
+
+/// How closely the field of a value must fit the property.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kinds {
+    /// REST and GraphQL: `valueInt` for int, and so on.
+    Strict,
+    /// gRPC: numbers, ints and texts are converted into each other for number properties.
+    Coerced,
+}
+
+/// The engine's filter.
+pub(super) fn filter(
+    catalog: &Catalog,
+    collection: &Collection,
+    clause: &Clause,
+    kinds: Kinds,
+) -> Result<Filter, FilterError> {
+    let all = |clauses: &[Clause]| -> Result<Vec<Filter>, FilterError> {
+        clauses.iter().map(|clause| filter(catalog, collection, clause, kinds)).collect()
+    };
+    Ok(match clause {
+        Clause::And(operands) => Filter::And(all(operands)?),
+        Clause::Or(operands) => Filter::Or(all(operands)?),
+        Clause::Not(operand) => Filter::Not(Box::new(filter(catalog, collection, operand, kinds)?)),
+        Clause::Leaf(leaf) => compare(catalog, collection, leaf, kinds)?,
+    })
+}
+
+fn compare(catalog: &Catalog, collection: &Collection, leaf: &Leaf, kinds: Kinds) -> Result<Filter, FilterError> {
+    let mut through = Vec::new();
+    let mut class = collection;
+    let mut parts = leaf.path.as_slice();
+    while let [property, next, rest @ ..] = parts {
+        if rest.is_empty() {
+            break;
+        }
+        through.push(PathStep { property: property.clone(), collection: next.clone() });
+        class = catalog.find(next).map(AsRef::as_ref).ok_or_else(|| match kinds {
+            Kinds::Strict => invalid(format!("class {next:?} does not exist in schema")),
+            Kinds::Coerced => invalid(format!("could not find class {next} in schema")),
+        })?;
+        parts = rest;
+    }
+    let name = parts.first().map_or("", String::as_str);
+    let (subject, value) = subject(class, name, leaf, kinds)?;
+    Ok(Filter::Compare { path: Path { through, subject }, operator: leaf.operator, value })
+}
+
+fn subject(class: &Collection, name: &str, leaf: &Leaf, kinds: Kinds) -> Result<(Subject, FilterValue), FilterError> {
+    match name {
+        "_id" => return Ok((Subject::Id, plain(&leaf.value))),
+        "id" if kinds == Kinds::Strict => return Ok((Subject::Id, plain(&leaf.value))),
+        "_creationTimeUnix" => return Ok((Subject::CreatedMs, times(&leaf.value, kinds)?)),
+        "_lastUpdateTimeUnix" => return Ok((Subject::UpdatedMs, times(&leaf.value, kinds)?)),
+        _ => {}
+    }
+    if let Some(inner) = name.strip_prefix("len(").and_then(|rest| rest.strip_suffix(')')) {
+        find_property(class, inner).ok_or_else(|| invalid(no_such(inner, &class.name)))?;
+        if kinds == Kinds::Strict && leaf.value.field != "valueInt" {
+            let given = leaf.value.field;
+            return Err(invalid(format!("Filtering for property length requires IntValue, got {given:?} instead")));
+        }
+        return Ok((Subject::Length(inner.to_owned()), numbers(Primitive::Int, &leaf.value, kinds)?));
+    }
+    let property = find_property(class, name).ok_or_else(|| invalid(no_such(name, &class.name)))?;
+    if leaf.operator == Operator::IsNull {
+        if kinds == Kinds::Strict && leaf.value.field != "valueBoolean" {
+            let given = leaf.value.field;
+            return Err(invalid(format!("operator IsNull requires a booleanValue, got {given} instead")));
+        }
+        return Ok((Subject::Property(name.to_owned()), plain(&leaf.value)));
+    }
+    match &property.data_type {
+        DataType::Reference(targets) => counted(name, targets, leaf, kinds),
+        DataType::Object { .. } => Ok((Subject::Property(name.to_owned()), plain(&leaf.value))),
+        DataType::Primitive { .. } if leaf.count => Err(wrong_field(property, leaf.value.field)),
+        DataType::Primitive { of, .. } => {
+            let value = typed(property, *of, &leaf.value, kinds)?;
+            Ok((Subject::Property(name.to_owned()), value))
+        }
+    }
+}
+
+fn counted(name: &str, targets: &[String], leaf: &Leaf, kinds: Kinds) -> Result<(Subject, FilterValue), FilterError> {
+    if leaf.value.field != "valueInt" && kinds == Kinds::Strict {
+        let target = targets.first().map_or("", String::as_str);
+        return Err(invalid(format!(
+            "Property {name:?} is a ref prop to the class {target:?}. Only \"valueInt\" can be used on a ref prop directly \
+             to count the number of refs. Or did you mean to filter on a primitive prop of the referenced class? In this \
+             case make sure your path contains 3 elements in the form of [<propName>, <ClassNameOfReferencedClass>, \
+             <primitvePropOfClass>]"
+        )));
+    }
+    Ok((Subject::ReferenceCount(name.to_owned()), numbers(Primitive::Int, &leaf.value, kinds)?))
+}
+
+fn typed(property: &Property, of: Primitive, value: &Given, kinds: Kinds) -> Result<FilterValue, FilterError> {
+    let field = value.field;
+    let fits = match of {
+        Primitive::Text => field == "valueText" || field == "valueString",
+        Primitive::Int => field == "valueInt",
+        Primitive::Number => field == "valueNumber",
+        Primitive::Boolean => field == "valueBoolean",
+        Primitive::Date => field == "valueDate",
+        Primitive::GeoCoordinates => field == "valueGeoCoordinates",
+        Primitive::Uuid => {
+            if kinds == Kinds::Strict && field != "valueText" && field != "valueString" {
+                let name = &property.name;
+                return Err(invalid(format!(
+                    "property {name:?} is of type \"uuid\" or \"uuid[]\": specify uuid as string using \"valueText\""
+                )));
+            }
+            true
+        }
+        Primitive::PhoneNumber | Primitive::Blob | Primitive::BlobHash => false,
+    };
+    if kinds == Kinds::Strict && !fits {
+        return Err(wrong_field(property, field));
+    }
+    match of {
+        Primitive::Int | Primitive::Number => numbers(of, value, kinds),
+        Primitive::Date => dates(value),
+        _ => Ok(plain(value)),
+    }
+}
+
+fn wrong_field(property: &Property, field: &str) -> FilterError {
+    let type_name = wire_name(&property.data_type);
+    let wanted = match type_name.trim_end_matches("[]") {
+        "text" => "valueText",
+        "int" => "valueInt",
+        "number" => "valueNumber",
+        "boolean" => "valueBoolean",
+        "date" => "valueDate",
+        "geoCoordinates" => "valueGeoCoordinates",
+        "phoneNumber" => "valuePhoneNumber",
+        "blob" => "valueBlob",
+        _ => "valueText",
+    };
+    invalid(format!("data type filter cannot use {field:?} on type {type_name:?}, use {wanted:?} instead"))
+}
+
+/// The values as they were given.
+fn plain(value: &Given) -> FilterValue {
+    each(value, |scalar| Ok(as_given(scalar))).unwrap_or(FilterValue::List(Vec::new()))
+}
+
+fn as_given(scalar: &Scalar) -> FilterValue {
+    match scalar {
+        Scalar::Text(text) => FilterValue::Text(text.clone()),
+        Scalar::Int(value) => FilterValue::Int(*value),
+        Scalar::Number(value) => FilterValue::Number(*value),
+        Scalar::Bool(value) => FilterValue::Bool(*value),
+        Scalar::Geo { latitude, longitude, max_distance_m } => FilterValue::GeoRange {
+            center: Geo { latitude: *latitude, longitude: *longitude },
+            max_distance_m: *max_distance_m,
+        },
+    }
+}
+
+fn each(
+    value: &Given,
+    convert: impl Fn(&Scalar) -> Result<FilterValue, FilterError>,
+) -> Result<FilterValue, FilterError> {
+    if value.list {
+        return Ok(FilterValue::List(value.scalars.iter().map(convert).collect::<Result<_, _>>()?));
+    }
+    match value.scalars.first() {
+        Some(scalar) => convert(scalar),
+        None => Ok(FilterValue::List(Vec::new())),
+    }
+}
+
+fn numbers(of: Primitive, value: &Given, kinds: Kinds) -> Result<FilterValue, FilterError> {
+    let convert = |scalar: &Scalar| match (of, scalar) {
+        _ if kinds == Kinds::Strict => Ok(as_given(scalar)),
+        (Primitive::Int, Scalar::Number(value)) => integer(*value),
+        (Primitive::Int, Scalar::Text(text)) if !value.list => match text.parse::<f64>() {
+            Ok(value) => integer(value),
+            Err(_) => Err(invalid(format!(
+                "expected an integer value, but could not parse string '{text}' as int: strconv.ParseFloat: parsing \
+                 {text:?}: invalid syntax"
+            ))),
+        },
+        (Primitive::Number, Scalar::Int(value)) => Ok(FilterValue::Number(*value as f64)),
+        (Primitive::Number, Scalar::Text(text)) if !value.list => text.parse().map(FilterValue::Number).map_err(|_| {
+            invalid(format!(
+                "expected a number value, but could not parse string '{text}' as float: strconv.ParseFloat: parsing \
+                     {text:?}: invalid syntax"
+            ))
+        }),
+        _ => Ok(as_given(scalar)),
+    };
+    each(value, convert)
+}
+
+fn integer(value: f64) -> Result<FilterValue, FilterError> {
+    if value.fract() != 0.0 || !value.is_finite() {
+        return Err(invalid(format!("filtering for integer, but received a floating point number {value}")));
+    }
+    // 2^63 as a double; what is below fits.
+    if !(-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value) {
+        return Err(invalid(format!("filtering for integer, but received a value out of range {value:e}")));
+    }
+    Ok(FilterValue::Int(value as i64))
+}
+
+fn dates(value: &Given) -> Result<FilterValue, FilterError> {
+    each(value, |scalar| match scalar {
+        Scalar::Text(text) => date_of(text),
+        other => Ok(as_given(other)),
+    })
+}
+
+fn date_of(text: &str) -> Result<FilterValue, FilterError> {
+    date::parse(text).map(FilterValue::Date).ok_or_else(|| {
+        invalid(format!(
+            "trying parse time as RFC3339 string: parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse it"
+        ))
+    })
+}
+
+/// Times of objects: RFC 3339, and over REST and GraphQL also milliseconds.
+fn times(value: &Given, kinds: Kinds) -> Result<FilterValue, FilterError> {
+    each(value, |scalar| match scalar {
+        Scalar::Text(text) if kinds == Kinds::Strict && text.parse::<i64>().is_ok() => Ok(as_given(scalar)),
+        Scalar::Text(text) => date_of(text),
+        other => Ok(as_given(other)),
+    })
+}
+
+/// The property of that name; a path into what is no object is the property itself.
+pub(super) fn find_property<'a>(class: &'a Collection, name: &str) -> Option<&'a Property> {
+    class.property(name.split('.').next().unwrap_or(name))
+}
+
+/// The name of a type on the wire.
+pub(crate) fn wire_name(data_type: &DataType) -> String {
+    let (name, list) = match data_type {
+        DataType::Reference(targets) => return targets.first().cloned().unwrap_or_default(),
+        DataType::Object { list } => ("object", *list),
+        DataType::Primitive { of, list } => (
+            match of {
+                Primitive::Text => "text",
+                Primitive::Int => "int",
+                Primitive::Number => "number",
+                Primitive::Boolean => "boolean",
+                Primitive::Date => "date",
+                Primitive::Uuid => "uuid",
+                Primitive::GeoCoordinates => "geoCoordinates",
+                Primitive::PhoneNumber => "phoneNumber",
+                Primitive::Blob => "blob",
+                Primitive::BlobHash => "blobHash",
+            },
+            *list,
+        ),
+    };
+    if list { format!("{name}[]") } else { name.to_owned() }
+}
+
+pub(super) fn no_such(property: &str, class: &str) -> String {
+    format!(
+        "no such prop with name '{property}' found in class '{class}' in the schema. Check your schema files for which \
+         properties in this class are available"
+    )
+}
+
+fn invalid(why: String) -> FilterError {
+    FilterError::Invalid(why)
+}

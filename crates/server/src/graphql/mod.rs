@@ -1,0 +1,208 @@
+//! GraphQL: `POST /v1/graphql` and `/v1/graphql/batch`.
+//!
+//! [`document`] parses within limits and makes one tree of fields, fragments and variables put in; [`get`] and
+//! [`aggregate`] answer its roots; [`shape`] writes objects as JSON.
+
+mod aggregate;
+mod arguments;
+mod document;
+mod get;
+mod shape;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::auth::{Access, Principal};
+use crate::rest::decode;
+use crate::rest::message::{Reply, RestRequest};
+use document::Field;
+
+/// Requests in one batch, at most.
+const BATCH_MAX: usize = 1_000;
+
+/// An error of the answer's `errors` list.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct GraphqlError {
+    message: String,
+    /// Line and column, from 1.
+    locations: Vec<(usize, usize)>,
+    /// Keys down to the field that failed; `None` when nothing was executed.
+    path: Option<Vec<String>>,
+}
+
+impl GraphqlError {
+    /// An error of the document.
+    fn at(position: (usize, usize), message: impl Into<String>) -> Self {
+        Self { message: message.into(), locations: vec![position], path: None }
+    }
+
+    /// An error of the request as a whole.
+    fn nowhere(message: impl Into<String>) -> Self {
+        Self { message: message.into(), locations: Vec::new(), path: None }
+    }
+
+    fn json(&self) -> Value {
+        let locations: Vec<_> =
+            self.locations.iter().map(|(line, column)| json!({"line": line, "column": column})).collect();
+        json!({"message": self.message, "path": self.path, "locations": locations})
+    }
+}
+
+/// What became of a field of `Get` or `Aggregate`: errors of the document end everything, others only that field.
+pub(super) enum FieldError {
+    /// The document asks for what is not there.
+    Document(GraphqlError),
+    /// The field could not be answered.
+    Resolver(String),
+}
+
+impl From<GraphqlError> for FieldError {
+    fn from(error: GraphqlError) -> Self {
+        Self::Document(error)
+    }
+}
+
+/// Answers a request.
+pub(crate) async fn handle(app: &Arc<App>, request: &RestRequest) -> Reply {
+    if app.settings.disable_graphql {
+        return Reply::error(StatusCode::UNPROCESSABLE_ENTITY, "graphql api is disabled");
+    }
+    let answer = if request.segments.len() > 1 { batch(app, request).await } else { single(app, request).await };
+    answer.unwrap_or_else(|refusal| refusal)
+}
+
+async fn single(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
+    let body = decode(request, "body", "models.GraphQLQuery")?;
+    authorize(app, &request.principal)?;
+    if body.get("query").and_then(Value::as_str).unwrap_or_default().is_empty() {
+        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, "query cannot be empty"));
+    }
+    refuse_without_schema(app, "!")?;
+    if let Some(kind) = body.get("variables").and_then(not_a_map) {
+        let text = format!("variables must be a JSON object, got {kind}");
+        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
+    }
+    Ok(Reply::ok(answer(app, &request.principal, &body).await))
+}
+
+async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
+    let body = decode(request, "body", "models.GraphQLQueries")?;
+    authorize(app, &request.principal)?;
+    refuse_without_schema(app, "")?;
+    let bodies = body.as_array().map(Vec::as_slice).unwrap_or_default();
+    if bodies.is_empty() {
+        return Err(Reply { status: StatusCode::UNPROCESSABLE_ENTITY, body: Some(json!({"error": null})) });
+    }
+    if bodies.len() > BATCH_MAX {
+        let text = format!("a batch can hold {BATCH_MAX} requests");
+        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
+    }
+    let refuse = |message: String| json!({"errors": [{"message": message, "path": null, "locations": null}]});
+    let mut answers = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        let variables = body.get("variables").filter(|variables| not_a_map(variables).is_some());
+        answers.push(if body.get("query").and_then(Value::as_str).unwrap_or_default().is_empty() {
+            refuse("422: The request is well-formed but was unable to be followed due to semantic errors.".to_owned())
+        } else if let Some(variables) = variables {
+            refuse(format!("422: expected map[string]interface{{}}, received {variables}"))
+        } else {
+            answer(app, &request.principal, body).await
+        });
+    }
+    Ok(Reply::ok(Value::Array(answers)))
+}
+
+fn authorize(app: &App, principal: &Principal) -> Result<(), Reply> {
+    Ok(app.auth.authorize(principal, Access::Read, "schema/collections/*/shards/#")?)
+}
+
+fn refuse_without_schema(app: &App, end: &str) -> Result<(), Reply> {
+    if app.catalog()?.is_empty() {
+        let text = format!(
+            "no graphql provider present, this is most likely because no schema is present. Import a schema first{end}"
+        );
+        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
+    }
+    Ok(())
+}
+
+/// The kind of what should have been a map, as the wire names it.
+fn not_a_map(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Null | Value::Object(_) => None,
+        Value::Array(_) => Some("[]interface {}"),
+        Value::String(_) => Some("string"),
+        Value::Number(_) => Some("float64"),
+        Value::Bool(_) => Some("bool"),
+    }
+}
+
+/// The answer's body.
+async fn answer(app: &Arc<App>, principal: &Principal, body: &Value) -> Value {
+    let refuse = |error: &GraphqlError| json!({"errors": [error.json()]});
+    let text = body.get("query").and_then(Value::as_str).unwrap_or_default();
+    let operation = body.get("operationName").and_then(Value::as_str).filter(|name| !name.is_empty());
+    let fields = match document::read(text, operation, body.get("variables")) {
+        Ok(fields) => fields,
+        Err(error) => return refuse(&error),
+    };
+    let (mut data, mut errors) = (Map::new(), Vec::new());
+    for root in &fields {
+        match root.name.as_str() {
+            "__typename" => {
+                data.insert(root.key.clone(), json!("WeaviateObj"));
+            }
+            "Get" | "Aggregate" => match classes(app, principal, root, &mut errors).await {
+                Ok(found) => {
+                    data.insert(root.key.clone(), Value::Object(found));
+                }
+                Err(error) => return refuse(&error),
+            },
+            name @ ("__schema" | "__type") => {
+                return refuse(&GraphqlError::at(
+                    root.position,
+                    format!("introspection ({name}) is not supported yet"),
+                ));
+            }
+            name => {
+                let text = format!("Cannot query field {name:?} on type \"WeaviateObj\".");
+                return refuse(&GraphqlError::at(root.position, text));
+            }
+        }
+    }
+    if errors.is_empty() {
+        return json!({"data": data});
+    }
+    json!({"data": data, "errors": errors.iter().map(GraphqlError::json).collect::<Vec<_>>()})
+}
+
+/// Answers the classes below a root; a class that fails is null and leaves an error.
+async fn classes(
+    app: &Arc<App>,
+    principal: &Principal,
+    root: &Field,
+    errors: &mut Vec<GraphqlError>,
+) -> Result<Map<String, Value>, GraphqlError> {
+    let mut found = Map::new();
+    for class in &root.fields {
+        let answer = if root.name == "Get" {
+            get::class(app, principal, class).await
+        } else {
+            aggregate::class(app, principal, class).await
+        };
+        let value = match answer {
+            Ok(value) => value,
+            Err(FieldError::Document(error)) => return Err(error),
+            Err(FieldError::Resolver(message)) => {
+                let path = Some(vec![root.key.clone(), class.key.clone()]);
+                errors.push(GraphqlError { message, locations: vec![class.position], path });
+                Value::Null
+            }
+        };
+        found.insert(class.key.clone(), value);
+    }
+    Ok(found)
+}

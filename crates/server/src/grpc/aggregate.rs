@@ -1,0 +1,59 @@
+//! Aggregate: the number of objects. Metrics of properties, groups and searches are refused by name.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tonic::Status;
+
+use super::search::{filter_of, find_collection};
+use super::{status, took};
+use crate::app::search::Place;
+use crate::app::{App, AppError};
+use crate::auth::{Access, Principal};
+use crate::pb::weaviate::aggregate_reply::{Result as Answer, Single};
+use crate::pb::weaviate::{AggregateReply, AggregateRequest};
+
+/// Answers a request.
+pub(super) async fn aggregate(
+    app: &Arc<App>,
+    principal: &Principal,
+    request: AggregateRequest,
+) -> Result<AggregateReply, Status> {
+    let start = Instant::now();
+    let parse = |error: Status| Status::new(error.code(), format!("parse params: {}", error.message()));
+    let catalog = app.catalog().map_err(status)?;
+    let collection = find_collection(&catalog, &request.collection).map_err(parse)?;
+    let resource = format!("data/collections/{}/shards/*/objects/*", collection.name);
+    app.auth.authorize(principal, Access::Read, &resource).map_err(status).map_err(parse)?;
+    refuse_unsupported(&request)?;
+    let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())
+        .map_err(|error| parse(Status::new(error.code(), format!("extract filters: {}", error.message()))))?;
+    let place = Place::new(collection, &request.tenant).map_err(|why| Status::unknown(format!("aggregate: {why}")))?;
+    let (at, shard) = (place.at, place.shard);
+    let explain = |error| match error {
+        AppError::Invalid(text) => {
+            AppError::Invalid(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {text}"))
+        }
+        other => other,
+    };
+    let count = if request.objects_count {
+        let count = app.read(move |data| data.count(at, filter.as_ref())).await;
+        count.map_err(explain).map_err(status)?
+    } else {
+        0
+    };
+    let single = Single { objects_count: Some(i64::try_from(count).unwrap_or(i64::MAX)), aggregations: None };
+    Ok(AggregateReply { took: took(start), result: Some(Answer::SingleResult(single)) })
+}
+
+fn refuse_unsupported(request: &AggregateRequest) -> Result<(), Status> {
+    let refused = [
+        (!request.aggregations.is_empty(), "aggregating properties"),
+        (request.group_by.is_some(), "grouped aggregation"),
+        (request.search.is_some(), "aggregating the hits of a search"),
+    ];
+    match refused.into_iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Status::unknown(format!("aggregate: {what} is not supported yet"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,66 @@
+//! gRPC: `weaviate.v1.Weaviate` and `grpc.health.v1.Health`.
+//!
+//! [`routes`] is what the listeners mount; [`service`] authenticates and hands each call to its file.
+
+mod aggregate;
+mod batch;
+mod health;
+mod reply;
+mod search;
+mod selection;
+mod service;
+mod tenants;
+mod texts;
+
+use std::sync::Arc;
+
+use axum::Router;
+use tonic::Status;
+use tonic::codec::CompressionEncoding;
+use tonic::server::NamedService;
+
+use crate::app::{App, AppError};
+use crate::pb::health::health_server::HealthServer;
+use crate::pb::weaviate::weaviate_server::WeaviateServer;
+
+/// The services, without a fallback: unknown services are answered by [`unknown_service`].
+pub(crate) fn routes(app: Arc<App>) -> Router {
+    let bytes_max = app.settings.grpc_max_message_bytes;
+    let weaviate = WeaviateServer::new(service::Service::new(app))
+        .max_decoding_message_size(bytes_max)
+        .max_encoding_message_size(usize::MAX)
+        .accept_compressed(CompressionEncoding::Gzip);
+    let health = HealthServer::new(health::Health);
+    Router::new()
+        .route_service(&path_of(&weaviate), weaviate)
+        .route_service(&path_of(&health), health)
+        .layer(axum::middleware::from_fn(texts::reword))
+}
+
+fn path_of<S: NamedService>(_: &S) -> String {
+    format!("/{}/{{*method}}", S::NAME)
+}
+
+/// Answer to a gRPC request for a service that is not here; `path` is `/service/method`.
+pub(crate) fn unknown_service(path: &str) -> http::Response<axum::body::Body> {
+    let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    Status::unimplemented(format!("unknown service {service}")).into_http()
+}
+
+/// The status of a failed call: UNKNOWN with the text, apart from what clients act upon.
+fn status(error: AppError) -> Status {
+    match error {
+        AppError::Forbidden(text) => Status::permission_denied(text),
+        AppError::Unavailable(text) => Status::unavailable(text),
+        AppError::Invalid(text)
+        | AppError::BadRequest(text)
+        | AppError::Unauthorized(text)
+        | AppError::NotFound(text)
+        | AppError::Internal(text) => Status::unknown(text),
+    }
+}
+
+/// Seconds since `start`, as replies carry them.
+fn took(start: std::time::Instant) -> f32 {
+    start.elapsed().as_secs_f32()
+}

@@ -1,0 +1,313 @@
+//! Search: one collection, one query, one read.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::query::{Filter, Sort};
+use azimuth_engine::schema::{Collection, VectorConfig};
+use azimuth_engine::vector::Distance;
+use tonic::Status;
+use uuid::Uuid;
+
+use super::reply::{Ranked, result};
+use super::selection::Selection;
+use super::{status, took};
+use crate::app::search::target::{self, TargetError, Threshold};
+use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page};
+use crate::app::{App, filter};
+use crate::auth::{Access, Principal};
+use crate::pb::weaviate::{Filters, NearObject, NearVector, SearchReply, SearchRequest, Targets, Vectors};
+
+/// Answers a request.
+pub(super) async fn search(
+    app: &Arc<App>,
+    principal: &Principal,
+    request: SearchRequest,
+) -> Result<SearchReply, Status> {
+    let start = Instant::now();
+    let catalog = app.catalog().map_err(status)?;
+    let collection = find_collection(&catalog, &request.collection)?;
+    let tenant = if request.tenant.is_empty() { "*" } else { &request.tenant };
+    let resource = format!("data/collections/{}/shards/{tenant}/objects/*", collection.name);
+    app.auth.authorize(principal, Access::Read, &resource).map_err(status)?;
+
+    let selection = Selection::new(&catalog, &collection, request.properties.as_ref(), request.metadata.as_ref())?;
+    let (ranking, vector) = ranking(&collection, &request)?;
+    refuse_unsupported(&request, &ranking)?;
+    let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())?;
+    let cosine = vector.is_some_and(|config| config.index.distance == Distance::Cosine);
+    let search = assemble(app, &collection, &request, ranking, filter, &selection)?;
+    let results = app.read(move |data| {
+        let hits = search.hits(data)?;
+        let mut results = Vec::with_capacity(hits.len());
+        for hit in hits {
+            let ranked = Ranked { distance: hit.distance, cosine, scored: true };
+            results.push(result(data, &selection, hit.object, ranked)?);
+        }
+        Ok(results)
+    });
+    let results = results.await.map_err(status)?;
+    Ok(reply(results, start))
+}
+
+#[expect(deprecated, reason = "the real server always sets the old field")]
+fn reply(results: Vec<crate::pb::weaviate::SearchResult>, start: Instant) -> SearchReply {
+    SearchReply { took: took(start), results, generative_grouped_result: Some(String::new()), ..SearchReply::default() }
+}
+
+/// The collection of that name, whose first letter may be in lower case.
+pub(super) fn find_collection(catalog: &Catalog, name: &str) -> Result<Arc<Collection>, Status> {
+    let mut letters = name.chars();
+    let upper = letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect());
+    catalog.find(&upper).cloned().ok_or_else(|| Status::unknown(format!("could not find class {name} in schema")))
+}
+
+/// The filter of a request, checked against the schema.
+pub(super) fn filter_of(
+    app: &App,
+    catalog: &Catalog,
+    collection: &Collection,
+    filters: Option<&Filters>,
+) -> Result<Option<Filter>, Status> {
+    let Some(filters) = filters else { return Ok(None) };
+    filter::from_grpc(app, catalog, collection, filters).map(Some).map_err(status)
+}
+
+/// Puts the parts together and checks page, cursor and tenant.
+fn assemble(
+    app: &App,
+    collection: &Arc<Collection>,
+    request: &SearchRequest,
+    ranking: Ranking,
+    filter: Option<Filter>,
+    selection: &Selection,
+) -> Result<Search, Status> {
+    let ranking = with_cursor(request, ranking)?;
+    let settings = &app.settings;
+    let limit = if request.limit == 0 { settings.query_default_limit as i64 } else { i64::from(request.limit) };
+    let listing = !ranking.is_search();
+    let page = page::check(i64::from(request.offset), limit, settings.query_maximum_results);
+    let (offset, limit) = page.map_err(|why| {
+        let path = if listing { "explorer: list class: search" } else { VECTOR_SEARCH };
+        Status::unknown(if listing { format!("{path}: {why}") } else { format!("{path}: vector search: {why}") })
+    })?;
+    let place = Place::new(collection.clone(), &request.tenant).map_err(|why| {
+        let explain = if listing { Place::listing_error } else { Place::vector_error };
+        Status::unknown(explain(collection, &why))
+    })?;
+    let include = selection.include();
+    let sort = sort_of(request, &ranking)?;
+    Ok(Search { place, ranking, filter, offset, limit, sort, autocut: request.autocut as usize, include })
+}
+
+fn with_cursor(request: &SearchRequest, ranking: Ranking) -> Result<Ranking, Status> {
+    if request.after.is_empty() {
+        return Ok(ranking);
+    }
+    let beside = page::Beside {
+        limit: true,
+        offset: request.offset > 0,
+        filter: request.filters.is_some(),
+        sort: !request.sort_by.is_empty(),
+        search: ranking.is_search(),
+    };
+    let after = page::cursor(&request.after, beside).map_err(Status::unknown)?;
+    Ok(Ranking::Listing { after })
+}
+
+fn sort_of(request: &SearchRequest, ranking: &Ranking) -> Result<Vec<Sort>, Status> {
+    if !request.sort_by.is_empty() && ranking.is_search() {
+        return Err(Status::unknown("sorting cannot be combined with search"));
+    }
+    let clause = |by: &crate::pb::weaviate::SortBy| {
+        let [property] = by.path.as_slice() else {
+            return Err(Status::unknown("invalid 'sort' parameter: sort path must have exactly one element"));
+        };
+        Ok(Sort { property: property.clone(), descending: !by.ascending })
+    };
+    request.sort_by.iter().map(clause).collect()
+}
+
+/// How the hits are ranked, and by which vector.
+fn ranking<'a>(
+    collection: &'a Collection,
+    request: &SearchRequest,
+) -> Result<(Ranking, Option<&'a VectorConfig>), Status> {
+    match (&request.near_vector, &request.near_object) {
+        (None, None) => Ok((Ranking::Listing { after: None }, None)),
+        (Some(near), None) => near_vector(collection, near).map(|(ranking, config)| (ranking, Some(config))),
+        (None, Some(near)) => near_object(collection, near).map(|(ranking, config)| (ranking, Some(config))),
+        (Some(_), Some(_)) => Err(Status::unknown(
+            "explorer: get class: vectorize params: found both 'nearVector' and 'nearObject' parameters which are \
+             conflicting, choose one instead",
+        )),
+    }
+}
+
+#[expect(deprecated, reason = "old clients still send the old fields")]
+fn near_vector<'a>(collection: &'a Collection, near: &NearVector) -> Result<(Ranking, &'a VectorConfig), Status> {
+    if near.selection.is_some() {
+        return Err(Status::unknown("near_vector: diversity selection (MMR) is not supported yet"));
+    }
+    let threshold = threshold("near_vector", near.distance, near.certainty)?;
+    let (_, config) = target_of(collection, near.targets.as_ref(), &near.target_vectors)?;
+    let per_target = near.vector_for_targets.first();
+    let query = if let Some(vectors) = near.vectors.first() {
+        from_vectors(vectors, config)?
+    } else if let Some(vectors) = per_target.and_then(|target| target.vectors.first()) {
+        from_vectors(vectors, config)?
+    } else if let Some(target) = per_target {
+        from_bytes(&target.vector_bytes)?
+    } else if let Some(bytes) = near.vector_per_target.values().next() {
+        from_bytes(bytes)?
+    } else if near.vector_bytes.is_empty() {
+        near.vector.clone()
+    } else {
+        from_bytes(&near.vector_bytes)?
+    };
+    if query.is_empty() {
+        return Err(Status::unknown("near_vector: vector is required"));
+    }
+    let max_distance = target::max_distance(config, threshold).map_err(Status::unknown)?;
+    Ok((Ranking::Vector { vector: config.id, query, max_distance }, config))
+}
+
+#[expect(deprecated, reason = "old clients still send the old field")]
+fn near_object<'a>(collection: &'a Collection, near: &NearObject) -> Result<(Ranking, &'a VectorConfig), Status> {
+    if near.selection.is_some() {
+        return Err(Status::unknown("near_object: diversity selection (MMR) is not supported yet"));
+    }
+    if near.id.is_empty() {
+        return Err(Status::unknown("near_object: id is required"));
+    }
+    let threshold = threshold("near_object", near.distance, near.certainty)?;
+    let (name, config) = target_of(collection, near.targets.as_ref(), &near.target_vectors)?;
+    let id = Uuid::parse_str(&near.id).map_err(|_| {
+        let (index, length) = (collection.name.to_lowercase(), near.id.len());
+        Status::unknown(format!(
+            "{VECTOR_SEARCH}: vectorize search vector: nearObject params: search index {index}: determine shard: parse \
+             uuid {:?}: invalid UUID length: {length}",
+            near.id
+        ))
+    })?;
+    let max_distance = target::max_distance(config, threshold).map_err(Status::unknown)?;
+    Ok((Ranking::Object { vector: config.id, name: name.to_owned(), id, max_distance }, config))
+}
+
+fn threshold(what: &str, distance: Option<f64>, certainty: Option<f64>) -> Result<Threshold, Status> {
+    if distance.is_some() && certainty.is_some() {
+        return Err(Status::unknown(format!("{what}: cannot provide distance and certainty")));
+    }
+    Ok(Threshold { distance, certainty })
+}
+
+fn target_of<'a>(
+    collection: &'a Collection,
+    targets: Option<&Targets>,
+    old: &[String],
+) -> Result<(&'a str, &'a VectorConfig), Status> {
+    let names = targets.map_or(old, |targets| &targets.target_vectors);
+    target::resolve(collection, names).map_err(|error| {
+        let class = &collection.name;
+        let wrap = |why: String| Status::unknown(format!("extract target vectors: {why}"));
+        match error {
+            TargetError::Missing => {
+                wrap(format!("class {class} has multiple vectors, but no target vectors were provided"))
+            }
+            TargetError::Unknown(name) => {
+                let known: Vec<_> = collection.vectors.named.keys().map(String::as_str).collect();
+                wrap(format!(
+                    "class {class} does not have named vector {name} configured. Available named vectors [{}]",
+                    known.join(" ")
+                ))
+            }
+            TargetError::Several => wrap("searching several target vectors at once is not supported yet".to_owned()),
+        }
+    })
+}
+
+fn from_vectors(vectors: &Vectors, config: &VectorConfig) -> Result<Vec<f32>, Status> {
+    use crate::pb::weaviate::vectors::VectorType;
+    let multi = vectors.r#type() == VectorType::MultiFp32;
+    match (multi, config.multi) {
+        (false, false) => from_bytes(&vectors.vector_bytes),
+        (true, false) => Err(Status::unknown(
+            "near_vector: provided vector is a multi vector but vector index supports regular vectors",
+        )),
+        (false, true) => Err(Status::unknown(
+            "near_vector: provided vector is a regular vector but vector index supports multi vectors",
+        )),
+        (true, true) => Err(Status::unknown("near_vector: searching multi vectors is not supported yet")),
+    }
+}
+
+fn from_bytes(bytes: &[u8]) -> Result<Vec<f32>, Status> {
+    if !bytes.len().is_multiple_of(4) {
+        return Err(Status::unknown("near_vector: the bytes of a vector must be a multiple of four"));
+    }
+    Ok(bytes.chunks_exact(4).map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]])).collect())
+}
+
+/// Refuses by name what needs a module, or is not there yet.
+fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), Status> {
+    let media = [
+        (request.near_text.is_some(), "nearText"),
+        (request.near_image.is_some(), "nearImage"),
+        (request.near_audio.is_some(), "nearAudio"),
+        (request.near_video.is_some(), "nearVideo"),
+        (request.near_depth.is_some(), "nearDepth"),
+        (request.near_thermal.is_some(), "nearThermal"),
+        (request.near_imu.is_some(), "nearIMU"),
+    ];
+    if let Some((_, name)) = media.into_iter().find(|(asked, _)| *asked) {
+        return Err(Status::unknown(format!(
+            "explorer: get class: vectorize params: could not vectorize input for collection {} with search-type {name}. \
+             Make sure a vectorizer module is configured for this collection",
+            request.collection
+        )));
+    }
+    if let Some(by) = &request.group_by {
+        check_group_by(request, by, ranking)?;
+    }
+    let later = [
+        (request.bm25_search.is_some(), "keyword search (bm25)"),
+        (request.hybrid_search.is_some(), "hybrid search"),
+        (request.group_by.is_some(), "groupBy"),
+        (request.boost.is_some(), "boost"),
+    ];
+    if let Some((_, what)) = later.into_iter().find(|(asked, _)| *asked) {
+        return Err(Status::unknown(format!("{what} is not supported yet")));
+    }
+    let path = ranking.error_path();
+    if request.rerank.is_some() {
+        return Err(Status::unknown(format!("{path}: extend: unknown capability: rerank")));
+    }
+    if request.generative.is_some() {
+        return Err(Status::unknown(format!("{path}: extend: extend generate: client not found, empty provider")));
+    }
+    Ok(())
+}
+
+fn check_group_by(request: &SearchRequest, by: &crate::pb::weaviate::GroupBy, ranking: &Ranking) -> Result<(), Status> {
+    if by.path.len() != 1 {
+        let path = by.path.join(" ");
+        return Err(Status::unknown(format!("groupby path can only have one entry, received [{path}]")));
+    }
+    let keyword = request.bm25_search.is_some() || request.hybrid_search.is_some();
+    if !ranking.is_search() && !keyword {
+        return Err(Status::unknown("group is not present map[]"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_little_endian_floats() {
+        assert_eq!(from_bytes(&[0, 0, 128, 63, 0, 0, 0, 192]).expect("two values"), vec![1.0, -2.0]);
+        assert!(from_bytes(&[0, 0, 128]).is_err());
+    }
+}

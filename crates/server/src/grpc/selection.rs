@@ -1,0 +1,228 @@
+//! What a search answer carries of each object: properties, references with theirs, metadata.
+
+use std::sync::Arc;
+
+use azimuth_engine::ids::VectorId;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::query::Include;
+use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
+use tonic::Status;
+
+use super::search::find_collection;
+use crate::app::filter::wire_name;
+use crate::pb::weaviate::{MetadataRequest, ObjectPropertiesRequest, PropertiesRequest, RefPropertiesRequest};
+
+/// Nesting of references and objects in a request, at most.
+const DEPTH_MAX: usize = 16;
+
+/// What is answered of the objects of one collection.
+#[derive(Debug, Clone)]
+pub(super) struct Selection {
+    /// Whose objects.
+    pub(super) collection: Arc<Collection>,
+    /// Plain properties; `None` leaves the message out.
+    pub(super) fields: Option<Vec<Field>>,
+    /// References that are followed.
+    pub(super) references: Vec<Reference>,
+    /// Metadata.
+    pub(super) metadata: Metadata,
+}
+
+/// A plain property.
+#[derive(Debug, Clone)]
+pub(super) struct Field {
+    /// Its name.
+    pub(super) name: String,
+    /// What it holds.
+    pub(super) data_type: DataType,
+    /// What is answered of an object value.
+    pub(super) nested: Vec<Field>,
+}
+
+/// A reference property that is followed.
+#[derive(Debug, Clone)]
+pub(super) struct Reference {
+    /// Its name.
+    pub(super) property: String,
+    /// What is answered of its targets.
+    pub(super) target: Selection,
+}
+
+/// Metadata of an object.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Metadata {
+    /// As asked for.
+    pub(super) asked: MetadataRequest,
+    /// The unnamed vector.
+    pub(super) unnamed: bool,
+    /// Named vectors.
+    pub(super) named: Vec<(String, VectorId)>,
+}
+
+impl Selection {
+    /// Reads what a request asks for.
+    ///
+    /// # Errors
+    /// Names the property or collection that is not there.
+    pub(super) fn new(
+        catalog: &Catalog,
+        collection: &Arc<Collection>,
+        properties: Option<&PropertiesRequest>,
+        metadata: Option<&MetadataRequest>,
+    ) -> Result<Self, Status> {
+        Self::at_depth(catalog, collection, properties, metadata, 0)
+    }
+
+    fn at_depth(
+        catalog: &Catalog,
+        collection: &Arc<Collection>,
+        properties: Option<&PropertiesRequest>,
+        metadata: Option<&MetadataRequest>,
+        depth: usize,
+    ) -> Result<Self, Status> {
+        let wrap = |why: String| Status::unknown(format!("extract properties request: {why}"));
+        if depth > DEPTH_MAX {
+            return Err(wrap(format!("references are nested deeper than {DEPTH_MAX}")));
+        }
+        let metadata = metadata.map(|asked| Metadata::new(collection, asked)).unwrap_or_default();
+        let mut selection = Self { collection: collection.clone(), fields: None, references: Vec::new(), metadata };
+        let Some(request) = properties else {
+            selection.fields = Some(all_fields(collection));
+            return Ok(selection);
+        };
+        selection.fields = fields(collection, request).map_err(wrap)?;
+        for asked in &request.ref_properties {
+            let found = reference(catalog, collection, asked).map_err(|error| wrap(error.message().to_owned()))?;
+            let target =
+                Self::at_depth(catalog, &found.1, asked.properties.as_ref(), asked.metadata.as_ref(), depth + 1)
+                    .map_err(|error| wrap(error.message().to_owned()))?;
+            selection.references.push(Reference { property: found.0, target });
+        }
+        Ok(selection)
+    }
+
+    /// What must be read of each object.
+    pub(super) fn include(&self) -> Include {
+        let vectors = self.metadata.unnamed.then_some(VectorId::UNNAMED);
+        Include {
+            properties: self.fields.is_some() || !self.references.is_empty(),
+            vectors: vectors.into_iter().chain(self.metadata.named.iter().map(|(_, id)| *id)).collect(),
+        }
+    }
+}
+
+impl Metadata {
+    fn new(collection: &Collection, asked: &MetadataRequest) -> Self {
+        let named = collection.vectors.named.iter();
+        let wanted = named.filter(|(name, _)| asked.vector || asked.vectors.contains(name));
+        Self {
+            unnamed: asked.vector && collection.vectors.unnamed.is_some(),
+            named: wanted.map(|(name, config)| (name.clone(), config.id)).collect(),
+            asked: asked.clone(),
+        }
+    }
+}
+
+fn is_plain(property: &Property) -> bool {
+    !matches!(property.data_type, DataType::Reference(_))
+}
+
+fn is_blob(property: &Property) -> bool {
+    matches!(property.data_type, DataType::Primitive { of: Primitive::Blob, .. })
+}
+
+/// All plain properties that are no blobs.
+fn all_fields(collection: &Collection) -> Vec<Field> {
+    collection.properties().iter().filter(|p| is_plain(p) && !is_blob(p)).map(Field::whole).collect()
+}
+
+fn fields(collection: &Collection, request: &PropertiesRequest) -> Result<Option<Vec<Field>>, String> {
+    if request.return_all_nonref_properties {
+        return Ok(Some(all_fields(collection)));
+    }
+    let mut fields = Vec::with_capacity(request.non_ref_properties.len());
+    for name in &request.non_ref_properties {
+        let name = lower_first(name);
+        let property = collection.property(&name).ok_or_else(|| {
+            format!("get property by name {name} for class {}: {}", collection.name, no_such(&name, &collection.name))
+        })?;
+        fields.push(Field::whole(property));
+    }
+    for asked in &request.object_properties {
+        let name = lower_first(&asked.prop_name);
+        let property = collection.property(&name).ok_or_else(|| {
+            format!("get property by name {name} for class {}: {}", collection.name, no_such(&name, &collection.name))
+        })?;
+        fields.push(Field::nested(property, asked, 0)?);
+    }
+    Ok((!fields.is_empty()).then_some(fields))
+}
+
+impl Field {
+    fn whole(property: &Property) -> Self {
+        Self {
+            name: property.name.clone(),
+            data_type: property.data_type.clone(),
+            nested: property.nested.iter().map(Self::whole).collect(),
+        }
+    }
+
+    fn nested(property: &Property, asked: &ObjectPropertiesRequest, depth: usize) -> Result<Self, String> {
+        if depth > DEPTH_MAX {
+            return Err(format!("object properties are nested deeper than {DEPTH_MAX}"));
+        }
+        let find = |name: &str| {
+            let found = property.nested.iter().find(|nested| nested.name == name);
+            found.ok_or_else(|| no_such(name, &property.name))
+        };
+        let mut nested = Vec::new();
+        for name in &asked.primitive_properties {
+            nested.push(Self::whole(find(name)?));
+        }
+        for inner in &asked.object_properties {
+            nested.push(Self::nested(find(&inner.prop_name)?, inner, depth + 1)?);
+        }
+        Ok(Self { name: property.name.clone(), data_type: property.data_type.clone(), nested })
+    }
+}
+
+/// Name of the reference property, and the collection it is followed to.
+fn reference(
+    catalog: &Catalog,
+    collection: &Collection,
+    asked: &RefPropertiesRequest,
+) -> Result<(String, Arc<Collection>), Status> {
+    let name = lower_first(&asked.reference_property);
+    let Some(property) = collection.property(&name) else {
+        return Err(Status::unknown(no_such(&name, &collection.name)));
+    };
+    let target = match &property.data_type {
+        DataType::Reference(targets) => match targets.as_slice() {
+            [only] => only.clone(),
+            _ if !asked.target_collection.is_empty() => asked.target_collection.clone(),
+            several => {
+                return Err(Status::unknown(format!(
+                    "multi target references from collection {} and property {name} with need an explicitlinked \
+                     collection. Available linked collections are [{}]",
+                    collection.name,
+                    several.join(" ")
+                )));
+            }
+        },
+        plain => return Err(Status::unknown(format!("could not find class {} in schema", wire_name(plain)))),
+    };
+    Ok((name, find_collection(catalog, &target)?))
+}
+
+pub(super) fn no_such(property: &str, class: &str) -> String {
+    format!(
+        "no such prop with name '{property}' found in class '{class}' in the schema. Check your schema files for which \
+         properties in this class are available"
+    )
+}
+
+/// The name with its first letter in lower case, as property names are.
+pub(super) fn lower_first(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}

@@ -1,0 +1,88 @@
+//! The service: who calls, which file answers.
+
+use std::sync::Arc;
+
+use prost::Message;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{aggregate, batch, search, tenants};
+use crate::app::App;
+use crate::auth::Principal;
+use crate::pb::weaviate::{
+    AggregateReply, AggregateRequest, BatchDeleteReply, BatchDeleteRequest, BatchObjectsReply, BatchObjectsRequest,
+    BatchReferencesReply, BatchReferencesRequest, BatchStreamReply, BatchStreamRequest, SearchReply, SearchRequest,
+    TenantsGetReply, TenantsGetRequest, weaviate_server,
+};
+
+/// `weaviate.v1.Weaviate`.
+pub(super) struct Service {
+    app: Arc<App>,
+}
+
+impl Service {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+
+    fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
+        self.app.auth.authenticate_grpc(request.metadata())
+    }
+
+    /// An answer that is not larger than a message may be.
+    fn answer<T: Message>(&self, reply: T) -> Result<Response<T>, Status> {
+        let (bytes, bytes_max) = (reply.encoded_len(), self.app.settings.grpc_max_message_bytes);
+        if bytes > bytes_max {
+            let text = format!("grpc: trying to send message larger than max ({bytes} vs. {bytes_max})");
+            return Err(Status::resource_exhausted(text));
+        }
+        Ok(Response::new(reply))
+    }
+}
+
+#[tonic::async_trait]
+impl weaviate_server::Weaviate for Service {
+    type BatchStreamStream = tokio_stream::Empty<Result<BatchStreamReply, Status>>;
+
+    async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.answer(search::search(&self.app, &principal, request.into_inner()).await?)
+    }
+
+    async fn batch_objects(
+        &self,
+        request: Request<BatchObjectsRequest>,
+    ) -> Result<Response<BatchObjectsReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.answer(batch::batch_objects(&self.app, &principal, request.into_inner()).await?)
+    }
+
+    async fn batch_references(
+        &self,
+        request: Request<BatchReferencesRequest>,
+    ) -> Result<Response<BatchReferencesReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.answer(batch::batch_references(&self.app, &principal, request.into_inner()).await?)
+    }
+
+    async fn batch_delete(&self, request: Request<BatchDeleteRequest>) -> Result<Response<BatchDeleteReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.answer(batch::batch_delete(&self.app, &principal, request.into_inner()).await?)
+    }
+
+    async fn tenants_get(&self, request: Request<TenantsGetRequest>) -> Result<Response<TenantsGetReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.answer(tenants::tenants_get(&self.app, &principal, request.into_inner())?)
+    }
+
+    async fn aggregate(&self, request: Request<AggregateRequest>) -> Result<Response<AggregateReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.answer(aggregate::aggregate(&self.app, &principal, request.into_inner()).await?)
+    }
+
+    async fn batch_stream(
+        &self,
+        _: Request<Streaming<BatchStreamRequest>>,
+    ) -> Result<Response<Self::BatchStreamStream>, Status> {
+        Err(Status::unimplemented("BatchStream is not supported yet"))
+    }
+}
