@@ -1,7 +1,11 @@
 //! The application: what every front end calls. It knows the engine and Raft, and no wire.
 
 mod error;
+pub(crate) mod filter;
 mod reconcile;
+pub(crate) mod schema;
+pub(crate) mod objects;
+pub(crate) mod search;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
