@@ -79,7 +79,8 @@ fn read(body: &Bytes, yaml: bool) -> Result<Value, JsonError> {
 
 /// A YAML map of plain scalars. Everything deeper is refused rather than misread; JSON, which is YAML, is always read.
 fn flat_yaml(text: &str) -> Result<Value, JsonError> {
-    let refuse = |line: &str| JsonError::Syntax(format!("yaml: only a map of plain scalars is understood, not {line:?}"));
+    let refuse =
+        |line: &str| JsonError::Syntax(format!("yaml: only a map of plain scalars is understood, not {line:?}"));
     let mut map = Map::new();
     for line in text.lines() {
         let line = line.trim_end();

@@ -52,6 +52,12 @@ async fn answer_nodes(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
         "batchStats": {"queueLength": 0, "ratePerSecond": 0},
         "shards": null,
     });
+    if app.settings.async_indexing
+        && let Some(stats) = node["batchStats"].as_object_mut()
+    {
+        // Clients take a missing queue as the sign of asynchronous indexing.
+        stats.remove("queueLength");
+    }
     if verbose {
         let wanted = req.query.get("shardName").filter(|name| !name.is_empty());
         let (shards, objects) = shards_of(app, &collections, wanted).await?;
@@ -164,7 +170,12 @@ async fn update_shard(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
     let read_only = match given.to_uppercase().as_str() {
         "READONLY" => true,
         "READY" => false,
-        _ => return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("'{given}' is not a valid shard status"))),
+        _ => {
+            return Err(Reply::error(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &format!("'{given}' is not a valid shard status"),
+            ));
+        }
     };
     let mut new = Collection::clone(old);
     match new.shards.get_mut(shard) {

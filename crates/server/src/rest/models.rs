@@ -168,9 +168,7 @@ fn typed(kind: Kind, value: Value, place: &mut Place) -> Result<Value, String> {
         | (AnyObject(_), value @ Value::Object(_))
         | (_, value @ Value::Null) => Ok(value),
         (Int | F32 | F64, Value::Number(number)) if fits(kind, &number) => Ok(Value::Number(number)),
-        (Int | F32 | F64, Value::Number(number)) => {
-            Err(place.mismatch(&format!("number {number}"), &go_type(kind)))
-        }
+        (Int | F32 | F64, Value::Number(number)) => Err(place.mismatch(&format!("number {number}"), &go_type(kind))),
         (List(element) | NamedList(_, element), Value::Array(list)) => {
             let list: Result<Vec<_>, _> = list.into_iter().map(|value| typed(*element, value, place)).collect();
             list.map(Value::Array)

@@ -40,8 +40,8 @@ pub(super) enum Endpoint {
 }
 
 use Endpoint::{
-    Absent, Aliases, Batch, Class, Classes, Export, Graphql, GraphqlBatch, Links, Mcp, Meta, Namespaces, Nodes, Objects,
-    OpenId, OwnInfo, Properties, Replication, Roles, Shards, Statistics, Tasks, Tenants,
+    Absent, Aliases, Batch, Class, Classes, Export, Graphql, GraphqlBatch, Links, Mcp, Meta, Namespaces, Nodes,
+    Objects, OpenId, OwnInfo, Properties, Replication, Roles, Shards, Statistics, Tasks, Tenants,
 };
 
 const BACKUPS: Endpoint = Absent("backups");
@@ -62,7 +62,8 @@ const ROUTES: &[(&[&str], &str, Endpoint)] = &[
     (&["GET", "PUT", "DELETE"], "schema/*", Class),
     (&["POST"], "schema/*/properties", Properties),
     (&["GET"], "schema/*/indexes", INDEXES),
-    (&["PUT", "DELETE"], "schema/*/properties/*/index/*", INDEXES),
+    (&["DELETE"], "schema/*/properties/*/index/*", Properties),
+    (&["PUT"], "schema/*/properties/*/index/*", INDEXES),
     (&["POST"], "schema/*/properties/*/index/*/rebuild", INDEXES),
     (&["POST"], "schema/*/properties/*/index/*/cancel", INDEXES),
     (&["POST"], "schema/*/properties/*/tokenize", TOKENIZE),

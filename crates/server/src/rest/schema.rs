@@ -16,6 +16,9 @@ const TOKENIZATIONS: [&str; 9] =
     ["word", "lowercase", "whitespace", "field", "trigram", "gse", "kagome_kr", "kagome_ja", "gse_ch"];
 const DELETION_STRATEGIES: [&str; 3] = ["NoAutomatedResolution", "DeleteOnConflict", "TimeBasedResolution"];
 
+/// Inverted indexes by name; the last two are one.
+const INDEXES: [&str; 4] = ["filterable", "searchable", "rangeFilters", "rangeable"];
+
 /// Name of the body of a class in error texts.
 const CLASS: &str = "objectClass";
 
@@ -30,6 +33,7 @@ pub(super) async fn handle(app: &Arc<App>, req: &RestRequest) -> Reply {
         (&Method::PUT, 2) => update(app, req, &name).await,
         (&Method::DELETE, 2) => delete(app, req, &name).await,
         (&Method::POST, 3) if properties => add_property(app, req, &name).await,
+        (&Method::DELETE, 6) => drop_index(app, req, &name).await,
         _ => Ok(Reply::empty(StatusCode::METHOD_NOT_ALLOWED)),
     };
     answer.unwrap_or_else(|reply| reply)
@@ -85,7 +89,14 @@ async fn update(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, 
     let Some(old) = catalog.find(name) else { return Ok(Reply::empty(StatusCode::NOT_FOUND)) };
     let new = update_class(&app.settings, &catalog, old, &class).map_err(refused)?;
     let updated = app.update_collection(old, new).await.map_err(refused)?;
-    Ok(Reply::ok(render_class(&updated)))
+    let mut shown = Collection::clone(&updated);
+    let given = class["properties"].as_array().map_or(&[][..], Vec::as_slice);
+    let place = |name: &str| {
+        given.iter().position(|value| value["name"].as_str().map(names::lower_first).as_deref() == Some(name))
+    };
+    // The answer keeps the order of the request, though what is stored is sorted by name.
+    shown.properties.iter_mut().for_each(|list| list.sort_by_key(|property| place(&property.name)));
+    Ok(Reply::ok(render_class(&shown)))
 }
 
 /// Deleting what is not there succeeds.
@@ -111,6 +122,29 @@ async fn add_property(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<R
     new.properties.get_or_insert_with(Vec::new).push(property);
     app.update_collection(old, new).await.map_err(refused)?;
     Ok(Reply::ok(shown))
+}
+
+/// Takes an inverted index away from a property. What is stored stays; filters and keyword search refuse the property.
+async fn drop_index(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, Reply> {
+    let (property_name, index) = (req.segments[3].as_str(), req.segments[5].as_str());
+    if !INDEXES.contains(&index) {
+        return Err(not_one_of("indexName in path", &INDEXES));
+    }
+    authorize(app, req, Access::Update, name)?;
+    let catalog = app.catalog()?;
+    let old = catalog.find(name).ok_or_else(|| AppError::Invalid(format!("class \"{name}\": not found")))?;
+    let mut new = Collection::clone(old);
+    let property = new.properties.iter_mut().flatten().find(|property| property.name == property_name);
+    let property = property.ok_or_else(|| AppError::Invalid(format!("property name {property_name}: not found")))?;
+    let flag = match index {
+        "filterable" => &mut property.filterable,
+        "searchable" => &mut property.searchable,
+        _ => &mut property.range_filterable,
+    };
+    if std::mem::take(flag) {
+        app.update_collection(old, new).await?;
+    }
+    Ok(Reply::empty(StatusCode::OK))
 }
 
 /// Refuses words that the model of a class does not list, before anything else is looked at.

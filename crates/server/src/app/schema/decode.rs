@@ -1,12 +1,12 @@
 //! A class of the wire as a collection.
 
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::schema::{Collection, MultiTenancy, Property, Replication, Sharding};
+use azimuth_engine::schema::{Collection, DataType, MultiTenancy, Property, Replication, Sharding};
 use serde_json::{Map, Value};
 
 use super::property::{self, Surroundings};
 use super::{defaults, invalid, inverted, names, ttl, vectors};
-use crate::app::{AppError, AppResult};
+use crate::app::AppResult;
 use crate::settings::Settings;
 
 /// Most shards that a collection can have.
@@ -15,7 +15,7 @@ const SHARDS_MAX: i64 = 1024;
 /// Makes a collection of a class that `models.Class` was checked against.
 ///
 /// # Errors
-/// [`AppError::Invalid`], with the texts of Weaviate.
+/// [`crate::app::AppError::Invalid`], with the texts of Weaviate.
 pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value) -> AppResult<Collection> {
     let name = names::upper_first(class.get("class").and_then(Value::as_str).unwrap_or_default());
     if name.eq_ignore_ascii_case("raft") {
@@ -37,11 +37,12 @@ pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value
     collection.replication = replication(class.get("replicationConfig"), true);
     let mut inverted = inverted::decode(class.get("invertedIndexConfig"))?;
     collection.vectors = vectors::decode(settings, class)?;
-    let exists = |target: &str| target == name || catalog.find(target).is_some();
-    let around = Surroundings { settings, class_exists: &exists, presets: inverted.stopword_presets.as_ref() };
+    let around = Surroundings { settings, class_exists: &|_| true, presets: inverted.stopword_presets.as_ref() };
     collection.properties = properties(&name, class, &around)?;
+    check_targets(&collection, |target| target == name || catalog.find(target).is_some())?;
     collection.object_ttl = ttl::decode(settings, class.get("objectTtlConfig"), collection.properties())?;
-    inverted.index_timestamps |= collection.object_ttl.as_ref().is_some_and(|ttl| ttl.enabled && ttl::on_timestamp(ttl));
+    inverted.index_timestamps |=
+        collection.object_ttl.as_ref().is_some_and(|ttl| ttl.enabled && ttl::on_timestamp(ttl));
     collection.inverted = inverted;
     if collection.replication.factor > 1 {
         return Err(invalid(format!(
@@ -55,7 +56,7 @@ pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value
 /// Reads a property that is to be added to a collection.
 ///
 /// # Errors
-/// [`AppError::Invalid`]
+/// [`crate::app::AppError::Invalid`]
 pub(crate) fn decode_new_property(
     settings: &Settings,
     catalog: &Catalog,
@@ -100,17 +101,22 @@ fn properties(class_name: &str, class: &Value, around: &Surroundings<'_>) -> App
         let name = names::lower_first(value.get("name").and_then(Value::as_str).unwrap_or_default());
         property::check_name(&name)?;
         check_unique(class_name, &name, &properties)?;
-        let property = property::decode(value, around).map_err(|error| unnamed_reference(&error))?;
-        properties.push(property);
+        properties.push(property::decode(value, around)?);
     }
     Ok(Some(properties))
 }
 
-/// A class that is being made does not name the property whose target is not there.
-fn unnamed_reference(error: &AppError) -> AppError {
-    let text = error.to_string();
-    let reference = "reference property to nonexistent class";
-    invalid(if text.ends_with(reference) { format!("bad request: {reference}") } else { text })
+/// Refuses references to collections that are not there, after everything else was found right.
+fn check_targets(collection: &Collection, exists: impl Fn(&str) -> bool) -> AppResult<()> {
+    for property in collection.properties() {
+        match &property.data_type {
+            DataType::Reference(targets) if !targets.iter().all(|target| exists(target)) => {
+                return Err(invalid("bad request: reference property to nonexistent class"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Reads `multiTenancyConfig`.

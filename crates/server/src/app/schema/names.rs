@@ -24,7 +24,12 @@ pub(crate) fn lower_first(name: &str) -> String {
 /// [`AppError::Invalid`]
 pub(crate) fn check_class(name: &str) -> AppResult<()> {
     let letters = name.strip_prefix(|first: char| first.is_ascii_uppercase());
-    if name.len() > 255 || !letters.is_some_and(is_word) {
+    if name.len() > 255 {
+        return Err(AppError::Invalid(format!(
+            "'{name}' is not a valid class name. Name should not be longer than 255 characters"
+        )));
+    }
+    if !letters.is_some_and(is_word) {
         return Err(AppError::Invalid(format!("'{name}' is not a valid class name")));
     }
     Ok(())

@@ -15,7 +15,7 @@ pub(super) struct Surroundings<'a> {
     /// Whether a collection of that name exists, or is the one being made.
     pub(super) class_exists: &'a dyn Fn(&str) -> bool,
     /// Stop-word lists of the collection.
-    pub(super) presets: Option<&'a BTreeMap<String, Vec<String>>>,
+    pub(super) presets: Option<&'a Presets>,
 }
 
 /// Index flags and analysis as given.
@@ -56,10 +56,10 @@ pub(super) fn decode(value: &Value, around: &Surroundings<'_>) -> AppResult<Prop
     let mut property = defaults::new_property(around.settings, &name, data_type);
     property.description = value.get("description").and_then(Value::as_str).map(str::to_owned);
     property.module_config = value.get("moduleConfig").filter(|config| !config.is_null()).map(Value::to_string);
-    property.nested = nested(value, &name, &property.data_type)?;
+    property.nested = nested(value, &name, &property.data_type, around.presets)?;
     property.tokenization = given.tokenization(&property.data_type)?;
     given.flags(&mut property)?;
-    property.text_analyzer = given.analyzer(&property, around)?;
+    property.text_analyzer = given.analyzer(&name, &property, around.presets)?;
     Ok(property)
 }
 
@@ -122,10 +122,8 @@ fn single(name: &str) -> Option<DataType> {
         _ => {}
     }
     let of = PRIMITIVES.iter().find(|(known, _)| *known == element)?.1;
-    let alone = matches!(
-        of,
-        Primitive::GeoCoordinates | Primitive::PhoneNumber | Primitive::Blob | Primitive::BlobHash
-    );
+    let alone =
+        matches!(of, Primitive::GeoCoordinates | Primitive::PhoneNumber | Primitive::Blob | Primitive::BlobHash);
     (!(alone && list)).then_some(DataType::Primitive { of, list })
 }
 
@@ -142,13 +140,16 @@ pub(super) fn type_names(data_type: &DataType) -> Vec<String> {
     }
 }
 
-fn nested(value: &Value, path: &str, data_type: &DataType) -> AppResult<Vec<Property>> {
+/// Stop-word lists of a collection by name.
+type Presets = BTreeMap<String, Vec<String>>;
+
+fn nested(value: &Value, path: &str, data_type: &DataType, presets: Option<&Presets>) -> AppResult<Vec<Property>> {
     let list = value.get("nestedProperties").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     match data_type {
         DataType::Object { .. } if list.is_empty() => Err(invalid(format!(
             "property '{path}': At least one nested property is required for data type object/object[]"
         ))),
-        DataType::Object { .. } => list.iter().map(|value| decode_nested(value, path)).collect(),
+        DataType::Object { .. } => list.iter().map(|value| decode_nested(value, path, presets)).collect(),
         _ if list.is_empty() => Ok(Vec::new()),
         _ => Err(invalid(format!(
             "property '{path}': nestedProperties not allowed for data types other than object/object[]"
@@ -156,7 +157,7 @@ fn nested(value: &Value, path: &str, data_type: &DataType) -> AppResult<Vec<Prop
     }
 }
 
-fn decode_nested(value: &Value, above: &str) -> AppResult<Property> {
+fn decode_nested(value: &Value, above: &str, presets: Option<&Presets>) -> AppResult<Property> {
     let name = text(value, "name");
     let word = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
     if name.is_empty() || name.as_bytes()[0].is_ascii_digit() || !name.bytes().all(word) {
@@ -199,11 +200,11 @@ fn decode_nested(value: &Value, above: &str) -> AppResult<Property> {
     if flag("indexFilterable") == Some(true) && blob {
         return Err(invalid(format!("property: '{path}': indexFilterable is not allowed for blob data type")));
     }
-    Ok(Property {
+    let mut property = Property {
         id: azimuth_engine::ids::PropertyId(0),
         name: name.to_owned(),
         description: value.get("description").and_then(Value::as_str).map(str::to_owned),
-        nested: nested(value, &path, &data_type)?,
+        nested: nested(value, &path, &data_type, presets)?,
         tokenization,
         filterable: flag("indexFilterable").unwrap_or(!blob),
         searchable: flag("indexSearchable").unwrap_or(is_text),
@@ -211,15 +212,15 @@ fn decode_nested(value: &Value, above: &str) -> AppResult<Property> {
         text_analyzer: None,
         module_config: None,
         data_type,
-    })
+    };
+    let given = Given { value, data_type: type_name.to_owned() };
+    property.text_analyzer = given.analyzer(&path, &property, presets)?;
+    Ok(property)
 }
 
 /// Whether values of that type can have an index for ranges.
 fn takes_ranges(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Primitive { of: Primitive::Int | Primitive::Number | Primitive::Date, list: false }
-    )
+    matches!(data_type, DataType::Primitive { of: Primitive::Int | Primitive::Number | Primitive::Date, list: false })
 }
 
 /// All tokenizations by name.
@@ -249,9 +250,9 @@ fn enabled_tokenization(name: &str) -> AppResult<Tokenization> {
         "kagome_ja" => ("Japanese", "KAGOME_JA"),
         _ => {
             let known = TOKENIZATIONS.iter().find(|(known, _)| *known == name);
-            return known.map(|(_, tokenization)| *tokenization).ok_or_else(|| {
-                invalid(format!("tokenization '{name}' is not known"))
-            });
+            return known
+                .map(|(_, tokenization)| *tokenization)
+                .ok_or_else(|| invalid(format!("tokenization '{name}' is not known")));
         }
     };
     Err(invalid(format!(
@@ -319,16 +320,17 @@ impl Given<'_> {
         Ok(())
     }
 
-    fn analyzer(&self, property: &Property, around: &Surroundings<'_>) -> AppResult<Option<TextAnalyzer>> {
+    /// `path` names the property in refusals.
+    fn analyzer(&self, path: &str, property: &Property, presets: Option<&Presets>) -> AppResult<Option<TextAnalyzer>> {
         let Some(given) = self.value.get("textAnalyzer").filter(|given| given.is_object()) else { return Ok(None) };
-        let refuse = |text: String| Err(invalid(format!("property '{}': {text}", property.name)));
+        let refuse = |text: String| Err(invalid(format!("property '{path}': {text}")));
         let analyzer = TextAnalyzer {
             ascii_fold: given.get("asciiFold").and_then(Value::as_bool),
             ascii_fold_ignore: texts(given, "asciiFoldIgnore").into_iter().map(str::to_owned).collect(),
             stopword_preset: Some(text(given, "stopwordPreset")).filter(|name| !name.is_empty()).map(str::to_owned),
         };
         if analyzer == TextAnalyzer::default() {
-            return Ok(Some(analyzer));
+            return Ok(None);
         }
         if !property.data_type.is_text() {
             return refuse(format!(
@@ -352,9 +354,11 @@ impl Given<'_> {
         if let Some(preset) = &analyzer.stopword_preset {
             let tokenization = property.tokenization.map_or("", tokenization_name);
             if tokenization != "word" {
-                return refuse(format!("stopwordPreset is only supported with tokenization \"word\", got \"{tokenization}\""));
+                return refuse(format!(
+                    "stopwordPreset is only supported with tokenization \"word\", got \"{tokenization}\""
+                ));
             }
-            let known = around.presets.is_some_and(|presets| presets.contains_key(preset));
+            let known = presets.is_some_and(|presets| presets.contains_key(preset));
             if !known && preset != "en" && preset != "none" {
                 return refuse(format!(
                     "unknown stopword preset \"{preset}\"; must be a built-in preset ('en', 'none') or defined in \

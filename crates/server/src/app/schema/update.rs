@@ -38,10 +38,7 @@ pub(crate) fn update_class(
 ) -> AppResult<Collection> {
     let name = class.get("class").and_then(Value::as_str).unwrap_or_default();
     if name != old.name {
-        return Err(invalid(format!(
-            "class name is immutable: attempted change from \"{}\" to \"{name}\"",
-            old.name
-        )));
+        return Err(invalid(format!("class name is immutable: attempted change from \"{}\" to \"{name}\"", old.name)));
     }
     vectors::check_vectorizer(text(class, "vectorizer"))?;
     let tenancy = decode::multi_tenancy(class.get("multiTenancyConfig"));
@@ -79,11 +76,7 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 }
 
 /// The settings of the unnamed vector that a PUT gives; `None` when the class has no unnamed vector.
-fn unnamed_index(
-    settings: &Settings,
-    old: &Collection,
-    class: &Value,
-) -> AppResult<Option<vector_index::VectorIndex>> {
+fn unnamed_index(settings: &Settings, old: &Collection, class: &Value) -> AppResult<Option<vector_index::VectorIndex>> {
     if old.vectors.unnamed.is_none() {
         return Ok(None);
     }
@@ -202,9 +195,7 @@ fn updated_inverted(old: &Collection, class: &Value) -> AppResult<InvertedConfig
         ("indexPropertyLength", old.inverted.index_property_length, new.index_property_length),
     ] {
         if old != new {
-            return Err(invalid(format!(
-                "\"{name}\" setting is immutable. Value changed from \"{old}\" to \"{new}\""
-            )));
+            return Err(invalid(format!("\"{name}\" setting is immutable. Value changed from \"{old}\" to \"{new}\"")));
         }
     }
     let kept = |preset: &str| new.stopword_presets.as_ref().is_some_and(|presets| presets.contains_key(preset));

@@ -80,7 +80,12 @@ struct Given<'a>(&'a Map<String, Value>);
 
 impl<'a> Given<'a> {
     fn int(&self, name: &str, default: i64) -> Result<i64, String> {
-        let Some(Value::Number(number)) = self.0.get(name) else { return Ok(default) };
+        let number = match self.0.get(name) {
+            None => return Ok(default),
+            Some(Value::Number(number)) => number,
+            // Given, but no number: the real server takes nothing from it, not even the default.
+            Some(_) => return Ok(0),
+        };
         let text = number.as_str();
         text.parse().map_err(|_| {
             format!("json.Number to int64 for \"{name}\": strconv.ParseInt: parsing \"{text}\": invalid syntax")
@@ -151,10 +156,9 @@ fn hnsw(given: &Map<String, Value>, distance_default: &str) -> Result<Value, Str
     if wrong.is_empty() { Ok(wire) } else { Err(format!("invalid hnsw config: {}", wrong.join(", "))) }
 }
 
-/// An empty distance is the default one.
+/// An empty distance is shown as it was given and means cosine.
 fn distance(given: &Given<'_>, default: &str) -> String {
-    let distance = given.text("distance", default);
-    if distance.is_empty() { default.to_owned() } else { distance }
+    given.text("distance", default)
 }
 
 fn is_enabled(wire: &Value, code: &str) -> bool {
@@ -205,7 +209,7 @@ fn multivector(given: &Given<'_>) -> Result<Value, String> {
     let muvera = given.block("muvera");
     Ok(json!({
         "enabled": given.flag("enabled", false),
-        "aggregation": given.text("aggregation", "maxSim"),
+        "aggregation": "maxSim",
         "muvera": {
             "enabled": muvera.flag("enabled", false),
             "ksim": muvera.int("ksim", 4)?,
@@ -316,7 +320,7 @@ fn hfresh(given: &Map<String, Value>, distance_default: &str) -> Result<Value, S
 fn engine_config(kind: VectorIndexKind, wire: &Value) -> Result<IndexConfig, String> {
     let name = wire["distance"].as_str().unwrap_or("cosine");
     let distance = match name {
-        "cosine" => Distance::Cosine,
+        "cosine" | "" => Distance::Cosine,
         "dot" => Distance::Dot,
         "l2-squared" => Distance::L2Squared,
         "manhattan" => Distance::Manhattan,

@@ -46,7 +46,8 @@ fn unnamed(settings: &Settings, class: &Value) -> AppResult<VectorConfig> {
         return Err(invalid("parse vector index config: parse vector index config: input must be a non-nil map"));
     }
     check_vectorizer(text(class, "vectorizer"))?;
-    let index = index(settings, type_name, given, "class.VectorIndexConfig can not parse: parse vector index config: ")?;
+    let index =
+        index(settings, type_name, given, "class.VectorIndexConfig can not parse: parse vector index config: ")?;
     if index.multi {
         return Err(invalid(
             "class.VectorIndexConfig multi vector type index type is only configurable using named vectors",
