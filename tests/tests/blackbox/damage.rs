@@ -38,6 +38,9 @@ fn filled(orderly: bool) -> Server {
         let things = client.collection("Thing").expect("a good name");
         let report = things.insert_many(&objects, Default::default()).await.expect("batches");
         assert!(report.failures.is_empty());
+        while orderly && things.vector_queue_size().await.expect("the state of the shards") > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     });
     if orderly {
         assert!(server.terminate().success());

@@ -68,6 +68,7 @@ fn acknowledged_writes_survive_kill_9() {
     let seed = std::env::var("AZIMUTH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
     notice(&format!("kill loop: seed {seed} (AZIMUTH_SEED)"));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _entered = runtime.enter();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut server = Server::start();
     let model = Model::default();

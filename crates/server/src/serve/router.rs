@@ -13,6 +13,7 @@ use std::time::Instant;
 use axum::body::{Body, Bytes};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tower::ServiceExt;
@@ -123,6 +124,9 @@ async fn rest(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
 
 /// The whole body, or why there is none.
 async fn read_body(body: Incoming, bytes_max: usize) -> Result<Bytes, BodyError> {
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(BodyError::TooLarge { bytes_max });
+    }
     match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge { bytes_max }),
