@@ -196,6 +196,10 @@ impl Builder<'_> {
         let same = |fits: fn(&Json) -> bool| if values.iter().all(fits) { Ok(()) } else { Err(mixed()) };
         Ok(match first {
             Json::Bool(_) => same(Json::is_boolean).map(|()| DataType::list(Primitive::Boolean))?,
+            // Over gRPC lists of integers come apart from those of floats, whose numbers have a fraction.
+            Json::Number(_) if self.wire == Wire::Grpc && values.iter().all(Json::is_i64) => {
+                DataType::list(Primitive::Int)
+            }
             Json::Number(_) => same(Json::is_number).map(|()| DataType::list(self.number()))?,
             Json::Object(_) => same(Json::is_object).map(|()| DataType::Object { list: true })?,
             Json::String(first) => {

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json};
 
-use super::gofmt::{list_as_text, plain, type_name};
+use super::gofmt::{given, list_as_text, plain, type_name};
 use super::{Wire, beacon, date, phone, uuid_text};
 
 /// Deepest nesting of an object property.
@@ -93,14 +93,12 @@ impl Convert<'_> {
                 other => Err(format!("not a bool, but {}", type_name(other, self.wire))),
             },
             Primitive::Date => value.as_str().and_then(date::parse).map(Value::Date).ok_or_else(|| {
-                let given = plain(value);
+                let given = given(value, self.wire);
                 format!("requires a string with a RFC3339 formatted date, but the given value is '{given}'")
             }),
-            Primitive::Uuid => {
-                value.as_str().and_then(uuid_text::parse).map(Value::Uuid).ok_or_else(|| {
-                    format!("requires a string of UUID format, but the given value is '{}'", plain(value))
-                })
-            }
+            Primitive::Uuid => value.as_str().and_then(uuid_text::parse).map(Value::Uuid).ok_or_else(|| {
+                format!("requires a string of UUID format, but the given value is '{}'", given(value, self.wire))
+            }),
             Primitive::GeoCoordinates => self.geo(value),
             Primitive::PhoneNumber => match value {
                 Json::Object(map) => phone::parse(map).map(|phone| Value::Phone(Box::new(phone))),
@@ -117,7 +115,7 @@ impl Convert<'_> {
     }
 
     fn int(&self, value: &Json) -> Result<Value, String> {
-        let refuse = || format!("requires an integer, the given value is '{}'", plain(value));
+        let refuse = || format!("requires an integer, the given value is '{}'", given(value, self.wire));
         let Json::Number(number) = value else { return Err(refuse()) };
         if let Ok(int) = number.as_str().parse() {
             return Ok(Value::Int(int));
@@ -130,7 +128,7 @@ impl Convert<'_> {
 
     fn number(&self, value: &Json) -> Result<Value, String> {
         let Json::Number(number) = value else {
-            return Err(format!("requires a float, the given value is '{}'", plain(value)));
+            return Err(format!("requires a float, the given value is '{}'", given(value, self.wire)));
         };
         let float = number.as_str().parse::<f64>().ok().filter(|float| float.is_finite());
         float.map(Value::Number).ok_or_else(|| format!("the JSON number '{number}' could not be converted to a float."))

@@ -18,7 +18,7 @@ pub(super) fn type_name(value: &Json, wire: Wire) -> &'static str {
 }
 
 /// A value as `%v` prints it.
-pub(super) fn plain(value: &Json) -> String {
+pub(crate) fn plain(value: &Json) -> String {
     match value {
         Json::Null => "<nil>".to_owned(),
         Json::Bool(value) => value.to_string(),
@@ -29,6 +29,17 @@ pub(super) fn plain(value: &Json) -> String {
             let pairs = map.iter().map(|(key, value)| format!("{key}:{}", plain(value)));
             format!("map[{}]", pairs.collect::<Vec<_>>().join(" "))
         }
+    }
+}
+
+/// A value as `%v` prints it after it came over `wire`: a float that is whole has no fraction.
+pub(super) fn given(value: &Json, wire: Wire) -> String {
+    match value {
+        Json::Number(number) if wire == Wire::Grpc => {
+            let text = number.as_str();
+            text.strip_suffix(".0").unwrap_or(text).to_owned()
+        }
+        value => plain(value),
     }
 }
 

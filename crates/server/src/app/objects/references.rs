@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use azimuth_engine::command::{At, Patch};
+use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Beacon, Value};
+use azimuth_engine::query::Include;
 use azimuth_engine::schema::{Collection, DataType};
 use uuid::Uuid;
 
@@ -19,7 +21,7 @@ pub(crate) enum Change {
     Add,
     /// They take the place of those that are there.
     Replace,
-    /// They are taken out.
+    /// They are taken out, as often as they are there.
     Remove,
 }
 
@@ -44,7 +46,17 @@ pub(crate) async fn apply(
             patch.replace_references.insert(property.to_owned(), beacons);
         }
         Change::Remove => {
-            patch.remove_references.insert(property.to_owned(), beacons);
+            let include = Include { properties: true, vectors: Vec::new() };
+            let stored = app.read(move |data| data.get(at, id, &include)).await?.ok_or(ObjectError::NotFound)?;
+            let mut there = match stored.object.properties.get(property) {
+                Some(Value::References(there)) => there.clone(),
+                _ => Vec::new(),
+            };
+            there.retain(|beacon| beacons.contains(beacon));
+            if there.is_empty() {
+                return Ok(());
+            }
+            patch.remove_references.insert(property.to_owned(), there);
         }
     }
     change(app, at, id, patch).await
@@ -107,7 +119,7 @@ pub(crate) async fn add_all(
             let from: &Arc<Collection> = from.ok_or_else(|| {
                 ObjectError::Invalid(format!("source class \"{}\" not found in schema", reference.from))
             })?;
-            let (at, to) = check(from, &reference)?;
+            let (at, to) = check(&catalog, from, &reference)?;
             Ok((at, to, from.multi_tenancy.enabled, reference))
         });
         results.push(checked.map(|(at, to, tenants, reference)| {
@@ -138,7 +150,7 @@ pub(crate) async fn add_all(
     Ok(results)
 }
 
-fn check(from: &Collection, reference: &NewReference) -> Result<(At, Beacon), ObjectError> {
+fn check(catalog: &Catalog, from: &Collection, reference: &NewReference) -> Result<(At, Beacon), ObjectError> {
     let property = &reference.property;
     let targets = match from.property(property).map(|property| &property.data_type) {
         None => {
@@ -151,6 +163,9 @@ fn check(from: &Collection, reference: &NewReference) -> Result<(At, Beacon), Ob
     let mut to = reference.to.clone();
     if let (None, [only]) = (&to.collection, targets.as_slice()) {
         to.collection = Some(only.clone());
+    }
+    if let Some(name) = to.collection.as_ref().filter(|name| catalog.find(name).is_none()) {
+        return Err(ObjectError::Invalid(format!("target class \"{name}\" not found in schema")));
     }
     Ok((shard::locate_to_write(from, reference.tenant.as_deref())?, to))
 }

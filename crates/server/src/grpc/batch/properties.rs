@@ -138,14 +138,7 @@ fn any(value: Any, depth: usize) -> Result<Json, String> {
     })
 }
 
-/// A float as a number of JSON; whole ones are written without a fraction, as integers are.
+/// A float as a number of JSON, always with a fraction or an exponent: integers come in fields of their own.
 fn number(value: f64) -> Result<Json, String> {
-    if !value.is_finite() {
-        return Err(format!("the number {value} has no place in an object"));
-    }
-    #[allow(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
-    if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 && (value != 0.0 || value.is_sign_positive()) {
-        return Ok(Json::from(value as i64));
-    }
-    Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
+    Number::from_f64(value).map(Json::Number).ok_or_else(|| format!("the number {value} has no place in an object"))
 }

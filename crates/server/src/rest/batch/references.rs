@@ -32,8 +32,13 @@ pub(super) async fn add(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Repl
     })?;
     let answers = given.into_iter().zip(results).map(|(given, result)| {
         let mut answer = Map::new();
-        for name in ["from", "to", "tenant"] {
-            if let Some(value) = given.get(name).filter(|value| value.as_str() != Some("")) {
+        for name in ["from", "to"] {
+            let readable = match name {
+                "from" => source(text_of(&given, "from")).is_ok(),
+                "to" => beacon::parse(text_of(&given, "to")).is_ok(),
+                _ => false,
+            };
+            if let Some(value) = given.get(name).filter(|_| readable) {
                 answer.insert(name.to_owned(), value.clone());
             }
         }
@@ -43,13 +48,17 @@ pub(super) async fn add(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Repl
     Ok(Reply::ok(json!(answers.collect::<Vec<_>>())))
 }
 
+fn text_of<'a>(given: &'a Value, name: &str) -> &'a str {
+    given.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
 fn empty() -> Reply {
     let text = "invalid params: length cannot be 0, need at least one reference for batching";
     Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text)
 }
 
 fn parse(given: &Value) -> Result<NewReference, ObjectError> {
-    let text = |name: &str| given.get(name).and_then(Value::as_str).unwrap_or_default();
+    let text = |name: &str| text_of(given, name);
     let from = source(text("from"));
     let to = beacon::parse(text("to"));
     match (from, to) {
@@ -68,6 +77,9 @@ fn parse(given: &Value) -> Result<NewReference, ObjectError> {
 fn source(text: &str) -> Result<(String, uuid::Uuid, String), String> {
     let (_, path) = text.split_once("://").and_then(|(_, rest)| rest.split_once('/')).unwrap_or_default();
     match path.split('/').collect::<Vec<_>>()[..] {
+        [class, ..] if path.matches('/').count() == 2 && !class.starts_with(char::is_uppercase) => {
+            Err(format!("className must start with an uppercase letter, but got {class}"))
+        }
         [class, id, property] => match uuid_text::parse(id) {
             Some(id) => Ok((upper_first(class), id, property.to_owned())),
             None => Err(format!("invalid cref URI: 2nd path segment must be uuid, but got '{id}'")),

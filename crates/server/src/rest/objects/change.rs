@@ -43,7 +43,11 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     let no_tenant = format!("put object: import into index {index}: determine shard: ");
     let words = Words { no_tenant: &no_tenant, ..CREATE };
     let prepared = prepare_one(app, draft, Purpose::Write).await.map_err(|error| refuse(error, &words))?;
-    let answer = described(body, &prepared, true);
+    let given_id = body.get("id").filter(|id| id.as_str() != Some("")).cloned();
+    let mut answer = described(body, &prepared, true);
+    if let Some(id) = given_id {
+        answer.insert("id".to_owned(), id);
+    }
     let created_ms = write_one(app, prepared, PutMode::Insert).await.map_err(|error| refuse(error, &words))?;
     Ok(Reply::ok(timed(answer, created_ms)))
 }
@@ -98,7 +102,7 @@ pub(super) async fn replace(app: &Arc<App>, req: &RestRequest, _class: Option<&s
 /// PATCH of an object.
 pub(super) async fn merge(app: &Arc<App>, req: &RestRequest, class: Option<&str>, id: &str) -> Result<Reply, Reply> {
     let id = path_id(id)?;
-    if req.body.trim_ascii() == b"null" {
+    if req.body.is_empty() || req.body.trim_ascii() == b"null" {
         return Ok(Reply::empty(StatusCode::BAD_REQUEST));
     }
     let mut body = body(req)?;

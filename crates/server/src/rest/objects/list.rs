@@ -6,6 +6,7 @@ use azimuth_engine::query::{Query, Rank, Sort};
 use azimuth_engine::schema::Collection;
 use http::StatusCode;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::answer::{Words, refuse};
 use super::one::{collection, include, shown};
@@ -44,8 +45,9 @@ fn page(app: &App, req: &RestRequest) -> Result<Page, Reply> {
     let limit = number(req, "limit")?.unwrap_or(app.settings.query_default_limit);
     if offset.saturating_add(limit) > maximum {
         let text = format!(
-            "query maximum results exceeded: limit {limit} and offset {offset} together exceed QUERY_MAXIMUM_RESULTS \
-             {maximum}"
+            "msg:offset or limit code:400 err:query maximum results exceeded: the total limit calculated from the \
+             provided offset '{offset}' and limit '{limit}' exceeds the configured maximum '{maximum}' \
+             (QUERY_MAXIMUM_RESULTS)"
         );
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
     }
@@ -79,17 +81,8 @@ async fn of_collection(
     let prefix = format!("msg:search index {} code:422 err:", collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
     let at = shard::locate(&collection, tenant).map_err(|error| refuse(error, &words))?;
-    let after = match req.query.get("after").filter(|after| !after.is_empty()) {
-        Some(after) => Some(uuid_text::parse(after).ok_or_else(|| {
-            Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("after: '{after}' is no valid uuid"))
-        })?),
-        None => None,
-    };
     let sort = sort(req);
-    if after.is_some() && (page.offset > 0 || !sort.is_empty()) {
-        let text = "cursor api: after cannot be combined with offset or sort";
-        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
-    }
+    let after = after(req, page, &sort)?;
     let query = Query {
         rank: Rank::Listing { after },
         filter: None,
@@ -106,6 +99,28 @@ async fn of_collection(
         }
     })?;
     Ok(hits.iter().map(|hit| shown(&collection, &hit.object, None)).collect())
+}
+
+/// The id to go on after, which goes with a limit only.
+fn after(req: &RestRequest, page: &Page, sort: &[Sort]) -> Result<Option<Uuid>, Reply> {
+    let Some(text) = req.query.get("after").filter(|after| !after.is_empty()) else { return Ok(None) };
+    let refuse = |why: &str| {
+        let text = format!("msg:cursor api: invalid 'after' parameter code:400 err:{why}");
+        Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text))
+    };
+    if page.offset > 0 {
+        return refuse("offset cannot be set with after and limit parameters");
+    }
+    if !sort.is_empty() {
+        return refuse("sort cannot be set with after and limit parameters");
+    }
+    if !req.query.contains_key("limit") {
+        return refuse("limit parameter must be set");
+    }
+    match uuid_text::parse(text) {
+        Some(id) => Ok(Some(id)),
+        None => refuse(&format!("after parameter '{text}' is not a valid uuid: invalid UUID length: {}", text.len())),
+    }
 }
 
 fn sort(req: &RestRequest) -> Vec<Sort> {

@@ -21,7 +21,8 @@ use crate::app::App;
 
 /// Answers the routes under `/objects`.
 pub(super) async fn handle(app: &Arc<App>, req: &RestRequest) -> Reply {
-    let result = match consistency_level(req) {
+    let validates = req.segments.get(1).is_some_and(|segment| segment == "validate");
+    let result = match consistency_level(req).or_else(|reply| if validates { Ok(()) } else { Err(reply) }) {
         Ok(()) => dispatch(app, req).await,
         Err(reply) => Err(reply),
     };

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::app::objects::beacon::upper_first;
-use crate::app::objects::{Draft, GivenVectors, Wire, uuid_text};
+use crate::app::objects::{Draft, GivenVectors, Wire, plain, uuid_text};
 use crate::rest::message::Reply;
 
 /// The id in a path.
@@ -44,9 +44,9 @@ pub(crate) fn draft(body: &mut Map<String, Value>, id: Option<Uuid>) -> Result<D
     let properties = match body.remove("properties") {
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(map)) => map,
-        Some(_) => {
-            let text = "invalid object: properties must be a map";
-            return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
+        Some(other) => {
+            let text = format!("invalid object: could not recognize object's properties: {}", plain(&other));
+            return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
         }
     };
     let tenant = body.get("tenant").and_then(Value::as_str).filter(|tenant| !tenant.is_empty());
