@@ -100,6 +100,9 @@ pub struct MultiTenancy {
     pub auto_creation: bool,
     /// Activate a cold tenant on its first access.
     pub auto_activation: bool,
+    /// The last update left these settings out, which the wire shows.
+    #[serde(default)]
+    pub left_out: bool,
 }
 
 /// Expiry of objects.

@@ -126,6 +126,7 @@ pub(super) fn multi_tenancy(given: Option<&Value>) -> AppResult<MultiTenancy> {
         enabled: flag("enabled"),
         auto_creation: flag("autoTenantCreation"),
         auto_activation: flag("autoTenantActivation"),
+        left_out: false,
     };
     for (on, name) in [(config.auto_creation, "autoTenantCreation"), (config.auto_activation, "autoTenantActivation")] {
         if on && !config.enabled {

@@ -19,14 +19,16 @@ pub(crate) fn render_class(collection: &Collection) -> Value {
         put("moduleConfig", parsed(config));
     }
     let tenancy = &collection.multi_tenancy;
-    put(
-        "multiTenancyConfig",
-        json!({
-            "enabled": tenancy.enabled,
-            "autoTenantCreation": tenancy.auto_creation,
-            "autoTenantActivation": tenancy.auto_activation,
-        }),
-    );
+    if !tenancy.left_out {
+        put(
+            "multiTenancyConfig",
+            json!({
+                "enabled": tenancy.enabled,
+                "autoTenantCreation": tenancy.auto_creation,
+                "autoTenantActivation": tenancy.auto_activation,
+            }),
+        );
+    }
     if let Some(ttl) = &collection.object_ttl {
         put(
             "objectTtlConfig",

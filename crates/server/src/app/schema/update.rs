@@ -44,6 +44,7 @@ pub(crate) fn update_class(
     let tenancy = decode::multi_tenancy(class.get("multiTenancyConfig"));
     let mut new = old.clone();
     new.multi_tenancy = tenancy?;
+    new.multi_tenancy.left_out = class.get("multiTenancyConfig").is_none();
     match (old.multi_tenancy.enabled, new.multi_tenancy.enabled) {
         (true, false) => return Err(invalid("disabling multi-tenancy for an existing class is not supported")),
         (false, true) => return Err(invalid("enabling multi-tenancy for an existing class is not supported")),
