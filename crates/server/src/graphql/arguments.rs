@@ -42,7 +42,7 @@ pub(super) fn check_names(
 pub(super) fn wrong_type(argument: &Argument, wanted: &str) -> GraphqlError {
     let (name, value) = (&argument.name, &argument.value);
     let text = format!("Argument {name:?} has invalid value {value}.\nExpected type {wanted:?}, found {value}.");
-    GraphqlError::at(argument.position, text)
+    GraphqlError::at(argument.value_position, text)
 }
 
 /// An `Int` argument.
@@ -112,7 +112,7 @@ const OPERATORS: &[&str] = &[
 fn check_where(argument: &Argument, value: &ConstValue, class: &str) -> Result<(), GraphqlError> {
     let refuse = |why: String| {
         let text = format!("Argument \"where\" has invalid value {}.\n{why}", argument.value);
-        Err(GraphqlError::at(argument.position, text))
+        Err(GraphqlError::at(argument.value_position, text))
     };
     let ConstValue::Object(fields) = value else { return refuse("Expected an object".to_owned()) };
     for (name, value) in fields {
@@ -188,7 +188,7 @@ pub(super) fn sort(class: &Field) -> Result<Vec<Sort>, FieldError> {
         let element = if listed { format!("In element #{}: ", at + 1) } else { String::new() };
         let refuse = |why: String| {
             let text = format!("Argument \"sort\" has invalid value {}.\n{element}{why}", argument.value);
-            GraphqlError::at(argument.position, text)
+            GraphqlError::at(argument.value_position, text)
         };
         let ConstValue::Object(fields) = clause else { return Err(refuse("Expected an object.".to_owned()).into()) };
         let descending = match fields.get("order") {

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use super::GraphqlError;
 
 /// Brackets open at once, at most.
-const DEPTH_MAX: usize = 48;
+const DEPTH_MAX: usize = 128;
 /// Bytes of a query, at most.
 const QUERY_BYTES_MAX: usize = 4 << 20;
 /// Fields after fragments are put in, at most.
@@ -41,7 +41,10 @@ pub(super) struct Field {
 pub(super) struct Argument {
     pub(super) name: String,
     pub(super) value: ConstValue,
+    /// Where the name stands.
     pub(super) position: (usize, usize),
+    /// Where the value stands.
+    pub(super) value_position: (usize, usize),
 }
 
 impl Field {
@@ -139,9 +142,10 @@ fn values_of(
         let value = match given {
             Some(value) => {
                 let at = position(definition);
-                Some(ConstValue::from_json(value.clone()).map_err(|error| {
+                let value = ConstValue::from_json(value.clone()).map_err(|error| {
                     GraphqlError::at(at, format!("Variable \"${name}\" got invalid value {value}.\n{error}"))
-                })?)
+                })?;
+                Some(with_enums(value))
             }
             None => definition.node.default_value().cloned(),
         };
@@ -153,6 +157,23 @@ fn values_of(
         values.insert(name.to_owned(), value);
     }
     Ok(values)
+}
+
+/// JSON has no enums: the fields that hold one get it from their text.
+fn with_enums(value: ConstValue) -> ConstValue {
+    match value {
+        ConstValue::List(items) => ConstValue::List(items.into_iter().map(with_enums).collect()),
+        ConstValue::Object(fields) => {
+            let field = |(name, value): (Name, ConstValue)| match value {
+                ConstValue::String(text) if name == "operator" || name == "order" => {
+                    (name, ConstValue::Enum(Name::new(text)))
+                }
+                value => (name, with_enums(value)),
+            };
+            ConstValue::Object(fields.into_iter().map(field).collect())
+        }
+        value => value,
+    }
 }
 
 struct Expansion<'a> {
@@ -224,9 +245,9 @@ impl Expansion<'_> {
         }
         let mut arguments = Vec::new();
         for (name, value) in &field.node.arguments {
-            let at = position(name);
-            if let Some(value) = self.value(&value.node, at)? {
-                arguments.push(Argument { name: name.node.to_string(), value, position: at });
+            let (position, value_position) = (position(name), position(value));
+            if let Some(value) = self.value(&value.node, value_position)? {
+                arguments.push(Argument { name: name.node.to_string(), value, position, value_position });
             }
         }
         let name = field.node.name.node.to_string();
@@ -307,7 +328,7 @@ mod tests {
             assert!(error.message.contains(want), "{}", error.message);
         };
         check("{ a { ...F } } fragment F on B { ...F }", "within itself");
-        check(&"{a".repeat(100), "nested deeper");
+        check(&"{a".repeat(200), "nested deeper");
         check("{ a(b: null) }", "Unexpected Name \"null\"");
         check("{ a(b: $c) }", "not defined");
     }

@@ -23,6 +23,8 @@ use crate::app::{App, AppError};
 use crate::pb::health::health_server::HealthServer;
 use crate::pb::weaviate::weaviate_server::WeaviateServer;
 
+pub(crate) use selection::lower_first;
+
 /// The services, without a fallback: unknown services are answered by [`unknown_service`].
 pub(crate) fn routes(app: Arc<App>) -> Router {
     let bytes_max = app.settings.grpc_max_message_bytes;

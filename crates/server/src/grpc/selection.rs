@@ -222,7 +222,7 @@ pub(super) fn no_such(property: &str, class: &str) -> String {
 }
 
 /// The name with its first letter in lower case, as property names are.
-pub(super) fn lower_first(name: &str) -> String {
+pub(crate) fn lower_first(name: &str) -> String {
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }

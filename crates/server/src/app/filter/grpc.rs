@@ -92,7 +92,8 @@ fn walk(
             return Ok(true);
         }
         Some(Target::SingleTarget(single)) => {
-            let property = find_property(collection, &single.on)
+            let lowered = crate::grpc::lower_first(&single.on);
+            let property = find_property(collection, &lowered)
                 .ok_or_else(|| FilterError::Invalid(no_such(&single.on, &collection.name)))?;
             let class = match &property.data_type {
                 DataType::Reference(targets) => match targets.as_slice() {
@@ -107,15 +108,15 @@ fn walk(
                 },
                 plain => wire_name(plain),
             };
-            (&single.on, &single.target, class)
+            (lowered, &single.target, class)
         }
-        Some(Target::MultiTarget(multi)) => (&multi.on, &multi.target, multi.target_collection.clone()),
+        Some(Target::MultiTarget(multi)) => (multi.on.clone(), &multi.target, multi.target_collection.clone()),
     };
     let Some(next) = catalog.find(&class) else {
         return Err(FilterError::Invalid(format!("could not find class {class} in schema")));
     };
     let Some(inner) = inner else { return Err(FilterError::Parse("unknown target type ".to_owned())) };
-    path.extend([on.clone(), class]);
+    path.extend([on, class]);
     walk(catalog, next, inner, path)
 }
 

@@ -35,6 +35,12 @@ fn operands(fields: &Map<String, Value>, name: &str, depth: usize) -> Result<Vec
              NotEqual, etc.)"
         )));
     }
+    if FIELDS.iter().any(|(field, _)| fields.get(*field).is_some_and(|value| !value.is_null())) {
+        return Err(invalid(&format!(
+            "operator '{name}' not compatible with field 'value<Type>', remove value field or switch to compare operator \
+             (eg. Equal, NotEqual, etc.)"
+        )));
+    }
     let operands = match fields.get("operands") {
         Some(Value::Array(operands)) => operands.iter().collect(),
         Some(operand @ Value::Object(_)) => vec![operand],

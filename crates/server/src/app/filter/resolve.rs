@@ -234,6 +234,9 @@ fn times(value: &Given, kinds: Kinds) -> Result<FilterValue, FilterError> {
     each(value, |scalar| match scalar {
         Scalar::Text(text) if kinds == Kinds::Strict && text.parse::<i64>().is_ok() => Ok(as_given(scalar)),
         Scalar::Text(text) => date_of(text),
+        Scalar::Int(_) if kinds == Kinds::Coerced => {
+            Err(invalid("expected value to be string or time.Time, got 'int'".to_owned()))
+        }
         other => Ok(as_given(other)),
     })
 }
