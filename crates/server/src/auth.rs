@@ -147,7 +147,11 @@ impl Auth {
     }
 
     /// The same for a REST request, as an answer.
-    pub(crate) fn authenticate_rest(&self, headers: &HeaderMap, access_token: Option<&str>) -> Result<Principal, Reply> {
+    pub(crate) fn authenticate_rest(
+        &self,
+        headers: &HeaderMap,
+        access_token: Option<&str>,
+    ) -> Result<Principal, Reply> {
         let refuse = |text: String| Reply::coded(StatusCode::UNAUTHORIZED, 401, &text);
         self.authenticate(headers, access_token).map_err(refuse)
     }

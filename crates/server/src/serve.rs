@@ -67,7 +67,9 @@ async fn serve(flags: &Flags) -> Result<(), String> {
     }
     if let Some(port) = app.settings.metrics_port {
         let listener = bind(SocketAddr::new(host, port)).await?;
-        tokio::spawn(Connections::new(Router::metrics_only(app.clone()), None, Arc::new(Semaphore::new(64))).accept(listener));
+        tokio::spawn(
+            Connections::new(Router::metrics_only(app.clone()), None, Arc::new(Semaphore::new(64))).accept(listener),
+        );
     }
     tracing::info!(%host, port = app.settings.port, grpc_port = app.settings.grpc_port, "listening");
     life(&app, &connections).await

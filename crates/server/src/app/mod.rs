@@ -2,9 +2,9 @@
 
 mod error;
 pub(crate) mod filter;
+pub(crate) mod objects;
 mod reconcile;
 pub(crate) mod schema;
-pub(crate) mod objects;
 pub(crate) mod search;
 
 use std::sync::{Arc, OnceLock};

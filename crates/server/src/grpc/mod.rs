@@ -25,7 +25,7 @@ use crate::pb::weaviate::weaviate_server::WeaviateServer;
 
 pub(crate) use selection::lower_first;
 
-/// The services, without a fallback: unknown services are answered by [`unknown_service`].
+/// The services; anything else is an unknown service.
 pub(crate) fn routes(app: Arc<App>) -> Router {
     let bytes_max = app.settings.grpc_max_message_bytes;
     let weaviate = WeaviateServer::new(service::Service::new(app))
@@ -37,15 +37,16 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route_service(&path_of(&weaviate), weaviate)
         .route_service(&path_of(&health), health)
         .layer(axum::middleware::from_fn(texts::reword))
+        .fallback(unknown_service)
 }
 
 fn path_of<S: NamedService>(_: &S) -> String {
     format!("/{}/{{*method}}", S::NAME)
 }
 
-/// Answer to a gRPC request for a service that is not here; `path` is `/service/method`.
-pub(crate) fn unknown_service(path: &str) -> http::Response<axum::body::Body> {
-    let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+/// Answer to a request for a service that is not here; its path is `/service/method`.
+async fn unknown_service(request: axum::extract::Request) -> http::Response<axum::body::Body> {
+    let service = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
     Status::unimplemented(format!("unknown service {service}")).into_http()
 }
 
