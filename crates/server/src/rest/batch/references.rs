@@ -60,6 +60,12 @@ fn empty() -> Reply {
 fn parse(given: &Value) -> Result<NewReference, ObjectError> {
     let text = |name: &str| text_of(given, name);
     let from = source(text("from"));
+    for (name, whose) in [("from", "source class"), ("to", "target")] {
+        if !beacon::is_local(text(name)) {
+            let why = format!("{whose} must always point to the local peer, but got '{}'", text(name));
+            return Err(ObjectError::Invalid(why));
+        }
+    }
     let to = beacon::parse(text("to"));
     match (from, to) {
         (Ok((from, id, property)), Ok(to)) => {
