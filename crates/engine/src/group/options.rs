@@ -32,7 +32,7 @@ impl GroupOptions {
             group,
             storage: StorageBudget::default(),
             index: IndexOptions::default(),
-            small_index_bytes_max: 128 << 20,
+            small_index_bytes_max: 64 << 20,
             sweep_changes_min: 2_000,
             segment_entries_min: 512,
         }

@@ -88,7 +88,7 @@ impl Store {
         match store.get(Family::Meta, &format_key)? {
             Some(bytes) if bytes.as_ref() == GROUP_FORMAT.to_be_bytes() => {}
             Some(bytes) => return Err(Error::Damaged(format!("group format {:02x?} is not known", bytes.as_ref()))),
-            None if store.db.latest_sequence_number() > 0 => {
+            None if current.is_some() || store.db.latest_sequence_number() > 0 => {
                 return Err(Error::Damaged(format!("{} does not hold {}", path.display(), options.group)));
             }
             None => {

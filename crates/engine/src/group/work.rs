@@ -307,7 +307,7 @@ impl DataGroup {
         }
         let prefix = ShardPrefix::new(self.group, at);
         let mut changes = self.store.changes();
-        let step = sweep::step(&view, prefix, sweep.cursor.take(), keys_max, &mut changes)?;
+        let step = sweep::step(&view, prefix, sweep.cursor.as_deref(), keys_max, &mut changes)?;
         report.swept += step.keys;
         sweep.cursor = step.cursor;
         let running = sweep.cursor.is_some();

@@ -122,12 +122,15 @@ fn single(lookup: &Lookup<'_>, property: &Property, operator: Operator, value: &
     }
 }
 
+/// Values from one to another.
+pub(super) type Bounds<'v> = (Bound<&'v [u8]>, Bound<&'v [u8]>);
+
 /// Runs `find` with the bounds of an ordering operator, or with `None` for equality.
 fn ordered<'v>(
     operator: Operator,
     of: Primitive,
     bytes: &'v [u8],
-    find: impl FnOnce(Option<(Bound<&'v [u8]>, Bound<&'v [u8]>)>) -> Result<RoaringTreemap>,
+    find: impl FnOnce(Option<Bounds<'v>>) -> Result<RoaringTreemap>,
 ) -> Result<RoaringTreemap> {
     match operator {
         Operator::Equal => find(None),
@@ -144,7 +147,7 @@ fn ordered<'v>(
 }
 
 /// The values that an ordering operator lets through.
-pub(super) fn bounds(operator: Operator, bytes: &[u8]) -> Option<(Bound<&[u8]>, Bound<&[u8]>)> {
+pub(super) fn bounds(operator: Operator, bytes: &[u8]) -> Option<Bounds<'_>> {
     Some(match operator {
         Operator::GreaterThan => (Bound::Excluded(bytes), Bound::Unbounded),
         Operator::GreaterThanEqual => (Bound::Included(bytes), Bound::Unbounded),

@@ -28,12 +28,12 @@ pub(crate) struct Step {
 pub(crate) fn step(
     view: &ShardView<'_>,
     prefix: ShardPrefix,
-    cursor: Option<Vec<u8>>,
+    cursor: Option<&[u8]>,
     keys_max: usize,
     changes: &mut Changes<'_>,
 ) -> Result<Step> {
     let mut entries = view.store.cursor(Family::Inverted, prefix.bytes(), None);
-    entries.seek(cursor.as_deref().unwrap_or(prefix.bytes()));
+    entries.seek(cursor.unwrap_or(prefix.bytes()));
     let mut value = OneValue::default();
     let mut keys = 0;
     while let Some((key, bytes)) = entries.item()? {

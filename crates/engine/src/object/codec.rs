@@ -160,7 +160,7 @@ pub(crate) fn decode_vector(row: &[u8]) -> Result<Vector> {
     }
     let dim = u32::from_le_bytes(reader.array()?);
     let rows = reader.floats()?;
-    if dim == 0 || rows.len() % dim as usize != 0 {
+    if dim == 0 || !rows.len().is_multiple_of(dim as usize) {
         return Err(damaged("vector: rows are no multiple of the dimension"));
     }
     Ok(Vector::Multi { dim, rows })
@@ -333,7 +333,7 @@ impl<'a> Reader<'a> {
     }
 
     fn floats(&mut self) -> Result<Vec<f32>> {
-        if self.rest.len() % 4 != 0 {
+        if !self.rest.len().is_multiple_of(4) {
             return Err(damaged("vector: length"));
         }
         let values = self.rest.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
@@ -440,4 +440,73 @@ impl<'a> Reader<'a> {
 
 fn damaged(what: &str) -> Error {
     Error::Damaged(format!("object row: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn schema() -> Collection {
+        crate::schema::tests::collection()
+    }
+
+    fn row() -> (Header, Properties, Vec<u8>) {
+        let header = Header {
+            id: Uuid::from_u128(7),
+            created_ms: -1,
+            updated_ms: i64::MAX,
+            vectors: vec![VectorId(0), VectorId(300)],
+            tokens: vec![(PropertyId(1), 70_000)],
+        };
+        let nested = BTreeMap::from([("deep".to_owned(), Value::List(vec![Value::Null, Value::Bool(true)]))]);
+        let beacon = |collection: Option<&str>| Beacon { collection: collection.map(str::to_owned), id: Uuid::nil() };
+        let properties = BTreeMap::from([
+            ("int".to_owned(), Value::List([i64::MIN, -1, 0, 1, i64::MAX].map(Value::Int).to_vec())),
+            ("number".to_owned(), Value::Number(-0.0)),
+            ("object".to_owned(), Value::Object(nested)),
+            ("refs".to_owned(), Value::References(vec![beacon(None), beacon(Some("Book"))])),
+            ("text".to_owned(), Value::Text("ÄÖ".into())),
+        ]);
+        let bytes = encode(&header, &properties, &schema());
+        (header, properties, bytes)
+    }
+
+    #[test]
+    fn rows_read_back() {
+        let (header, properties, bytes) = row();
+        let (found, object) = decode(&bytes, &schema(), true).unwrap();
+        assert_eq!((found, object.properties), (header.clone(), properties));
+        assert_eq!(decode_header(&bytes).unwrap(), header);
+        assert!(decode(&bytes, &schema(), false).unwrap().1.properties.is_empty());
+    }
+
+    #[test]
+    fn damage_is_an_error_and_never_a_panic() {
+        let (_, _, bytes) = row();
+        for end in 0..bytes.len() {
+            assert!(matches!(decode(&bytes[..end], &schema(), true), Err(Error::Damaged(_))), "cut at {end}");
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[end] ^= 1 << bit;
+                drop(decode(&flipped, &schema(), true));
+            }
+        }
+        let vector = encode_vector(&Vector::Multi { dim: 2, rows: vec![1.0; 4] });
+        for end in (0..vector.len()).filter(|end| *end < 8 || end % 8 != 0) {
+            assert!(matches!(decode_vector(&vector[..end]), Err(Error::Damaged(_))), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn depth_and_counts_have_limits() {
+        let mut bytes = encode(&row().0, &Properties::new(), &schema());
+        bytes.pop();
+        // One property without an id and with an empty name, then lists in lists.
+        bytes.extend([1, 0, 0]);
+        bytes.extend([Tag::List as u8, 1].repeat(100_000));
+        assert!(matches!(decode(&bytes, &schema(), true), Err(Error::Damaged(_))));
+        let mut reader = Reader { rest: &[0xff, 0xff, 0xff, 0xff, 0x0f, 1] };
+        assert!(reader.count().is_err());
+    }
 }

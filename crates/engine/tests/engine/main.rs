@@ -1,7 +1,11 @@
 //! Integration tests of the engine.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panicking and print their seeds")]
 
 mod background;
 mod basics;
+mod damage;
+mod fixtures;
+mod memory;
 mod model;
 
 mod readers;

@@ -3,8 +3,6 @@
 //! The seed is printed; `AZIMUTH_TEST_SEED=<n>` runs that one alone.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use azimuth_engine::command::{At, Command, Outcome, Patch, PutMode};
@@ -20,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::support::{VECTOR, collection, entry, id, object, one, open, property, put, text, work};
+use crate::support::{VECTOR, collection, copy_dir, entry, id, object, one, open, property, put, text, work};
 
 const WORDS: [&str; 8] = ["red", "lamp", "Old", "table", "sea", "the", "blue", "Chair"];
 const IDS: u64 = 40;
@@ -396,22 +394,6 @@ fn check_near(group: &DataGroup, at: At, wanted: &ModelShard, rng: &mut ChaCha8R
     }
 }
 
-/// Copies what is on disk now. The manifest first: files that it names and that are removed meanwhile make it start again.
-fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    let mut entries = fs::read_dir(from)?.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(|entry| !entry.file_name().to_string_lossy().starts_with("MANIFEST"));
-    for entry in entries {
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_dir(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
-}
-
 /// The group as a kill would leave it, and the entries after its position applied again.
 fn kill(group: Arc<DataGroup>, dir: TempDir, log: &[Entry]) -> (Arc<DataGroup>, TempDir) {
     let survived = loop {
@@ -502,7 +484,7 @@ fn the_group_does_what_the_model_does() {
     }
     let fresh = rand::rng().next_u64();
     for seed in [1, 2, 3, fresh] {
-        run(seed, 250);
+        run(seed, 150);
     }
 }
 

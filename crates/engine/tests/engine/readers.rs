@@ -45,11 +45,11 @@ fn objects_that_are_only_ever_replaced_are_always_found() {
     let done = AtomicBool::new(false);
     let (group, queries, done) = (&*group, &queries, &done);
     thread::scope(|scope| {
-        for reader in 0..queries.len() {
+        for (reader, query) in queries.iter().enumerate() {
             scope.spawn(move || {
                 let mut reads = 0_u64;
                 while !done.load(Ordering::Relaxed) || reads < 20 {
-                    let hits = group.search(at(1), &queries[reader]).unwrap();
+                    let hits = group.search(at(1), query).unwrap();
                     let mut ids: Vec<_> = hits.iter().map(|hit| hit.object.id).collect();
                     ids.sort_unstable();
                     ids.dedup();
@@ -57,7 +57,7 @@ fn objects_that_are_only_ever_replaced_are_always_found() {
                     let round = &hits[0].object.properties["round"];
                     assert!(hits.iter().all(|hit| hit.object.properties["round"] == *round), "a batch is seen whole");
                     assert!(group.get(at(1), id(reads % OBJECTS), &Include::default()).unwrap().is_some());
-                    assert_eq!(group.count(at(1), queries[reader].filter.as_ref()).unwrap(), OBJECTS);
+                    assert_eq!(group.count(at(1), query.filter.as_ref()).unwrap(), OBJECTS);
                     reads += 1;
                 }
             });

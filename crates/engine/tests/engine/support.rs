@@ -1,6 +1,7 @@
 //! Collections, objects and entries for tests.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -160,4 +161,20 @@ pub(crate) fn apply(group: &DataGroup, commands: Vec<Command>) -> Vec<Outcome> {
 /// Does background work until there is none.
 pub(crate) fn work(group: &DataGroup) {
     while group.work(&WorkBudget { keys_max: 50, ..WorkBudget::default() }).expect("work").more {}
+}
+
+/// Copies what is on disk now. The manifest first: files that it names and that are removed meanwhile make it start again.
+pub(crate) fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    let mut entries = fs::read_dir(from)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(|entry| !entry.file_name().to_string_lossy().starts_with("MANIFEST"));
+    for entry in entries {
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_dir(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,102 @@
+//! Damaged and torn files: noticed, or without effect; never another answer, never a panic.
+//!
+//! The seed is printed; `AZIMUTH_TEST_SEED=<n>` runs that one alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use azimuth_engine::Result;
+use azimuth_engine::group::{DataGroup, StateMachine};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::tempdir;
+
+use crate::fixtures::{fill, read_everything};
+use crate::support::{copy_dir, open, options};
+
+/// Places of each file that are damaged, one at a time.
+const PLACES: usize = 10;
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files(&entry.path()));
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    found
+}
+
+fn answers(dir: &Path) -> Result<([u8; 16], String)> {
+    let (group, _) = DataGroup::open(dir, options())?;
+    Ok((group.state_hash()?, read_everything(&group)?))
+}
+
+#[test]
+fn a_flipped_bit_or_a_cut_is_noticed_or_changes_nothing() {
+    let seed = std::env::var("AZIMUTH_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| rand::rng().next_u64());
+    println!("AZIMUTH_TEST_SEED={seed}");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let source = tempdir().unwrap();
+    {
+        let group = open(source.path());
+        fill(&group);
+        group.flush().unwrap();
+    }
+    let untouched = tempdir().unwrap();
+    copy_dir(source.path(), untouched.path()).unwrap();
+    let right = answers(untouched.path()).unwrap();
+    let (mut noticed, mut tried) = (0, 0);
+    for file in files(source.path()) {
+        let name = file.strip_prefix(source.path()).unwrap();
+        let bytes = fs::read(&file).unwrap();
+        if bytes.is_empty() || name.to_string_lossy().contains("LOG") {
+            continue;
+        }
+        for place in 0..PLACES {
+            let mut damaged = bytes.clone();
+            let at = rng.random_range(0..bytes.len());
+            if place % 5 == 4 {
+                damaged.truncate(at);
+            } else {
+                damaged[at] ^= 1 << rng.random_range(0..8);
+            }
+            let dir = tempdir().unwrap();
+            copy_dir(source.path(), dir.path()).unwrap();
+            fs::write(dir.path().join(name), &damaged).unwrap();
+            tried += 1;
+            match answers(dir.path()) {
+                Ok(found) => assert_eq!(found, right, "seed {seed}: {} damaged at {at}", name.display()),
+                Err(error) => {
+                    assert!(error.is_fatal(), "seed {seed}: {} damaged at {at}: {error}", name.display());
+                    noticed += 1;
+                }
+            }
+        }
+    }
+    println!("{noticed} of {tried} noticed");
+    assert!(noticed * 2 > tried, "only {noticed} of {tried} noticed");
+}
+
+#[test]
+fn a_missing_generation_is_not_taken_for_an_empty_group() {
+    let dir = tempdir().unwrap();
+    fill(&open(dir.path()));
+    fs::remove_dir_all(dir.path().join("gen-1")).unwrap();
+    let error = DataGroup::open(dir.path(), options()).err().expect("the generation is gone");
+    assert!(error.is_fatal(), "{error}");
+}
+
+#[test]
+fn a_group_does_not_open_another_groups_data() {
+    let dir = tempdir().unwrap();
+    drop(open(dir.path()));
+    let other = azimuth_engine::ids::GroupId(2);
+    let error = DataGroup::open(dir.path(), azimuth_engine::group::GroupOptions { group: other, ..options() });
+    assert!(error.err().expect("it holds group 1").is_fatal());
+}

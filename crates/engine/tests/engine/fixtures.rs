@@ -1,0 +1,261 @@
+//! Files written by earlier versions, which every later one must open and read alike.
+//!
+//! `AZIMUTH_WRITE_FIXTURES=1` writes the present version's (to `tests/fixtures/`); only ever to add a new version, never to
+//! make an old one pass.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use azimuth_engine::Result;
+use azimuth_engine::command::{Command, Patch};
+use azimuth_engine::group::{DataGroup, Entry, EntryBody, GroupOptions, LogPosition, StateMachine};
+use azimuth_engine::ids::{CollectionId, GroupId, VectorId};
+use azimuth_engine::meta::MetaGroup;
+use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
+use azimuth_engine::query::{Filter, FilterValue, Include, Operator, Path as FilterPath, Query, Rank, Sort, Subject};
+use azimuth_engine::schema::{Collection, DataType, Primitive, VectorConfig};
+use tempfile::tempdir;
+
+use crate::support::{
+    VECTOR, apply, at, collection, copy_dir, id, object, one, open, options, property, put, text, vector_config, work,
+};
+
+fn schema() -> Collection {
+    let mut untokenized = property("tags", DataType::list(Primitive::Text));
+    untokenized.searchable = false;
+    let properties = vec![
+        one("title", Primitive::Text),
+        untokenized,
+        one("pages", Primitive::Int),
+        one("price", Primitive::Number),
+        one("sold", Primitive::Boolean),
+        one("printed", Primitive::Date),
+        one("serial", Primitive::Uuid),
+        one("place", Primitive::GeoCoordinates),
+        one("phone", Primitive::PhoneNumber),
+        one("cover", Primitive::Blob),
+        property("sizes", DataType::list(Primitive::Int)),
+        property("maker", DataType::Object { list: false }),
+        property("next", DataType::Reference(vec!["Book".into()])),
+    ];
+    let mut made = collection(1, "Book", properties);
+    let named = VectorConfig { id: VectorId(1), multi: true, ..vector_config() };
+    let large = VectorConfig { id: VectorId(2), ..vector_config() };
+    made.vectors.named = BTreeMap::from([("late".to_owned(), named), ("large".to_owned(), large)]);
+    made
+}
+
+fn everything(n: u64) -> Object {
+    let small = i64::try_from(n).unwrap();
+    let phone = Phone {
+        input: "0171 1234567".into(),
+        default_country: "DE".into(),
+        international_formatted: "+49 171 1234567".into(),
+        national_formatted: "0171 1234567".into(),
+        national: 1_711_234_567,
+        country_code: 49,
+        valid: true,
+    };
+    let maker = BTreeMap::from([
+        ("name".to_owned(), text("Acme")),
+        ("gone".to_owned(), Value::Null),
+        ("parts".to_owned(), Value::List(vec![Value::Object(BTreeMap::from([("n".to_owned(), Value::Number(0.5))]))])),
+    ]);
+    let beacons =
+        vec![Beacon { collection: Some("Book".into()), id: id(n + 1) }, Beacon { collection: None, id: id(n + 2) }];
+    let printed = Date { unix_s: 951_827_696 + small, nanos: 100_000_000, offset_s: 5_400 };
+    let place = Geo { latitude: 53.55, longitude: 9.99 + f32::from(u8::try_from(n).unwrap()) };
+    let mut made = object(
+        n,
+        &[
+            ("title", text(&format!("The old man and the sea {n} ÄÖ"))),
+            ("tags", Value::List(vec![text("red lamp"), text(&format!("tag {}", n % 3))])),
+            ("pages", Value::Int(small - 3)),
+            ("price", Value::Number(-0.25 * f64::from(u32::try_from(n).unwrap()))),
+            ("sold", Value::Bool(n.is_multiple_of(2))),
+            ("printed", Value::Date(printed)),
+            ("serial", Value::Uuid(id(n + 1_000))),
+            ("place", Value::Geo(place)),
+            ("phone", Value::Phone(Box::new(phone))),
+            ("cover", Value::Blob("aGVsbG8=".into())),
+            ("sizes", Value::List(vec![Value::Int(1), Value::Int(small)])),
+            ("maker", Value::Object(maker)),
+            ("next", Value::References(beacons)),
+        ],
+        Some(&[1.0, n as f32, -0.5]),
+    );
+    let rows = vec![0.5, 1.0, -1.0, n as f32];
+    made.vectors.insert(VectorId(1), Vector::Multi { dim: 2, rows });
+    if n.is_multiple_of(10) {
+        // Large enough to lie in a blob file.
+        made.vectors.insert(VectorId(2), Vector::Single(vec![0.5 + n as f32; 300]));
+    }
+    made
+}
+
+/// Fills a group with one of everything that has a form on disk.
+pub(crate) fn fill(group: &DataGroup) {
+    let book = collection(2, "Gone", vec![one("title", Primitive::Text)]);
+    apply(group, vec![Command::PutCollection(Box::new(schema())), Command::PutCollection(Box::new(book))]);
+    apply(group, (0..20).map(|n| put(at(1), everything(n))).collect());
+    apply(group, vec![put(at(2), object(1, &[("title", text("gone"))], None))]);
+    for n in 20..24 {
+        apply(group, vec![put(at(1), everything(n))]);
+    }
+    let patch = Patch { remove: vec!["price".into()], ..Patch::default() };
+    apply(
+        group,
+        vec![
+            Command::Delete { at: at(1), id: id(3) },
+            Command::Merge { at: at(1), id: id(4), patch: Box::new(patch), updated_ms: 9_000 },
+            Command::DropCollection(CollectionId(2)),
+        ],
+    );
+    let position = LogPosition { term: 2, node: 9, index: 100 };
+    let members = Entry { position, body: EntryBody::Membership(b"members".to_vec()) };
+    group.apply(vec![members]).unwrap();
+    work(group);
+    apply(group, (30..40).map(|n| put(at(1), everything(n))).collect());
+    apply(group, (40..43).map(|n| put(at(1), everything(n))).collect());
+}
+
+/// All that can be read, as text.
+pub(crate) fn read_everything(group: &DataGroup) -> Result<String> {
+    let mut out = String::new();
+    let leaf = |name: &str, operator, value| Filter::Compare {
+        path: FilterPath { through: Vec::new(), subject: Subject::Property(name.into()) },
+        operator,
+        value,
+    };
+    let filters = [
+        None,
+        Some(leaf("title", Operator::Equal, FilterValue::Text("sea".into()))),
+        Some(leaf("title", Operator::Like, FilterValue::Text("1*".into()))),
+        Some(leaf("tags", Operator::Equal, FilterValue::Text("tag 1".into()))),
+        Some(leaf("pages", Operator::LessThan, FilterValue::Int(5))),
+        Some(leaf("price", Operator::GreaterThanEqual, FilterValue::Number(-2.0))),
+        Some(leaf("sold", Operator::NotEqual, FilterValue::Bool(true))),
+        Some(leaf("serial", Operator::Equal, FilterValue::Uuid(id(1_007)))),
+        Some(leaf("sizes", Operator::Equal, FilterValue::Int(1))),
+        Some(leaf("price", Operator::IsNull, FilterValue::Bool(true))),
+        Some(leaf(
+            "place",
+            Operator::WithinGeoRange,
+            FilterValue::GeoRange { center: Geo { latitude: 53.55, longitude: 12.0 }, max_distance_m: 300_000.0 },
+        )),
+    ];
+    let include = Include { properties: true, vectors: vec![VECTOR, VectorId(1), VectorId(2)] };
+    for filter in filters {
+        let rank = Rank::Listing { after: None };
+        let sort = vec![Sort { property: "pages".into(), descending: true }];
+        let query = Query { rank, filter, offset: 0, limit: 1_000, sort, include: include.clone() };
+        let hits = group.search(at(1), &query)?;
+        let ids: Vec<u64> = hits.iter().map(|hit| hit.object.id.as_u64_pair().1).collect();
+        writeln!(out, "{ids:?}").expect("writing to memory");
+        for hit in hits.iter().filter(|_| query.filter.is_none()) {
+            let mut expected = everything(hit.object.id.as_u64_pair().1);
+            if hit.object.id == id(4) {
+                expected.properties.remove("price");
+                expected.updated_ms = 9_000;
+            }
+            assert_eq!(hit.object, expected);
+        }
+    }
+    writeln!(out, "{:?}", group.applied()?).expect("writing to memory");
+    Ok(out)
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn meta_options() -> GroupOptions {
+    GroupOptions { group: GroupId::META, ..options() }
+}
+
+fn fill_meta(group: &MetaGroup) {
+    let commands = vec![
+        Command::CreateCollection(Box::new(schema())),
+        Command::CreateCollection(Box::new(collection(0, "Gone", Vec::new()))),
+        Command::DeleteCollection(CollectionId(2)),
+        Command::CreateCollection(Box::new(collection(0, "Third", Vec::new()))),
+    ];
+    group.apply(vec![crate::support::entry(1, commands)]).unwrap();
+}
+
+fn meta_summary(group: &MetaGroup) -> String {
+    let names: Vec<_> = group.catalog().collections().iter().map(|c| (c.id, c.version, c.name.clone())).collect();
+    format!("{names:?}\n{:?}\n", group.applied().unwrap())
+}
+
+fn write_fixtures() {
+    let (data, meta) = (tempdir().unwrap(), tempdir().unwrap());
+    let group = open(data.path());
+    fill(&group);
+    group.flush().unwrap();
+    let data_summary = read_everything(&group).unwrap();
+    drop(group);
+    let group: Arc<MetaGroup> = MetaGroup::open(meta.path(), meta_options()).unwrap().0;
+    fill_meta(&group);
+    group.flush().unwrap();
+    let written = [("data-v1", data.path(), data_summary), ("meta-v1", meta.path(), meta_summary(&group))];
+    drop(group);
+    for (name, from, summary) in written {
+        let to = fixtures().join(name);
+        fs::remove_dir_all(&to).ok();
+        copy_dir(from, &to).unwrap();
+        for entry in fs::read_dir(to.join("gen-1")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if ["LOG", "LOCK", "OPTIONS", "IDENTITY", ".log"].iter().any(|part| name.contains(part)) {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        fs::write(fixtures().join(format!("{name}.txt")), summary).unwrap();
+    }
+}
+
+#[test]
+fn what_version_1_wrote_is_read_alike() {
+    if std::env::var("AZIMUTH_WRITE_FIXTURES").is_ok() {
+        write_fixtures();
+    }
+    let dir = tempdir().unwrap();
+    copy_dir(&fixtures().join("data-v1"), dir.path()).unwrap();
+    let expected = fs::read_to_string(fixtures().join("data-v1.txt")).unwrap();
+    let group = open(dir.path());
+    assert_eq!(read_everything(&group).unwrap(), expected);
+    // It can be written on: background work and a further batch.
+    work(&group);
+    assert_eq!(read_everything(&group).unwrap(), expected);
+    let next = group.applied().unwrap().position.unwrap().index + 1;
+    group.apply(vec![crate::support::entry(next, vec![Command::Delete { at: at(1), id: id(5) }])]).unwrap();
+    assert!(!group.exists(at(1), id(5)).unwrap());
+
+    let dir = tempdir().unwrap();
+    copy_dir(&fixtures().join("meta-v1"), dir.path()).unwrap();
+    let expected = fs::read_to_string(fixtures().join("meta-v1.txt")).unwrap();
+    let group = MetaGroup::open(dir.path(), meta_options()).unwrap().0;
+    assert_eq!(meta_summary(&group), expected);
+}
+
+#[test]
+fn a_checkpoint_is_the_group_at_its_position() {
+    let dir = tempdir().unwrap();
+    let group = open(dir.path());
+    fill(&group);
+    let (expected, hash) = (read_everything(&group).unwrap(), group.state_hash().unwrap());
+    let target = tempdir().unwrap();
+    let generation = target.path().join("gen-1");
+    let applied = group.checkpoint(&generation).unwrap();
+    assert_eq!(applied, group.applied().unwrap());
+    assert_eq!(group.durable(), applied.position);
+    apply(&group, vec![Command::Delete { at: at(1), id: id(5) }]);
+
+    azimuth_engine::group::Generations::new(target.path()).switch(1).unwrap();
+    let copy = open(target.path());
+    assert_eq!((read_everything(&copy).unwrap(), copy.state_hash().unwrap()), (expected, hash));
+}
