@@ -90,7 +90,7 @@ async fn child_with_double() {
             }
         });
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[test]
@@ -146,7 +146,7 @@ async fn child_with_node() {
             }
         });
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[test]

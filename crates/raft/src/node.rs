@@ -4,10 +4,10 @@
 //! against its log; start a replica of each, alone in its group; write an entry through each log (the *gate*). Stop:
 //! take no more proposals, carry out what was taken, make the state durable, purge the log, close it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use azimuth_engine::group::{DataGroup, GroupOptions, StateMachine};
+use azimuth_engine::group::{DataGroup, Generations, GroupOptions, StateMachine};
 use azimuth_engine::ids::GroupId;
 use azimuth_engine::meta::MetaGroup;
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ use crate::identity::{DataDir, Identity};
 use crate::options::NodeOptions;
 use crate::progress::{Phase, Progress};
 use crate::proposer::new_proposer_id;
-use crate::raftlog::{GroupLog, RaftLog};
+use crate::raftlog::{GroupLog, LogError, RaftLog, check_database_files};
 use crate::supervisor::Supervisor;
 
 /// A running node.
@@ -86,6 +86,12 @@ impl Node {
     /// The group that holds objects.
     pub fn data(&self) -> &Group<DataGroup> {
         &self.data
+    }
+
+    /// The log of all groups.
+    #[cfg(test)]
+    pub(crate) fn log(&self) -> &RaftLog {
+        &self.log
     }
 
     /// How full the disk is, and whether writes are refused because of it.
@@ -199,7 +205,11 @@ impl Opener<'_> {
             ..GroupOptions::new(id)
         };
         let state_dir = dir.clone();
-        let state = blocking(move || open(state_dir, group_options)).await?;
+        let state = blocking(move || {
+            check_generations(&state_dir)?;
+            open(state_dir, group_options)
+        })
+        .await?;
         let replay = check_against_log(state.as_ref(), &log)?;
         let identity = self.dir.identity();
         let snapshots = Arc::new(SnapshotStore::open(dir.join("snap"), id, identity.store_uuid)?);
@@ -222,6 +232,17 @@ impl Opener<'_> {
         let group = Group::new(state, Arc::new(core), log, limits, gate.subscribe(), disk);
         Ok(Opened { group: Arc::new(group), gate })
     }
+}
+
+/// Checks RocksDB's own files of a group before RocksDB, which loops on some damage, reads them.
+fn check_generations(dir: &Path) -> Result<(), StartError> {
+    let generations = Generations::new(dir);
+    if let Some(current) = generations.current()? {
+        let path = generations.path(current);
+        let failed = |error: LogError| StartError::Damaged(format!("{}: {error}", path.display()));
+        check_database_files(&path).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Holds a group's state against its log, and returns how many entries the state lacks.

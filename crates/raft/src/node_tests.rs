@@ -1,28 +1,170 @@
 //! A whole node on the engine's groups.
 
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
 use azimuth_engine::command::{Command, Outcome};
+use azimuth_engine::group::StateMachine;
 use azimuth_engine::ids::CollectionId;
 
-use crate::{Node, NodeOptions};
+use crate::{FlushLimits, Node, NodeOptions, Phase, ProposeError, ReadError, StartError};
+
+async fn start(dir: &Path) -> Arc<Node> {
+    let node = Node::start(NodeOptions::new(dir)).await.unwrap();
+    node.ready().await;
+    node
+}
+
+/// Why a start fails.
+async fn failure(dir: &Path) -> StartError {
+    match Node::start(NodeOptions::new(dir)).await {
+        Ok(_) => panic!("it started"),
+        Err(error) => error,
+    }
+}
+
+async fn create(node: &Node, name: &str) {
+    let collection = crate::sample::collection(0, name);
+    let outcome = node.meta().propose(vec![Command::CreateCollection(Box::new(collection))]).await.unwrap();
+    assert!(matches!(outcome[..], [Outcome::Collection(_)]), "{outcome:?}");
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_all(&path, &target);
+        } else {
+            fs::copy(&path, target).unwrap();
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn starts_alone_writes_and_comes_back() {
     let dir = tempfile::tempdir().unwrap();
-    let node = Node::start(NodeOptions::new(dir.path())).await.unwrap();
+    let options = NodeOptions::new(dir.path());
+    let progress = options.progress.subscribe();
+    assert_eq!(progress.borrow().phase, Phase::Identity);
+    let node = Node::start(options).await.unwrap();
     node.ready().await;
+    assert!(node.is_ready());
+    progress.clone().wait_for(|progress| progress.phase == Phase::Ready).await.unwrap();
     let identity = node.identity();
     let outcome = node.data().propose(vec![Command::DropCollection(CollectionId(7))]).await.unwrap();
     assert_eq!(outcome, [Outcome::Done]);
     let outcome = node.meta().propose(vec![Command::DeleteCollection(CollectionId(7))]).await.unwrap();
     assert_eq!(outcome, [Outcome::NotFound]);
+    create(&node, "First").await;
     node.data().read_barrier().await.unwrap();
+    let metrics = node.meta().metrics();
+    assert_eq!(metrics.applied_index, metrics.last_index);
+    assert!(metrics.leader && metrics.flushes.sync_us.count() > 0);
     node.shutdown().await.unwrap();
+    assert_eq!(node.data().propose(vec![Command::DropCollection(CollectionId(7))]).await, Err(ProposeError::Stopped));
     drop(node);
 
-    let node = Node::start(NodeOptions::new(dir.path())).await.unwrap();
-    assert_eq!(node.identity(), identity);
-    assert_eq!(node.progress().borrow().replay_entries, 0, "a clean stop leaves nothing to replay");
-    node.ready().await;
-    node.meta().read_barrier().await.unwrap();
+    for _ in 0..2 {
+        let node = start(dir.path()).await;
+        assert_eq!(node.identity(), identity);
+        assert_eq!(node.progress().borrow().replay_entries, 0, "a clean stop leaves nothing to replay");
+        assert!(node.meta().state().catalog().find("First").is_some());
+        let again = Node::start(NodeOptions::new(dir.path())).await.err().unwrap();
+        assert!(matches!(again, StartError::InUse(_)), "{again}");
+        node.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_becomes_durable_and_the_log_is_purged_by_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let flush =
+        FlushLimits { log_bytes_max: 1 << 10, check_interval: Duration::from_millis(10), ..FlushLimits::default() };
+    let node = Node::start(NodeOptions { flush, ..NodeOptions::new(dir.path()) }).await.unwrap();
+    for number in 0..20 {
+        create(&node, &format!("C{number}")).await;
+    }
+    let core = node.meta().core();
+    let health = core.wait_for(|health| health.purged.is_some_and(|purged| purged.index > 10)).await;
+    assert_eq!(health.died, None);
+    let metrics = node.meta().metrics();
+    assert!(metrics.purged_index <= metrics.durable_index, "{metrics:?}");
+    node.shutdown().await.unwrap();
+    drop(node);
+    let node = start(dir.path()).await;
+    assert_eq!(node.meta().state().catalog().len(), 20);
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_disk_is_fatal_and_nothing_is_promised_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path()).await;
+    create(&node, "Before").await;
+    assert!(tokio::time::timeout(Duration::from_millis(20), node.fatal()).await.is_err());
+    node.log().fail_next_sync();
+    let collection = Command::CreateCollection(Box::new(crate::sample::collection(0, "Lost")));
+    let error = node.meta().propose(vec![collection.clone()]).await.unwrap_err();
+    assert!(matches!(error, ProposeError::Unknown(_)), "{error}");
+    let fatal = node.fatal().await;
+    assert!(!fatal.0.is_empty());
+    assert!(!node.is_ready());
+    let error = node.meta().propose(vec![collection]).await.unwrap_err();
+    assert!(matches!(error, ProposeError::Stopped | ProposeError::Unknown(_)), "{error}");
+    assert_eq!(node.meta().read_barrier().await, Err(ReadError::Stopped));
+    assert!(node.shutdown().await.is_err(), "a stop cannot be clean any more");
+    drop(node);
+    let node = start(dir.path()).await;
+    assert!(node.meta().state().catalog().find("Before").is_some());
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_different_nodes_or_times_are_refused() {
+    let (dir, old, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let node = start(dir.path()).await;
+    create(&node, "One").await;
+    node.shutdown().await.unwrap();
+    drop(node);
+    copy_all(dir.path(), old.path());
+    let node = start(dir.path()).await;
+    create(&node, "Two").await;
+    let applied = node.meta().state().applied().unwrap().position;
+    node.shutdown().await.unwrap();
+    drop(node);
+    drop(start(other.path()).await.shutdown().await);
+
+    let cases: [(&str, &Path, &str); 4] = [
+        ("raftlog", old.path(), "the state has applied"),
+        ("g0", old.path(), "purged"),
+        ("g0", other.path(), "another node"),
+        ("raftlog", other.path(), "belongs to store"),
+    ];
+    for (part, from, expected) in cases {
+        let mixed = tempfile::tempdir().unwrap();
+        copy_all(dir.path(), mixed.path());
+        fs::remove_dir_all(mixed.path().join(part)).unwrap();
+        copy_all(&from.join(part), &mixed.path().join(part));
+        let error = failure(mixed.path()).await.to_string();
+        assert!(error.contains(expected), "{part}: {error}");
+    }
+    for part in ["raftlog", "g0", "g1", "NODE"] {
+        let holed = tempfile::tempdir().unwrap();
+        copy_all(dir.path(), holed.path());
+        let path = holed.path().join(part);
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+        let error = failure(holed.path()).await;
+        assert!(matches!(error, StartError::Damaged(_) | StartError::Refused(_)), "{part} is gone: {error}");
+    }
+    let node = start(dir.path()).await;
+    assert!(node.meta().state().applied().unwrap().position > applied);
     node.shutdown().await.unwrap();
 }

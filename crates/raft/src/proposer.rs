@@ -60,6 +60,16 @@ impl Proposer {
 
     /// Proposes commands; see [`Group::propose`](crate::Group::propose).
     pub(crate) async fn propose(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, ProposeError> {
+        let outcomes = self.carry_out(commands).await;
+        match &outcomes {
+            Err(ProposeError::Unknown(_)) => self.metrics.unknown.fetch_add(1, Ordering::Relaxed),
+            Err(ProposeError::Overloaded { .. }) => self.metrics.overloaded.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        outcomes
+    }
+
+    async fn carry_out(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, ProposeError> {
         let full = *self.disk.borrow();
         if full.refuses() {
             return Err(ProposeError::DiskFull { used_percent: full.used_percent, used_percent_max: full.percent_max });
@@ -70,16 +80,22 @@ impl Proposer {
             match self.enqueue(commands).await {
                 Ok(answer) => answers.push(answer),
                 Err(error) if answers.is_empty() => return Err(error),
-                Err(error) => return Err(self.unknown(format!("the first part was taken, the next was not: {error}"))),
+                Err(error) => {
+                    let text = format!("the first part was taken, the next was not: {error}");
+                    return Err(ProposeError::Unknown(text));
+                }
             }
         }
-        for answer in answers {
-            // A piece is answered within the timeout of its entry; this one covers the time in the queue too.
-            let waited = timeout(self.limits.write_timeout, answer).await;
-            match waited {
-                Ok(Ok(answer)) => outcomes.extend(answer?),
-                Ok(Err(_)) => return Err(self.unknown("the node stopped on the way".into())),
-                Err(_) => return Err(self.unknown(format!("no answer within {:?}", self.limits.write_timeout))),
+        let write_timeout = self.limits.write_timeout;
+        for (part, answer) in answers.into_iter().enumerate() {
+            // An entry has a timeout of its own; this one covers the time in the queue too.
+            match timeout(write_timeout, answer).await {
+                Ok(Ok(Ok(applied))) => outcomes.extend(applied),
+                // "Nothing happened" is only true of all commands if it was the first part.
+                Ok(Ok(Err(error))) if part == 0 => return Err(error),
+                Ok(Ok(Err(error))) => return Err(ProposeError::Unknown(format!("after a part of it: {error}"))),
+                Ok(Err(_)) => return Err(ProposeError::Unknown("the node stopped on the way".into())),
+                Err(_) => return Err(ProposeError::Unknown(format!("no answer within {write_timeout:?}"))),
             }
         }
         Ok(outcomes)
@@ -110,11 +126,6 @@ impl Proposer {
         while self.room.available_permits() < permits(self.limits.queue_bytes_max) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-    }
-
-    fn unknown(&self, text: String) -> ProposeError {
-        self.metrics.unknown.fetch_add(1, Ordering::Relaxed);
-        ProposeError::Unknown(text)
     }
 
     /// Cuts commands into parts that fit into an entry each.
@@ -160,10 +171,7 @@ impl Proposer {
         .await;
         match admitted {
             Ok(admitted) => admitted.map(|()| answered),
-            Err(_) => {
-                self.metrics.overloaded.fetch_add(1, Ordering::Relaxed);
-                Err(ProposeError::Overloaded { queued_bytes: self.queued_bytes() })
-            }
+            Err(_) => Err(ProposeError::Overloaded { queued_bytes: self.queued_bytes() }),
         }
     }
 }

@@ -143,7 +143,7 @@ async fn open_gate<S: StateMachine>(
             gate.closed().await;
         }
         Err(reason) => {
-            die(&fatal, format!("group {}: no entry could be written after the start: {reason}", group.id()))
+            die(&fatal, format!("group {}: no entry could be written after the start: {reason}", group.id()));
         }
     }
 }

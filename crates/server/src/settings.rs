@@ -55,12 +55,8 @@ pub(crate) struct Settings {
     pub(crate) async_indexing: bool,
     /// `DISABLE_GRAPHQL`
     pub(crate) disable_graphql: bool,
-    /// `API_BASED_MODULES_DISABLED`
-    pub(crate) api_based_modules_disabled: bool,
     /// `PROMETHEUS_MONITORING_ENABLED`: metrics on a port of their own, beside `/metrics`.
     pub(crate) metrics_port: Option<u16>,
-    /// `ORIGIN`: put before the `href` of references.
-    pub(crate) origin: String,
     /// Threads that build indexes in the background.
     pub(crate) index_threads: usize,
 }
@@ -97,9 +93,7 @@ impl Settings {
             object_ttl_enabled: !text("OBJECTS_TTL_DELETE_SCHEDULE", "").is_empty(),
             async_indexing: flag("ASYNC_INDEXING", false),
             disable_graphql: flag("DISABLE_GRAPHQL", false),
-            api_based_modules_disabled: flag("API_BASED_MODULES_DISABLED", false),
             metrics_port: if metrics { Some(number("PROMETHEUS_MONITORING_PORT", 2_112)?) } else { None },
-            origin: text("ORIGIN", ""),
             index_threads: number("AZIMUTH_INDEX_THREADS", cores)?.max(1),
         })
     }

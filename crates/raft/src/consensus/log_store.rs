@@ -164,7 +164,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
                 }
             }
         }
-        callback.log_io_completed(appended.as_ref().map(|()| ()).map_err(|error| std::io::Error::other(error.clone())));
+        callback.log_io_completed(appended.as_ref().copied().map_err(|error| std::io::Error::other(error.clone())));
         appended.map_err(|error| types::log_failed(true, &error))
     }
 
@@ -200,7 +200,7 @@ fn bounds(range: &impl RangeBounds<u64>) -> Range<u64> {
 
 fn read(log: &GroupLog, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
     let records = log.read_limited(range, bytes_max).map_err(|error| types::log_failed(false, &error))?;
-    records.into_iter().map(entry).collect()
+    records.into_iter().map(|record| entry(&record)).collect()
 }
 
 fn record(entry: &Entry) -> Result<Record, StorageError> {
@@ -214,7 +214,7 @@ fn record(entry: &Entry) -> Result<Record, StorageError> {
     })
 }
 
-fn entry(record: Record) -> Result<Entry, StorageError> {
+fn entry(record: &Record) -> Result<Entry, StorageError> {
     let damaged = |error: postcard::Error| {
         let text = format!("commands of entry {}: {error}", record.position.index);
         types::log_failed(false, &LogError::Damaged(text))

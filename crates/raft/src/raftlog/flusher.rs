@@ -17,6 +17,9 @@ use super::database::Database;
 use super::tail::Tail;
 use super::{FlushMetrics, LogError, Result};
 
+/// Values that are written along with the next request, by key: they need no sync of their own.
+type Ridealong = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// Bytes that one write takes at most, beyond its first request.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 
@@ -233,7 +236,7 @@ impl Writer {
     }
 
     /// Waits for work and takes it; `None` when there will be no more.
-    fn next(&self) -> Option<(Vec<Request>, BTreeMap<Vec<u8>, Vec<u8>>)> {
+    fn next(&self) -> Option<(Vec<Request>, Ridealong)> {
         let mut queue = self.shared.queue.lock();
         while queue.requests.is_empty() && !queue.closed {
             self.shared.wake.wait(&mut queue);

@@ -27,6 +27,7 @@ use uuid::Uuid;
 use database::Database;
 use flusher::Flusher;
 pub(crate) use group_log::GroupLog;
+pub(crate) use precheck::check as check_database_files;
 pub(crate) use record::{Kind, Record, Vote};
 
 use crate::metrics::FlushMetrics;

@@ -4,16 +4,10 @@ use azimuth_raft::ProposeError;
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AppError {
+pub(crate) enum AppError {
     /// The request is wrong and will stay so. REST 422, gRPC UNKNOWN.
     #[error("{0}")]
     Invalid(String),
-    /// The request cannot be read. REST 400.
-    #[error("{0}")]
-    BadRequest(String),
-    /// Who calls is not known. REST 401.
-    #[error("{0}")]
-    Unauthorized(String),
     /// Who calls may not. REST 403, gRPC PERMISSION_DENIED.
     #[error("{0}")]
     Forbidden(String),

@@ -56,8 +56,6 @@ fn status(error: AppError) -> Status {
         AppError::Forbidden(text) => Status::permission_denied(text),
         AppError::Unavailable(text) => Status::unavailable(text),
         AppError::Invalid(text)
-        | AppError::BadRequest(text)
-        | AppError::Unauthorized(text)
         | AppError::NotFound(text)
         | AppError::Internal(text) => Status::unknown(text),
     }

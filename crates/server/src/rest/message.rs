@@ -61,8 +61,6 @@ impl From<AppError> for Reply {
     fn from(error: AppError) -> Self {
         let status = match &error {
             AppError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            AppError::BadRequest(_) => StatusCode::BAD_REQUEST,
-            AppError::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             AppError::Forbidden(_) => StatusCode::FORBIDDEN,
             AppError::NotFound(_) => return Self::empty(StatusCode::NOT_FOUND),
             AppError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,

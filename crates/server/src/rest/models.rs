@@ -75,9 +75,7 @@ fn fields(model: &str) -> Option<&'static [(&'static str, Kind)]> {
             ("vector", NamedList("models.C11yVector", &F32)), ("vectorWeights", Any),
             ("vectors", AnyObject("map[string]json.RawMessage")),
         ],
-        "models.SingleRef" => &[
-            ("beacon", Text), ("class", Text), ("href", Text), ("schema", Any), ("classification", Any),
-        ],
+        "models.SingleRef" => &[("beacon", Text), ("class", Text), ("href", Text), ("schema", Any), ("classification", Any)],
         "models.BatchReference" => &[("from", Text), ("tenant", Text), ("to", Text)],
         "models.BatchObjectsCreateBody" => &[("fields", TEXTS), ("objects", List(&Model("models.Object")))],
         "models.BatchDelete" => &[

@@ -175,18 +175,18 @@ mod tests {
 
     use super::{Endpoint, Found, find};
 
-    fn look(method: Method, path: &str) -> Found {
+    fn look(method: &Method, path: &str) -> Found {
         let segments: Vec<_> = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        find(&method, &segments)
+        find(method, &segments)
     }
 
     #[test]
     fn paths_and_methods_are_told_apart() {
-        assert_eq!(look(Method::GET, ""), Found::Endpoint(Endpoint::Links));
-        assert_eq!(look(Method::GET, "schema/Book"), Found::Endpoint(Endpoint::Class));
-        assert_eq!(look(Method::POST, "meta"), Found::Methods(vec!["GET"]));
-        assert_eq!(look(Method::DELETE, "schema"), Found::Methods(vec!["GET", "POST"]));
-        assert_eq!(look(Method::GET, "schema/Book/colours"), Found::Nothing);
-        assert_eq!(look(Method::GET, "SCHEMA"), Found::Nothing);
+        assert_eq!(look(&Method::GET, ""), Found::Endpoint(Endpoint::Links));
+        assert_eq!(look(&Method::GET, "schema/Book"), Found::Endpoint(Endpoint::Class));
+        assert_eq!(look(&Method::POST, "meta"), Found::Methods(vec!["GET"]));
+        assert_eq!(look(&Method::DELETE, "schema"), Found::Methods(vec!["GET", "POST"]));
+        assert_eq!(look(&Method::GET, "schema/Book/colours"), Found::Nothing);
+        assert_eq!(look(&Method::GET, "SCHEMA"), Found::Nothing);
     }
 }

@@ -99,10 +99,11 @@ fn phone(phone: &Phone) -> Json {
 
 /// A float as the wire writes it: whole ones without a fraction.
 pub(crate) fn f64_json(value: f64) -> Json {
-    if value.fract() == 0.0 && value.abs() < 1e21 {
-        if let Ok(number) = format!("{value:.0}").parse::<Number>() {
-            return Json::Number(number);
-        }
+    if value.fract() == 0.0
+        && value.abs() < 1e21
+        && let Ok(number) = format!("{value:.0}").parse::<Number>()
+    {
+        return Json::Number(number);
     }
     Number::from_f64(value).map_or(Json::Null, Json::Number)
 }
