@@ -70,6 +70,12 @@ fn acknowledge(number: u32) {
     out.flush().unwrap();
 }
 
+/// Ends the child, so that the parent does not wait for it.
+fn give_up(reason: &str) -> ! {
+    eprintln!("child gives up: {reason}");
+    std::process::exit(3)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn child_with_double() {
     let Some(dir) = child_dir() else { return };
@@ -81,7 +87,10 @@ async fn child_with_double() {
         tokio::spawn(async move {
             for step in 0.. {
                 let number_now = first + step * WRITERS + writer;
-                let outcome = harness.group.propose(vec![number(number_now)]).await.unwrap();
+                let outcome = match harness.group.propose(vec![number(number_now)]).await {
+                    Ok(outcome) => outcome,
+                    Err(error) => give_up(&format!("{error}; {:?}", harness.group.core().health())),
+                };
                 assert_eq!(outcome, [Outcome::Refused(number_now.to_string())]);
                 acknowledge(number_now);
                 if step % 20 == 19 && writer == 0 {
@@ -140,7 +149,10 @@ async fn child_with_node() {
             for step in 0.. {
                 let number = first + step * WRITERS + writer;
                 let command = azimuth_engine::command::Command::CreateCollection(Box::new(collection(number)));
-                let outcome = node.meta().propose(vec![command]).await.unwrap();
+                let outcome = match node.meta().propose(vec![command]).await {
+                    Ok(outcome) => outcome,
+                    Err(error) => give_up(&error.to_string()),
+                };
                 assert!(matches!(outcome[..], [Outcome::Collection(_)]), "{outcome:?}");
                 acknowledge(number);
             }
