@@ -55,9 +55,7 @@ fn status(error: AppError) -> Status {
     match error {
         AppError::Forbidden(text) => Status::permission_denied(text),
         AppError::Unavailable(text) => Status::unavailable(text),
-        AppError::Invalid(text)
-        | AppError::NotFound(text)
-        | AppError::Internal(text) => Status::unknown(text),
+        AppError::Invalid(text) | AppError::NotFound(text) | AppError::Internal(text) => Status::unknown(text),
     }
 }
 
