@@ -14,7 +14,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::app::App;
+use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 use crate::rest::decode;
 use crate::rest::message::{Reply, RestRequest};
@@ -116,7 +116,14 @@ async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
 }
 
 fn authorize(app: &App, principal: &Principal) -> Result<(), Reply> {
-    Ok(app.auth.authorize(principal, Access::Read, "schema/collections/*/shards/#")?)
+    let allowed = app.auth.authorize(principal, Access::Read, "schema/collections/*/shards/#");
+    Ok(allowed.map_err(|error| match error {
+        AppError::Forbidden(why) => AppError::Forbidden(format!(
+            "due to GraphQL introspection, this role must have the permission to `read_collections` on `*` (all) \
+             collections: {why}"
+        )),
+        error => error,
+    })?)
 }
 
 fn refuse_without_schema(app: &App, end: &str) -> Result<(), Reply> {

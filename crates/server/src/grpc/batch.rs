@@ -42,23 +42,14 @@ pub(crate) async fn batch_objects(
     let mut indexes = Vec::with_capacity(request.objects.len());
     let mut drafts = Vec::with_capacity(request.objects.len());
     let mut errors = Vec::new();
+    let mut allowed = Allowed::default();
     for (index, object) in request.objects.into_iter().enumerate() {
-        match draft(&catalog, object) {
+        match draft(&catalog, object).and_then(|draft| allowed.check(app, principal, draft)) {
             Ok(draft) => {
                 indexes.push(index);
                 drafts.push(draft);
             }
             Err(error) => errors.push(ObjectFailure { index: position(index), error }),
-        }
-    }
-    let mut authorized = None;
-    for draft in &drafts {
-        let place = (&draft.collection, &draft.tenant);
-        if authorized != Some(place) {
-            let tenant = draft.tenant.as_deref().unwrap_or("*");
-            let resource = format!("data/collections/{}/shards/{tenant}/objects/*", draft.collection);
-            app.auth.authorize(principal, Access::Create, &resource).map_err(status)?;
-            authorized = Some(place);
         }
     }
     let prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
@@ -70,6 +61,25 @@ pub(crate) async fn batch_objects(
     }
     errors.sort_by_key(|error| error.index);
     Ok(BatchObjectsReply { took: took(start), errors })
+}
+
+/// Remembers the last place that the caller may write to: objects of one place follow one another.
+#[derive(Default)]
+struct Allowed {
+    place: Option<(String, Option<String>)>,
+}
+
+impl Allowed {
+    /// Answers the draft when the caller may write it.
+    fn check(&mut self, app: &App, principal: &Principal, draft: Draft) -> Result<Draft, String> {
+        let known =
+            self.place.as_ref().is_some_and(|(name, tenant)| (name, tenant) == (&draft.collection, &draft.tenant));
+        if !known {
+            objects::authorize_upsert(app, principal, &draft).map_err(|error| error.to_string())?;
+            self.place = Some((draft.collection.clone(), draft.tenant.clone()));
+        }
+        Ok(draft)
+    }
 }
 
 fn position(index: usize) -> i32 {
@@ -94,7 +104,7 @@ fn draft(catalog: &Catalog, object: BatchObject) -> Result<Draft, String> {
     #[allow(deprecated, reason = "old clients send the vector as numbers")]
     let vectors = vectors(object.vector, &object.vector_bytes, object.vectors)?;
     let tenant = Some(object.tenant).filter(|tenant| !tenant.is_empty());
-    Ok(Draft { collection, id: Some(id), properties, vectors, tenant, wire: Wire::Grpc })
+    Ok(Draft { collection, id: Some(id), properties, vectors, tenant, wire: Wire::Grpc, unreadable: None })
 }
 
 fn vectors(numbers: Vec<f32>, bytes: &[u8], given: Vec<Vectors>) -> Result<GivenVectors, String> {

@@ -77,7 +77,7 @@ fn fields(model: &str) -> Option<&'static [(&'static str, Kind)]> {
         ],
         "models.SingleRef" => &[("beacon", Text), ("class", Text), ("href", Text), ("schema", Any), ("classification", Any)],
         "models.BatchReference" => &[("from", Text), ("tenant", Text), ("to", Text)],
-        "models.BatchObjectsCreateBody" => &[("fields", TEXTS), ("objects", List(&Model("models.Object")))],
+        "batch.BatchObjectsCreateBody" => &[("fields", TEXTS), ("objects", List(&Model("models.Object")))],
         "models.BatchDelete" => &[
             ("deletionTimeUnixMilli", Int), ("dryRun", Bool), ("match", Model("models.BatchDeleteMatch")), ("output", Text),
         ],
@@ -114,7 +114,7 @@ fn kind(model: &str) -> Kind {
         "models.Property" => Model("models.Property"),
         "models.Object" => Model("models.Object"),
         "models.SingleRef" => Model("models.SingleRef"),
-        "models.BatchObjectsCreateBody" => Model("models.BatchObjectsCreateBody"),
+        "batch.BatchObjectsCreateBody" => Model("batch.BatchObjectsCreateBody"),
         "models.BatchDelete" => Model("models.BatchDelete"),
         "models.WhereFilter" => Model("models.WhereFilter"),
         "models.GraphQLQuery" => Model("models.GraphQLQuery"),

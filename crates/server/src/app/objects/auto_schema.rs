@@ -25,7 +25,7 @@ const DEPTH_MAX: usize = 32;
 pub(crate) async fn extend(app: &App, drafts: &[Draft], create: bool) -> AppResult<Vec<Option<String>>> {
     let mut refused = vec![None; drafts.len()];
     let mut by_collection: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, draft) in drafts.iter().enumerate() {
+    for (index, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.unreadable.is_none()) {
         by_collection.entry(&draft.collection).or_default().push(index);
     }
     for (name, indexes) in by_collection {

@@ -32,6 +32,23 @@ pub(crate) fn plain(value: &Json) -> String {
     }
 }
 
+/// A value as `%#v` prints it: as a literal of the language, texts in quotes.
+pub(crate) fn literal(value: &Json) -> String {
+    match value {
+        Json::Null => "interface {}(nil)".to_owned(),
+        Json::Bool(value) => value.to_string(),
+        Json::Number(number) => format!("\"{}\"", number.as_str()),
+        Json::String(text) => format!("{text:?}"),
+        Json::Array(values) => {
+            format!("[]interface {{}}{{{}}}", values.iter().map(literal).collect::<Vec<_>>().join(", "))
+        }
+        Json::Object(map) => {
+            let pairs = map.iter().map(|(key, value)| format!("{key:?}:{}", literal(value)));
+            format!("map[string]interface {{}}{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
 /// A value as `%v` prints it after it came over `wire`: a float that is whole has no fraction.
 pub(super) fn given(value: &Json, wire: Wire) -> String {
     match value {

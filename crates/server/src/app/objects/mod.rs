@@ -23,12 +23,13 @@ mod write;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-pub(crate) use gofmt::plain;
+pub(crate) use gofmt::{literal, plain};
 pub(crate) use prepare::{Prepared, Purpose, prepare};
 pub(crate) use vectors::GivenVectors;
 pub(crate) use write::{merge, write};
 
-use super::AppError;
+use super::{App, AppError, AppResult};
+use crate::auth::{Access, Principal};
 
 /// Over which wire an object came: texts name the types of its numbers, and only JSON tells 3 from 3.0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub(crate) struct Draft {
     pub(crate) tenant: Option<String>,
     /// Where it came from.
     pub(crate) wire: Wire,
+    /// Why it cannot be written whatever the schema says: a part of it could not be read.
+    pub(crate) unreadable: Option<String>,
 }
 
 /// Why an object was not written. Front ends put their own words around it.
@@ -90,4 +93,15 @@ impl ObjectError {
             Self::App(error) => error.to_string(),
         }
     }
+}
+
+/// Whether the caller may put an object there, in place of another or as a new one.
+///
+/// # Errors
+/// [`AppError::Forbidden`], of the change first.
+pub(crate) fn authorize_upsert(app: &App, principal: &Principal, draft: &Draft) -> AppResult<()> {
+    let tenant = draft.tenant.as_deref().unwrap_or("*");
+    let resource = format!("data/collections/{}/shards/{tenant}/objects/*", draft.collection);
+    app.auth.authorize(principal, Access::Update, &resource)?;
+    app.auth.authorize(principal, Access::Create, &resource)
 }

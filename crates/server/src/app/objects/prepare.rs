@@ -58,7 +58,7 @@ pub(crate) async fn prepare(
     let mut results = Vec::with_capacity(drafts.len());
     let mut references = Vec::new();
     for (draft, refused) in drafts.iter_mut().zip(refused) {
-        results.push(match refused {
+        results.push(match draft.unreadable.clone().or(refused) {
             Some(why) => Err(ObjectError::Invalid(why)),
             None => one(&catalog, draft, purpose, now).map(|(prepared, named)| {
                 references.extend(named.into_iter().map(|(property, beacon)| Reference {

@@ -63,7 +63,7 @@ pub(crate) fn locate_to_write(collection: &Collection, tenant: Option<&str>) -> 
 pub(crate) async fn open_tenants(app: &App, drafts: &[Draft]) -> AppResult<()> {
     let catalog = app.catalog()?;
     let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for draft in drafts {
+    for draft in drafts.iter().filter(|draft| draft.unreadable.is_none()) {
         if let Some(tenant) = &draft.tenant {
             named.entry(&draft.collection).or_default().insert(tenant);
         }

@@ -53,6 +53,9 @@ pub(crate) async fn merge(
     if !app.read(move |data| data.exists(at, id)).await? {
         return Err(ObjectError::NotFound);
     }
+    if let Some(why) = draft.unreadable {
+        return Err(ObjectError::Invalid(why));
+    }
     if app.settings.autoschema_enabled {
         draft.collection.clone_from(&collection.name);
         let refused = auto_schema::extend(app, std::slice::from_ref(&draft), false).await?;

@@ -1,5 +1,7 @@
 //! Pages: which limits and cursors are accepted, and the texts that refuse the others.
 
+use std::fmt::Display;
+
 use uuid::Uuid;
 
 /// Hits of a search that is bounded by distance alone.
@@ -16,12 +18,17 @@ pub(crate) fn check(offset: i64, limit: i64, maximum: usize) -> Result<(usize, u
     let total = offset.checked_add(limit).and_then(|total| usize::try_from(total).ok());
     match (usize::try_from(offset), usize::try_from(limit), total) {
         (Ok(offset), Ok(limit), Some(total)) if total <= maximum => Ok((offset, limit)),
-        _ => Err(format!(
-            "invalid pagination params: query maximum results exceeded: the total limit calculated from the provided \
-             offset '{offset}' and limit '{limit}' exceeds the configured value for QUERY_MAXIMUM_RESULTS '{maximum}'. \
-             If you've supplied a negative offset or limit, this may be an underflow error"
-        )),
+        _ => Err(format!("invalid pagination params: {}", too_far(offset, limit, maximum))),
     }
+}
+
+/// The refusal of a page that reaches beyond `maximum`.
+pub(crate) fn too_far(offset: impl Display, limit: impl Display, maximum: usize) -> String {
+    format!(
+        "query maximum results exceeded: the total limit calculated from the provided offset '{offset}' and limit \
+         '{limit}' exceeds the configured value for QUERY_MAXIMUM_RESULTS '{maximum}'. If you've supplied a negative \
+         offset or limit, this may be an underflow error"
+    )
 }
 
 /// What stands beside a cursor in a request.

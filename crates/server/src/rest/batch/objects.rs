@@ -11,7 +11,6 @@ use super::outcome;
 use crate::app::App;
 use crate::app::now_ms;
 use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, render};
-use crate::auth::Access;
 use crate::rest::message::{Reply, RestRequest};
 use crate::rest::objects::{draft, object_id};
 use crate::rest::{decode, not_one_of};
@@ -20,7 +19,7 @@ const FIELDS: [&str; 5] = ["ALL", "class", "schema", "id", "creationTimeUnix"];
 
 /// POST `/batch/objects`.
 pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
-    let mut body = decode(req, "body", "models.BatchObjectsCreateBody")?;
+    let mut body = decode(req, "body", "batch.BatchObjectsCreateBody")?;
     for (at, field) in body.get("fields").and_then(Value::as_array).into_iter().flatten().enumerate() {
         if !field.as_str().is_some_and(|field| FIELDS.contains(&field)) {
             return Err(not_one_of(&format!("body.fields.{at} in body"), &FIELDS));
@@ -32,10 +31,13 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
     }
     let mut drafts = drafts(&mut given)?;
+    let mut authorized = None;
     for draft in &drafts {
-        let tenant = draft.tenant.as_deref().unwrap_or("*");
-        let resource = format!("data/collections/{}/shards/{tenant}/objects/*", draft.collection);
-        app.auth.authorize(&req.principal, Access::Create, &resource)?;
+        let place = (&draft.collection, &draft.tenant);
+        if authorized != Some(place) {
+            objects::authorize_upsert(app, &req.principal, draft)?;
+            authorized = Some(place);
+        }
     }
     let prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
     let now = now_ms();
@@ -83,7 +85,10 @@ fn described(mut given: Map<String, Value>, draft: Draft, prepared: Option<&Prep
         Some(prepared) => render::properties(&prepared.object.properties, false),
         None => Value::Object(draft.properties),
     };
-    given.insert("properties".to_owned(), properties);
+    // What is no map of properties is echoed.
+    if given.get("properties").is_none_or(Value::is_null) {
+        given.insert("properties".to_owned(), properties);
+    }
     given.insert("class".to_owned(), Value::from(draft.collection));
     if let (false, Some(id)) = (given.get("id").and_then(Value::as_str).is_some_and(|id| !id.is_empty()), draft.id) {
         given.insert("id".to_owned(), Value::from(id.to_string()));

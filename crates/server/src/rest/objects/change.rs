@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use super::answer::{Words, refuse};
 use super::one;
 use super::request::{draft, object_id, path_id};
-use crate::app::App;
 use crate::app::objects::beacon::upper_first;
 use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, render, shard};
+use crate::app::{App, AppError};
 use crate::auth::Access;
 use crate::rest::decode;
 use crate::rest::message::{Reply, RestRequest};
@@ -111,7 +111,12 @@ pub(super) async fn merge(app: &Arc<App>, req: &RestRequest, class: Option<&str>
     if let Some(class) = class {
         draft.collection = upper_first(class);
     }
-    app.auth.authorize(&req.principal, Access::Update, &resource(&draft))?;
+    let tenant = draft.tenant.as_deref().unwrap_or("*");
+    let resource = format!("data/collections/{}/shards/{tenant}/objects/{id}", draft.collection);
+    app.auth.authorize(&req.principal, Access::Update, &resource).map_err(|error| match error {
+        AppError::Forbidden(why) => AppError::Forbidden(format!("msg:{why} code:403 err:{why}")),
+        error => error,
+    })?;
     if draft.collection.is_empty() {
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("{BAD_REQUEST}empty class")));
     }

@@ -12,6 +12,7 @@ use super::answer::{Words, refuse};
 use super::one::{collection, include, shown};
 use crate::app::App;
 use crate::app::objects::{shard, uuid_text};
+use crate::app::search::page;
 use crate::auth::Access;
 use crate::rest::message::{Reply, RestRequest};
 
@@ -44,12 +45,11 @@ fn page(app: &App, req: &RestRequest) -> Result<Page, Reply> {
     let offset = number(req, "offset")?.unwrap_or(0);
     let limit = number(req, "limit")?.unwrap_or(app.settings.query_default_limit);
     if offset.saturating_add(limit) > maximum {
-        let text = format!(
-            "msg:offset or limit code:400 err:query maximum results exceeded: the total limit calculated from the \
-             provided offset '{offset}' and limit '{limit}' exceeds the configured maximum '{maximum}' \
-             (QUERY_MAXIMUM_RESULTS)"
-        );
-        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
+        let text = page::too_far(offset, limit, maximum);
+        return Err(Reply::error(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &format!("msg:offset or limit code:400 err:{text}"),
+        ));
     }
     Ok(Page { offset, limit })
 }

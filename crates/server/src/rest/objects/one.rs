@@ -82,7 +82,13 @@ pub(super) async fn get(app: &Arc<App>, req: &RestRequest, class: Option<&str>, 
     let id = path_id(id)?;
     check_include(req)?;
     authorize(app, req, Access::Read, class, id)?;
-    let (collection, at) = place(app, req, class, id, reading).await?;
+    let found = place(app, req, class, id, reading).await;
+    let (collection, at) = found.map_err(|refusal| match refusal.status {
+        StatusCode::NOT_FOUND if class.is_none() && req.query.get("include").is_some_and(|words| !words.is_empty()) => {
+            Reply::error(StatusCode::BAD_REQUEST, &format!("no object with id '{id}'"))
+        }
+        _ => refusal,
+    })?;
     let include = include(req, &collection);
     let stored = app.read(move |data| data.get(at, id, &include)).await?;
     let stored = stored.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;

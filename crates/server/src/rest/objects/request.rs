@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::app::objects::beacon::upper_first;
-use crate::app::objects::{Draft, GivenVectors, Wire, plain, uuid_text};
+use crate::app::objects::{Draft, GivenVectors, Wire, literal, plain, uuid_text};
 use crate::rest::message::Reply;
 
 /// The id in a path.
@@ -35,19 +35,20 @@ fn not_an_id(place: &str, text: &str) -> Reply {
     Reply::coded(StatusCode::UNPROCESSABLE_ENTITY, 601, &message)
 }
 
-/// The object that a body (checked as `models.Object`) describes. Its properties are taken out of the body, its vectors
-/// stay there for the answer.
+/// The object that a body (checked as `models.Object`) describes. Its properties are taken out of the body when they are
+/// a map; what else was given under their name, and its vectors, stay there for the answer.
 ///
 /// # Errors
-/// 400 for vectors that are none, 422 for properties that are no map.
+/// 400 for vectors that are none.
 pub(crate) fn draft(body: &mut Map<String, Value>, id: Option<Uuid>) -> Result<Draft, Reply> {
-    let properties = match body.remove("properties") {
-        None | Some(Value::Null) => Map::new(),
+    let unreadable = unreadable(body);
+    let properties = match body.get_mut("properties").map(Value::take) {
         Some(Value::Object(map)) => map,
-        Some(other) => {
-            let text = format!("invalid object: could not recognize object's properties: {}", plain(&other));
-            return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
+        Some(other) if !other.is_null() => {
+            body.insert("properties".to_owned(), other);
+            Map::new()
         }
+        _ => Map::new(),
     };
     let tenant = body.get("tenant").and_then(Value::as_str).filter(|tenant| !tenant.is_empty());
     Ok(Draft {
@@ -57,7 +58,19 @@ pub(crate) fn draft(body: &mut Map<String, Value>, id: Option<Uuid>) -> Result<D
         tenant: tenant.map(str::to_owned),
         vectors: vectors(body)?,
         wire: Wire::Rest,
+        unreadable,
     })
+}
+
+/// What no schema can make right: weights or properties that are no map.
+fn unreadable(body: &Map<String, Value>) -> Option<String> {
+    let texts = |weights: &Value| weights.as_object().is_some_and(|weights| weights.values().all(Value::is_string));
+    if let Some(weights) = body.get("vectorWeights").filter(|weights| !weights.is_null() && !texts(weights)) {
+        let given = literal(weights);
+        return Some(format!("vector weights: must be key/value object with strings as keys and values, got {given}"));
+    }
+    let properties = body.get("properties").filter(|properties| !properties.is_null() && !properties.is_object())?;
+    Some(format!("could not recognize object's properties: {}", plain(properties)))
 }
 
 fn vectors(body: &Map<String, Value>) -> Result<GivenVectors, Reply> {
