@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::{Filter, Include};
 use azimuth_engine::schema::{Collection, VectorConfig};
@@ -10,8 +11,11 @@ use uuid::Uuid;
 
 use super::arguments::{self, int, object, text};
 use super::document::Field;
+use super::grouped::{group_by, in_groups, related};
 use super::shape::Shape;
 use super::{FieldError, GraphqlError};
+use crate::app::schema::names::no_such_property;
+use crate::app::search::related::unite;
 use crate::app::search::target::{self, TargetError, Threshold};
 use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page};
 use crate::app::{App, AppError};
@@ -33,7 +37,7 @@ const ARGUMENTS: &[&str] = &[
     "groupBy",
 ];
 /// Those that are not there yet.
-const LATER: &[&str] = &["bm25", "hybrid", "group", "groupBy"];
+const LATER: &[&str] = &["bm25", "hybrid"];
 
 /// Answers a class.
 pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) -> Result<Value, FieldError> {
@@ -50,13 +54,33 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
     if let Some(argument) = LATER.iter().find(|argument| class.argument(argument).is_some()) {
         return Err(FieldError::Resolver(format!("{argument} is not supported yet")));
     }
-    let search = assemble(app, &catalog, &collection, class, &shape)?;
+    let (by, related) = (group_by(class)?, related(class)?);
+    let mut search = assemble(app, &catalog, &collection, class, &shape)?;
+    if related.is_some() && collection.vectors.unnamed.is_some() {
+        search.include.vectors.push(VectorId::UNNAMED);
+    }
     let near = search.ranking.is_search();
-    let hits = app.read(move |data| {
+    if let Some(by) = by.as_ref().filter(|by| near && collection.property(&by.property).is_none()) {
+        let (shard, property) = (&search.place.shard, &by.property);
+        let no_such = no_such_property(property, &collection.name);
+        let why =
+            format!("shard {}_{shard}: {no_such}: unrecognized property: {property}", collection.name.to_lowercase());
+        return Err(FieldError::Resolver(Place::vector_error(&collection, &why)));
+    }
+    let found = app.read(move |data| {
         let hits = search.hits(data)?;
-        hits.into_iter().map(|hit| shape.json(data, &hit.object, hit.distance, near)).collect()
+        match by {
+            Some(by) => in_groups(data, &shape, &hits, &by, near),
+            None => {
+                let hits = match related {
+                    Some(related) => unite(hits, related),
+                    None => hits,
+                };
+                hits.iter().map(|hit| shape.json(data, &hit.object, hit.distance, near)).collect()
+            }
+        }
     });
-    Ok(Value::Array(hits.await.map_err(refuse)?))
+    Ok(Value::Array(found.await.map_err(refuse)?))
 }
 
 fn assemble(

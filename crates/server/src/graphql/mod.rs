@@ -7,6 +7,7 @@ mod aggregate;
 mod arguments;
 mod document;
 mod get;
+mod grouped;
 mod shape;
 
 use std::sync::Arc;

@@ -13,6 +13,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::GraphqlError;
 use super::document::Field;
+use super::grouped::{GroupShape, Grouped};
+use crate::app::schema::names::upper_first;
 use crate::app::search::{Place, target};
 
 /// A checked selection on a class.
@@ -34,7 +36,15 @@ enum Member {
         property: String,
         targets: Vec<Shape>,
     },
-    Additional(Vec<Field>),
+    Additional(Vec<Additional>),
+}
+
+/// A field of `_additional`.
+#[derive(Debug, Clone)]
+struct Additional {
+    field: Field,
+    /// What is asked of a group.
+    group: Option<GroupShape>,
 }
 
 impl Shape {
@@ -52,7 +62,8 @@ impl Shape {
         Self::of(catalog, collection, &class.fields)
     }
 
-    fn of(
+    /// Checks fields of a class' objects.
+    pub(super) fn of(
         catalog: &Catalog,
         collection: &Arc<Collection>,
         fields: &[Field],
@@ -73,7 +84,8 @@ impl Shape {
     /// Vectors that must be read.
     pub(super) fn vectors(&self) -> Vec<VectorId> {
         let mut vectors = Vec::new();
-        for field in self.additional() {
+        for Additional { field, group } in self.additional() {
+            vectors.extend(group.iter().flat_map(GroupShape::vectors));
             match field.name.as_str() {
                 "vector" => vectors.extend(self.collection.vectors.unnamed.as_ref().map(|config| config.id)),
                 "vectors" => {
@@ -89,10 +101,10 @@ impl Shape {
 
     /// Whether a certainty is asked for, which only cosine has.
     pub(super) fn asks_certainty(&self) -> bool {
-        self.additional().any(|field| field.name == "certainty")
+        self.additional().any(|asked| asked.field.name == "certainty")
     }
 
-    fn additional(&self) -> impl Iterator<Item = &Field> {
+    fn additional(&self) -> impl Iterator<Item = &Additional> {
         self.members.iter().flat_map(|(_, member)| match member {
             Member::Additional(fields) => fields.as_slice(),
             _ => &[],
@@ -122,9 +134,40 @@ impl Shape {
         Ok(Json::Object(shaped))
     }
 
-    fn additional_json(&self, fields: &[Field], object: &Object, distance: Option<f32>, near: bool) -> Json {
-        let empty = |field: &Field| matches!(field.name.as_str(), "distance" | "certainty" | "classification");
-        if !near && fields.iter().all(empty) {
+    /// What stands for a group: no properties, and of the rest the group itself. Without one even that is null.
+    ///
+    /// # Errors
+    /// When a reference cannot be read.
+    pub(super) fn group_json(&self, data: &DataGroup, grouped: Option<Grouped<'_>>) -> Result<Json> {
+        let mut shaped = Map::with_capacity(self.members.len());
+        for (key, member) in &self.members {
+            let value = match member {
+                Member::TypeName => json!(self.collection.name),
+                Member::Plain { .. } | Member::Reference { .. } => Json::Null,
+                Member::Additional(fields) => {
+                    let mut additional = Map::with_capacity(fields.len());
+                    for Additional { field, group } in fields {
+                        let value = match (group, grouped) {
+                            (Some(shape), Some(grouped)) => shape.json(data, grouped)?,
+                            _ => Json::Null,
+                        };
+                        additional.insert(field.key.clone(), value);
+                    }
+                    Json::Object(additional)
+                }
+            };
+            shaped.insert(key.clone(), value);
+        }
+        Ok(Json::Object(shaped))
+    }
+
+    fn additional_json(&self, fields: &[Additional], object: &Object, distance: Option<f32>, near: bool) -> Json {
+        let empty = |asked: &Additional| match asked.field.name.as_str() {
+            "distance" | "certainty" | "classification" | "__typename" => !near,
+            "group" => true,
+            _ => false,
+        };
+        if fields.iter().all(empty) {
             return Json::Null;
         }
         let value = |field: &Field| match field.name.as_str() {
@@ -140,7 +183,7 @@ impl Shape {
             "__typename" => json!(format!("{}Additional", self.collection.name)),
             _ => Json::Null,
         };
-        fields.iter().map(|field| (field.key.clone(), value(field))).collect()
+        fields.iter().map(|Additional { field, .. }| (field.key.clone(), value(field))).collect()
     }
 
     fn named(&self, fields: &[Field], object: &Object) -> Json {
@@ -167,7 +210,11 @@ fn member(catalog: &Catalog, collection: &Arc<Collection>, field: &Field) -> std
         "__typename" => return Ok(Member::TypeName),
         "_additional" => {
             check_additional(collection, field)?;
-            return Ok(Member::Additional(field.fields.clone()));
+            let asked = field.fields.iter().map(|field| {
+                let group = (field.name == "group").then(|| GroupShape::new(catalog, collection, field)).transpose()?;
+                Ok(Additional { field: field.clone(), group })
+            });
+            return Ok(Member::Additional(asked.collect::<std::result::Result<_, GraphqlError>>()?));
         }
         _ => {}
     }
@@ -224,11 +271,6 @@ fn reference(
     Ok(Member::Reference { property: name.to_owned(), targets: shapes })
 }
 
-fn upper_first(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
 const ADDITIONAL: &[&str] = &[
     "id",
     "creationTimeUnix",
@@ -240,6 +282,7 @@ const ADDITIONAL: &[&str] = &[
     "vector",
     "vectors",
     "classification",
+    "group",
     "__typename",
 ];
 
@@ -250,7 +293,7 @@ fn check_additional(collection: &Collection, field: &Field) -> std::result::Resu
         return Err(GraphqlError::at(field.position, text));
     }
     for inner in &field.fields {
-        if matches!(inner.name.as_str(), "group" | "queryProfile" | "generate") {
+        if matches!(inner.name.as_str(), "queryProfile" | "generate") {
             return Err(GraphqlError::at(inner.position, format!("_additional.{} is not supported yet", inner.name)));
         }
         let named = !collection.vectors.named.is_empty();

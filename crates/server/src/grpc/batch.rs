@@ -14,11 +14,11 @@ use tonic::Status;
 use super::search::{filter_of, find_collection};
 use super::{status, took};
 use crate::app::App;
-use crate::app::objects::beacon::upper_first;
 use crate::app::objects::references::NewReference;
 use crate::app::objects::{
     self, Draft, GivenVectors, ObjectError, Purpose, Wire, delete, references, shard, uuid_text,
 };
+use crate::app::schema::names::upper_first;
 use crate::auth::{Access, Principal};
 use crate::pb::weaviate::batch_objects_reply::BatchError as ObjectFailure;
 use crate::pb::weaviate::batch_references_reply::BatchError as ReferenceFailure;

@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod batch;
+mod grouped;
 mod health;
 mod reply;
 mod search;
@@ -22,8 +23,6 @@ use tonic::server::NamedService;
 use crate::app::{App, AppError};
 use crate::pb::health::health_server::HealthServer;
 use crate::pb::weaviate::weaviate_server::WeaviateServer;
-
-pub(crate) use selection::lower_first;
 
 /// The services; anything else is an unknown service.
 pub(crate) fn routes(app: Arc<App>) -> Router {

@@ -12,12 +12,15 @@ use uuid::Uuid;
 
 use super::reply::{Ranked, result};
 use super::selection::Selection;
-use super::{status, took};
+use super::{grouped, status, took};
+use crate::app::schema::names::upper_first;
 use crate::app::search::target::{self, TargetError, Threshold};
 use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page};
 use crate::app::{App, filter};
 use crate::auth::{Access, Principal};
-use crate::pb::weaviate::{Filters, NearObject, NearVector, SearchReply, SearchRequest, Targets, Vectors};
+use crate::pb::weaviate::{
+    Filters, GroupByResult, NearObject, NearVector, SearchReply, SearchRequest, SearchResult, Targets, Vectors,
+};
 
 /// Answers a request.
 pub(super) async fn search(
@@ -32,12 +35,20 @@ pub(super) async fn search(
     let resource = format!("data/collections/{}/shards/{tenant}/objects/*", collection.name);
     app.auth.authorize(principal, Access::Read, &resource).map_err(status)?;
 
-    let selection = Selection::new(&catalog, &collection, request.properties.as_ref(), request.metadata.as_ref())?;
+    let mut selection = Selection::new(&catalog, &collection, request.properties.as_ref(), request.metadata.as_ref())?;
+    let group_by = grouped::group_by(&collection, request.group_by.as_ref())?;
+    if let Some(by) = &group_by {
+        selection.add(&by.property);
+    }
     let (ranking, vector) = ranking(&collection, &request)?;
     refuse_unsupported(&request, &ranking)?;
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())?;
     let cosine = vector.is_some_and(|config| config.index.distance == Distance::Cosine);
     let search = assemble(app, &collection, &request, ranking, filter, &selection)?;
+    if let Some(by) = group_by {
+        let groups = app.read(move |data| grouped::results(data, &selection, search.hits(data)?, &by));
+        return Ok(reply(Vec::new(), groups.await.map_err(status)?, start));
+    }
     let results = app.read(move |data| {
         let hits = search.hits(data)?;
         let mut results = Vec::with_capacity(hits.len());
@@ -48,19 +59,21 @@ pub(super) async fn search(
         Ok(results)
     });
     let results = results.await.map_err(status)?;
-    Ok(reply(results, start))
+    Ok(reply(results, Vec::new(), start))
 }
 
 #[expect(deprecated, reason = "the real server always sets the old field")]
-fn reply(results: Vec<crate::pb::weaviate::SearchResult>, start: Instant) -> SearchReply {
-    SearchReply { took: took(start), results, generative_grouped_result: Some(String::new()), ..SearchReply::default() }
+fn reply(results: Vec<SearchResult>, group_by_results: Vec<GroupByResult>, start: Instant) -> SearchReply {
+    let generative_grouped_result = Some(String::new());
+    SearchReply { took: took(start), results, group_by_results, generative_grouped_result, ..SearchReply::default() }
 }
 
 /// The collection of that name, whose first letter may be in lower case.
 pub(super) fn find_collection(catalog: &Catalog, name: &str) -> Result<Arc<Collection>, Status> {
-    let mut letters = name.chars();
-    let upper = letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect());
-    catalog.find(&upper).cloned().ok_or_else(|| Status::unknown(format!("could not find class {name} in schema")))
+    catalog
+        .find(&upper_first(name))
+        .cloned()
+        .ok_or_else(|| Status::unknown(format!("could not find class {name} in schema")))
 }
 
 /// The filter of a request, checked against the schema.
@@ -96,7 +109,8 @@ fn assemble(
         let explain = if listing { Place::listing_error } else { Place::vector_error };
         Status::unknown(explain(collection, &why))
     })?;
-    let include = selection.include();
+    let mut include = selection.include();
+    include.properties |= request.group_by.is_some();
     let sort = sort_of(request, &ranking)?;
     Ok(Search { place, ranking, filter, offset, limit, sort, autocut: request.autocut as usize, include })
 }
@@ -267,13 +281,13 @@ fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), 
             request.collection
         )));
     }
-    if let Some(by) = &request.group_by {
-        check_group_by(request, by, ranking)?;
+    let keyword = request.bm25_search.is_some() || request.hybrid_search.is_some();
+    if request.group_by.is_some() && !ranking.is_search() && !keyword {
+        return Err(Status::unknown("group is not present map[]"));
     }
     let later = [
         (request.bm25_search.is_some(), "keyword search (bm25)"),
         (request.hybrid_search.is_some(), "hybrid search"),
-        (request.group_by.is_some(), "groupBy"),
         (request.boost.is_some(), "boost"),
     ];
     if let Some((_, what)) = later.into_iter().find(|(asked, _)| *asked) {
@@ -285,18 +299,6 @@ fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), 
     }
     if request.generative.is_some() {
         return Err(Status::unknown(format!("{path}: extend: extend generate: client not found, empty provider")));
-    }
-    Ok(())
-}
-
-fn check_group_by(request: &SearchRequest, by: &crate::pb::weaviate::GroupBy, ranking: &Ranking) -> Result<(), Status> {
-    if by.path.len() != 1 {
-        let path = by.path.join(" ");
-        return Err(Status::unknown(format!("groupby path can only have one entry, received [{path}]")));
-    }
-    let keyword = request.bm25_search.is_some() || request.hybrid_search.is_some();
-    if !ranking.is_search() && !keyword {
-        return Err(Status::unknown("group is not present map[]"));
     }
     Ok(())
 }

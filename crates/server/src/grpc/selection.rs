@@ -10,6 +10,7 @@ use tonic::Status;
 
 use super::search::find_collection;
 use crate::app::filter::wire_name;
+use crate::app::schema::names::{lower_first, no_such_property};
 use crate::pb::weaviate::{MetadataRequest, ObjectPropertiesRequest, PropertiesRequest, RefPropertiesRequest};
 
 /// Nesting of references and objects in a request, at most.
@@ -101,6 +102,15 @@ impl Selection {
         Ok(selection)
     }
 
+    /// Adds a plain property that is not selected yet.
+    pub(super) fn add(&mut self, property: &str) {
+        let Some(property) = self.collection.property(property).filter(|property| is_plain(property)) else { return };
+        let fields = self.fields.get_or_insert_default();
+        if fields.iter().all(|field| field.name != property.name) {
+            fields.push(Field::whole(property));
+        }
+    }
+
     /// What must be read of each object.
     pub(super) fn include(&self) -> Include {
         let vectors = self.metadata.unnamed.then_some(VectorId::UNNAMED);
@@ -144,14 +154,22 @@ fn fields(collection: &Collection, request: &PropertiesRequest) -> Result<Option
     for name in &request.non_ref_properties {
         let name = lower_first(name);
         let property = collection.property(&name).ok_or_else(|| {
-            format!("get property by name {name} for class {}: {}", collection.name, no_such(&name, &collection.name))
+            format!(
+                "get property by name {name} for class {}: {}",
+                collection.name,
+                no_such_property(&name, &collection.name)
+            )
         })?;
         fields.push(Field::whole(property));
     }
     for asked in &request.object_properties {
         let name = lower_first(&asked.prop_name);
         let property = collection.property(&name).ok_or_else(|| {
-            format!("get property by name {name} for class {}: {}", collection.name, no_such(&name, &collection.name))
+            format!(
+                "get property by name {name} for class {}: {}",
+                collection.name,
+                no_such_property(&name, &collection.name)
+            )
         })?;
         fields.push(Field::nested(property, asked, 0)?);
     }
@@ -173,7 +191,7 @@ impl Field {
         }
         let find = |name: &str| {
             let found = property.nested.iter().find(|nested| nested.name == name);
-            found.ok_or_else(|| no_such(name, &property.name))
+            found.ok_or_else(|| no_such_property(name, &property.name))
         };
         let mut nested = Vec::new();
         for name in &asked.primitive_properties {
@@ -194,7 +212,7 @@ fn reference(
 ) -> Result<(String, Arc<Collection>), Status> {
     let name = lower_first(&asked.reference_property);
     let Some(property) = collection.property(&name) else {
-        return Err(Status::unknown(no_such(&name, &collection.name)));
+        return Err(Status::unknown(no_such_property(&name, &collection.name)));
     };
     let target = match &property.data_type {
         DataType::Reference(targets) => match targets.as_slice() {
@@ -212,17 +230,4 @@ fn reference(
         plain => return Err(Status::unknown(format!("could not find class {} in schema", wire_name(plain)))),
     };
     Ok((name, find_collection(catalog, &target)?))
-}
-
-pub(super) fn no_such(property: &str, class: &str) -> String {
-    format!(
-        "no such prop with name '{property}' found in class '{class}' in the schema. Check your schema files for which \
-         properties in this class are available"
-    )
-}
-
-/// The name with its first letter in lower case, as property names are.
-pub(crate) fn lower_first(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }

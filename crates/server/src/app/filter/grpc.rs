@@ -4,8 +4,9 @@ use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::Operator;
 use azimuth_engine::schema::{Collection, DataType};
 
-use super::resolve::{find_property, no_such, wire_name};
+use super::resolve::{find_property, wire_name};
 use super::{Clause, FilterError, Given, Leaf, Scalar, too_deep};
+use crate::app::schema::names::{lower_first, no_such_property};
 use crate::pb::weaviate::filter_target::Target;
 use crate::pb::weaviate::filters::{Operator as Wire, TestValue};
 use crate::pb::weaviate::{FilterTarget, Filters};
@@ -92,9 +93,9 @@ fn walk(
             return Ok(true);
         }
         Some(Target::SingleTarget(single)) => {
-            let lowered = crate::grpc::lower_first(&single.on);
+            let lowered = lower_first(&single.on);
             let property = find_property(collection, &lowered)
-                .ok_or_else(|| FilterError::Invalid(no_such(&single.on, &collection.name)))?;
+                .ok_or_else(|| FilterError::Invalid(no_such_property(&single.on, &collection.name)))?;
             let class = match &property.data_type {
                 DataType::Reference(targets) => match targets.as_slice() {
                     [only] => only.clone(),

@@ -7,6 +7,7 @@ use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
 
 use super::{Clause, FilterError, Given, Leaf, Scalar};
 use crate::app::objects::date;
+use crate::app::schema::names::no_such_property;
 
 /// How closely the field of a value must fit the property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +65,14 @@ fn subject(class: &Collection, name: &str, leaf: &Leaf, kinds: Kinds) -> Result<
         _ => {}
     }
     if let Some(inner) = name.strip_prefix("len(").and_then(|rest| rest.strip_suffix(')')) {
-        find_property(class, inner).ok_or_else(|| invalid(no_such(inner, &class.name)))?;
+        find_property(class, inner).ok_or_else(|| invalid(no_such_property(inner, &class.name)))?;
         if kinds == Kinds::Strict && leaf.value.field != "valueInt" {
             let given = leaf.value.field;
             return Err(invalid(format!("Filtering for property length requires IntValue, got {given:?} instead")));
         }
         return Ok((Subject::Length(inner.to_owned()), numbers(Primitive::Int, &leaf.value, kinds)?));
     }
-    let property = find_property(class, name).ok_or_else(|| invalid(no_such(name, &class.name)))?;
+    let property = find_property(class, name).ok_or_else(|| invalid(no_such_property(name, &class.name)))?;
     if leaf.operator == Operator::IsNull {
         if kinds == Kinds::Strict && leaf.value.field != "valueBoolean" {
             let given = leaf.value.field;
@@ -268,13 +269,6 @@ pub(crate) fn wire_name(data_type: &DataType) -> String {
         ),
     };
     if list { format!("{name}[]") } else { name.to_owned() }
-}
-
-pub(super) fn no_such(property: &str, class: &str) -> String {
-    format!(
-        "no such prop with name '{property}' found in class '{class}' in the schema. Check your schema files for which \
-         properties in this class are available"
-    )
 }
 
 fn invalid(why: String) -> FilterError {

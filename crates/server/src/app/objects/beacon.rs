@@ -4,6 +4,7 @@ use azimuth_engine::object::Beacon;
 use uuid::Uuid;
 
 use super::uuid_text;
+use crate::app::schema::names::upper_first;
 
 /// The target that a beacon names.
 ///
@@ -45,16 +46,4 @@ pub(crate) fn text(collection: Option<&str>, id: Uuid) -> String {
         Some(collection) => format!("weaviate://localhost/{collection}/{id}"),
         None => format!("weaviate://localhost/{id}"),
     }
-}
-
-/// `name` with its first letter in upper case, as names of collections are.
-pub(crate) fn upper_first(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// `name` with its first letter in lower case, as names of properties are.
-pub(crate) fn lower_first(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::gofmt::{given, list_as_text, plain, type_name};
 use super::{Wire, beacon, date, phone, uuid_text};
+use crate::app::schema::names::{lower_first, no_such_property};
 
 /// Deepest nesting of an object property.
 const DEPTH_MAX: usize = 32;
@@ -38,7 +39,7 @@ pub(crate) fn properties(collection: &Collection, given: &Map<String, Json>, wir
             continue;
         }
         let Some(property) = collection.property(&name) else {
-            return Err(no_such_property(collection, &name));
+            return Err(no_such_property(&name, &collection.name));
         };
         let value = Convert { collection, wire }.value(property, &name, value, 0)?;
         if let Value::References(beacons) = &value {
@@ -49,18 +50,9 @@ pub(crate) fn properties(collection: &Collection, given: &Map<String, Json>, wir
     Ok(converted)
 }
 
-/// The error of a property that the schema does not have.
-pub(crate) fn no_such_property(collection: &Collection, name: &str) -> String {
-    format!(
-        "no such prop with name '{name}' found in class '{}' in the schema. Check your schema files for which \
-         properties in this class are available",
-        collection.name
-    )
-}
-
 /// The name that a property is stored under: the first letter is in lower case.
 pub(crate) fn property_name(given: &str) -> Cow<'_, str> {
-    if given.starts_with(char::is_uppercase) { Cow::Owned(beacon::lower_first(given)) } else { Cow::Borrowed(given) }
+    if given.starts_with(char::is_uppercase) { Cow::Owned(lower_first(given)) } else { Cow::Borrowed(given) }
 }
 
 struct Convert<'a> {

@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::existence::{self, Target};
 use super::write::{change, change_all};
-use super::{ObjectError, convert, shard};
+use super::{ObjectError, shard};
+use crate::app::schema::names::no_such_property;
 use crate::app::{App, AppResult};
 
 /// How the references of a property change.
@@ -68,7 +69,7 @@ pub(crate) async fn apply(
 /// Why it is none, in the wire's words.
 pub(crate) fn targets<'a>(collection: &'a Collection, property: &str) -> Result<&'a [String], String> {
     match collection.property(property).map(|property| &property.data_type) {
-        None => Err(convert::no_such_property(collection, property)),
+        None => Err(no_such_property(property, &collection.name)),
         Some(DataType::Reference(targets)) => Ok(targets),
         Some(_) => Err(format!("property '{property}' is not a reference-type")),
     }

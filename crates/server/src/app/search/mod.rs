@@ -4,7 +4,9 @@
 //! read: [`Search::hits`] is synchronous and runs inside [`App::read`](crate::app::App::read).
 
 mod autocut;
+pub(crate) mod grouping;
 pub(crate) mod page;
+pub(crate) mod related;
 pub(crate) mod target;
 
 use std::sync::Arc;
@@ -167,7 +169,7 @@ fn rank(data: &DataGroup, place: &Place, ranking: Ranking) -> Result<Rank> {
             (vector, vector_of(data, place, vector, &name, id)?, max_distance)
         }
     };
-    Ok(Rank::Near(Near { vector, query, max_distance }))
+    Ok(Rank::Near(Near::to(vector, query, max_distance)))
 }
 
 /// The vector of the object that `nearObject` names.

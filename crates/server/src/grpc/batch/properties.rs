@@ -6,8 +6,9 @@ use prost_types::{Struct, Value as Any};
 use serde_json::{Map, Number, Value as Json, json};
 use uuid::Uuid;
 
-use crate::app::objects::beacon::{self, upper_first};
-use crate::app::objects::convert::{no_such_property, property_name};
+use crate::app::objects::beacon;
+use crate::app::objects::convert::property_name;
+use crate::app::schema::names::{no_such_property, upper_first};
 use crate::pb::weaviate::batch_object::Properties;
 use crate::pb::weaviate::{
     BooleanArrayProperties, IntArrayProperties, NumberArrayProperties, ObjectArrayProperties, ObjectProperties,
@@ -52,7 +53,7 @@ fn single_target<'a>(schema: Option<&'a Collection>, property: &str) -> Result<O
     let Some(collection) = schema else { return Ok(None) };
     let name = property_name(property);
     match collection.property(&name).map(|property| &property.data_type) {
-        None => Err(no_such_property(collection, &name)),
+        None => Err(no_such_property(&name, &collection.name)),
         Some(DataType::Reference(targets)) if targets.len() > 1 => {
             Err(format!("target is a multi-target reference, need single target [{}]", targets.join(" ")))
         }

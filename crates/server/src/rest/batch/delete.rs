@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::app::filter::{self, FilterError};
-use crate::app::objects::beacon::upper_first;
 use crate::app::objects::{delete, shard};
+use crate::app::schema::names::upper_first;
 use crate::auth::Access;
 use crate::rest::message::{Reply, RestRequest};
 use crate::rest::{decode, not_one_of};

@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::outcome;
 use crate::app::App;
-use crate::app::objects::beacon::{self, upper_first};
+use crate::app::objects::beacon;
 use crate::app::objects::references::{self, NewReference};
 use crate::app::objects::{ObjectError, uuid_text};
+use crate::app::schema::names::upper_first;
 use crate::auth::Access;
 use crate::rest::decode;
 use crate::rest::message::{Reply, RestRequest};

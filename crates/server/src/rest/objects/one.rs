@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::answer::{Words, refuse};
 use super::request::path_id;
 use crate::app::App;
-use crate::app::objects::beacon::upper_first;
 use crate::app::objects::{render, shard};
+use crate::app::schema::names::upper_first;
 use crate::auth::Access;
 use crate::rest::message::{Reply, RestRequest};
 

@@ -7,8 +7,8 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::app::objects::beacon::upper_first;
 use crate::app::objects::{Draft, GivenVectors, Wire, literal, plain, uuid_text};
+use crate::app::schema::names::upper_first;
 use crate::rest::message::Reply;
 
 /// The id in a path.

@@ -1,0 +1,132 @@
+//! `groupBy`: hits taken together by the value of one property.
+
+use std::collections::HashMap;
+
+use azimuth_engine::object::{Properties, Value};
+use azimuth_engine::query::Hit;
+
+use crate::app::objects::{beacon, render};
+
+/// What hits are grouped by, and how much of it is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupBy {
+    /// The property.
+    pub(crate) property: String,
+    /// Groups at most.
+    pub(crate) groups: usize,
+    /// Hits of a group at most.
+    pub(crate) per_group: usize,
+}
+
+/// Hits that share a value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Group {
+    /// The value as text; empty for what has none.
+    pub(crate) value: String,
+    /// Positions of its hits, nearest first; at least one.
+    pub(crate) members: Vec<usize>,
+    /// Distances of the first and the last hit, 0 for hits without one.
+    pub(crate) distances: (f32, f32),
+}
+
+/// The groups in the order of their first hits. A list puts its object into the group of each member, up to the first
+/// member that would need a group too many.
+pub(crate) fn group(hits: &[Hit], by: &GroupBy) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for (position, hit) in hits.iter().enumerate() {
+        let distance = hit.distance.unwrap_or_default();
+        for value in values(&hit.object.properties, &by.property) {
+            match known.get(&value) {
+                Some(&at) if groups[at].members.len() < by.per_group => {
+                    groups[at].members.push(position);
+                    groups[at].distances.1 = distance;
+                }
+                Some(_) => {}
+                None if by.per_group == 0 => {}
+                None if groups.len() >= by.groups => break,
+                None => {
+                    known.insert(value.clone(), groups.len());
+                    groups.push(Group { value, members: vec![position], distances: (distance, distance) });
+                }
+            }
+        }
+    }
+    groups
+}
+
+/// The values that an object is grouped under; what has no text counts as empty.
+fn values(properties: &Properties, property: &str) -> Vec<String> {
+    let values = match properties.get(property) {
+        Some(Value::List(values)) => values.iter().map(text).collect(),
+        Some(Value::References(beacons)) => {
+            beacons.iter().map(|beacon| beacon::text(beacon.collection.as_deref(), beacon.id)).collect()
+        }
+        Some(value) => vec![text(value)],
+        None => Vec::new(),
+    };
+    if values.is_empty() { vec![String::new()] } else { values }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Number(value) => render::f64_json(*value).to_string(),
+        Value::Text(text) | Value::Blob(text) => text.clone(),
+        Value::Date(date) => date.to_string(),
+        Value::Uuid(id) => id.to_string(),
+        Value::Null | Value::Geo(_) | Value::Phone(_) | Value::Object(_) | Value::List(_) | Value::References(_) => {
+            String::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use azimuth_engine::ids::DocId;
+    use azimuth_engine::object::{Object, Vectors};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn hit(distance: f32, value: Option<Value>) -> Hit {
+        let properties: BTreeMap<_, _> = value.map(|value| ("p".to_owned(), value)).into_iter().collect();
+        let object = Object { id: Uuid::nil(), created_ms: 0, updated_ms: 0, properties, vectors: Vectors::default() };
+        Hit { doc_id: DocId(0), distance: Some(distance), object }
+    }
+
+    fn check(hits: &[Hit], groups: usize, per_group: usize, want: &[(&str, &[usize])]) {
+        let found = group(hits, &GroupBy { property: "p".to_owned(), groups, per_group });
+        let found: Vec<_> = found.iter().map(|group| (group.value.as_str(), group.members.as_slice())).collect();
+        assert_eq!(found, want);
+    }
+
+    #[test]
+    fn hits_are_grouped_in_order_and_within_limits() {
+        let text = |text: &str| Some(Value::Text(text.to_owned()));
+        let hits = [hit(0.1, text("a")), hit(0.2, text("b")), hit(0.3, text("a")), hit(0.4, None), hit(0.5, text("a"))];
+        check(&hits, 9, 9, &[("a", &[0, 2, 4]), ("b", &[1]), ("", &[3])]);
+        check(&hits, 1, 2, &[("a", &[0, 2])]);
+        check(&hits, 0, 2, &[]);
+        check(&hits, 2, 0, &[]);
+        let groups = group(&hits, &GroupBy { property: "p".to_owned(), groups: 1, per_group: 2 });
+        assert_eq!(groups[0].distances, (0.1, 0.3));
+    }
+
+    #[test]
+    fn an_object_is_in_the_group_of_each_member_of_its_list() {
+        let list = |texts: &[&str]| Some(Value::List(texts.iter().map(|t| Value::Text((*t).to_owned())).collect()));
+        let hits = [hit(0.1, list(&["a", "b"])), hit(0.2, list(&[])), hit(0.3, list(&["b", "c"]))];
+        check(&hits, 9, 9, &[("a", &[0]), ("b", &[0, 2]), ("", &[1]), ("c", &[2])]);
+    }
+
+    #[test]
+    fn numbers_and_what_has_no_text() {
+        let hits =
+            [hit(0.0, Some(Value::Number(6.0))), hit(0.0, Some(Value::Int(3))), hit(0.0, Some(Value::Bool(true)))];
+        check(&hits, 9, 9, &[("6", &[0]), ("3", &[1]), ("true", &[2])]);
+    }
+}

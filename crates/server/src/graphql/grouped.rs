@@ -1,0 +1,168 @@
+//! Groups of hits: the arguments `groupBy` and `group`, and `_additional.group`.
+
+use std::sync::Arc;
+
+use azimuth_engine::Result;
+use azimuth_engine::group::DataGroup;
+use azimuth_engine::ids::VectorId;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::query::Hit;
+use azimuth_engine::schema::Collection;
+use serde_json::{Value as Json, json};
+
+use super::GraphqlError;
+use super::arguments::object;
+use super::document::Field;
+use super::shape::Shape;
+use crate::app::search::grouping::{self, Group, GroupBy};
+use crate::app::search::related::{Related, Strategy};
+
+/// One answer per group; hits that no search ranked are in no group, each of them an answer without anything.
+pub(super) fn in_groups(data: &DataGroup, shape: &Shape, hits: &[Hit], by: &GroupBy, near: bool) -> Result<Vec<Json>> {
+    if !near {
+        return hits.iter().map(|_| shape.group_json(data, None)).collect();
+    }
+    let groups = grouping::group(hits, by);
+    let groups = groups.iter().enumerate();
+    groups.map(|(id, group)| shape.group_json(data, Some(Grouped { id, path: &by.property, group, hits }))).collect()
+}
+
+/// The `groupBy` argument. Its path has one member; another number means no property.
+pub(super) fn group_by(class: &Field) -> std::result::Result<Option<GroupBy>, GraphqlError> {
+    let Some(given) = object(class, "groupBy")? else { return Ok(None) };
+    let property = match given.get("path") {
+        Some(Json::String(only)) => only.clone(),
+        Some(Json::Array(path)) if path.len() == 1 => path[0].as_str().unwrap_or_default().to_owned(),
+        _ => String::new(),
+    };
+    let count = |name: &str| given.get(name).and_then(Json::as_i64).and_then(|count| usize::try_from(count).ok());
+    let (groups, per_group) = (count("groups").unwrap_or(0), count("objectsPerGroup").unwrap_or(0));
+    Ok(Some(GroupBy { property, groups, per_group }))
+}
+
+/// The deprecated `group` argument.
+pub(super) fn related(class: &Field) -> std::result::Result<Option<Related>, GraphqlError> {
+    let Some(given) = object(class, "group")? else { return Ok(None) };
+    let strategy = match given.get("type").and_then(Json::as_str) {
+        Some("merge") => Strategy::Merge,
+        _ => Strategy::Closest,
+    };
+    let force = given.get("force").and_then(Json::as_f64).unwrap_or_default() as f32;
+    Ok(Some(Related { strategy, force }))
+}
+
+/// A checked selection on a group.
+#[derive(Debug, Clone)]
+pub(super) struct GroupShape {
+    type_name: String,
+    members: Vec<(String, Member)>,
+}
+
+#[derive(Debug, Clone)]
+enum Member {
+    TypeName,
+    Id,
+    Count,
+    MinDistance,
+    MaxDistance,
+    GroupedBy(Vec<Field>),
+    Hits(Shape),
+}
+
+/// A group that is answered: its number, what is in it, and the hits that its members are positions of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grouped<'a> {
+    pub(super) id: usize,
+    pub(super) path: &'a str,
+    pub(super) group: &'a Group,
+    pub(super) hits: &'a [Hit],
+}
+
+impl GroupShape {
+    /// Checks the fields asked of a group.
+    pub(super) fn new(
+        catalog: &Catalog,
+        collection: &Arc<Collection>,
+        field: &Field,
+    ) -> std::result::Result<Self, GraphqlError> {
+        let type_name = format!("{}AdditionalGroup", collection.name);
+        let without = |field: &Field, of: &str| {
+            let text = format!("Field {:?} of type {of:?} must have a sub selection.", field.name);
+            GraphqlError::at(field.position, text)
+        };
+        let unknown = |field: &Field, of: &str| {
+            GraphqlError::at(field.position, format!("Cannot query field {:?} on type {of:?}.", field.name))
+        };
+        if field.fields.is_empty() {
+            return Err(without(field, &type_name));
+        }
+        let mut members = Vec::with_capacity(field.fields.len());
+        for inner in &field.fields {
+            let member = match inner.name.as_str() {
+                "__typename" => Member::TypeName,
+                "id" => Member::Id,
+                "count" => Member::Count,
+                "minDistance" => Member::MinDistance,
+                "maxDistance" => Member::MaxDistance,
+                "groupedBy" => {
+                    let of = format!("{type_name}GroupedBy");
+                    if inner.fields.is_empty() {
+                        return Err(without(inner, &of));
+                    }
+                    let known = |field: &&Field| matches!(field.name.as_str(), "value" | "path" | "__typename");
+                    if let Some(field) = inner.fields.iter().find(|field| !known(field)) {
+                        return Err(unknown(field, &of));
+                    }
+                    Member::GroupedBy(inner.fields.clone())
+                }
+                "hits" if inner.fields.is_empty() => return Err(without(inner, &format!("[{type_name}Hits]"))),
+                "hits" => Member::Hits(Shape::of(catalog, collection, &inner.fields)?),
+                _ => return Err(unknown(inner, &type_name)),
+            };
+            members.push((inner.key.clone(), member));
+        }
+        Ok(Self { type_name, members })
+    }
+
+    /// Vectors that must be read of its hits.
+    pub(super) fn vectors(&self) -> Vec<VectorId> {
+        let hits = self
+            .members
+            .iter()
+            .filter_map(|(_, member)| if let Member::Hits(shape) = member { Some(shape) } else { None });
+        hits.flat_map(Shape::vectors).collect()
+    }
+
+    /// A group in this shape.
+    ///
+    /// # Errors
+    /// When a reference cannot be read.
+    pub(super) fn json(&self, data: &DataGroup, grouped: Grouped<'_>) -> Result<Json> {
+        let Grouped { id, path, group, hits } = grouped;
+        let members = self.members.iter().map(|(key, member)| {
+            let value = match member {
+                Member::TypeName => json!(self.type_name),
+                Member::Id => json!(id),
+                Member::Count => json!(group.members.len()),
+                Member::MinDistance => json!(group.distances.0),
+                Member::MaxDistance => json!(group.distances.1),
+                Member::GroupedBy(fields) => self.grouped_by(fields, path, &group.value),
+                Member::Hits(shape) => {
+                    let hits = group.members.iter().map(|&position| &hits[position]);
+                    hits.map(|hit| shape.json(data, &hit.object, hit.distance, true)).collect::<Result<_>>()?
+                }
+            };
+            Ok((key.clone(), value))
+        });
+        members.collect::<Result<_>>().map(Json::Object)
+    }
+
+    fn grouped_by(&self, fields: &[Field], path: &str, value: &str) -> Json {
+        let value = |field: &Field| match field.name.as_str() {
+            "value" => json!(value),
+            "path" => json!([path]),
+            _ => json!(format!("{}GroupedBy", self.type_name)),
+        };
+        fields.iter().map(|field| (field.key.clone(), value(field))).collect()
+    }
+}
