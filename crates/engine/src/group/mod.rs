@@ -15,6 +15,7 @@ mod generation;
 mod hash;
 mod ledger;
 mod metrics;
+mod near;
 mod options;
 mod read;
 mod records;

@@ -14,31 +14,28 @@ use crate::command::At;
 use crate::ids::{DocId, VectorId};
 use crate::inverted::lookup::Lookup;
 use crate::key;
-use crate::query::{Facts, Filter, Hit, Include, Near, Plan, Query, Rank, SortKeys, SortTerms, Source};
-use crate::schema::{Collection, VectorIndexKind};
-use crate::vector::{self, SearchRequest, VectorError, VectorIndex};
+use crate::query::{Facts, Filter, Hit, Include, Plan, Query, Rank, SortKeys, SortTerms, Source};
+use crate::schema::Collection;
 use crate::{Error, Result};
 
-/// Added to a distance threshold, so that a distance that was read from an answer matches again.
-const DISTANCE_SLACK: f32 = 1e-6;
 /// How often a search starts again because the shard changed under it, before it keeps apply waiting.
 const RETRIES_MAX: usize = 3;
 /// How often a search starts at all.
 const ATTEMPTS_MAX: usize = 64;
 
 /// A query's shard at one moment.
-struct Search<'a> {
-    group: &'a DataGroup,
-    schema: &'a Collection,
-    shard: &'a Arc<Shard>,
-    view: ShardView<'a>,
+pub(super) struct Search<'a> {
+    pub group: &'a DataGroup,
+    pub schema: &'a Collection,
+    pub shard: &'a Arc<Shard>,
+    pub view: ShardView<'a>,
 }
 
 /// A hit before its object is read.
 #[derive(Clone, Copy)]
-struct Found {
-    doc_id: DocId,
-    distance: Option<f32>,
+pub(super) struct Found {
+    pub doc_id: DocId,
+    pub distance: Option<f32>,
 }
 
 impl DataGroup {
@@ -53,9 +50,10 @@ impl DataGroup {
             // Later attempts keep apply out while they look. The index is opened before: opening waits for the same lock.
             if attempt >= RETRIES_MAX
                 && let Rank::Near(near) = &query.rank
-                && let Some(opening) = self.opening(&schema, near.vector)
             {
-                shard.index(near.vector, &opening)?;
+                for vector in near.vectors() {
+                    self.opening(&schema, vector).map(|opening| shard.index(vector, &opening)).transpose()?;
+                }
             }
             let still = (attempt >= RETRIES_MAX).then(|| shard.indexes.hold());
             let view = shard.view(&self.store);
@@ -116,7 +114,7 @@ impl Search<'_> {
         let with_vector = match &query.rank {
             Rank::Near(near) => {
                 self.check_near(near)?;
-                self.with_vector(near.vector).map_or(0, RoaringTreemap::len)
+                near.vectors().filter_map(|vector| self.with_vector(vector)).map(RoaringTreemap::len).max().unwrap_or(0)
             }
             Rank::Listing { .. } => 0,
         };
@@ -128,34 +126,6 @@ impl Search<'_> {
 
     fn with_vector(&self, vector: VectorId) -> Option<&RoaringTreemap> {
         self.view.state.with_vector.get(&vector)
-    }
-
-    fn check_near(&self, near: &Near) -> Result<()> {
-        let Some((name, config)) = self.schema.vector_by_id(near.vector) else {
-            return Err(Error::Invalid(format!("vector {} is not configured", near.vector)));
-        };
-        if config.multi {
-            return Err(Error::Unsupported("multi-vector search".into()));
-        }
-        if config.kind == VectorIndexKind::None || config.index.skip {
-            return Err(Error::Invalid(format!("vector {name:?} of collection {} has no index", self.schema.name)));
-        }
-        if let Some(at) = near.query.iter().position(|value| !value.is_finite()) {
-            return Err(Error::Invalid(format!("vector component {at} is not a finite number")));
-        }
-        let given = near.query.len();
-        match self.view.state.record.dimensions.get(&near.vector) {
-            Some(&expected) if expected as usize != given => Err(Error::Invalid(match config.index.kind {
-                vector::IndexKind::Flat => {
-                    format!("vector search: {given} vs {expected}: vector lengths don't match")
-                }
-                vector::IndexKind::Hnsw(_) | vector::IndexKind::Dynamic { .. } => format!(
-                    "vector search: knn search: distance between entrypoint and query node: {expected} vs {given}: \
-                     vector lengths don't match"
-                ),
-            })),
-            _ => Ok(()),
-        }
     }
 
     /// The hits in their order, `offset` already left out where that is cheaper here. `None` when the shard changed
@@ -180,7 +150,7 @@ impl Search<'_> {
                 let candidates = matches.unwrap_or(&self.view.state.live);
                 unranked(self.sorted(query, candidates)?)
             }
-            Source::Nearest { .. } | Source::WithinDistance { .. } => match &query.rank {
+            Source::Nearest { .. } | Source::WithinDistance { .. } | Source::Combined { .. } => match &query.rank {
                 Rank::Near(near) => self.near(query, plan, near, matches, still)?,
                 Rank::Listing { .. } => Some(Vec::new()),
             },
@@ -236,57 +206,6 @@ impl Search<'_> {
             }
         }
         Ok(best.into_sorted_vec().into_iter().skip(query.offset).map(|(_, doc_id)| doc_id).collect())
-    }
-
-    fn near(
-        &self,
-        query: &Query,
-        plan: &Plan,
-        near: &Near,
-        matches: Option<&RoaringTreemap>,
-        still: bool,
-    ) -> Result<Option<Vec<Found>>> {
-        let index = if still {
-            self.shard.indexes.loaded(near.vector)
-        } else {
-            let opening = self.group.opening(self.schema, near.vector);
-            opening.map(|opening| self.shard.index(near.vector, &opening)).transpose()?
-        };
-        let Some(index) = index else { return Ok(None) };
-        let mut hits = self.ask(&index, query, plan, near, matches)?;
-        let live = &self.view.state.live;
-        // The index knows nothing of moments. It may hold what came after this one,
-        if hits.iter().any(|hit| !live.contains(hit.doc_id.0)) {
-            hits = self.ask(&index, query, plan, near, Some(live))?;
-        }
-        // or have lost what this one still has, which only happens after a newer one was published.
-        if !still && self.shard.state().removals != self.view.state.removals {
-            return Ok(None);
-        }
-        let hits = hits.into_iter().skip(query.offset).take(query.limit);
-        Ok(Some(hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance) }).collect()))
-    }
-
-    fn ask(
-        &self,
-        index: &VectorIndex,
-        query: &Query,
-        plan: &Plan,
-        near: &Near,
-        allow: Option<&RoaringTreemap>,
-    ) -> Result<Vec<vector::Hit>> {
-        let max_distance = near.max_distance.map(|max| max + DISTANCE_SLACK);
-        let hits = match plan.source {
-            Source::WithinDistance { .. } => {
-                let keep = query.offset.saturating_add(query.limit);
-                index.search_by_distance(&near.query, max_distance.unwrap_or(f32::INFINITY), allow, keep)
-            }
-            Source::Nearest { k, .. } => {
-                index.search(&SearchRequest { query: &near.query, k, ef: None, max_distance, allow })
-            }
-            Source::Nothing | Source::Ids | Source::DocIds | Source::Sorted => Ok(Vec::new()),
-        };
-        hits.map_err(|error: VectorError| Error::Invalid(error.to_string()))
     }
 
     /// Reads the objects of the hits; ranked hits are sorted here if the query says so.

@@ -1,12 +1,16 @@
 //! Queries: what can be asked of a shard, before it is planned.
 
+mod combine;
 mod filter;
+mod near;
 mod plan;
 mod sort;
 
 use uuid::Uuid;
 
+pub(crate) use combine::{Measured, combine};
 pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
+pub use near::{Combination, Near, TARGETS_MAX, Target};
 pub(crate) use plan::Facts;
 pub use plan::{Plan, Source};
 pub(crate) use sort::{SortKeys, SortTerms};
@@ -39,19 +43,8 @@ pub enum Rank {
         /// Only ids greater than this one.
         after: Option<Uuid>,
     },
-    /// By distance to a vector, ascending.
+    /// By distance to one or several vectors, ascending.
     Near(Near),
-}
-
-/// A vector search.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Near {
-    /// Which vector of the objects.
-    pub vector: VectorId,
-    /// The query, `[dim]`.
-    pub query: Vec<f32>,
-    /// Only hits within this distance (inclusive, with a slack of 1e-6).
-    pub max_distance: Option<f32>,
 }
 
 /// One sort key.
@@ -77,7 +70,7 @@ pub struct Include {
 pub struct Hit {
     /// The version that matched.
     pub doc_id: DocId,
-    /// Distance to the query vector, for vector searches.
+    /// Distance to the query (the combined one for several targets), for vector searches.
     pub distance: Option<f32>,
     /// The object, with what [`Include`] asked for.
     pub object: Object,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Query, Rank};
+use super::{Near, Query, Rank};
 use crate::ids::VectorId;
 
 /// How a query is answered. `Display` is one line, stable enough for tests.
@@ -43,6 +43,13 @@ pub enum Source {
         /// Which vector.
         vector: VectorId,
     },
+    /// Each of several targets names its candidates, whose distances are then combined.
+    Combined {
+        /// How many targets.
+        targets: usize,
+        /// The nearest that each names; `None` for all within the distance.
+        k: Option<usize>,
+    },
 }
 
 /// What the planner must know of the shard.
@@ -52,7 +59,7 @@ pub(crate) struct Facts {
     pub live: u64,
     /// Objects that match the filter.
     pub matches: Option<u64>,
-    /// Objects that have the vector asked for.
+    /// Objects that have the vector asked for; of several the most.
     pub with_vector: u64,
 }
 
@@ -69,17 +76,7 @@ impl Plan {
             Rank::Listing { after: None } if query.filter.is_some() => Source::DocIds,
             Rank::Listing { .. } => Source::Ids,
             Rank::Near(_) if facts.with_vector == 0 => Source::Nothing,
-            Rank::Near(near) => {
-                let k = query.offset.saturating_add(query.limit);
-                let few = u64::try_from(k).is_ok_and(|k| k < facts.with_vector.min(candidates)) && k <= NEAREST_MAX;
-                match near.max_distance {
-                    Some(_) if !few => Source::WithinDistance { vector: near.vector },
-                    _ => {
-                        let most = usize::try_from(facts.with_vector).unwrap_or(usize::MAX);
-                        Source::Nearest { vector: near.vector, k: k.min(most) }
-                    }
-                }
-            }
+            Rank::Near(near) => nearest(query, near, facts.with_vector, candidates),
         };
         let sort = query.sort.iter().map(|key| {
             let order = if key.descending { "desc" } else { "asc" };
@@ -87,6 +84,22 @@ impl Plan {
         });
         let (offset, limit) = (query.offset, query.limit);
         Self { source, matches: facts.matches, sort: sort.collect(), offset, limit }
+    }
+}
+
+fn nearest(query: &Query, near: &Near, with_vector: u64, candidates: u64) -> Source {
+    let k = query.offset.saturating_add(query.limit);
+    let most = usize::try_from(with_vector).unwrap_or(usize::MAX);
+    match (near.targets.as_slice(), near.max_distance) {
+        ([only], Some(_)) if k > NEAREST_MAX || u64::try_from(k).is_ok_and(|k| k >= with_vector.min(candidates)) => {
+            Source::WithinDistance { vector: only.vector }
+        }
+        ([only], _) => Source::Nearest { vector: only.vector, k: k.min(most) },
+        // What is far by one target may be near by all: the candidates of a page are not cut by distance.
+        (targets, max_distance) => {
+            let within = max_distance.is_some() && k > NEAREST_MAX;
+            Source::Combined { targets: targets.len(), k: (!within).then_some(k.min(most)) }
+        }
     }
 }
 
@@ -99,6 +112,12 @@ impl fmt::Display for Plan {
             Source::Sorted => f.write_str("all candidates")?,
             Source::Nearest { vector, k } => write!(f, "nearest {k} by vector {vector}")?,
             Source::WithinDistance { vector } => write!(f, "within distance by vector {vector}")?,
+            Source::Combined { targets, k: Some(k) } => {
+                write!(f, "nearest {k} by each of {targets} targets, combined")?
+            }
+            Source::Combined { targets, k: None } => {
+                write!(f, "within distance by each of {targets} targets, combined")?
+            }
         }
         if let Some(matches) = self.matches {
             write!(f, ", filter matches {matches}")?;
@@ -113,7 +132,7 @@ impl fmt::Display for Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{Filter, FilterValue, Include, Near, Operator, Path, Sort, Subject};
+    use crate::query::{Filter, FilterValue, Include, Operator, Path, Sort, Subject};
     use uuid::Uuid;
 
     fn filter() -> Option<Filter> {
@@ -129,7 +148,12 @@ mod tests {
             let facts = Facts { live: 1_000, matches, with_vector: 900 };
             assert_eq!(Plan::of(&query, &facts).to_string(), want);
         };
-        let near = |max_distance| Rank::Near(Near { vector: VectorId(2), query: vec![1.0], max_distance });
+        let near = |max_distance| Rank::Near(Near::to(VectorId(2), vec![1.0], max_distance));
+        let several = |max_distance| {
+            let mut near = Near::to(VectorId(2), vec![1.0], max_distance);
+            near.targets.push(near.targets[0].clone());
+            Rank::Near(near)
+        };
         let listing = |after| Rank::Listing { after };
         check(listing(None), None, false, 10, None, "ids in order, offset 0, limit 10");
         check(listing(None), filter(), false, 10, Some(3), "doc ids in order, filter matches 3, offset 0, limit 10");
@@ -148,5 +172,9 @@ mod tests {
         check(near(Some(0.5)), None, false, 10, None, "nearest 10 by vector 2, offset 0, limit 10");
         check(near(Some(0.5)), None, false, 5_000, None, "within distance by vector 2, offset 0, limit 5000");
         check(near(None), None, false, 0, None, "nothing, offset 0, limit 0");
+        let combined = "by each of 2 targets, combined, offset 0, limit";
+        check(several(Some(0.5)), None, false, 10, None, &format!("nearest 10 {combined} 10"));
+        check(several(None), None, false, 20_000, None, &format!("nearest 900 {combined} 20000"));
+        check(several(Some(0.5)), None, false, 20_000, None, &format!("within distance {combined} 20000"));
     }
 }

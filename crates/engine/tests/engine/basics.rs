@@ -24,7 +24,7 @@ fn listing(limit: usize) -> Query {
 }
 
 fn near(query: &[f32], limit: usize) -> Query {
-    let near = Near { vector: VECTOR, query: query.to_vec(), max_distance: None };
+    let near = Near::to(VECTOR, query.to_vec(), None);
     Query { rank: Rank::Near(near), ..listing(limit) }
 }
 

@@ -383,7 +383,7 @@ fn check_near(group: &DataGroup, at: At, wanted: &ModelShard, rng: &mut ChaCha8R
     if let Some(max) = max_distance {
         distances.retain(|(distance, _)| *distance <= f64::from(max));
     }
-    let near = Near { vector: VECTOR, query: target, max_distance };
+    let near = Near::to(VECTOR, target, max_distance);
     let query =
         Query { rank: Rank::Near(near), filter, offset: 1, limit: 5, sort: Vec::new(), include: Include::default() };
     let hits = group.search(at, &query).unwrap();

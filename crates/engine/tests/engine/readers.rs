@@ -34,7 +34,7 @@ fn objects_that_are_only_ever_replaced_are_always_found() {
         let include = Include { properties: true, vectors: Vec::new() };
         Query { rank, filter, offset: 0, limit: 100, sort: Vec::new(), include }
     };
-    let near = || Rank::Near(Near { vector: VECTOR, query: vec![1.0, 0.5], max_distance: None });
+    let near = || Rank::Near(Near::to(VECTOR, vec![1.0, 0.5], None));
     let title = || {
         let path = Path { through: Vec::new(), subject: Subject::Property("title".into()) };
         Some(Filter::Compare { path, operator: Operator::Equal, value: FilterValue::Text("title".into()) })
