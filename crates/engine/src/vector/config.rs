@@ -43,16 +43,62 @@ pub enum FilterStrategy {
     Sweeping,
 }
 
-/// What the walk compares instead of the f32 originals.
+/// What walks and scans compare instead of the f32 originals. Mutable: a live index changes over in the background while the
+/// old codes serve.
+///
+/// `rescore` is how many candidates are fetched by their codes before the best of them are chosen by the originals, at
+/// least; 0 leaves the choice to the codes; `None` leaves the number to the index. Distances in answers are always those of
+/// the originals. Where a distance cannot be told from such codes at all, the index compares f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum Codes {
-    /// int8 after a random rotation, re-ranked on f32. Falls back to f32 by itself where the data do not suit it
-    /// (distances that are not kept by a rotation, spreads that eight bits cannot resolve).
+    /// int8 after a random rotation. Falls back to f32 by itself where the data do not suit it (distances that are not kept
+    /// by a rotation, spreads that eight bits cannot resolve).
     #[default]
     Default,
     /// Plain f32.
     None,
+    /// `rq`: steps of each vector's own size after a random rotation.
+    Rotational {
+        /// Bits a component: 8, 4 or 1.
+        bits: u8,
+        /// See above.
+        rescore: Option<usize>,
+    },
+    /// `sq`: 255 steps between the least and the greatest component of the training vectors.
+    #[serde(rename_all = "camelCase")]
+    Scalar {
+        /// Vectors to train with. Until so many are there, or everything that came is indexed, the default codes serve.
+        training_limit: usize,
+        /// See above.
+        rescore: Option<usize>,
+    },
+    /// `bq`: the sign of each component.
+    Binary {
+        /// See above.
+        rescore: Option<usize>,
+    },
+    /// `pq`: the nearest centroid of each segment of the components. All candidates are rescored.
+    #[serde(rename_all = "camelCase")]
+    Product {
+        /// Segments, at most the dimension; 0 chooses by the dimension.
+        segments: usize,
+        /// Centroids of a segment, 2 to 256.
+        centroids: usize,
+        /// Vectors to train with, as for `Scalar`; no more than 65,536 are looked at.
+        training_limit: usize,
+    },
+}
+
+impl Codes {
+    /// Candidates to fetch before rescoring, if the settings say so.
+    #[must_use]
+    pub fn rescore(self) -> Option<usize> {
+        match self {
+            Self::Default | Self::None | Self::Product { .. } => None,
+            Self::Rotational { rescore, .. } | Self::Scalar { rescore, .. } | Self::Binary { rescore } => rescore,
+        }
+    }
 }
 
 /// Settings of the graph.
@@ -120,6 +166,9 @@ pub enum IndexKind {
         threshold: usize,
         /// The graph beyond it.
         hnsw: HnswConfig,
+        /// What the scan compares; the graph has the codes of [`IndexConfig`].
+        #[serde(default)]
+        flat_codes: Codes,
     },
 }
 
@@ -131,7 +180,7 @@ pub struct IndexConfig {
     pub distance: Distance,
     /// Which structure answers searches.
     pub kind: IndexKind,
-    /// What the walk compares.
+    /// What walks and scans compare.
     #[serde(default)]
     pub codes: Codes,
     /// Vectors are accepted and not indexed; a search is an error.
@@ -167,12 +216,21 @@ impl IndexConfig {
             |old: &HnswConfig, new: &HnswConfig| HnswConfig { m: old.m, ef_construction: old.ef_construction, ..*new };
         let kind = match (&self.kind, &new.kind) {
             (IndexKind::Hnsw(old), IndexKind::Hnsw(new)) => IndexKind::Hnsw(hnsw(old, new)),
-            (IndexKind::Dynamic { hnsw: old, .. }, IndexKind::Dynamic { threshold, hnsw: new }) => {
-                IndexKind::Dynamic { threshold: *threshold, hnsw: hnsw(old, new) }
+            (IndexKind::Dynamic { hnsw: old, .. }, IndexKind::Dynamic { threshold, hnsw: new, flat_codes }) => {
+                IndexKind::Dynamic { threshold: *threshold, hnsw: hnsw(old, new), flat_codes: *flat_codes }
             }
             (old, _) => *old,
         };
-        Self { kind, skip: new.skip, ..*self }
+        Self { kind, skip: new.skip, codes: new.codes, ..*self }
+    }
+
+    /// The codes of an index with or without a graph.
+    #[must_use]
+    pub fn codes_with(&self, graph: bool) -> Codes {
+        match self.kind {
+            IndexKind::Dynamic { flat_codes, .. } if !graph => flat_codes,
+            IndexKind::Flat | IndexKind::Hnsw(_) | IndexKind::Dynamic { .. } => self.codes,
+        }
     }
 
     /// Checks the ranges.
@@ -180,6 +238,13 @@ impl IndexConfig {
     /// # Errors
     /// Names the setting and its range.
     pub fn validate(&self) -> Result<(), String> {
+        for codes in [self.codes, self.codes_with(false)] {
+            if let Codes::Rotational { bits, .. } = codes
+                && !matches!(bits, 1 | 4 | 8)
+            {
+                return Err(format!("rq bits must be 8, 4 or 1, got {bits}"));
+            }
+        }
         let Some(hnsw) = self.hnsw() else { return Ok(()) };
         if !(M_MIN..=M_MAX).contains(&hnsw.m) {
             return Err(format!("maxConnections must be between {M_MIN} and {M_MAX}, got {}", hnsw.m));

@@ -6,6 +6,7 @@ use super::arena::Layout;
 use super::distance::Kernels;
 use super::hnsw::Repair;
 use super::persist::Saved;
+use super::recode::Recode;
 use super::store::Store;
 use super::{Distance, IndexConfig, IndexOptions};
 
@@ -18,6 +19,8 @@ pub(super) struct Core {
     pub store: Store,
     /// Also held while the index changes its form.
     pub repair: Mutex<Repair>,
+    /// A change of codes that goes on. Not held while vectors are coded.
+    pub recode: Mutex<Recode>,
     /// Held while a save goes on.
     pub saved: Mutex<Saved>,
 }
@@ -37,6 +40,7 @@ impl Core {
             options,
             store,
             repair: Mutex::default(),
+            recode: Mutex::default(),
             saved: Mutex::default(),
         }
     }

@@ -2,21 +2,21 @@
 //!
 //! With codes at hand, the scan compares codes and keeps for each vector a lower bound of its true distance (Cauchy-Schwarz
 //! on the coding errors of both sides, which the trailers state); originals are read only where the bound leaves room.
-//! So the answer is the exact one at the price of an int8 scan.
+//! So the answer is the exact one at the price of an int8 scan. Coarser codes give no useful bound: see `coarse`.
 
 use std::collections::BinaryHeap;
 use std::sync::atomic::Ordering;
 
-use super::Distance;
 use super::arena::{State, Tables};
-use super::codes::{Code, Trailer};
+use super::coarse;
+use super::codes::{CodedQuery, WorstError};
 use super::distance::Kernels;
 use super::query::{Query, finish};
 use super::top::Top;
 use super::view::View;
 
 /// Slots compared in one go.
-const BATCH: usize = 128;
+pub(super) const BATCH: usize = 128;
 
 /// Scans `slots` into `top`. Slots that are not live, or are newer than the view, are passed over; a slot must not
 /// come twice.
@@ -24,10 +24,13 @@ pub(super) fn scan(view: &View, kernels: &Kernels, query: &Query, slots: impl It
     let tables = &*view.tables;
     let mut slots = slots.filter(|&slot| is_live(tables, slot));
     match &query.code {
-        Some(code) => {
-            let candidates = Bounded { tables, kernels, query, code }.candidates(slots, top);
-            rerank(tables, kernels, query, &candidates, top);
-        }
+        Some(code) => match code.worst_error() {
+            Some(error) => {
+                let candidates = Bounded { tables, kernels, query, code, error }.candidates(slots, top);
+                rerank(tables, kernels, query, &candidates, top);
+            }
+            None => coarse::scan(view, kernels, query, code, slots, top),
+        },
         None => {
             let mut batch = Vec::with_capacity(BATCH);
             loop {
@@ -49,7 +52,7 @@ pub(super) fn is_live(tables: &Tables, slot: u32) -> bool {
 }
 
 /// Compares originals; the slots were seen live under this view.
-fn offer_originals(tables: &Tables, kernels: &Kernels, query: &Query, slots: &[u32], top: &mut Top) {
+pub(super) fn offer_originals(tables: &Tables, kernels: &Kernels, query: &Query, slots: &[u32], top: &mut Top) {
     let mut values = [0.0; BATCH];
     // SAFETY: the slots exist in these tables and their data are written (seen live with acquire order).
     unsafe { kernels.score_rows(tables.originals(), &query.vector, slots, &mut values) };
@@ -85,11 +88,9 @@ struct Bounded<'a> {
     tables: &'a Tables,
     kernels: &'a Kernels,
     query: &'a Query,
-    code: &'a Code,
+    code: &'a CodedQuery,
+    error: WorstError,
 }
-
-/// Rounding of f32 sums, relative to the product of the norms.
-const ROUNDING: f32 = 1e-5;
 
 /// Candidates kept before those that have become hopeless are dropped.
 const CANDIDATES_MIN: usize = 4_096;
@@ -97,7 +98,7 @@ const CANDIDATES_MIN: usize = 4_096;
 impl Bounded<'_> {
     /// All that can be among the best, ascending by lower bound.
     fn candidates(&self, mut slots: impl Iterator<Item = u32>, top: &Top) -> Vec<Candidate> {
-        let walk = self.code.query(self.query.distance);
+        let walk = self.code.view();
         // The k-th smallest upper bound: nothing with a lower bound beyond it can get in.
         let mut uppers: BinaryHeap<Ordered> = BinaryHeap::new();
         let mut limit = f32::INFINITY;
@@ -114,7 +115,8 @@ impl Bounded<'_> {
             // SAFETY: the slots exist in these tables, which have codes, and their data are written.
             unsafe { self.kernels.score_codes(self.tables.codes(), &walk, &batch, &mut values) };
             for (&slot, &value) in batch.iter().zip(&values) {
-                let slack = self.slack(slot);
+                // SAFETY: the slot was seen live under these tables, which have codes.
+                let slack = self.error.of(unsafe { self.tables.code(slot) });
                 let lower = value - slack;
                 if lower > limit || finish(self.query.distance, lower) > top.bound() {
                     continue;
@@ -130,21 +132,6 @@ impl Bounded<'_> {
         candidates.retain(|candidate| candidate.lower <= limit);
         candidates.sort_unstable_by(|a, b| a.lower.total_cmp(&b.lower));
         candidates
-    }
-
-    /// How far the code's value can be from the true one. NaN counts as unbounded.
-    #[inline(always)]
-    fn slack(&self, slot: u32) -> f32 {
-        // SAFETY: the slot was seen live under these tables, which have codes.
-        let Trailer { error, norm, .. } = Trailer::read(unsafe { self.tables.code(slot) });
-        let products = norm * self.code.error + (self.code.norm + self.code.error) * error;
-        let slack = match self.query.distance {
-            Distance::L2Squared => 2.0 * products + ROUNDING * (norm * norm + self.code.norm * self.code.norm),
-            Distance::Cosine | Distance::Dot | Distance::Manhattan | Distance::Hamming => {
-                products + ROUNDING * norm * self.code.norm
-            }
-        };
-        if slack.is_nan() { f32::INFINITY } else { slack }
     }
 }
 

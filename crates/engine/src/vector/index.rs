@@ -37,8 +37,9 @@ impl VectorIndex {
         let mut report = OpenReport::default();
         match persist::load(dir, dim, &config, options) {
             Ok(Some(loaded)) => {
-                report.loaded = loaded.store.len();
-                core.get_or_init(|| Box::new(loaded));
+                report.loaded = loaded.core.store.len();
+                report.dropped.extend(loaded.codes_dropped);
+                core.get_or_init(|| Box::new(loaded.core));
             }
             Ok(None) => {}
             Err(reason) => report.dropped.push(reason),
@@ -87,7 +88,7 @@ impl VectorIndex {
     pub fn search(&self, request: &SearchRequest<'_>) -> Result<Vec<Hit>, VectorError> {
         let config = self.config.load();
         let Some(core) = self.checked(&config, request.query)? else { return Ok(Vec::new()) };
-        Ok(search::search(core, config.hnsw(), request))
+        Ok(search::search(core, &config, request))
     }
 
     /// Everything within `max_distance` (inclusive), the nearest `limit_max` of it, ascending by (distance, document).
@@ -155,7 +156,8 @@ impl VectorIndex {
     }
 
     /// Takes over the settings that may change while the index lives: `ef`, its dynamic bounds, `flat_search_cutoff`,
-    /// `filter_strategy`, `skip`. The others keep their values.
+    /// `filter_strategy`, `skip`, and the codes, which [`work`](Self::work) makes while the old ones serve. The others keep
+    /// their values.
     pub fn update_config(&self, config: IndexConfig) {
         self.config.rcu(|present| Arc::new(present.updated(&config)));
     }

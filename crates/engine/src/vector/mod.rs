@@ -16,7 +16,11 @@ mod plan;
 mod search;
 mod work;
 
+mod fit;
+mod recode;
+
 mod allow;
+mod coarse;
 mod exact;
 mod query;
 mod stats;
@@ -25,6 +29,7 @@ mod top;
 mod hnsw;
 mod persist;
 
+mod coding;
 mod docs;
 mod pending;
 mod store;

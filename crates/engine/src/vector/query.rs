@@ -1,6 +1,6 @@
 //! A query made ready: checked, normalised, coded.
 
-use super::codes::Code;
+use super::codes::CodedQuery;
 use super::distance::Kernels;
 use super::view::View;
 use super::{DIM_MAX, Distance, VectorError};
@@ -11,18 +11,23 @@ pub(super) struct Query {
     /// `[dim]`, normalised under cosine.
     pub vector: Vec<f32>,
     /// Its code, if the view has codes.
-    pub code: Option<Code>,
+    pub code: Option<CodedQuery>,
+    /// Candidates to fetch by their codes, at least; 0 leaves the choice to the codes.
+    pub rescore: Option<usize>,
 }
 
 impl Query {
     pub(super) fn new(distance: Distance, vector: &[f32], view: &View) -> Self {
         let vector = prepare(distance, vector);
-        let code = view.rotation.as_ref().map(|rotation| {
-            let mut code = Code::default();
-            code.encode(rotation, &vector, &mut Vec::with_capacity(view.tables.layout.dim_padded));
-            code
-        });
-        Self { distance, vector, code }
+        let code = view.tables.codec().map(|codec| codec.prepare(&vector));
+        Self { distance, vector, code, rescore: None }
+    }
+
+    /// Without codes that an exact scan cannot use.
+    pub(super) fn exact(distance: Distance, vector: &[f32], view: &View) -> Self {
+        let mut query = Self::new(distance, vector, view);
+        query.code = query.code.filter(CodedQuery::is_fine);
+        query
     }
 }
 

@@ -84,6 +84,8 @@ impl Default for WorkBudget {
 pub struct Progress {
     /// Vectors linked into the graph.
     pub linked: usize,
+    /// Vectors coded for a change of codes.
+    pub coded: usize,
     /// Nodes whose links were repaired.
     pub repaired: usize,
     /// Slots of deleted vectors given back.
@@ -117,6 +119,8 @@ pub struct IndexStats {
     pub directory_bytes: u64,
     /// Whether the walk compares codes (else f32).
     pub walks_on_codes: bool,
+    /// What walks and scans compare: `f32`, `int8`, `rq4`, `rq1`, `sq`, `bq`, `pq`.
+    pub codes: &'static str,
     /// The distance kernels that this machine runs.
     pub kernels: &'static str,
 }

@@ -3,9 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::allow::Allow;
-use super::arena::Tables;
-use super::codes::{Code, Trailer};
-use super::config::{FilterStrategy, HnswConfig};
+use super::config::{FilterStrategy, HnswConfig, IndexConfig};
 use super::core::Core;
 use super::exact::{is_live, scan};
 use super::hnsw::{
@@ -15,14 +13,15 @@ use super::plan::{Filtered, Judgement, PROBE, Plan, Situation, Steer, plan, stee
 use super::query::{Query, finish};
 use super::top::Top;
 use super::view::View;
-use super::{Distance, Hit, SearchRequest};
+use super::{Hit, SearchRequest};
 
 /// Allowed nodes at which a filtered walk begins beside the entry point.
 const SEEDS: u64 = 12;
 
 /// Runs one search; the query was checked.
-pub(super) fn search(core: &Core, hnsw: Option<&HnswConfig>, request: &SearchRequest<'_>) -> Vec<Hit> {
+pub(super) fn search(core: &Core, config: &IndexConfig, request: &SearchRequest<'_>) -> Vec<Hit> {
     let view = core.store.view();
+    let (hnsw, rescore) = (config.hnsw(), config.codes_with(view.graph.is_some()).rescore());
     let waiting = view.waiting();
     let live = core.store.len();
     let tombstones = core.store.tombstones();
@@ -32,7 +31,7 @@ pub(super) fn search(core: &Core, hnsw: Option<&HnswConfig>, request: &SearchReq
         linked: if view.graph.is_some() { (live + tombstones).saturating_sub(waiting) } else { 0 },
         allowed: request.allow.map(|allow| usize::try_from(allow.len()).unwrap_or(usize::MAX)),
         k: request.k.min(live),
-        ef: request.ef,
+        ef: widened(hnsw, request, rescore.filter(|_| view.tables.codec().is_some())),
     };
     let plan = plan(hnsw, now);
     if plan == Plan::Empty {
@@ -40,8 +39,17 @@ pub(super) fn search(core: &Core, hnsw: Option<&HnswConfig>, request: &SearchReq
     }
     let allow = request.allow.map(Allow::new);
     let top = Top::new(now.k, request.max_distance.unwrap_or(f32::INFINITY), waiting > 0);
-    let query = Query::new(core.distance, request.query, &view);
+    let query = Query { rescore, ..Query::new(core.distance, request.query, &view) };
     Execution { core, view: &view, query: &query, allow, top }.run(plan)
+}
+
+/// The `ef` asked for, raised to the candidates that are to be fetched by their codes.
+fn widened(hnsw: Option<&HnswConfig>, request: &SearchRequest<'_>, rescore: Option<usize>) -> Option<usize> {
+    let ef = hnsw.map(|hnsw| hnsw.ef_for(request.k, request.ef));
+    match (ef, rescore) {
+        (Some(ef), Some(rescore)) if rescore > ef => Some(rescore),
+        _ => request.ef,
+    }
 }
 
 /// All within `max_distance`, by scan: a walk could not promise it.
@@ -53,7 +61,7 @@ pub(super) fn search_by_distance(core: &Core, request: &SearchRequest<'_>) -> Ve
         (_, Some(_)) => Plan::ScanAllowed,
     };
     let top = Top::new(request.k, request.max_distance.unwrap_or(f32::INFINITY), false);
-    let query = Query::new(core.distance, request.query, &view);
+    let query = Query::exact(core.distance, request.query, &view);
     Execution { core, view: &view, query: &query, allow: request.allow.map(Allow::new), top }.run(plan)
 }
 
@@ -118,7 +126,7 @@ impl Execution<'_> {
         let query = self.query;
         ScratchPool::with(|scratch| match &query.code {
             Some(code) => {
-                let scorer = CodeScorer::new(tables, kernels, query.distance, code.query(query.distance));
+                let scorer = CodeScorer::new(tables, kernels, code.view());
                 self.walk(&graph, &scorer, walking, scratch)
             }
             None => self.walk(&graph, &RowScorer::new(tables, kernels, &query.vector), walking, scratch),
@@ -191,13 +199,17 @@ impl Execution<'_> {
             }
             return found >= top.wanted();
         };
+        let read_max = if query.rescore == Some(0) { top.wanted() } else { usize::MAX };
         while let Some(&(approximate, slot)) = candidates.peek() {
-            let slack = likely_error(tables, query.distance, code, slot);
-            if found >= top.wanted() && finish(query.distance, approximate - slack) > top.bound() {
+            // SAFETY: the walk's nodes are in the tables, which have codes, and in use while the view is held.
+            let slack = code.likely_error(unsafe { tables.code(slot) });
+            if found >= top.wanted() && (found >= read_max || finish(query.distance, approximate - slack) > top.bound())
+            {
                 break;
             }
             batch.clear();
-            batch.extend(candidates.by_ref().take(RERANK_BATCH).map(|(_, slot)| slot));
+            let size = RERANK_BATCH.min(read_max - found);
+            batch.extend(candidates.by_ref().take(size).map(|(_, slot)| slot));
             // SAFETY: the walk's nodes are in the tables and in use while the view is held.
             unsafe { RowScorer::new(tables, &core.kernels, &query.vector).score(batch, scores) };
             for (&slot, &value) in batch.iter().zip(scores.iter()) {
@@ -211,22 +223,6 @@ impl Execution<'_> {
 
 /// Originals read before it is asked again whether more are worth it.
 const RERANK_BATCH: usize = 8;
-
-/// Standard deviations of the coding error within which a candidate is read. The error lies in a random direction, so its
-/// part along the query is smaller than its norm by the root of the dimension.
-const RERANK_DEVIATIONS: f32 = 4.0;
-
-/// How far the code's value of a slot may be from the true one, in all but rare cases. An infinite one reads everything.
-fn likely_error(tables: &Tables, distance: Distance, code: &Code, slot: u32) -> f32 {
-    // SAFETY: the walk's nodes are in the tables, which have codes, and in use while the view is held.
-    let Trailer { error, norm, .. } = Trailer::read(unsafe { tables.code(slot) });
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^24")]
-    let root = (tables.layout.dim_padded as f32).sqrt();
-    let deviation = (norm * code.error).hypot(code.norm * error) / root;
-    let weight = if distance == Distance::L2Squared { 2.0 } else { 1.0 };
-    let slack = weight * RERANK_DEVIATIONS * deviation;
-    if slack.is_nan() { f32::INFINITY } else { slack }
-}
 
 #[derive(Clone, Copy)]
 enum Walking {

@@ -17,7 +17,8 @@ pub(super) fn stats(core: &Core, config: &IndexConfig) -> IndexStats {
         len: core.store.len(),
         pending: work::waiting(core, config),
         tombstones: core.store.tombstones(),
-        walks_on_codes: tables.has_codes(),
+        walks_on_codes: tables.codec().is_some(),
+        codes: tables.codec().map_or("f32", |codec| codec.kind().name()),
         kernels: core.kernels.tier,
         ..IndexStats::default()
     };
@@ -44,7 +45,7 @@ pub(super) fn stats(core: &Core, config: &IndexConfig) -> IndexStats {
         }
         stats.directory_bytes += (used * 9) as u64;
         if chunk.codes.is_some() {
-            stats.codes_bytes += (used * layout.code_stride()) as u64;
+            stats.codes_bytes += (used * tables.code_stride()) as u64;
         }
         if chunk.graph.is_some() {
             stats.links_bytes += (used * (layout.link_stride() + 4)) as u64;

@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
-use super::arena::{Chunk, LEVEL_MAX, Layout, Memory, State, Tables, UPPER_BLOCKS_SHIFT, UpperHandle};
-use super::codes::{Code, Rotation};
+use super::arena::{
+    Chunk, Codecs, GraphColumns, LEVEL_MAX, Layout, Memory, State, Tables, UPPER_BLOCKS_SHIFT, UpperHandle,
+};
+use super::coding::CodeRows;
 use super::docs::DocMap;
 use super::hnsw::Graph;
 use super::pending::Segment;
@@ -48,6 +50,8 @@ pub(super) struct Writer {
     dropped: u64,
     /// How often each chunk was written to, so that a save knows which files still hold.
     pub chunk_writes: Vec<u64>,
+    /// How often all codes were replaced, for the same purpose.
+    pub codes_made: u64,
     /// First upper block never used, and freed runs by level.
     pub(super) upper_next: u32,
     upper_free: Vec<Vec<u32>>,
@@ -64,14 +68,9 @@ const FIRST_CAPACITY: usize = 8;
 
 impl Store {
     pub(super) fn new(layout: Layout) -> Self {
-        let tables = Arc::new(Tables::new(layout, Vec::new(), Vec::new()));
-        Self::with(
-            View { tables, pending: Vec::new(), rotation: None, graph: None },
-            DocMap::default(),
-            Writer::default(),
-            0,
-            0,
-        )
+        let tables = Arc::new(Tables::new(layout, Codecs::default(), Vec::new(), Vec::new()));
+        let view = View { tables, pending: Vec::new(), graph: None };
+        Self::with(view, DocMap::default(), Writer::default(), 0, 0)
     }
 
     /// A store from loaded parts.
@@ -106,16 +105,7 @@ impl Store {
 
     /// Adds a vector that fits (normalised where the distance wants it); `false` if the document is there already.
     pub(super) fn insert(&self, doc_id: DocId, vector: &[f32]) -> Result<bool, VectorError> {
-        let view = self.view();
-        let mut code = Code::default();
-        let encode = |view: &View, code: &mut Code| {
-            if let Some(rotation) = &view.rotation {
-                code.encode(rotation, vector, &mut Vec::new());
-            }
-        };
-        encode(&view, &mut code);
-        let had_codes = view.tables.has_codes();
-        drop(view);
+        let mut rows = CodeRows::of(&self.view().tables.codecs, vector);
         let mut writer = self.writer.lock();
         if self.docs.read().get(doc_id.0).is_some() {
             return Ok(false);
@@ -123,14 +113,17 @@ impl Store {
         let slot = self.allocate(&mut writer)?;
         let view = self.view();
         let tables = &view.tables;
-        if tables.has_codes() && !had_codes {
-            encode(&view, &mut code);
+        if !rows.are_of(&tables.codecs) {
+            rows = CodeRows::of(&tables.codecs, vector);
         }
         // SAFETY: the slot is free: no view reaches it, and the writer's lock keeps other writers away.
         unsafe {
             tables.original_place(slot).copy_from_nonoverlapping(vector.as_ptr(), vector.len());
-            if tables.has_codes() {
-                code.write(tables.code_place(slot));
+            if rows.codecs.present.is_some() {
+                tables.write_code(slot, &rows.present);
+            }
+            if rows.codecs.next.is_some() {
+                tables.write_next_code(slot, &rows.next);
             }
         }
         writer.note_write((slot >> tables.layout.shift) as usize);
@@ -151,8 +144,9 @@ impl Store {
         let Some(slot) = self.docs.write().remove(doc_id.0) else { return false };
         let view = self.view();
         self.live.fetch_sub(1, Ordering::AcqRel);
-        // One step, because a builder may be setting LINKED beside it.
-        view.tables.state(slot).fetch_xor(State::LIVE | State::DEAD, Ordering::AcqRel);
+        // Without a graph nothing leads through it. One step, because a builder may be setting LINKED beside it.
+        let changed = if view.graph.is_some() { State::LIVE | State::DEAD } else { State::LIVE };
+        view.tables.state(slot).fetch_xor(changed, Ordering::AcqRel);
         if view.graph.is_some() {
             // A builder may be linking it right now: only repair, which waits for builders, may retire it.
             writer.dead.push(slot);
@@ -204,7 +198,7 @@ impl Store {
     /// More room: the first chunk of a small index is replaced by a larger one, after that whole chunks are added.
     fn grow(&self, writer: &mut Writer) {
         let view = self.view();
-        let layout = view.tables.layout;
+        let (layout, codecs) = (view.tables.layout, &view.tables.codecs);
         let mut chunks = view.tables.chunks.clone();
         match chunks.as_mut_slice() {
             [only] if only.capacity < layout.chunk_slots() => {
@@ -213,10 +207,10 @@ impl Store {
                 // Free slots of the moved chunk are still read through the old one.
                 writer.retired.append(&mut writer.free);
             }
-            [] if !layout.graph => chunks.push(Arc::new(Chunk::new(&layout, FIRST_CAPACITY))),
-            _ => chunks.push(Arc::new(Chunk::new(&layout, layout.chunk_slots()))),
+            [] if !layout.graph => chunks.push(Arc::new(Chunk::new(&layout, codecs, FIRST_CAPACITY))),
+            _ => chunks.push(Arc::new(Chunk::new(&layout, codecs, layout.chunk_slots()))),
         }
-        let tables = Arc::new(Tables::new(layout, chunks, view.tables.uppers.clone()));
+        let tables = Arc::new(Tables::new(layout, codecs.clone(), chunks, view.tables.uppers.clone()));
         self.publish(writer, View { tables, ..View::clone(&view) });
     }
 
@@ -242,43 +236,47 @@ impl Store {
         self.publish(&mut writer, View { pending, ..View::clone(&view) });
     }
 
-    /// Gives the index the columns that a small one lacks: codes if `rotation` is given, links if `graph` is. All vectors
-    /// wait for the graph afterwards. Takes the writer's lock while it codes them, which is why it happens when the
-    /// index has just outgrown the cutoff.
-    pub(super) fn promote(&self, rotation: Option<Arc<Rotation>>, graph: Option<Graph>) {
+    /// All chunks at their full size, for an index that is about to outgrow its first form. Under the writer's lock.
+    pub(super) fn full_chunks(&self, writer: &mut Writer) -> Vec<Arc<Chunk>> {
+        let view = self.view();
+        let layout = view.tables.layout;
+        let mut chunks = view.tables.chunks.clone();
+        if let [only] = chunks.as_mut_slice()
+            && only.capacity < layout.chunk_slots()
+        {
+            *only = Arc::new(only.enlarged(&layout, layout.chunk_slots()));
+            // Free slots of the moved chunk are still read through the old one.
+            writer.retired.append(&mut writer.free);
+        }
+        chunks
+    }
+
+    /// Gives the index links. All vectors wait for the graph afterwards.
+    pub(super) fn add_graph(&self, graph: Graph) {
         let mut guard = self.writer.lock();
         let writer = &mut *guard;
         let view = self.view();
-        if view.graph.is_some() || (view.rotation.is_some() && graph.is_none()) {
+        if view.graph.is_some() {
             return;
         }
-        let codes = rotation.is_some();
-        let layout = Layout { codes, codes_refused: !codes, graph: graph.is_some(), ..view.tables.layout };
-        let full = layout.chunk_slots();
-        let chunks = view.tables.chunks.iter().map(|chunk| Arc::new(chunk.enlarged(&layout, full))).collect();
-        let tables = Arc::new(Tables::new(layout, chunks, Vec::new()));
+        let layout = Layout { graph: true, ..view.tables.layout };
+        let with_links = |chunk: Arc<Chunk>| {
+            let graph = Some(GraphColumns::new(&layout, chunk.capacity));
+            Arc::new(Chunk { graph, ..Chunk::clone(&chunk) })
+        };
+        let chunks = self.full_chunks(writer).into_iter().map(with_links).collect();
+        let tables = Arc::new(Tables::new(layout, view.tables.codecs.clone(), chunks, Vec::new()));
         let mut pending: Vec<Arc<Segment>> = Vec::new();
-        let (mut code, mut scratch) = (Code::default(), Vec::new());
         for slot in 0..self.high(&view) {
-            if tables.state(slot).load(Ordering::Acquire) != State::LIVE {
-                continue;
-            }
-            if let Some(rotation) = &rotation {
-                // SAFETY: a live slot's data are written; nobody knows the new column yet.
-                unsafe {
-                    code.encode(rotation, tables.original(slot), &mut scratch);
-                    code.write(tables.code_place(slot));
-                }
-            }
-            if graph.is_some() && !pending.last().is_some_and(|segment| segment.append(slot)) {
+            if tables.state(slot).load(Ordering::Acquire) == State::LIVE
+                && !pending.last().is_some_and(|segment| segment.append(slot))
+            {
                 let segment = Segment::new();
                 segment.append(slot);
                 pending.push(Arc::new(segment));
             }
         }
-        // Free slots are still read through the old chunks.
-        writer.retired.append(&mut writer.free);
-        self.publish(writer, View { tables, pending, rotation, graph: graph.map(Arc::new) });
+        self.publish(writer, View { tables, pending, graph: Some(Arc::new(graph)) });
     }
 
     /// A run of upper blocks for a node of this level (at least 1), in the view present afterwards; `None` if `graph` is
@@ -302,7 +300,9 @@ impl Store {
         if (block >> UPPER_BLOCKS_SHIFT) as usize >= view.tables.uppers.len() {
             let mut uppers = view.tables.uppers.clone();
             uppers.push(Arc::new(Memory::zeroed(view.tables.layout.upper_stride() << UPPER_BLOCKS_SHIFT)));
-            let tables = Arc::new(Tables::new(view.tables.layout, view.tables.chunks.clone(), uppers));
+            let tables = &view.tables;
+            let tables = Tables::new(tables.layout, tables.codecs.clone(), tables.chunks.clone(), uppers);
+            let tables = Arc::new(tables);
             self.publish(&mut writer, View { tables, ..View::clone(&view) });
         }
         Some(UpperHandle::new(block, level))
@@ -328,7 +328,7 @@ impl Store {
                 }
             }
         }
-        let tables = Arc::new(Tables::new(view.tables.layout, chunks, view.tables.uppers.clone()));
+        let tables = Arc::new(view.tables.with_chunks(chunks));
         self.publish(writer, View { tables, ..View::clone(&view) });
     }
 
@@ -340,9 +340,9 @@ impl Store {
             return false;
         }
         let view = self.view();
-        let layout = Layout { codes: false, codes_refused: false, graph: false, ..view.tables.layout };
-        let tables = Arc::new(Tables::new(layout, Vec::new(), Vec::new()));
-        self.publish(writer, View { tables, pending: Vec::new(), rotation: None, graph: None });
+        let layout = Layout { codes_refused: false, graph: false, ..view.tables.layout };
+        let tables = Arc::new(Tables::new(layout, Codecs::default(), Vec::new(), Vec::new()));
+        self.publish(writer, View { tables, pending: Vec::new(), graph: None });
         self.high.store(0, Ordering::Release);
         self.tombstones.store(0, Ordering::Release);
         // Slot numbers start anew: nothing that was freed or is on its way to be means anything now.
@@ -353,6 +353,7 @@ impl Store {
         }
         (writer.upper_next, writer.upper_free) = (0, Vec::new());
         writer.chunk_writes.iter_mut().for_each(|writes| *writes += 1);
+        writer.note_codes();
         true
     }
 
@@ -387,6 +388,11 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// The codes are others than before: no file holds them.
+    pub(super) fn note_codes(&mut self) {
+        self.codes_made += 1;
     }
 
     fn note_write(&mut self, chunk: usize) {

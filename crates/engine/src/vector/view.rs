@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::arena::Tables;
-use super::codes::Rotation;
 use super::hnsw::Graph;
 use super::pending::Segment;
 
@@ -13,12 +12,10 @@ use super::pending::Segment;
 /// one in force when a slot was freed are dropped.
 #[derive(Clone)]
 pub(super) struct View {
-    /// Chunks and their columns.
+    /// Chunks, their columns, and what the codes are.
     pub tables: Arc<Tables>,
     /// Waiting for the graph, oldest first. Always empty without a graph.
     pub pending: Vec<Arc<Segment>>,
-    /// The rotation of the codes, if there are codes.
-    pub rotation: Option<Arc<Rotation>>,
     /// Entry point and locks, if there are links.
     pub graph: Option<Arc<Graph>>,
 }

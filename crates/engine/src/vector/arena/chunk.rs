@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Layout, Memory};
+use super::{Codecs, Layout, Memory};
+use crate::vector::codes::Codec;
 
 /// What a slot's state byte says; bits of one `AtomicU8`.
 pub(in crate::vector) struct State;
@@ -29,8 +30,10 @@ pub(in crate::vector) struct Chunk {
     pub states: Arc<Memory>,
     /// `[f32; dim]` a slot, normalised under cosine.
     pub originals: Arc<Memory>,
-    /// Code and trailer a slot; absent while the index is small or walks on f32.
+    /// A code a slot; absent while the index is small or compares f32.
     pub codes: Option<Arc<Memory>>,
+    /// Codes that are being made and that nobody reads yet.
+    pub next_codes: Option<Arc<Memory>>,
     /// Links; absent without a graph.
     pub graph: Option<GraphColumns>,
 }
@@ -46,23 +49,27 @@ pub(in crate::vector) struct GraphColumns {
 
 impl Chunk {
     /// Zeroed columns.
-    pub(in crate::vector) fn new(layout: &Layout, capacity: usize) -> Self {
+    pub(in crate::vector) fn new(layout: &Layout, codecs: &Codecs, capacity: usize) -> Self {
+        let codes = |codec: &Option<Arc<Codec>>| codec.as_ref().map(|codec| code_column(codec, capacity));
         Self {
             capacity,
             docs: Arc::new(Memory::zeroed(capacity * 8)),
             states: Arc::new(Memory::zeroed(capacity)),
             originals: Arc::new(Memory::zeroed(capacity * layout.original_stride())),
-            codes: layout.codes.then(|| Arc::new(Memory::zeroed(capacity * layout.code_stride()))),
+            codes: codes(&codecs.present),
+            next_codes: codes(&codecs.next),
             graph: layout.graph.then(|| GraphColumns::new(layout, capacity)),
         }
     }
 
-    /// A chunk with the first slots of this one, in more room or with more columns; the new columns are zero.
-    /// For chunks without links, under the writer's lock: then nothing in the copied columns changes meanwhile, except
-    /// that nothing does.
+    /// A chunk with the first slots of this one and more room. For chunks with neither links nor codes, under the writer's
+    /// lock: then nothing in the copied columns changes meanwhile.
     pub(in crate::vector) fn enlarged(&self, layout: &Layout, capacity: usize) -> Self {
-        assert!(capacity >= self.capacity && self.graph.is_none(), "only a chunk without links can move");
-        let new = Self::new(layout, capacity);
+        assert!(
+            capacity >= self.capacity && self.graph.is_none() && self.codes.is_none() && self.next_codes.is_none(),
+            "only a chunk without links and codes can move"
+        );
+        let new = Self::new(layout, &Codecs::default(), capacity);
         let columns = [
             (&self.docs, &new.docs, 8),
             (&self.states, &new.states, 1),
@@ -75,6 +82,11 @@ impl Chunk {
         }
         new
     }
+}
+
+/// A column for the codes of `capacity` slots.
+pub(in crate::vector) fn code_column(codec: &Codec, capacity: usize) -> Arc<Memory> {
+    Arc::new(Memory::zeroed(capacity * codec.stride()))
 }
 
 impl GraphColumns {

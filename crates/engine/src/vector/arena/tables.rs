@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::{Chunk, Memory, Rows};
-use crate::vector::distance::CODE_TRAILER_BYTES;
+use crate::vector::codes::Codec;
 
 /// Blocks of the upper levels in one allocation, as a power of two.
 pub(in crate::vector) const UPPER_BLOCKS_SHIFT: u32 = 12;
@@ -30,15 +30,11 @@ pub(in crate::vector) const LEVEL_MAX: usize = 15;
 pub(in crate::vector) struct Layout {
     /// Components of a vector.
     pub dim: usize,
-    /// Components of a code: `dim` rounded up to whole 64-byte blocks.
-    pub dim_padded: usize,
     /// Links a node keeps above level 0; level 0 keeps twice as many.
     pub m: usize,
     /// A full chunk holds `1 << shift` slots.
     pub shift: u32,
-    /// Chunks have codes.
-    pub codes: bool,
-    /// Codes were tried and do not suit the vectors.
+    /// The default codes were tried and do not suit the vectors.
     pub codes_refused: bool,
     /// Chunks have links.
     pub graph: bool,
@@ -51,15 +47,7 @@ impl Layout {
     /// The layout of an empty index: no codes, no graph.
     pub(in crate::vector) fn new(dim: usize, m: usize) -> Self {
         let slots = (CHUNK_BYTES_MAX / (dim * 4)).clamp(256, 32_768);
-        Self {
-            dim,
-            dim_padded: dim.next_multiple_of(64),
-            m,
-            shift: slots.ilog2(),
-            codes: false,
-            codes_refused: false,
-            graph: false,
-        }
+        Self { dim, m, shift: slots.ilog2(), codes_refused: false, graph: false }
     }
 
     pub(in crate::vector) fn chunk_slots(&self) -> usize {
@@ -68,10 +56,6 @@ impl Layout {
 
     pub(in crate::vector) fn original_stride(&self) -> usize {
         self.dim * 4
-    }
-
-    pub(in crate::vector) fn code_stride(&self) -> usize {
-        self.dim_padded + CODE_TRAILER_BYTES
     }
 
     /// Links kept on `level`.
@@ -89,9 +73,27 @@ impl Layout {
     }
 }
 
+/// What the code columns hold.
+#[derive(Debug, Clone, Default)]
+pub(in crate::vector) struct Codecs {
+    /// What walks and scans compare; absent while the index is small or compares f32.
+    pub present: Option<Arc<Codec>>,
+    /// What is being made beside it and nobody reads yet.
+    pub next: Option<Arc<Codec>>,
+}
+
+impl Codecs {
+    /// Bytes of a present code.
+    pub(in crate::vector) fn stride(&self) -> usize {
+        self.present.as_ref().map_or(0, |codec| codec.stride())
+    }
+}
+
 /// All chunks, with the columns' addresses side by side for the walk.
 pub(in crate::vector) struct Tables {
     pub layout: Layout,
+    pub codecs: Codecs,
+    code_stride: usize,
     pub chunks: Vec<Arc<Chunk>>,
     pub uppers: Vec<Arc<Memory>>,
     capacity: u32,
@@ -99,6 +101,7 @@ pub(in crate::vector) struct Tables {
     states: Vec<*const u8>,
     originals: Vec<*const u8>,
     codes: Vec<*const u8>,
+    next_codes: Vec<*const u8>,
     links: Vec<*const u8>,
     upper_handles: Vec<*const u8>,
     upper_blocks: Vec<*const u8>,
@@ -110,26 +113,50 @@ unsafe impl Send for Tables {}
 unsafe impl Sync for Tables {}
 
 impl Tables {
-    pub(in crate::vector) fn new(layout: Layout, chunks: Vec<Arc<Chunk>>, uppers: Vec<Arc<Memory>>) -> Self {
+    /// The chunks have the columns that layout and codecs ask for.
+    pub(in crate::vector) fn new(
+        layout: Layout,
+        codecs: Codecs,
+        chunks: Vec<Arc<Chunk>>,
+        uppers: Vec<Arc<Memory>>,
+    ) -> Self {
         let capacity = match chunks.as_slice() {
             [] => 0,
             [only] => only.capacity,
             many => many.len() << layout.shift,
         };
         let column = |of: &dyn Fn(&Chunk) -> Option<*const u8>| chunks.iter().filter_map(|chunk| of(chunk)).collect();
-        Self {
+        let column_of = |memory: &Option<Arc<Memory>>| memory.as_ref().map(|memory| memory.start().cast_const());
+        let tables = Self {
             capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
             docs: column(&|chunk| Some(chunk.docs.start())),
             states: column(&|chunk| Some(chunk.states.start())),
             originals: column(&|chunk| Some(chunk.originals.start())),
-            codes: column(&|chunk| chunk.codes.as_ref().map(|codes| codes.start().cast_const())),
+            codes: column(&|chunk| column_of(&chunk.codes)),
+            next_codes: column(&|chunk| column_of(&chunk.next_codes)),
             links: column(&|chunk| chunk.graph.as_ref().map(|graph| graph.links.start().cast_const())),
             upper_handles: column(&|chunk| chunk.graph.as_ref().map(|graph| graph.uppers.start().cast_const())),
             upper_blocks: uppers.iter().map(|memory| memory.start().cast_const()).collect(),
+            code_stride: codecs.stride(),
             layout,
+            codecs,
             chunks,
             uppers,
+        };
+        for (codec, column) in [(&tables.codecs.present, &tables.codes), (&tables.codecs.next, &tables.next_codes)] {
+            assert!(codec.is_none() || column.len() == tables.chunks.len(), "every chunk has the codes' column");
         }
+        tables
+    }
+
+    /// The same with other chunks.
+    pub(in crate::vector) fn with_chunks(&self, chunks: Vec<Arc<Chunk>>) -> Self {
+        Self::new(self.layout, self.codecs.clone(), chunks, self.uppers.clone())
+    }
+
+    /// Whether codes of this codec are being made.
+    pub(in crate::vector) fn is_next(&self, codec: &Arc<Codec>) -> bool {
+        self.codecs.next.as_ref().is_some_and(|next| Arc::ptr_eq(next, codec))
     }
 
     /// Slots that exist.
@@ -143,9 +170,19 @@ impl Tables {
         slot < self.capacity
     }
 
-    /// Whether walks can compare codes.
-    pub(in crate::vector) fn has_codes(&self) -> bool {
-        self.layout.codes
+    /// What walks and scans compare instead of originals.
+    pub(in crate::vector) fn codec(&self) -> Option<&Arc<Codec>> {
+        self.codecs.present.as_ref()
+    }
+
+    /// The codec whose codes are good enough to choose neighbours by; without one the graph is linked on the originals.
+    pub(in crate::vector) fn linking_codec(&self) -> Option<&Codec> {
+        self.codecs.present.as_deref().filter(|codec| codec.kind().is_fine())
+    }
+
+    /// Bytes of a code.
+    pub(in crate::vector) fn code_stride(&self) -> usize {
+        self.code_stride
     }
 
     #[inline(always)]
@@ -176,7 +213,7 @@ impl Tables {
 
     /// The codes.
     pub(in crate::vector) fn codes(&self) -> Rows<'_> {
-        Rows::new(&self.codes, self.layout.shift, self.layout.code_stride())
+        Rows::new(&self.codes, self.layout.shift, self.code_stride)
     }
 
     /// The f32 vector of a slot.
@@ -193,12 +230,12 @@ impl Tables {
     /// Code and trailer of a slot.
     ///
     /// # Safety
-    /// The layout has codes, and the slot's data are written (see the rules at the top).
+    /// There are codes, and the slot's data are written (see the rules at the top).
     #[inline(always)]
     pub(in crate::vector) unsafe fn code(&self, slot: u32) -> &[u8] {
-        assert!(self.has(slot) && self.layout.codes, "slot beyond the tables");
+        assert!(self.has(slot) && self.codecs.present.is_some(), "slot beyond the tables");
         // SAFETY: the slot exists and nobody writes it now.
-        unsafe { slice::from_raw_parts(self.codes().row(slot), self.layout.code_stride()) }
+        unsafe { slice::from_raw_parts(self.codes().row(slot), self.code_stride) }
     }
 
     /// Place for a slot's original.
@@ -208,11 +245,30 @@ impl Tables {
         unsafe { self.originals().row(slot).cast_mut().cast() }
     }
 
-    /// Place for a slot's code; the layout has codes.
-    pub(in crate::vector) fn code_place(&self, slot: u32) -> *mut u8 {
-        assert!(self.has(slot) && self.layout.codes, "slot beyond the tables");
-        // SAFETY: the slot exists.
-        unsafe { self.codes().row(slot).cast_mut() }
+    /// Writes a slot's code.
+    ///
+    /// # Safety
+    /// The caller holds the writer's lock, and the slot is free.
+    pub(in crate::vector) unsafe fn write_code(&self, slot: u32, row: &[u8]) {
+        assert!(self.has(slot) && self.codecs.present.is_some(), "slot beyond the tables");
+        assert_eq!(row.len(), self.code_stride, "a code is a row");
+        // SAFETY: the slot exists, and nobody else touches its row.
+        unsafe { self.codes().row(slot).cast_mut().copy_from_nonoverlapping(row.as_ptr(), row.len()) };
+    }
+
+    /// Writes a slot's code among those that nobody reads yet.
+    ///
+    /// # Safety
+    /// The caller holds the writer's lock.
+    pub(in crate::vector) unsafe fn write_next_code(&self, slot: u32, row: &[u8]) {
+        let stride = self.codecs.next.as_ref().map_or(0, |codec| codec.stride());
+        assert!(self.has(slot) && stride > 0, "slot beyond the tables");
+        assert_eq!(row.len(), stride, "a code is a row");
+        // SAFETY: the slot exists, and only holders of the lock touch the column.
+        unsafe {
+            let place = Rows::new(&self.next_codes, self.layout.shift, stride).row(slot).cast_mut();
+            place.copy_from_nonoverlapping(row.as_ptr(), row.len());
+        }
     }
 
     /// Level and first block of the upper levels.

@@ -1,136 +1,376 @@
-//! int8 codes: what the walk compares instead of f32.
+//! Codes: what walks and scans compare instead of f32.
 //!
-//! A vector is rotated at random ([`Rotation`]), so that its energy is spread evenly over the components, and each
-//! component is rounded to one of 255 steps. The step is first the largest component over 127, then corrected to
-//! `dot(y, c) / dot(c, c)`, which makes the error orthogonal to the code and thereby the smallest this code allows.
+//! A [`Codec`] is a kind of code with what it was trained to. It makes a row of bytes of every vector, and of a query a
+//! [`CodedQuery`], which knows how far its value may be from the true one. The rows of the linear kinds end in a [`Trailer`].
 //!
-//! Row: `[dim_padded]` i8, then four f32: scale, squared norm of the vector, norm of the coding error, norm.
+//! | kind | row | error |
+//! | --- | --- | --- |
+//! | `rotational`, 8 bits | `[dim_padded]` i8, trailer | within Cauchy-Schwarz of both coding errors |
+//! | `rotational`, 4 and 1 bits | `[dim_padded]` halves or bits, trailer | likely within the estimate of RaBitQ (arXiv 2405.12497) |
+//! | `scalar` | `[dim_padded]` i8, trailer | as 8 bits |
+//! | `signs` | `[dim_padded]` bits | not known |
+//! | `product` | a byte a segment | not known |
+//!
+//! The last two orders are only good for choosing what is compared on the originals.
 
+mod bytes;
+mod kmeans;
+mod product;
 mod rotation;
+mod rotational;
+mod scalar;
+mod signs;
 #[cfg(test)]
 mod tests;
 
-pub(super) use rotation::{Rotation, splitmix};
+use serde::{Deserialize, Serialize};
 
-use super::Distance;
-use super::distance::{CODE_TRAILER_BYTES, CodeQuery};
+use bytes::Bytes;
+use rotational::Rotational;
 
-/// One coded vector.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Code {
-    /// `[dim_padded]`.
-    pub values: Vec<i8>,
-    /// What one step is worth.
-    pub scale: f32,
-    /// Squared norm of the vector.
-    pub norm_squared: f32,
-    /// Norm of vector minus decoded vector.
-    pub error: f32,
-    /// Norm of the vector.
-    pub norm: f32,
+pub(super) use bytes::Trailer;
+pub(super) use kmeans::Training;
+pub(super) use product::Product;
+pub(super) use rotation::splitmix;
+pub(super) use scalar::Scalar;
+
+use super::distance::{CENTROIDS, CODE_TRAILER_BYTES, CodeQuery, LinearQuery};
+use super::{Codes, Distance};
+
+/// Which codes, without what they were trained to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum CodeKind {
+    /// A random rotation, then steps of each vector's own size.
+    Rotational {
+        /// 8, 4 or 1.
+        bits: u8,
+    },
+    /// Steps of one size between the least and the greatest component of the training vectors.
+    Scalar,
+    /// Whether each component is above zero.
+    Signs,
+    /// For each segment of the components the number of the nearest centroid.
+    Product {
+        /// Segments, 1 to the dimension.
+        segments: u32,
+        /// Centroids of a segment, 2 to [`CENTROIDS`].
+        centroids: u32,
+    },
 }
 
-impl Code {
-    /// Codes `vector`; `rotated` is scratch.
-    pub(super) fn encode(&mut self, rotation: &Rotation, vector: &[f32], rotated: &mut Vec<f32>) {
-        rotation.rotate(vector, rotated);
-        let largest = rotated.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-        let norm_squared: f64 = vector.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "an overflow is an infinite norm, which compares as farthest"
-        )]
-        {
-            self.norm_squared = norm_squared as f32;
-            self.norm = norm_squared.sqrt() as f32;
-        }
-        self.values.clear();
-        let per_step = 127.0 / largest;
-        if !per_step.is_finite() || per_step == 0.0 {
-            self.values.resize(rotated.len(), 0);
-            (self.scale, self.error) = (0.0, self.norm);
-            return;
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "within 127 by the choice of the step")]
-        self.values.extend(rotated.iter().map(|value| round(value * per_step) as i8));
-        let (mut with_code, mut code_squared) = (0.0f64, 0.0f64);
-        for (values, codes) in rotated.chunks(64).zip(self.values.chunks(64)) {
-            let (mut dot, mut squared) = (0.0f32, 0.0f32);
-            for (&value, &code) in values.iter().zip(codes) {
-                dot += value * per_step * f32::from(code);
-                squared += f32::from(code) * f32::from(code);
+impl CodeKind {
+    /// What the settings mean for vectors of this kind; `None` is plain f32, also where these codes could not tell near
+    /// from far.
+    pub(super) fn wanted(codes: Codes, distance: Distance, dim: usize) -> Option<Self> {
+        match codes {
+            Codes::None => None,
+            Codes::Default => distance.survives_rotation().then_some(Self::Rotational { bits: 8 }),
+            Codes::Rotational { bits, .. } => distance.survives_rotation().then_some(Self::Rotational { bits }),
+            Codes::Scalar { .. } => distance.survives_rotation().then_some(Self::Scalar),
+            Codes::Binary { .. } => Some(Self::Signs),
+            Codes::Product { segments, centroids, .. } => {
+                let segments = if segments == 0 { product::segments_for(dim) } else { segments.min(dim) };
+                let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+                let centroids = narrow(centroids.clamp(2, CENTROIDS));
+                (distance != Distance::Hamming).then_some(Self::Product { segments: narrow(segments), centroids })
             }
-            with_code += f64::from(dot);
-            code_squared += f64::from(squared);
-        }
-        let scale = with_code / code_squared / f64::from(per_step);
-        // The error is orthogonal to the code: its square is what the decoded vector lacks of the vector's.
-        let error_squared = norm_squared - scale * scale * code_squared;
-        #[expect(clippy::cast_possible_truncation, reason = "not larger than the components")]
-        {
-            self.scale = scale as f32;
-            self.error = (error_squared.max(norm_squared * 1e-12)).sqrt() as f32;
         }
     }
 
-    /// Writes the row.
-    ///
-    /// # Safety
-    /// `place` is good for `dim_padded + 16` writes, and nobody reads it yet.
-    pub(super) unsafe fn write(&self, place: *mut u8) {
-        let trailer = [self.scale, self.norm_squared, self.error, self.norm];
-        // SAFETY: the caller promises the room.
-        unsafe {
-            place.copy_from_nonoverlapping(self.values.as_ptr().cast(), self.values.len());
-            place.add(self.values.len()).cast::<[f32; 4]>().write_unaligned(trailer);
+    /// For messages and tables.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Rotational { bits: 1 } => "rq1",
+            Self::Rotational { bits: 4 } => "rq4",
+            Self::Rotational { .. } => "int8",
+            Self::Scalar => "sq",
+            Self::Signs => "bq",
+            Self::Product { .. } => "pq",
         }
     }
 
-    /// The view of this code that a walk compares.
-    pub(super) fn query(&self, distance: Distance) -> CodeQuery<'_> {
-        code_query(distance, &self.values, self.scale, self.norm_squared)
+    /// Whether the codes of two stored vectors tell their distance well enough to choose neighbours by; else the graph is
+    /// linked on the originals.
+    pub(super) fn is_fine(self) -> bool {
+        matches!(self, Self::Rotational { bits: 8 } | Self::Scalar)
     }
-}
 
-/// A stored row as a query, for comparing two stored vectors.
-pub(super) fn stored_query(distance: Distance, row: &[u8]) -> CodeQuery<'_> {
-    let (code, trailer) = row.split_at(row.len() - CODE_TRAILER_BYTES);
-    let trailer = Trailer::read(trailer);
-    code_query(distance, bytemuck::cast_slice(code), trailer.scale, trailer.norm_squared)
-}
+    /// Whether these codes must see vectors before they can be made.
+    pub(super) fn is_trained(self) -> bool {
+        matches!(self, Self::Scalar | Self::Product { .. })
+    }
 
-fn code_query(distance: Distance, code: &[i8], scale: f32, norm_squared: f32) -> CodeQuery<'_> {
-    match distance {
-        Distance::L2Squared => CodeQuery { code, norm_weight: 1.0, offset: norm_squared, dot_weight: -2.0 * scale },
-        Distance::Cosine | Distance::Dot | Distance::Manhattan | Distance::Hamming => {
-            CodeQuery { code, norm_weight: 0.0, offset: 0.0, dot_weight: -scale }
+    /// Bytes of a row.
+    pub(super) fn stride(self, dim: usize) -> usize {
+        let padded = padded(dim);
+        match self {
+            Self::Rotational { bits } => padded * usize::from(bits) / 8 + CODE_TRAILER_BYTES,
+            Self::Scalar => padded + CODE_TRAILER_BYTES,
+            Self::Signs => padded / 8,
+            Self::Product { segments, .. } => (segments as usize).next_multiple_of(4),
         }
     }
 }
 
-/// The four numbers behind a code.
+/// Components of a code of whole blocks.
+fn padded(dim: usize) -> usize {
+    dim.next_multiple_of(64)
+}
+
+/// A kind of code, ready to code vectors of one index. Never changes.
+#[derive(Debug)]
+pub(super) struct Codec {
+    distance: Distance,
+    dim: usize,
+    kind: CodeKind,
+    coder: Coder,
+}
+
+#[derive(Debug)]
+enum Coder {
+    Rotational(Rotational),
+    Scalar(Scalar),
+    Signs,
+    Product(Product),
+}
+
+/// What [`Codec::saved`] writes and [`Codec::load`] reads; the format is postcard's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SavedCodec {
+    /// Which codes.
+    pub kind: CodeKind,
+    /// Seed of the rotation.
+    pub seed: u64,
+    /// Middle and size of the steps of `Scalar`; empty else.
+    pub steps: Vec<f32>,
+    /// `[segments]` columns of `Product`, see [`Product`]; empty else.
+    pub centroids: Vec<f32>,
+}
+
+impl Codec {
+    /// Codes that need no training.
+    pub(super) fn untrained(distance: Distance, dim: usize, kind: CodeKind, seed: u64) -> Option<Self> {
+        let coder = match kind {
+            CodeKind::Rotational { bits } => Coder::Rotational(Rotational::new(padded(dim), bits, seed)),
+            CodeKind::Signs => Coder::Signs,
+            CodeKind::Scalar | CodeKind::Product { .. } => return None,
+        };
+        Some(Self { distance, dim, kind, coder })
+    }
+
+    /// Scalar codes with trained steps.
+    pub(super) fn scalar(distance: Distance, dim: usize, scalar: Scalar) -> Self {
+        Self { distance, dim, kind: CodeKind::Scalar, coder: Coder::Scalar(scalar) }
+    }
+
+    /// Product codes with trained centroids.
+    pub(super) fn product(distance: Distance, dim: usize, kind: CodeKind, product: Product) -> Self {
+        Self { distance, dim, kind, coder: Coder::Product(product) }
+    }
+
+    /// What to keep of it.
+    pub(super) fn saved(&self) -> SavedCodec {
+        let (mut seed, mut steps, mut centroids) = (0, Vec::new(), Vec::new());
+        match &self.coder {
+            Coder::Rotational(rotational) => seed = rotational.seed,
+            Coder::Scalar(scalar) => steps = vec![scalar.middle, scalar.step],
+            Coder::Signs => {}
+            Coder::Product(product) => centroids = product.columns().to_vec(),
+        }
+        SavedCodec { kind: self.kind, seed, steps, centroids }
+    }
+
+    /// Of what was kept; `None` if that cannot be.
+    pub(super) fn load(distance: Distance, dim: usize, saved: &SavedCodec) -> Option<Self> {
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        match saved.kind {
+            CodeKind::Rotational { bits: 1 | 4 | 8 } if distance.survives_rotation() => {
+                Self::untrained(distance, dim, saved.kind, saved.seed)
+            }
+            CodeKind::Signs => Self::untrained(distance, dim, saved.kind, saved.seed),
+            CodeKind::Scalar if distance.survives_rotation() && finite(&saved.steps) => {
+                let [middle, step] = *saved.steps.as_slice() else { return None };
+                Some(Self::scalar(distance, dim, Scalar { middle, step }))
+            }
+            CodeKind::Product { segments, centroids } if finite(&saved.centroids) => {
+                let product = Product::new(dim, segments as usize, centroids as usize, saved.centroids.clone())?;
+                Some(Self::product(distance, dim, saved.kind, product))
+            }
+            CodeKind::Rotational { .. } | CodeKind::Scalar | CodeKind::Product { .. } => None,
+        }
+    }
+
+    pub(super) fn kind(&self) -> CodeKind {
+        self.kind
+    }
+
+    /// Bytes of a row.
+    pub(super) fn stride(&self) -> usize {
+        self.kind.stride(self.dim)
+    }
+
+    /// `row` becomes the code of `vector`, [`stride`](Self::stride) bytes; `scratch` is scratch.
+    pub(super) fn encode(&self, vector: &[f32], scratch: &mut Vec<f32>, row: &mut Vec<u8>) {
+        assert_eq!(vector.len(), self.dim, "vectors of one index have one length");
+        row.clear();
+        match &self.coder {
+            Coder::Rotational(rotational) => rotational.encode(vector, scratch, row),
+            Coder::Scalar(scalar) => scalar.encode(self.distance, vector, row),
+            Coder::Signs => signs::encode(vector, row),
+            Coder::Product(product) => product.encode(vector, row),
+        }
+        row.resize(self.stride(), 0);
+    }
+
+    /// A query made ready to be compared with rows.
+    pub(super) fn prepare(&self, vector: &[f32]) -> CodedQuery {
+        let form = match &self.coder {
+            Coder::Rotational(rotational) => Form::Linear(rotational.code(vector)),
+            Coder::Scalar(scalar) => Form::Linear(scalar.code(self.distance, vector)),
+            Coder::Signs => {
+                let mut row = Vec::with_capacity(self.stride());
+                signs::encode(vector, &mut row);
+                row.resize(self.stride(), 0);
+                Form::Signs(row)
+            }
+            Coder::Product(product) => Form::Table(product.table(self.distance, vector)),
+        };
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^24")]
+        let root = (padded(self.dim) as f32).sqrt();
+        CodedQuery { form, kind: self.kind, distance: self.distance, base: self.base(), root }
+    }
+
+    /// A stored row as a query, for comparing two stored vectors. Fine kinds only.
+    pub(super) fn stored_query<'r>(&self, row: &'r [u8]) -> CodeQuery<'r> {
+        assert!(self.kind.is_fine() && row.len() == self.stride(), "only fine codes are compared with each other");
+        let trailer = Trailer::read(row);
+        let code = bytemuck::cast_slice(&row[..row.len() - CODE_TRAILER_BYTES]);
+        CodeQuery::Bytes(linear(self.kind, self.distance, code, trailer.scale, trailer.term, self.base()))
+    }
+
+    /// What the value of every pair has beside the terms of both sides.
+    fn base(&self) -> f32 {
+        match (&self.coder, self.distance) {
+            (Coder::Scalar(scalar), Distance::Cosine | Distance::Dot) => scalar.base(self.dim),
+            _ => 0.0,
+        }
+    }
+}
+
+fn linear<'c>(kind: CodeKind, distance: Distance, code: &'c [i8], scale: f32, term: f32, base: f32) -> LinearQuery<'c> {
+    match (distance, kind) {
+        (Distance::L2Squared, _) => LinearQuery { code, term_weight: 1.0, offset: term, dot_weight: -2.0 * scale },
+        (_, CodeKind::Scalar) => LinearQuery { code, term_weight: 1.0, offset: term + base, dot_weight: -scale },
+        _ => LinearQuery { code, term_weight: 0.0, offset: 0.0, dot_weight: -scale },
+    }
+}
+
+/// A query as codes compare it.
+#[derive(Debug)]
+pub(super) struct CodedQuery {
+    form: Form,
+    kind: CodeKind,
+    distance: Distance,
+    base: f32,
+    /// Root of the number of components.
+    root: f32,
+}
+
+#[derive(Debug)]
+enum Form {
+    Linear(Bytes),
+    Signs(Vec<u8>),
+    Table(Vec<f32>),
+}
+
+/// Rounding of f32 sums, relative to the product of the norms.
+const ROUNDING: f32 = 1e-5;
+
+/// Standard deviations of the coding error within which a candidate is read. The error lies in a random direction, so its
+/// part along the query is smaller than its norm by the root of the dimension.
+const DEVIATIONS: f32 = 4.0;
+
+impl CodedQuery {
+    /// For the kernels.
+    pub(super) fn view(&self) -> CodeQuery<'_> {
+        match &self.form {
+            Form::Signs(signs) => CodeQuery::Signs(signs),
+            Form::Table(table) => CodeQuery::Table(table),
+            Form::Linear(code) => {
+                let query = linear(self.kind, self.distance, &code.values, code.scale, code.term, self.base);
+                match self.kind {
+                    CodeKind::Rotational { bits: 4 } => CodeQuery::Nibbles(query),
+                    CodeKind::Rotational { bits: 1 } => CodeQuery::Bits(query),
+                    _ => CodeQuery::Bytes(query),
+                }
+            }
+        }
+    }
+
+    /// Whether exact scans profit from the code.
+    pub(super) fn is_fine(&self) -> bool {
+        self.kind.is_fine()
+    }
+
+    /// Candidates to fetch in a scan for the `k` nearest, where the settings leave it open.
+    pub(super) fn fetched(&self, k: usize) -> usize {
+        let (least, factor) = match self.kind {
+            CodeKind::Rotational { bits: 8 } | CodeKind::Scalar => (20, 1),
+            CodeKind::Rotational { bits: 4 } => (64, 2),
+            CodeKind::Product { .. } => (256, 8),
+            CodeKind::Rotational { .. } | CodeKind::Signs => (512, 16),
+        };
+        k.saturating_mul(factor).max(least)
+    }
+
+    /// How far values of rows can be from the true ones; `None` if too little is known for exact scans to profit.
+    pub(super) fn worst_error(&self) -> Option<WorstError> {
+        let Form::Linear(code) = &self.form else { return None };
+        let terms = if self.kind == CodeKind::Scalar { ROUNDING } else { 0.0 };
+        self.kind.is_fine().then_some(WorstError {
+            error: code.error,
+            norm: code.norm,
+            doubled: self.distance == Distance::L2Squared,
+            terms,
+            constant: terms * (code.term.abs() + self.base.abs()),
+        })
+    }
+
+    /// How far the value of a row is from the true one in all but rare cases. An infinite one means that nothing is known.
+    #[inline(always)]
+    pub(super) fn likely_error(&self, row: &[u8]) -> f32 {
+        let Form::Linear(code) = &self.form else { return f32::INFINITY };
+        let Trailer { error, norm, .. } = Trailer::read(row);
+        let deviation = (norm * code.error).hypot(code.norm * error) / self.root;
+        let weight = if self.distance == Distance::L2Squared { 2.0 } else { 1.0 };
+        let slack = weight * DEVIATIONS * deviation;
+        if slack.is_nan() { f32::INFINITY } else { slack }
+    }
+}
+
+/// Bounds of the difference between a value by codes and the true one, by Cauchy-Schwarz on the coding errors of both sides.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Trailer {
-    pub scale: f32,
-    pub norm_squared: f32,
-    pub error: f32,
-    pub norm: f32,
+pub(super) struct WorstError {
+    error: f32,
+    norm: f32,
+    doubled: bool,
+    /// Rounding of the rows' terms, and of what does not depend on the row.
+    terms: f32,
+    constant: f32,
 }
 
-impl Trailer {
-    /// Reads the last 16 bytes of `row`.
-    pub(super) fn read(row: &[u8]) -> Self {
-        let (_, last) = row.as_chunks::<4>();
-        debug_assert!(last.is_empty(), "rows are whole words");
-        let (words, _) = row[row.len() - CODE_TRAILER_BYTES..].as_chunks::<4>();
-        let word = |i: usize| f32::from_ne_bytes(words[i]);
-        Self { scale: word(0), norm_squared: word(1), error: word(2), norm: word(3) }
+impl WorstError {
+    /// For a row. An infinite one means that nothing is known.
+    #[inline(always)]
+    pub(super) fn of(&self, row: &[u8]) -> f32 {
+        let Trailer { error, norm, term, .. } = Trailer::read(row);
+        let products = norm * self.error + (self.norm + self.error) * error;
+        let slack = if self.doubled {
+            2.0 * products + ROUNDING * (norm * norm + self.norm * self.norm)
+        } else {
+            products + ROUNDING * norm * self.norm
+        };
+        let slack = slack + self.terms * term.abs() + self.constant;
+        if slack.is_nan() { f32::INFINITY } else { slack }
     }
-}
-
-/// To the nearest whole number, ties to even, without a call: values stay far below 2^22.
-#[inline(always)]
-fn round(value: f32) -> f32 {
-    const MAGIC: f32 = 12_582_912.0;
-    (value + MAGIC) - MAGIC
 }

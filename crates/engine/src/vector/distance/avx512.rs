@@ -1,13 +1,15 @@
 //! The tier for AVX-512 with VNNI: 64 int8 products an instruction, loops kept inside one function per batch.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm512_add_epi32, _mm512_add_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_sub_ps, _mm512_xor_si512,
+    __m512, __m512i, _mm256_loadu_si256, _mm256_srli_epi16, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
+    _mm512_castsi256_si512, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_inserti64x4, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_maskz_mov_epi8, _mm512_reduce_add_epi32, _mm512_reduce_add_ps,
+    _mm512_set1_epi8, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_sub_ps, _mm512_xor_si512,
 };
 
+use super::coarse::{CENTROIDS, squares_loop};
 use super::portable::sum_of;
-use super::{CodeQuery, Distance, Kernels, RowKernel, Rows, RowsKernel, codes_loop, hadamard_loop, rows_loop};
+use super::{Distance, Kernels, LinearQuery, RowKernel, Rows, RowsKernel, codes_loop, hadamard_loop, rows_loop};
 
 /// The kernels of this tier; the machine must have AVX-512 F, BW and VNNI.
 pub(super) fn kernels(distance: Distance) -> Kernels {
@@ -17,7 +19,7 @@ pub(super) fn kernels(distance: Distance) -> Kernels {
         Distance::Manhattan => (manhattan, manhattan_rows),
         Distance::Hamming => (hamming, hamming_rows),
     };
-    Kernels { row, rows, codes, tier: "avx512vnni" }
+    Kernels { row, rows, bytes, nibbles, bits, tier: "avx512vnni" }
 }
 
 const LANES: usize = 16;
@@ -99,11 +101,11 @@ rows_kernel!(hamming_rows, hamming);
 /// Codes come in whole 64-byte blocks. VNNI multiplies unsigned by signed bytes, so the row is moved up by 128 and the
 /// query's sum taken off again.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn codes(rows: Rows<'_>, query: &CodeQuery<'_>, slots: &[u32], out: &mut [f32]) {
+unsafe fn bytes(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mut [f32]) {
     let len = query.code.len();
     assert!(len.is_multiple_of(64), "codes are padded to whole blocks");
     let sign = _mm512_set1_epi8(i8::MIN);
-    let step = |row: *const i8, at: usize, sum: __m512i| {
+    let step = |row: *const u8, at: usize, sum: __m512i| {
         // SAFETY: `at + 64 <= len`, and both hold `len` bytes.
         let (row, query) =
             unsafe { (_mm512_loadu_si512(row.add(at).cast()), _mm512_loadu_si512(query.code.as_ptr().add(at).cast())) };
@@ -111,7 +113,7 @@ unsafe fn codes(rows: Rows<'_>, query: &CodeQuery<'_>, slots: &[u32], out: &mut 
     };
     // SAFETY: the query holds `len` bytes.
     let surplus = 128 * unsafe { sum_of_bytes(query.code) };
-    let dot = |row: *const i8| {
+    let dot = |row: *const u8| {
         let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
         let mut at = 0;
         while at + 128 <= len {
@@ -125,7 +127,72 @@ unsafe fn codes(rows: Rows<'_>, query: &CodeQuery<'_>, slots: &[u32], out: &mut 
         _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd)).wrapping_sub(surplus)
     };
     // SAFETY: as the caller's.
-    unsafe { codes_loop(rows, query, slots, out, dot) }
+    unsafe { codes_loop(rows, query, len, slots, out, dot) }
+}
+
+/// Sum of `2 * u - surplus_weight` times the query, where `unpack` gives 64 unsigned bytes `u` of the row's block.
+///
+/// # Safety
+/// AVX-512 F, BW and VNNI; as [`Kernels::score_codes`], for rows of `code_bytes`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn packed_rows(
+    rows: Rows<'_>,
+    query: &LinearQuery<'_>,
+    (code_bytes, surplus_weight): (usize, i32),
+    slots: &[u32],
+    out: &mut [f32],
+    unpack: impl Fn(*const u8, usize) -> __m512i,
+) {
+    assert!(query.code.len().is_multiple_of(64), "codes are padded to whole blocks");
+    let blocks = query.code.len() / 64;
+    // SAFETY: whole blocks, as asserted.
+    let surplus = surplus_weight * unsafe { sum_of_bytes(query.code) };
+    let step = |row: *const u8, block: usize, sum: __m512i| {
+        // SAFETY: the query holds `blocks` blocks.
+        let query = unsafe { _mm512_loadu_si512(query.code.as_ptr().add(block * 64).cast()) };
+        _mm512_dpbusd_epi32(sum, unpack(row, block), query)
+    };
+    let dot = |row: *const u8| {
+        let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+        let mut block = 0;
+        while block + 2 <= blocks {
+            even = step(row, block, even);
+            odd = step(row, block + 1, odd);
+            block += 2;
+        }
+        if block < blocks {
+            even = step(row, block, even);
+        }
+        (2 * _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd))).wrapping_sub(surplus)
+    };
+    // SAFETY: as the caller's.
+    unsafe { codes_loop(rows, query, code_bytes, slots, out, dot) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn nibbles(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mut [f32]) {
+    let low = _mm512_set1_epi8(15);
+    let unpack = |row: *const u8, block: usize| {
+        // SAFETY: a row has 32 bytes for each block of the query.
+        let packed = unsafe { _mm256_loadu_si256(row.add(block * 32).cast()) };
+        let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(packed), _mm256_srli_epi16::<4>(packed));
+        _mm512_and_si512(both, low)
+    };
+    // SAFETY: as the caller's.
+    unsafe { packed_rows(rows, query, (query.code.len() / 2, 15), slots, out, unpack) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn bits(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mut [f32]) {
+    let ones = _mm512_set1_epi8(1);
+    let unpack = |row: *const u8, block: usize| {
+        // SAFETY: a row has 8 bytes for each block of the query.
+        let set = unsafe { row.add(block * 8).cast::<u64>().read_unaligned() };
+        _mm512_maskz_mov_epi8(set, ones)
+    };
+    // SAFETY: as the caller's.
+    unsafe { packed_rows(rows, query, (query.code.len() / 8, 1), slots, out, unpack) }
 }
 
 /// Sum of whole 64-byte blocks.
@@ -148,4 +215,10 @@ unsafe fn sum_of_bytes(bytes: &[i8]) -> i32 {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) unsafe fn hadamard(values: &mut [f32]) {
     hadamard_loop(values);
+}
+
+/// As [`super::squares_to_centroids`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) unsafe fn squares_to_centroids(values: &[f32], centroids: &[f32], out: &mut [f32; CENTROIDS]) {
+    squares_loop(values, centroids, out);
 }

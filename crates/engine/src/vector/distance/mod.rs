@@ -1,16 +1,18 @@
-//! Distance kernels: f32 rows and int8 codes, one row or a batch of rows at a time, chosen once per process.
+//! Distance kernels: f32 rows and codes, one row or a batch of rows at a time, chosen once per process.
 //!
 //! Two tiers: AVX-512 with VNNI by hand (`avx512`, which `cargo bench --bench vector -- scan` shows ahead of simsimd), and
-//! simsimd, which dispatches by itself, everywhere else. A smaller value is nearer in every kernel.
-//! Accumulation is in f32 over 16 or more partial sums.
+//! simsimd, which dispatches by itself, everywhere else. Signs and product codes (`coarse`) need one tier only.
+//! A smaller value is nearer in every kernel. Accumulation is in f32 over 16 or more partial sums.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod coarse;
 mod portable;
 #[cfg(test)]
 mod tests;
 mod trial;
 
+pub(super) use coarse::{CENTROIDS, squares_to_centroids};
 pub use trial::KernelTrial;
 
 use std::sync::OnceLock;
@@ -18,34 +20,65 @@ use std::sync::OnceLock;
 use super::Distance;
 use super::arena::Rows;
 
-/// What a walk knows of its query when it compares codes.
-///
-/// The value is `norm_weight * norm_squared(row) + offset + dot_weight * scale(row) * dot(code, code(row))`.
+/// What a walk knows of its query when it compares codes; the variant is that of the rows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct CodeQuery<'a> {
-    /// The query's code, `[dim_padded]`.
+pub(super) enum CodeQuery<'a> {
+    /// Rows of int8.
+    Bytes(LinearQuery<'a>),
+    /// Rows of four bits: in each 32 bytes the low halves are components 0 to 31 of a block of 64, the high halves the
+    /// others. A half `u` stands for `2 * u - 15`.
+    Nibbles(LinearQuery<'a>),
+    /// Rows of single bits, component `i` in bit `i % 8` of byte `i / 8`: 1 if set, else -1.
+    Bits(LinearQuery<'a>),
+    /// Rows of signs and nothing else; the value is the number of signs that differ.
+    Signs(&'a [u8]),
+    /// Rows of centroid numbers; the value is the sum of `[segments, CENTROIDS]` at each segment's number.
+    Table(&'a [f32]),
+}
+
+impl CodeQuery<'_> {
+    /// Bytes of the rows that it can be compared with.
+    pub(super) fn row_bytes(&self) -> usize {
+        match self {
+            Self::Bytes(query) => query.code.len() + CODE_TRAILER_BYTES,
+            Self::Nibbles(query) => query.code.len() / 2 + CODE_TRAILER_BYTES,
+            Self::Bits(query) => query.code.len() / 8 + CODE_TRAILER_BYTES,
+            Self::Signs(signs) => signs.len(),
+            Self::Table(table) => (table.len() / CENTROIDS).next_multiple_of(4),
+        }
+    }
+}
+
+/// A query whose value is linear in the row's code.
+///
+/// The value is `term_weight * term(row) + offset + dot_weight * scale(row) * dot(code, code(row))`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LinearQuery<'a> {
+    /// The query's code, whole blocks of 64 components.
     pub code: &'a [i8],
-    /// 1 for L2, 0 else.
-    pub norm_weight: f32,
+    /// What the row's own term counts.
+    pub term_weight: f32,
     /// What does not depend on the row.
     pub offset: f32,
     /// The query's scale times -2 for L2, times -1 else.
     pub dot_weight: f32,
 }
 
-/// Bytes behind each code: scale, squared norm, norm of the coding error, norm; four f32.
+/// Bytes behind each code of a linear kind: scale, term, norm of the coding error, norm; four f32.
 pub(super) const CODE_TRAILER_BYTES: usize = 16;
 
 type RowKernel = unsafe fn(*const f32, *const f32, usize) -> f32;
 type RowsKernel = unsafe fn(Rows<'_>, &[f32], &[u32], &mut [f32]);
-type CodesKernel = unsafe fn(Rows<'_>, &CodeQuery<'_>, &[u32], &mut [f32]);
+type CodesKernel = unsafe fn(Rows<'_>, &LinearQuery<'_>, &[u32], &mut [f32]);
 
 /// The kernels of this machine for one distance.
 #[derive(Clone, Copy)]
 pub(super) struct Kernels {
     row: RowKernel,
     rows: RowsKernel,
-    codes: CodesKernel,
+    bytes: CodesKernel,
+    nibbles: CodesKernel,
+    bits: CodesKernel,
     /// Which tier was chosen.
     pub tier: &'static str,
 }
@@ -86,30 +119,39 @@ impl Kernels {
     /// `out[i]` = approximate distance of the query's code to the code of `slots[i]`.
     ///
     /// # Safety
-    /// Every slot is in range of `rows`, its row holds a written code of the query's length and its trailer, and nobody
-    /// writes it meanwhile.
+    /// Every slot is in range of `rows`, its row holds a written code of the query's kind and length, with its trailer if
+    /// the kind has one, and nobody writes it meanwhile.
     #[inline]
     pub(super) unsafe fn score_codes(&self, rows: Rows<'_>, query: &CodeQuery<'_>, slots: &[u32], out: &mut [f32]) {
         debug_assert!(out.len() >= slots.len());
         // SAFETY: handed on to the caller.
-        unsafe { (self.codes)(rows, query, slots, out) }
+        unsafe {
+            match query {
+                CodeQuery::Bytes(query) => (self.bytes)(rows, query, slots, out),
+                CodeQuery::Nibbles(query) => (self.nibbles)(rows, query, slots, out),
+                CodeQuery::Bits(query) => (self.bits)(rows, query, slots, out),
+                CodeQuery::Signs(query) => coarse::signs(rows, query, slots, out),
+                CodeQuery::Table(query) => coarse::table(rows, query, slots, out),
+            }
+        }
     }
 }
 
 /// Loop over the rows of a batch with the next rows on their way from memory; `dot` is inlined into the caller's tier.
+/// A row is `code_bytes` of code and the trailer.
 ///
 /// # Safety
 /// As [`Kernels::score_codes`].
 #[inline(always)]
 unsafe fn codes_loop(
     rows: Rows<'_>,
-    query: &CodeQuery<'_>,
+    query: &LinearQuery<'_>,
+    code_bytes: usize,
     slots: &[u32],
     out: &mut [f32],
-    dot: impl Fn(*const i8) -> i32,
+    dot: impl Fn(*const u8) -> i32,
 ) {
-    let len = query.code.len();
-    let bytes = len + CODE_TRAILER_BYTES;
+    let bytes = code_bytes + CODE_TRAILER_BYTES;
     for &slot in slots.iter().take(PREFETCH_ROWS) {
         rows.prefetch(slot, bytes);
     }
@@ -118,14 +160,14 @@ unsafe fn codes_loop(
             rows.prefetch(ahead, bytes);
         }
         // SAFETY: the caller promises that the slot is in range and its row is written.
-        let (row, scale, norm_squared) = unsafe {
+        let (row, scale, term) = unsafe {
             let row = rows.row(slot);
-            let trailer = row.add(len).cast::<f32>();
-            (row.cast::<i8>(), trailer.read_unaligned(), trailer.add(1).read_unaligned())
+            let trailer = row.add(code_bytes).cast::<f32>();
+            (row, trailer.read_unaligned(), trailer.add(1).read_unaligned())
         };
         #[expect(clippy::cast_precision_loss, reason = "the rounding is far below that of the code")]
         let dot = dot(row) as f32;
-        let value = (query.norm_weight * norm_squared + query.offset) + (query.dot_weight * scale) * dot;
+        let value = (query.term_weight * term + query.offset) + (query.dot_weight * scale) * dot;
         // NaN (an infinite norm minus another) becomes the farthest.
         *out = value.min(f32::MAX);
     }

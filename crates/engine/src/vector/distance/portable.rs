@@ -4,7 +4,7 @@ use std::slice;
 
 use simsimd::SpatialSimilarity;
 
-use super::{CodeQuery, Distance, Kernels, RowKernel, Rows, RowsKernel, codes_loop, rows_loop};
+use super::{Distance, Kernels, LinearQuery, RowKernel, Rows, RowsKernel, codes_loop, rows_loop};
 
 /// The kernels of this tier.
 pub(super) fn kernels(distance: Distance) -> Kernels {
@@ -14,7 +14,7 @@ pub(super) fn kernels(distance: Distance) -> Kernels {
         Distance::Manhattan => (manhattan, manhattan_rows),
         Distance::Hamming => (hamming, hamming_rows),
     };
-    Kernels { row, rows, codes, tier: "simsimd" }
+    Kernels { row, rows, bytes, nibbles, bits, tier: "simsimd" }
 }
 
 /// Partial sums of the plain loops, enough for any vector unit.
@@ -79,14 +79,78 @@ rows_kernel!(l2_squared_rows, l2_squared);
 rows_kernel!(manhattan_rows, manhattan);
 rows_kernel!(hamming_rows, hamming);
 
-unsafe fn codes(rows: Rows<'_>, query: &CodeQuery<'_>, slots: &[u32], out: &mut [f32]) {
-    let dot = |row: *const i8| {
-        // SAFETY: the caller promises that every row holds a code of the query's length.
-        let row = unsafe { slice::from_raw_parts(row, query.code.len()) };
-        #[expect(clippy::cast_possible_truncation, reason = "65,536 products of int8 stay below 2^31")]
-        let dot = i8::dot(query.code, row).expect("both slices have the same length") as i32;
-        dot
+/// Products of int8 of one length.
+#[expect(clippy::cast_possible_truncation, reason = "65,536 products of int8 stay below 2^31")]
+fn dot_of_bytes(a: &[i8], b: &[i8]) -> i32 {
+    i8::dot(a, b).expect("both slices have the same length") as i32
+}
+
+unsafe fn bytes(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mut [f32]) {
+    let len = query.code.len();
+    // SAFETY: the caller promises that every row holds a code of the query's length.
+    let dot = |row: *const u8| dot_of_bytes(query.code, unsafe { slice::from_raw_parts(row.cast(), len) });
+    // SAFETY: as the caller's.
+    unsafe { codes_loop(rows, query, len, slots, out, dot) }
+}
+
+/// Components unpacked at once.
+const UNPACKED: usize = 1024;
+
+unsafe fn nibbles(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mut [f32]) {
+    let len = query.code.len();
+    let dot = |row: *const u8| {
+        // SAFETY: the caller promises that every row holds half a byte for each component of the query.
+        let row = unsafe { slice::from_raw_parts(row, len / 2) };
+        let mut values = [0i8; UNPACKED];
+        let parts = query.code.chunks(UNPACKED).zip(row.chunks(UNPACKED / 2));
+        parts
+            .map(|(query, packed)| {
+                for (packed, values) in packed.chunks_exact(32).zip(values.chunks_exact_mut(64)) {
+                    let (low, high) = values.split_at_mut(32);
+                    for ((&packed, low), high) in packed.iter().zip(low).zip(high) {
+                        *low = ((packed & 15) << 1) as i8 - 15;
+                        *high = ((packed >> 4) << 1) as i8 - 15;
+                    }
+                }
+                dot_of_bytes(query, &values[..query.len()])
+            })
+            .sum()
     };
     // SAFETY: as the caller's.
-    unsafe { codes_loop(rows, query, slots, out, dot) }
+    unsafe { codes_loop(rows, query, len / 2, slots, out, dot) }
+}
+
+/// The eight bits of a byte as 1 and -1.
+static SIGNS: [[i8; 8]; 256] = signs_of_bytes();
+
+const fn signs_of_bytes() -> [[i8; 8]; 256] {
+    let mut signs = [[-1; 8]; 256];
+    let mut i = 0;
+    while i < 256 * 8 {
+        if (i / 8) >> (i % 8) & 1 == 1 {
+            signs[i / 8][i % 8] = 1;
+        }
+        i += 1;
+    }
+    signs
+}
+
+unsafe fn bits(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mut [f32]) {
+    let len = query.code.len();
+    let dot = |row: *const u8| {
+        // SAFETY: the caller promises that every row holds a bit for each component of the query.
+        let row = unsafe { slice::from_raw_parts(row, len / 8) };
+        let mut values = [0i8; UNPACKED];
+        let parts = query.code.chunks(UNPACKED).zip(row.chunks(UNPACKED / 8));
+        parts
+            .map(|(query, packed)| {
+                for (&packed, values) in packed.iter().zip(values.as_chunks_mut::<8>().0) {
+                    *values = SIGNS[usize::from(packed)];
+                }
+                dot_of_bytes(query, &values[..query.len()])
+            })
+            .sum()
+    };
+    // SAFETY: as the caller's.
+    unsafe { codes_loop(rows, query, len / 8, slots, out, dot) }
 }

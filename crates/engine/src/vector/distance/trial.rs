@@ -1,14 +1,14 @@
 //! For the benches: the kernels of every tier over the same rows.
 
-use super::{CODE_TRAILER_BYTES, Kernels, Rows};
+use super::{Kernels, Rows};
 use crate::vector::Distance;
-use crate::vector::codes::{Code, Rotation};
+use crate::vector::codes::{CodeKind, Codec};
 
 /// Rows and their codes, to be compared by one tier or the other. Not part of an index.
 pub struct KernelTrial {
     distance: Distance,
     dim: usize,
-    rotation: Rotation,
+    codec: Codec,
     rows: Vec<f32>,
     codes: Vec<u8>,
     slots: Vec<u32>,
@@ -18,17 +18,16 @@ impl KernelTrial {
     /// Over `rows`, `[n, dim]`.
     #[must_use]
     pub fn new(distance: Distance, dim: usize, rows: Vec<f32>) -> Self {
-        let rotation = Rotation::new(dim.next_multiple_of(64), 1);
-        let stride = dim.next_multiple_of(64) + CODE_TRAILER_BYTES;
-        let mut codes = vec![0; rows.len() / dim * stride];
-        let (mut code, mut scratch) = (Code::default(), Vec::new());
-        for (row, place) in rows.chunks_exact(dim).zip(codes.chunks_exact_mut(stride)) {
-            code.encode(&rotation, row, &mut scratch);
-            // SAFETY: the place has a code's length and a trailer.
-            unsafe { code.write(place.as_mut_ptr()) };
+        // The default codes, whatever the distance: what counts is the time.
+        let coded = if distance == Distance::L2Squared { distance } else { Distance::Dot };
+        let codec = Codec::untrained(coded, dim, CodeKind::Rotational { bits: 8 }, 1).expect("needs no training");
+        let (mut codes, mut row, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+        for vector in rows.chunks_exact(dim) {
+            codec.encode(vector, &mut scratch, &mut row);
+            codes.extend_from_slice(&row);
         }
         let slots = (0..).take(rows.len() / dim).collect();
-        Self { distance, dim, rotation, rows, codes, slots }
+        Self { distance, dim, codec, rows, codes, slots }
     }
 
     /// The tier that an index uses here, and the portable one.
@@ -54,14 +53,12 @@ impl KernelTrial {
     pub fn score_codes(&self, tier: usize, query: &[f32], out: &mut Vec<f32>) {
         assert_eq!(query.len(), self.dim, "the query has the rows' length");
         out.resize(self.slots.len(), 0.0);
-        let mut code = Code::default();
-        code.encode(&self.rotation, query, &mut Vec::new());
-        let stride = code.values.len() + CODE_TRAILER_BYTES;
+        let query = self.codec.prepare(query);
         let bases = [self.codes.as_ptr()];
         // SAFETY: slots number the codes, which have the query code's length and a trailer.
         unsafe {
-            let rows = Rows::new(&bases, 31, stride);
-            self.kernels()[tier].score_codes(rows, &code.query(self.distance), &self.slots, out);
+            let rows = Rows::new(&bases, 31, self.codec.stride());
+            self.kernels()[tier].score_codes(rows, &query.view(), &self.slots, out);
         }
     }
 }

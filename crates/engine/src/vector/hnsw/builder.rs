@@ -13,7 +13,6 @@ use super::pool::Pool;
 use super::scorer::{CodeScorer, RowScorer, Scorer};
 use super::scratch::Scratch;
 use super::searcher::{descend, walk};
-use crate::vector::Distance;
 use crate::vector::arena::{State, Tables, UpperHandle, read_links, write_links};
 use crate::vector::config::FilterStrategy;
 use crate::vector::distance::Kernels;
@@ -25,7 +24,6 @@ use crate::vector::view::View;
 pub(in crate::vector) struct Builder<'a> {
     pub store: &'a Store,
     pub kernels: &'a Kernels,
-    pub distance: Distance,
     pub ef_construction: usize,
 }
 
@@ -44,9 +42,9 @@ impl Builder<'_> {
         let Some(view) = self.place(view, &graph, slot, level) else { return };
         let tables = &*view.tables;
         let linking = Linking { graph: &graph, tables, ef_construction: self.ef_construction };
-        if tables.has_codes() {
+        if let Some(codec) = tables.linking_codec() {
             // SAFETY: the slot was seen live, and stays in use until repair has waited for this builder.
-            let scorer = unsafe { CodeScorer::stored(tables, self.kernels, self.distance, slot) };
+            let scorer = unsafe { CodeScorer::stored(tables, self.kernels, codec, slot) };
             linking.connect(&scorer, slot, level, scratch);
         } else {
             // SAFETY: as above.

@@ -17,6 +17,7 @@ mod visited;
 pub(super) use builder::Builder;
 pub(super) use filtered::{FilteredWalk, filtered_walk};
 pub(super) use graph::Graph;
+pub(super) use pool::{ordered, unordered};
 pub(super) use repair::{Repair, Surroundings};
 pub(super) use scorer::{CodeScorer, RowScorer, Scorer};
 pub(super) use scratch::{Scratch, ScratchPool};

@@ -13,7 +13,6 @@ use super::graph::Graph;
 use super::heuristic::select;
 use super::scorer::{CodeScorer, RowScorer, Scorer};
 use super::visited::Visited;
-use crate::vector::Distance;
 use crate::vector::arena::{State, Tables, UpperHandle, read_links, write_links};
 use crate::vector::distance::Kernels;
 use crate::vector::store::Store;
@@ -52,7 +51,6 @@ pub(in crate::vector) struct Surroundings<'a> {
     pub store: &'a Store,
     pub graph: &'a Graph,
     pub kernels: &'a Kernels,
-    pub distance: Distance,
 }
 
 /// A pass over the graph is worth it from this share of dead nodes on, in 1/1000 of all nodes.
@@ -177,9 +175,9 @@ impl Repair {
                 && !self.members.is_marked(other)
                 && (tables.state(other).load(Ordering::Acquire) == linked || links.contains(&other))
         });
-        if tables.has_codes() {
+        if let Some(codec) = tables.linking_codec() {
             // SAFETY: the slot is linked under the view that the caller holds.
-            let scorer = unsafe { CodeScorer::stored(tables, around.kernels, around.distance, slot) };
+            let scorer = unsafe { CodeScorer::stored(tables, around.kernels, codec, slot) };
             choose(&scorer, slot, list, buffers);
         } else {
             // SAFETY: as above.

@@ -1,9 +1,8 @@
 //! Distances as a walk asks for them: from one fixed vector to batches of slots.
 
-use crate::vector::Distance;
 use crate::vector::arena::{Rows, Tables};
-use crate::vector::codes::stored_query;
-use crate::vector::distance::{CODE_TRAILER_BYTES, CodeQuery, Kernels};
+use crate::vector::codes::Codec;
+use crate::vector::distance::{CodeQuery, Kernels};
 
 /// Distances from one vector. Smaller is nearer; values of one scorer kind compare with each other only.
 pub(in crate::vector) trait Scorer {
@@ -21,44 +20,28 @@ pub(in crate::vector) trait Scorer {
     unsafe fn of_stored(&self, slot: u32) -> Self;
 }
 
-/// Compares int8 codes.
+/// Compares codes.
 pub(in crate::vector) struct CodeScorer<'a> {
     tables: &'a Tables,
     rows: Rows<'a>,
     kernels: &'a Kernels,
-    distance: Distance,
     query: CodeQuery<'a>,
 }
 
 impl<'a> CodeScorer<'a> {
-    /// The tables must have codes.
-    pub(in crate::vector) fn new(
-        tables: &'a Tables,
-        kernels: &'a Kernels,
-        distance: Distance,
-        query: CodeQuery<'a>,
-    ) -> Self {
-        assert!(
-            tables.has_codes() && query.code.len() == tables.layout.dim_padded,
-            "codes of one index have one length"
-        );
-        Self { tables, rows: tables.codes(), kernels, distance, query }
+    /// The tables must have codes, of the query's kind.
+    pub(in crate::vector) fn new(tables: &'a Tables, kernels: &'a Kernels, query: CodeQuery<'a>) -> Self {
+        assert_eq!(query.row_bytes(), tables.code_stride(), "codes of one index have one length");
+        Self { tables, rows: tables.codes(), kernels, query }
     }
 
-    /// From a stored vector.
+    /// From a stored vector, by the tables' linking codec.
     ///
     /// # Safety
     /// As [`Scorer::score`].
-    pub(in crate::vector) unsafe fn stored(
-        tables: &'a Tables,
-        kernels: &'a Kernels,
-        distance: Distance,
-        slot: u32,
-    ) -> Self {
+    pub(in crate::vector) unsafe fn stored(tables: &'a Tables, kernels: &'a Kernels, codec: &Codec, slot: u32) -> Self {
         // SAFETY: the caller's slot is in use (see `Scorer::score`).
-        let row = unsafe { tables.code(slot) };
-        debug_assert_eq!(row.len(), tables.layout.dim_padded + CODE_TRAILER_BYTES);
-        Self::new(tables, kernels, distance, stored_query(distance, row))
+        Self::new(tables, kernels, codec.stored_query(unsafe { tables.code(slot) }))
     }
 }
 
@@ -71,8 +54,9 @@ impl Scorer for CodeScorer<'_> {
     }
 
     unsafe fn of_stored(&self, slot: u32) -> Self {
+        let codec = self.tables.linking_codec().expect("only fine codes choose neighbours");
         // SAFETY: handed on to the caller.
-        unsafe { Self::stored(self.tables, self.kernels, self.distance, slot) }
+        unsafe { Self::stored(self.tables, self.kernels, codec, slot) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
-use super::{FileRef, MAGIC, MANIFEST, Manifest, Section, VERSION};
+use super::{FileRef, Found, MAGIC, MANIFEST, Manifest, Manifest1, Section, VERSION, VERSION_1};
 
 /// Writes sections in order and keeps the checksum.
 pub(super) struct SectionWriter {
@@ -87,7 +87,7 @@ pub(super) fn write_manifest(dir: &Path, manifest: &Manifest) -> io::Result<u64>
 }
 
 /// The manifest in force; `None` if there is none.
-pub(super) fn read_manifest(dir: &Path) -> Result<Option<Manifest>, String> {
+pub(super) fn read_manifest(dir: &Path) -> Result<Option<Found>, String> {
     let bytes = match fs::read(dir.join(MANIFEST)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -101,14 +101,19 @@ pub(super) fn read_manifest(dir: &Path) -> Result<Option<Manifest>, String> {
         return Err(damaged());
     }
     let version = u32::from_le_bytes(*version);
-    if version != VERSION {
+    if !matches!(version, VERSION | VERSION_1) {
         return Err(format!("{MANIFEST} has format version {version}, this program writes {VERSION}"));
     }
     let (length, body) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
     if u32::from_le_bytes(*length) as usize != body.len() {
         return Err(damaged());
     }
-    postcard::from_bytes(body).map(Some).map_err(|_| damaged())
+    let found = if version == VERSION_1 {
+        postcard::from_bytes::<Manifest1>(body).map(Found::from)
+    } else {
+        postcard::from_bytes(body).map(|manifest| Found { manifest, within: None })
+    };
+    found.map(Some).map_err(|_| damaged())
 }
 
 /// Removes what `named` does not name of the files that saves write.
@@ -116,7 +121,9 @@ pub(super) fn remove_others(dir: &Path, named: &[String]) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
         let Some(name) = name.to_str() else { continue };
-        let ours = name.ends_with(".vec") || name.ends_with(".graph") || name == MANIFEST || name == "MANIFEST.new";
+        let ours = [".vec", ".graph", ".code", ".codec"].iter().any(|ending| name.ends_with(ending))
+            || name == MANIFEST
+            || name == "MANIFEST.new";
         if ours && !named.iter().any(|named| named == name) {
             fs::remove_file(dir.join(name))?;
         }

@@ -5,19 +5,26 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::codes::{LoadedCodes, load_codes};
 use super::files::{open_checked, read_manifest};
-use super::{ChunkSections, FileRef, GraphSections, Manifest, Saved, Section, chunk_name, graph_name};
+use super::{FileRef, Found, GraphSections, Manifest, Saved, Section, chunk_name, graph_name};
 use crate::vector::arena::{
     Chunk, GraphColumns, LEVEL_MAX, Layout, Memory, State, Tables, UPPER_BLOCKS_SHIFT, UpperHandle,
 };
-use crate::vector::codes::Rotation;
-use crate::vector::config::{Codes, HnswConfig, IndexConfig, IndexOptions, M_MAX, M_MIN};
+use crate::vector::config::{HnswConfig, IndexConfig, IndexOptions, M_MAX, M_MIN};
 use crate::vector::core::Core;
 use crate::vector::docs::DocMap;
 use crate::vector::hnsw::Graph;
 use crate::vector::pending::Segment;
 use crate::vector::store::{Store, Writer};
 use crate::vector::view::View;
+
+/// What was loaded.
+pub(in crate::vector) struct Loaded {
+    pub core: Core,
+    /// Why the codes were dropped, which are made anew from the originals.
+    pub codes_dropped: Option<String>,
+}
 
 /// The state in `dir`; `None` if there is none.
 ///
@@ -28,27 +35,35 @@ pub(in crate::vector) fn load(
     dim: Option<usize>,
     config: &IndexConfig,
     options: IndexOptions,
-) -> Result<Option<Core>, String> {
-    let Some(manifest) = read_manifest(dir)? else { return Ok(None) };
-    check_settings(&manifest, dim, config, options)?;
+) -> Result<Option<Loaded>, String> {
+    let Some(found) = read_manifest(dir)? else { return Ok(None) };
+    let manifest = &found.manifest;
+    check_settings(manifest, dim, config, options)?;
     let layout = manifest.layout();
     let graph_sections = GraphSections::new(&layout, manifest.slots as usize, manifest.upper_blocks as usize);
-    let files = open_all(dir, &manifest, &graph_sections)?;
+    let files = open_all(dir, &found, &graph_sections)?;
+    let codes = load_codes(dir, &found, &files.chunks);
     let states = read_section(&files.graph, graph_sections.states)?;
     let handles: Vec<u32> = words(&read_section(&files.graph, graph_sections.uppers)?);
     let mut docs = DocMap::default();
     let mut chunks = Vec::new();
     for (number, file) in files.chunks.iter().enumerate() {
-        let part = Part { manifest: &manifest, layout: &layout, number, states: &states, handles: &handles };
-        chunks.push(Arc::new(part.load(file, &files.graph, &graph_sections, &mut docs)?));
+        let part = Part { found: &found, layout: &layout, number, states: &states, handles: &handles };
+        let column = codes.as_ref().ok().and_then(|codes| codes.columns.get(number)).cloned();
+        chunks.push(Arc::new(part.load(file, &files.graph, &graph_sections, column, &mut docs)?));
     }
-    let uppers = load_uppers(&files.graph, &graph_sections, &layout, &manifest)?;
-    let tables = Tables::new(layout, chunks, uppers);
-    check_links(&tables, &states, &handles, &manifest)?;
-    let store = store(&manifest, tables, docs, &states);
+    let uppers = load_uppers(&files.graph, &graph_sections, &layout, manifest)?;
+    let (loaded, codes_dropped) = match codes {
+        Ok(codes) => (codes, None),
+        Err(reason) => (LoadedCodes::default(), Some(reason)),
+    };
+    let tables = Tables::new(layout, loaded.codecs, chunks, uppers);
+    check_links(&tables, &states, &handles, manifest)?;
+    let store = store(manifest, tables, docs, &states);
     let core = Core::with(manifest.dim as usize, config, options, store);
-    *core.saved.lock() = Saved { save: manifest.save, chunks: manifest.chunks.iter().map(|&file| (file, 0)).collect() };
-    Ok(Some(core))
+    let chunks = manifest.chunks.iter().map(|&file| (file, 0)).collect();
+    *core.saved.lock() = Saved { save: manifest.save, chunks, codes: loaded.saved };
+    Ok(Some(Loaded { core, codes_dropped }))
 }
 
 fn check_settings(
@@ -62,13 +77,11 @@ fn check_settings(
     }
     let layout = manifest.layout();
     let m = |hnsw: &HnswConfig| hnsw.m.clamp(M_MIN, M_MAX) == manifest.m as usize;
-    let wants_codes = config.codes == Codes::Default && config.distance.survives_rotation();
     let checks = [
         ("distance", manifest.distance == config.distance),
         ("dimension", dim.is_none_or(|dim| dim == manifest.dim as usize)),
-        ("kind of index", manifest.graph == config.hnsw().is_some()),
+        ("kind of index", !manifest.graph || config.hnsw().is_some()),
         ("number of links", config.hnsw().is_none_or(m) && (M_MIN..=M_MAX).contains(&(manifest.m as usize))),
-        ("codes", (manifest.codes || manifest.codes_refused) && (wants_codes || !manifest.codes)),
         ("seed", manifest.seed == options.seed),
         ("chunk size", manifest.shift == layout.shift),
         ("number of chunks", manifest.chunks.len() == (manifest.slots as usize).div_ceil(layout.chunk_slots())),
@@ -89,16 +102,26 @@ struct Files {
 const THREADS_MAX: usize = 8;
 
 /// Opens and checks all files, several at a time.
-fn open_all(dir: &Path, manifest: &Manifest, graph: &GraphSections) -> Result<Files, String> {
-    let layout = manifest.layout();
+fn open_all(dir: &Path, found: &Found, graph: &GraphSections) -> Result<Files, String> {
+    let manifest = &found.manifest;
     let mut wanted: Vec<(String, FileRef, u64)> =
         vec![(graph_name(manifest.graph_file), manifest.graph_file, graph.bytes)];
     for (number, &file) in manifest.chunks.iter().enumerate() {
-        let sections = ChunkSections::new(&layout, manifest.slots_of(number));
+        let sections = found.chunk_sections(number);
         wanted.push((chunk_name(number, file), file, sections.bytes));
     }
     if let Some((name, file, bytes)) = wanted.iter().find(|(_, file, bytes)| file.bytes != *bytes) {
         return Err(format!("{name} should have {bytes} bytes, the manifest says {}", file.bytes));
+    }
+    let mut files = open_list(dir, &wanted)?;
+    let graph = files.remove(0);
+    Ok(Files { chunks: files, graph })
+}
+
+/// Opens and checks files of these names, several at a time.
+pub(super) fn open_list(dir: &Path, wanted: &[(String, FileRef, u64)]) -> Result<Vec<File>, String> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(wanted.len());
     let share = wanted.len().div_ceil(threads);
@@ -116,8 +139,7 @@ fn open_all(dir: &Path, manifest: &Manifest, graph: &GraphSections) -> Result<Fi
     for part in opened {
         files.extend(part?);
     }
-    let graph = files.remove(0);
-    Ok(Files { chunks: files, graph })
+    Ok(files)
 }
 
 fn read_section(file: &File, (offset, bytes): Section) -> Result<Vec<u8>, String> {
@@ -132,7 +154,7 @@ fn words(bytes: &[u8]) -> Vec<u32> {
 
 /// One chunk being loaded.
 struct Part<'a> {
-    manifest: &'a Manifest,
+    found: &'a Found,
     layout: &'a Layout,
     number: usize,
     states: &'a [u8],
@@ -140,18 +162,26 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn load(&self, file: &File, graph: &File, sections: &GraphSections, docs: &mut DocMap) -> Result<Chunk, String> {
-        let (layout, slots) = (self.layout, self.manifest.slots_of(self.number));
+    fn load(
+        &self,
+        file: &File,
+        graph: &File,
+        sections: &GraphSections,
+        codes: Option<Arc<Memory>>,
+        docs: &mut DocMap,
+    ) -> Result<Chunk, String> {
+        let (layout, slots) = (self.layout, self.found.manifest.slots_of(self.number));
         let capacity = layout.chunk_slots();
         let first = self.number << layout.shift;
-        let here = ChunkSections::new(layout, slots);
+        let here = self.found.chunk_sections(self.number);
         let column = |section: Section, file: &File, stride: usize| column(file, section, capacity * stride);
         let chunk = Chunk {
             capacity,
             docs: Arc::new(column(here.docs, file, 8)?),
             states: Arc::new(filled(&self.states[first..first + slots], capacity)),
             originals: Arc::new(column(here.originals, file, layout.original_stride())?),
-            codes: if layout.codes { Some(Arc::new(column(here.codes, file, layout.code_stride())?)) } else { None },
+            codes,
+            next_codes: None,
             graph: if layout.graph {
                 let handles = bytemuck::cast_slice(&self.handles[first..first + slots]);
                 Some(GraphColumns {
@@ -183,7 +213,7 @@ impl Part<'_> {
 }
 
 /// A column: mapped if the file holds all of it, else read into memory of its own.
-fn column(file: &File, (offset, bytes): Section, full: usize) -> Result<Memory, String> {
+pub(super) fn column(file: &File, (offset, bytes): Section, full: usize) -> Result<Memory, String> {
     if bytes == full
         && let Ok(mapped) = Memory::mapped(file, offset, bytes)
     {
@@ -272,6 +302,7 @@ fn store(manifest: &Manifest, tables: Tables, docs: DocMap, states: &[u8]) -> St
     let mut pending: Vec<Arc<Segment>> = Vec::new();
     for (slot, &state) in (0u32..).zip(states) {
         if state == State::FREE || (state & State::DEAD != 0 && !manifest.graph) {
+            tables.state(slot).store(State::FREE, std::sync::atomic::Ordering::Relaxed);
             writer.free.push(slot);
         } else if state & State::DEAD != 0 {
             writer.dead.push(slot);
@@ -284,10 +315,9 @@ fn store(manifest: &Manifest, tables: Tables, docs: DocMap, states: &[u8]) -> St
             pending.push(Arc::new(segment));
         }
     }
-    let rotation = manifest.codes.then(|| Arc::new(Rotation::new(layout.dim_padded, manifest.seed)));
     let entry = manifest.entry.map(|(slot, level)| (slot, usize::from(level)));
     let graph = manifest.graph.then(|| Arc::new(Graph::new(layout.m, manifest.seed, entry)));
     let tombstones = writer.dead.len();
-    let view = View { tables: Arc::new(tables), pending, rotation, graph };
+    let view = View { tables: Arc::new(tables), pending, graph };
     Store::with(view, docs, writer, manifest.slots, tombstones)
 }

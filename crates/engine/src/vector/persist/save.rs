@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::files::{SectionWriter, remove_others, sync_dir, write_manifest};
-use super::{ChunkSections, FileRef, GraphSections, MANIFEST, Manifest, chunk_name, graph_name};
+use super::{
+    ChunkSections, CodesRef, FileRef, GraphSections, MANIFEST, Manifest, chunk_name, codec_name, codes_name, graph_name,
+};
 use crate::vector::SaveReport;
 use crate::vector::arena::{Memory, State, UPPER_BLOCKS_SHIFT, UpperHandle, read_links};
 use crate::vector::core::Core;
@@ -24,6 +26,17 @@ pub(in crate::vector) struct Saved {
     pub(super) save: u64,
     /// For each chunk its file and the writes to the chunk that it reflects.
     pub(super) chunks: Vec<(FileRef, u64)>,
+    pub(super) codes: Option<SavedCodes>,
+}
+
+/// The codes in the folder.
+#[derive(Debug)]
+pub(in crate::vector) struct SavedCodes {
+    pub(super) codec: FileRef,
+    /// Which of the codes that were ever made these are.
+    pub(super) made: u64,
+    /// As [`Saved::chunks`].
+    pub(super) chunks: Vec<(FileRef, u64)>,
 }
 
 /// The state at one moment.
@@ -32,6 +45,7 @@ struct Moment {
     states: Vec<u8>,
     docs: Vec<u64>,
     writes: Vec<u64>,
+    codes_made: u64,
 }
 
 impl Moment {
@@ -42,7 +56,7 @@ impl Moment {
         let states = (0..slots).map(|slot| view.tables.state(slot).load(Ordering::Acquire)).collect();
         let docs = (0..slots).map(|slot| view.tables.doc(slot).load(Ordering::Relaxed)).collect();
         let writes = (0..view.tables.chunks.len()).map(|chunk| writer.writes_to(chunk)).collect();
-        Self { view, states, docs, writes }
+        Self { view, states, docs, writes, codes_made: writer.codes_made }
     }
 
     fn is_used(&self, slot: usize) -> bool {
@@ -59,8 +73,9 @@ pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport>
     let mut saved = core.saved.lock();
     let moment = Moment::now(core);
     let layout = moment.view.tables.layout;
-    if !(layout.graph || layout.codes) {
+    if !layout.graph && moment.view.tables.codec().is_none() {
         saved.chunks.clear();
+        saved.codes = None;
         return forget(dir);
     }
     fs::create_dir_all(dir)?;
@@ -87,17 +102,83 @@ pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport>
         }
         chunks.push(file);
     }
+    let codes = save_codes(&moment, dir, &saved, &mut report)?;
     let (graph_file, upper_blocks) = write_graph(&moment, dir, saved.save)?;
     report.written_bytes += graph_file.bytes;
-    let manifest = manifest(core, &moment, saved.save, upper_blocks, &chunks, graph_file);
+    let files = Files { chunks: &chunks, codes: codes.as_ref(), graph: graph_file, upper_blocks };
+    let manifest = manifest(core, &moment, saved.save, files);
     report.written_bytes += write_manifest(dir, &manifest)?;
-    saved.chunks = chunks.iter().copied().zip(moment.writes.iter().copied()).collect();
-    let mut named: Vec<String> = chunks.iter().enumerate().map(|(chunk, &file)| chunk_name(chunk, file)).collect();
-    named.extend([graph_name(graph_file), MANIFEST.to_owned()]);
+    let with_writes = |files: &[FileRef]| files.iter().copied().zip(moment.writes.iter().copied()).collect();
+    saved.chunks = with_writes(&chunks);
+    saved.codes = codes.as_ref().map(|codes| SavedCodes {
+        codec: codes.codec,
+        made: moment.codes_made,
+        chunks: with_writes(&codes.chunks),
+    });
+    let named = names(&manifest);
     report.files = named.len();
     remove_others(dir, &named)?;
     release_originals(core, &moment, dir, &chunks);
     Ok(report)
+}
+
+/// All files of a state.
+fn names(manifest: &Manifest) -> Vec<String> {
+    let chunks = manifest.chunks.iter().enumerate().map(|(chunk, &file)| chunk_name(chunk, file));
+    let mut names: Vec<String> = chunks.collect();
+    if let Some(codes) = &manifest.codes {
+        names.extend(codes.chunks.iter().enumerate().map(|(chunk, &file)| codes_name(chunk, file)));
+        names.push(codec_name(codes.codec));
+    }
+    names.extend([graph_name(manifest.graph_file), MANIFEST.to_owned()]);
+    names
+}
+
+/// Writes the codes that are not in the folder yet.
+fn save_codes(moment: &Moment, dir: &Path, saved: &Saved, report: &mut SaveReport) -> io::Result<Option<CodesRef>> {
+    let tables = &moment.view.tables;
+    let Some(codec) = tables.codec() else { return Ok(None) };
+    let present = saved.codes.as_ref().filter(|codes| codes.made == moment.codes_made);
+    let codec = match present.filter(|codes| dir.join(codec_name(codes.codec)).exists()) {
+        Some(codes) => codes.codec,
+        None => {
+            let bytes = postcard::to_stdvec(&codec.saved()).map_err(io::Error::other)?;
+            let mut file = SectionWriter::create(&dir.join(codec_name(FileRef::named(saved.save))))?;
+            file.write(&bytes)?;
+            file.finish(saved.save)?
+        }
+    };
+    let mut chunks = Vec::new();
+    for chunk in 0..moment.states.len().div_ceil(tables.layout.chunk_slots()) {
+        let bytes = slots_of(moment, chunk) * tables.code_stride();
+        let kept = present.and_then(|codes| codes.chunks.get(chunk)).filter(|(file, writes)| {
+            *writes == moment.writes[chunk] && file.bytes == bytes as u64 && dir.join(codes_name(chunk, *file)).exists()
+        });
+        chunks.push(match kept {
+            Some(&(file, _)) => file,
+            None => write_codes(moment, dir, chunk, saved.save)?,
+        });
+    }
+    let written = chunks.iter().chain([&codec]).filter(|file| file.save == saved.save);
+    report.written_bytes += written.map(|file| file.bytes).sum::<u64>();
+    Ok(Some(CodesRef { codec, chunks }))
+}
+
+fn write_codes(moment: &Moment, dir: &Path, chunk: usize, save: u64) -> io::Result<FileRef> {
+    let tables = &moment.view.tables;
+    let mut file = SectionWriter::create(&dir.join(codes_name(chunk, FileRef::named(save))))?;
+    let first = chunk << tables.layout.shift;
+    let unused = vec![0u8; tables.code_stride()];
+    for slot in first..first + slots_of(moment, chunk) {
+        if moment.is_used(slot) {
+            let slot = u32::try_from(slot).expect("slots are 32 bits");
+            // SAFETY: in use at the moment of this view, which is still held.
+            file.write(unsafe { tables.code(slot) })?;
+        } else {
+            file.write(&unused)?;
+        }
+    }
+    file.finish(save)
 }
 
 /// A small index needs no files.
@@ -115,14 +196,15 @@ fn slots_of(moment: &Moment, chunk: usize) -> usize {
     (moment.states.len() - chunk * full).min(full)
 }
 
-fn manifest(
-    core: &Core,
-    moment: &Moment,
-    save: u64,
+/// What a save has written or kept.
+struct Files<'a> {
+    chunks: &'a [FileRef],
+    codes: Option<&'a CodesRef>,
+    graph: FileRef,
     upper_blocks: u32,
-    chunks: &[FileRef],
-    graph_file: FileRef,
-) -> Manifest {
+}
+
+fn manifest(core: &Core, moment: &Moment, save: u64, files: Files<'_>) -> Manifest {
     let tables = &moment.view.tables;
     let layout = tables.layout;
     let level = |slot: u32| u8::try_from(tables.level(slot)).unwrap_or(u8::MAX);
@@ -142,42 +224,33 @@ fn manifest(
         m: narrow(layout.m),
         seed: core.options.seed,
         shift: layout.shift,
-        codes: layout.codes,
         codes_refused: layout.codes_refused,
         graph: layout.graph,
         slots: narrow(moment.states.len()),
-        upper_blocks,
+        upper_blocks: files.upper_blocks,
         entry,
-        chunks: chunks.to_vec(),
-        graph_file,
+        chunks: files.chunks.to_vec(),
+        graph_file: files.graph,
+        codes: files.codes.cloned(),
     }
 }
 
 fn write_chunk(moment: &Moment, dir: &Path, chunk: usize, save: u64, sections: ChunkSections) -> io::Result<FileRef> {
     let tables = &moment.view.tables;
     let layout = tables.layout;
-    let path = dir.join(chunk_name(chunk, FileRef { save, bytes: 0, crc32c: 0 }));
+    let path = dir.join(chunk_name(chunk, FileRef::named(save)));
     let mut file = SectionWriter::create(&path)?;
     let first = chunk << layout.shift;
     let slots = first..first + slots_of(moment, chunk);
     let number = |slot: usize| u32::try_from(slot).expect("slots are 32 bits");
-    let unused = vec![0u8; layout.original_stride().max(layout.code_stride())];
+    let unused = vec![0u8; layout.original_stride()];
     file.begin(sections.originals)?;
     for slot in slots.clone() {
         if moment.is_used(slot) {
             // SAFETY: in use at the moment of this view, which is still held.
             file.write(bytemuck::cast_slice(unsafe { tables.original(number(slot)) }))?;
         } else {
-            file.write(&unused[..layout.original_stride()])?;
-        }
-    }
-    file.begin(sections.codes)?;
-    for slot in slots.clone().filter(|_| layout.codes) {
-        if moment.is_used(slot) {
-            // SAFETY: as above.
-            file.write(unsafe { tables.code(number(slot)) })?;
-        } else {
-            file.write(&unused[..layout.code_stride()])?;
+            file.write(&unused)?;
         }
     }
     file.begin(sections.docs)?;
@@ -192,7 +265,7 @@ fn write_graph(moment: &Moment, dir: &Path, save: u64) -> io::Result<(FileRef, u
     let (handles, blocks) = pack_uppers(moment);
     let upper_blocks = blocks.len() / (layout.upper_stride() / 4);
     let sections = GraphSections::new(&layout, moment.states.len(), upper_blocks);
-    let path = dir.join(graph_name(FileRef { save, bytes: 0, crc32c: 0 }));
+    let path = dir.join(graph_name(FileRef::named(save)));
     let mut file = SectionWriter::create(&path)?;
     let (mut list, mut row) = (Vec::new(), vec![0u32; layout.link_stride() / 4]);
     for (chunk, &section) in sections.links.iter().enumerate() {

@@ -131,7 +131,7 @@ fn random_operations_agree_with_a_map() {
     run(20, Distance::Manhattan, graph);
     run(21, Distance::Dot, graph);
     run(22, Distance::L2Squared, IndexKind::Flat);
-    run(23, Distance::L2Squared, IndexKind::Dynamic { threshold: 150, hnsw: small() });
+    run(23, Distance::L2Squared, IndexKind::Dynamic { threshold: 150, hnsw: small(), flat_codes: Codes::Default });
 }
 
 /// Writers, builders, searchers and a saver at once. Documents that are never deleted must always be found.

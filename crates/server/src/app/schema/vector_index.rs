@@ -332,15 +332,54 @@ fn engine_config(kind: VectorIndexKind, wire: &Value) -> Result<IndexConfig, Str
             ));
         }
     };
-    let index = match kind {
-        VectorIndexKind::Hnsw => IndexKind::Hnsw(graph_config(wire)),
-        VectorIndexKind::Flat => IndexKind::Flat,
+    let (index, codes) = match kind {
+        VectorIndexKind::Hnsw => (IndexKind::Hnsw(graph_config(wire)), graph_codes(wire)),
+        VectorIndexKind::Flat => (IndexKind::Flat, flat_codes(wire)),
         VectorIndexKind::Dynamic => {
-            IndexKind::Dynamic { threshold: size(wire, "threshold"), hnsw: graph_config(&wire["hnsw"]) }
+            let (threshold, hnsw) = (size(wire, "threshold"), graph_config(&wire["hnsw"]));
+            let kind = IndexKind::Dynamic { threshold, hnsw, flat_codes: flat_codes(&wire["flat"]) };
+            (kind, graph_codes(&wire["hnsw"]))
         }
-        VectorIndexKind::Hfresh | VectorIndexKind::None => IndexKind::Hnsw(HnswConfig::default()),
+        VectorIndexKind::Hfresh | VectorIndexKind::None => (IndexKind::Hnsw(HnswConfig::default()), Codes::Default),
     };
-    Ok(IndexConfig { distance, kind: index, codes: Codes::Default, skip: wire["skip"] == Value::Bool(true) })
+    Ok(IndexConfig { distance, kind: index, codes, skip: wire["skip"] == Value::Bool(true) })
+}
+
+/// What a graph compares: the quantizer that is enabled, else our own codes.
+fn graph_codes(wire: &Value) -> Codes {
+    let (pq, sq) = (&wire["pq"], &wire["sq"]);
+    if is_enabled(wire, "pq") {
+        let (segments, centroids) = (size(pq, "segments"), size(pq, "centroids"));
+        Codes::Product { segments, centroids, training_limit: size(pq, "trainingLimit") }
+    } else if is_enabled(wire, "bq") {
+        Codes::Binary { rescore: None }
+    } else if is_enabled(wire, "sq") {
+        Codes::Scalar { training_limit: size(sq, "trainingLimit"), rescore: rescore(sq) }
+    } else {
+        rotational_or_own(wire)
+    }
+}
+
+/// What a scan compares.
+fn flat_codes(wire: &Value) -> Codes {
+    if is_enabled(wire, "bq") { Codes::Binary { rescore: rescore(&wire["bq"]) } } else { rotational_or_own(wire) }
+}
+
+fn rotational_or_own(wire: &Value) -> Codes {
+    let rq = &wire["rq"];
+    if is_enabled(wire, "rq") {
+        let bits = u8::try_from(size(rq, "bits")).unwrap_or(8);
+        Codes::Rotational { bits, rescore: rescore(rq) }
+    } else if wire["skipDefaultQuantization"] == Value::Bool(true) {
+        Codes::None
+    } else {
+        Codes::Default
+    }
+}
+
+/// Candidates to fetch before rescoring; a negative number leaves it to the index.
+fn rescore(quantizer: &Value) -> Option<usize> {
+    quantizer["rescoreLimit"].as_i64().and_then(|limit| usize::try_from(limit).ok())
 }
 
 fn graph_config(wire: &Value) -> HnswConfig {

@@ -1,0 +1,107 @@
+//! Codes after a random rotation, which spreads a vector's energy evenly over its components: 8, 4 or 1 bits each.
+//!
+//! At 4 and 1 bits the step is `|y|^2 / dot(y, c)`: the estimate of a product is then right on average over rotations, and
+//! exact for the vector itself (RaBitQ, arXiv 2405.12497). Queries are in int8 whatever the rows are.
+
+use super::bytes::{Bytes, Trailer, norm_squared, round};
+use super::rotation::Rotation;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Rotational {
+    rotation: Rotation,
+    bits: u8,
+    /// The rotation's.
+    pub seed: u64,
+}
+
+impl Rotational {
+    pub(super) fn new(dim_padded: usize, bits: u8, seed: u64) -> Self {
+        Self { rotation: Rotation::new(dim_padded, seed), bits, seed }
+    }
+
+    /// Appends the row of `vector`.
+    pub(super) fn encode(&self, vector: &[f32], rotated: &mut Vec<f32>, row: &mut Vec<u8>) {
+        self.rotation.rotate(vector, rotated);
+        let norm_squared = norm_squared(vector);
+        match self.bits {
+            1 => encode_bits(rotated, norm_squared, row),
+            4 => encode_nibbles(rotated, norm_squared, row),
+            _ => Bytes::of(rotated, norm_squared).write(row),
+        }
+    }
+
+    /// A query in int8.
+    pub(super) fn code(&self, vector: &[f32]) -> Bytes {
+        let mut rotated = Vec::new();
+        self.rotation.rotate(vector, &mut rotated);
+        Bytes::of(&rotated, norm_squared(vector))
+    }
+}
+
+/// The trailer of a code with these products: vector with code (per unit), code with itself.
+fn trailer(norm_squared: f64, with_code: f64, code_squared: f64) -> Trailer {
+    #[expect(clippy::cast_possible_truncation, reason = "an overflow compares as farthest")]
+    let narrow = |value: f64| value as f32;
+    let norm = norm_squared.sqrt();
+    if !(with_code > 0.0 && with_code.is_finite()) {
+        return Trailer { scale: 0.0, term: narrow(norm_squared), error: narrow(norm), norm: narrow(norm) };
+    }
+    // Squared sine over squared cosine of the angle between vector and code.
+    let lost = (norm_squared * code_squared / (with_code * with_code) - 1.0).max(1e-12);
+    Trailer {
+        scale: narrow(norm_squared / with_code),
+        term: narrow(norm_squared),
+        error: narrow(norm * lost.sqrt()),
+        norm: narrow(norm),
+    }
+}
+
+fn encode_bits(rotated: &[f32], norm_squared: f64, row: &mut Vec<u8>) {
+    let byte = |eight: &[f32; 8]| (0..8).fold(0u8, |byte, i| byte | u8::from(eight[i] > 0.0) << i);
+    row.extend(rotated.as_chunks::<8>().0.iter().map(byte));
+    let with_code: f64 = rotated.iter().map(|&value| f64::from(value.abs())).sum();
+    #[expect(clippy::cast_precision_loss, reason = "a dimension")]
+    trailer(norm_squared, with_code, rotated.len() as f64).write(row);
+}
+
+/// The best step of sixteen even ones for normally distributed components, in standard deviations.
+const STEP_NORMAL: f64 = 0.3352;
+
+fn encode_nibbles(rotated: &[f32], norm_squared: f64, row: &mut Vec<u8>) {
+    #[expect(clippy::cast_precision_loss, reason = "a dimension")]
+    let deviation = (norm_squared / rotated.len() as f64).sqrt();
+    let largest = rotated.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    // Half a step is one unit of the code: as large as the components need, or as the most of them like it.
+    #[expect(clippy::cast_possible_truncation, reason = "a factor")]
+    let tried = [15.0 / largest, (2.0 / (STEP_NORMAL * deviation)) as f32].map(|per_unit| {
+        let units: Vec<u8> = rotated.iter().map(|value| unit(value * per_unit)).collect();
+        let (with_code, code_squared) = products(rotated, &units);
+        (with_code / code_squared.sqrt(), with_code, code_squared, units)
+    });
+    let [by_largest, by_most] = tried;
+    let (_, with_code, code_squared, units) = if by_most.0 > by_largest.0 { by_most } else { by_largest };
+    for block in units.as_chunks::<64>().0 {
+        let (low, high) = block.split_at(32);
+        row.extend(low.iter().zip(high).map(|(low, high)| low | high << 4));
+    }
+    trailer(norm_squared, with_code, code_squared).write(row);
+}
+
+/// The number of the nearest odd whole number within -15..=15: `2 * unit - 15`. NaN is 0.
+fn unit(value: f32) -> u8 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+    let unit = round((value.clamp(-15.0, 15.0) + 15.0) * 0.5) as u8;
+    unit.min(15)
+}
+
+/// Products of the components with the code, and of the code with itself.
+fn products(rotated: &[f32], units: &[u8]) -> (f64, f64) {
+    let (mut with_code, mut code_squared) = (0.0, 0.0);
+    for (&value, &unit) in rotated.iter().zip(units) {
+        let code = f64::from(2 * i32::from(unit) - 15);
+        with_code += f64::from(value) * code;
+        code_squared += code * code;
+    }
+    (with_code, code_squared)
+}
