@@ -1,7 +1,6 @@
 //! Vectors with exact answers, for benches of the index in process.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use azimuth_engine::vector::Distance;
@@ -11,7 +10,7 @@ use simsimd::SpatialSimilarity;
 #[derive(Debug)]
 pub struct AnnSet {
     /// For tables.
-    pub name: &'static str,
+    pub name: String,
     /// Cosine (all normalised) or L2.
     pub distance: Distance,
     /// Components of a vector.
@@ -49,14 +48,66 @@ impl AnnSet {
         let folder = Self::folder();
         let (dim, base) = read_fbin(&folder.join("base.fbin"))?;
         let (_, queries) = read_fbin(&folder.join("query.fbin"))?;
-        let mut set = Self { name: "minilm-docs", distance: Distance::Cosine, dim, base, queries, truth: Vec::new() };
-        set.truth = set.exact(|_| true);
-        Some(set)
+        let name = "minilm-docs".to_owned();
+        Some(Self { name, distance: Distance::Cosine, dim, base, queries, truth: Vec::new() }.with_truth())
     }
 
-    /// `n` rows around `clusters` centres, 128 components, L2.
-    pub fn clustered(n: usize, clusters: usize) -> Self {
-        let dim = 128;
+    /// A set from files in the format of big-ann-benchmarks. Under cosine rows and queries are normalised.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the two do not fit each other; a sentence.
+    pub fn from_files(base: &Path, queries: &Path, distance: Distance) -> Result<Self, String> {
+        let read = |path: &Path| read_fbin(path).ok_or_else(|| format!("{} cannot be read as .fbin", path.display()));
+        let ((dim, mut base_rows), (queries_dim, mut query_rows)) = (read(base)?, read(queries)?);
+        if dim == 0 || dim != queries_dim {
+            return Err(format!("rows have {dim} components, queries {queries_dim}"));
+        }
+        if distance == Distance::Cosine {
+            base_rows.chunks_exact_mut(dim).chain(query_rows.chunks_exact_mut(dim)).for_each(normalise);
+        }
+        let name = base.file_stem().map_or_else(|| "data".into(), |stem| stem.to_string_lossy()).into_owned();
+        Ok(Self { name, distance, dim, base: base_rows, queries: query_rows, truth: Vec::new() }.with_truth())
+    }
+
+    /// 768 components from the real set: each row is a passage and the one after it side by side, as embeddings of two
+    /// fields would be. Every hundredth pair is taken out and becomes a query.
+    pub fn pairs(&self) -> Self {
+        let dim = 2 * self.dim;
+        let (mut base, mut queries) = (Vec::new(), Vec::new());
+        for (i, pair) in self.base.windows(dim).step_by(self.dim).enumerate() {
+            let place = if i % 100 == 50 { &mut queries } else { &mut base };
+            place.extend_from_slice(pair);
+        }
+        base.chunks_exact_mut(dim).chain(queries.chunks_exact_mut(dim)).for_each(normalise);
+        Self { name: "pairs-768".to_owned(), distance: Distance::Cosine, dim, base, queries, truth: Vec::new() }
+            .with_truth()
+    }
+
+    /// `n` rows of the real set's dimension: each lies between two passages that are near in the documents, at a random
+    /// place, with noise of a tenth of its norm. The queries are the first `queries` of this set.
+    pub fn between(&self, n: usize, queries: usize) -> Self {
+        let mut noise = Noise(4242);
+        let rows: Vec<&[f32]> = self.rows().collect();
+        let by = 0.1 / (self.dim as f32).sqrt();
+        let mut base = Vec::with_capacity(n * self.dim);
+        for _ in 0..n {
+            let first = noise.below(rows.len());
+            let second = (first + 1 + noise.below(40)) % rows.len();
+            let weight = 0.2 + 0.6 * (noise.below(1000) as f32 / 1000.0);
+            let begun = base.len();
+            base.extend(rows[first].iter().zip(rows[second]).map(|(a, b)| weight * a + (1.0 - weight) * b));
+            let row = &mut base[begun..];
+            normalise(row);
+            row.iter_mut().for_each(|value| *value += by * noise.normal());
+            normalise(row);
+        }
+        let queries = self.queries[..queries.min(self.queries().len()) * self.dim].to_vec();
+        let name = format!("between-{n}");
+        Self { name, distance: Distance::Cosine, dim: self.dim, base, queries, truth: Vec::new() }.with_truth()
+    }
+
+    /// `n` rows around `clusters` centres, L2, and 500 queries of the same kind.
+    pub fn clustered(n: usize, clusters: usize, dim: usize) -> Self {
         let mut noise = Noise(42);
         let centres: Vec<f32> = (0..clusters * dim).map(|_| noise.normal()).collect();
         let mut row = |rows: &mut Vec<f32>| {
@@ -66,24 +117,54 @@ impl AnnSet {
         let (mut base, mut queries) = (Vec::new(), Vec::new());
         (0..n).for_each(|_| row(&mut base));
         (0..500).for_each(|_| row(&mut queries));
-        let mut set =
-            Self { name: "clustered-128", distance: Distance::L2Squared, dim, base, queries, truth: Vec::new() };
-        set.truth = set.exact(|_| true);
-        set
+        let name = format!("clustered-{dim}");
+        Self { name, distance: Distance::L2Squared, dim, base, queries, truth: Vec::new() }.with_truth()
+    }
+
+    fn with_truth(mut self) -> Self {
+        self.truth = self.exact(|_| true);
+        self
+    }
+
+    /// Share of `truth` that the answers hold.
+    pub fn recall(&self, truth: &[Vec<u32>], answers: &[Vec<u32>]) -> f64 {
+        let found =
+            truth.iter().zip(answers).map(|(truth, answer)| truth.iter().filter(|row| answer.contains(row)).count());
+        let wanted: usize = truth.iter().map(Vec::len).sum();
+        found.sum::<usize>() as f64 / wanted.max(1) as f64
+    }
+
+    /// Everything but rows and answers.
+    pub fn without_rows(&self) -> Self {
+        let (name, queries) = (self.name.clone(), self.queries.clone());
+        Self { name, distance: self.distance, dim: self.dim, base: Vec::new(), queries, truth: Vec::new() }
+    }
+
+    /// For each query all rows, nearest first.
+    pub fn orders(&self) -> impl Iterator<Item = Vec<u32>> {
+        self.queries().map(|query| {
+            let mut order: Vec<(f64, u32)> =
+                self.rows().zip(0..).map(|(row, i)| (self.distance_between(query, row), i)).collect();
+            order.sort_by(|a, b| a.0.total_cmp(&b.0));
+            order.into_iter().map(|(_, i)| i).collect()
+        })
+    }
+
+    fn distance_between(&self, query: &[f32], row: &[f32]) -> f64 {
+        match self.distance {
+            Distance::L2Squared => f32::l2sq(query, row).expect("one length"),
+            _ => -f32::dot(query, row).expect("one length"),
+        }
     }
 
     /// The nearest rows of every query among those that `allowed` lets through, computed with simsimd.
     pub fn exact(&self, allowed: impl Fn(u32) -> bool + Sync) -> Vec<Vec<u32>> {
         let queries: Vec<&[f32]> = self.queries().collect();
         let nearest = |query: &[f32]| {
-            let distance = |row: &[f32]| match self.distance {
-                Distance::L2Squared => f32::l2sq(query, row),
-                _ => f32::dot(query, row).map(|dot| -dot),
-            };
             let mut all: Vec<(f64, u32)> = (0u32..)
                 .zip(self.rows())
                 .filter(|&(i, _)| allowed(i))
-                .map(|(i, row)| (distance(row).expect("one length"), i))
+                .map(|(i, row)| (self.distance_between(query, row), i))
                 .collect();
             let k = K.min(all.len());
             if k < all.len() {
@@ -101,46 +182,21 @@ impl AnnSet {
             workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
         })
     }
-
-    /// Runs all queries on one thread, several times over. A query's time is its best: others use the machine too.
-    pub fn measure(&self, truth: &[Vec<u32>], mut search: impl FnMut(&[f32]) -> Vec<u32>) -> Outcome {
-        let mut best = vec![Duration::MAX; self.queries().len()];
-        let (mut found, mut wanted) = (0, 0);
-        for _ in 0..ROUNDS {
-            for ((query, truth), best) in self.queries().zip(truth).zip(&mut best) {
-                let begun = Instant::now();
-                let answer = search(query);
-                *best = begun.elapsed().min(*best);
-                found += answer.iter().filter(|row| truth.contains(row)).count();
-                wanted += truth.len();
-            }
-        }
-        let seconds = best.iter().sum::<Duration>().as_secs_f64();
-        Outcome {
-            queries_per_second: best.len() as f64 / seconds,
-            recall: found as f64 / f64::from(wanted.max(1) as u32),
-        }
-    }
-}
-
-/// Rounds of a measurement.
-const ROUNDS: usize = 5;
-
-/// What a measurement gives.
-#[derive(Debug, Clone, Copy)]
-pub struct Outcome {
-    /// On one thread.
-    pub queries_per_second: f64,
-    /// Mean recall@[`K`].
-    pub recall: f64,
 }
 
 /// The format of big-ann-benchmarks: u32 n, u32 dim, then n * dim f32.
-fn read_fbin(path: &std::path::Path) -> Option<(usize, Vec<f32>)> {
+fn read_fbin(path: &Path) -> Option<(usize, Vec<f32>)> {
     let bytes = fs::read(path).ok()?;
     let (words, _) = bytes.as_chunks::<4>();
     let dim = u32::from_le_bytes(*words.get(1)?) as usize;
     Some((dim, words[2..].iter().map(|&word| f32::from_le_bytes(word)).collect()))
+}
+
+fn normalise(row: &mut [f32]) {
+    let norm = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+    if norm > 0.0 {
+        row.iter_mut().for_each(|value| *value /= norm);
+    }
 }
 
 /// Reproducible noise.
