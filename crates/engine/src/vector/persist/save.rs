@@ -119,6 +119,9 @@ pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport>
     report.files = named.len();
     remove_others(dir, &named)?;
     release_originals(core, &moment, dir, &chunks);
+    // The originals in memory go with the views before: nothing else may come for long that would collect those.
+    drop(moment);
+    core.store.writer.lock().collect();
     Ok(report)
 }
 
