@@ -34,7 +34,7 @@ KNOWN = HERE / "known.toml"
 # The recordings that this server is held to today.
 MEASURE = [
     "a-schema-*", "a-http-routes", "b-objects-*", "b-types-*", "b-vectors-*", "b-batch-*", "b-autoschema-*",
-    "b-rest-envelope", "b-restart", "b-grpc-limits", "d-vector-near", "d-vector-metrics", "d-search-metadata",
+    "b-rest-envelope", "b-restart", "b-grpc-limits", "d-vector-near", "d-vector-metrics", "d-vector-targets", "d-search-metadata",
     "d-search-values", "e-auth-*", "p-*",
 ]  # fmt: skip
 

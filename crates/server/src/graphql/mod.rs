@@ -8,6 +8,7 @@ mod arguments;
 mod document;
 mod get;
 mod grouped;
+mod near;
 mod shape;
 
 use std::sync::Arc;

@@ -127,7 +127,8 @@ fn vectors(numbers: Vec<f32>, bytes: &[u8], given: Vec<Vectors>) -> Result<Given
     }
 }
 
-fn floats(bytes: &[u8]) -> Result<Vec<f32>, String> {
+/// A vector.
+pub(super) fn floats(bytes: &[u8]) -> Result<Vec<f32>, String> {
     let (quads, rest) = bytes.as_chunks::<4>();
     if !rest.is_empty() {
         return Err(format!("a vector of {} bytes is not made of 4-byte floats", bytes.len()));
@@ -140,7 +141,7 @@ fn floats(bytes: &[u8]) -> Result<Vec<f32>, String> {
 }
 
 /// Several vectors: u16 their length, then their floats.
-fn rows(bytes: &[u8]) -> Result<Vector, String> {
+pub(super) fn rows(bytes: &[u8]) -> Result<Vector, String> {
     let Some((head, rest)) = bytes.split_first_chunk::<2>() else {
         return Ok(Vector::Multi { dim: 0, rows: Vec::new() });
     };

@@ -6,6 +6,7 @@ mod aggregate;
 mod batch;
 mod grouped;
 mod health;
+mod near;
 mod reply;
 mod search;
 mod selection;

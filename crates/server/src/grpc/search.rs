@@ -5,22 +5,17 @@ use std::time::Instant;
 
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::{Filter, Sort};
-use azimuth_engine::schema::{Collection, VectorConfig};
-use azimuth_engine::vector::Distance;
+use azimuth_engine::schema::Collection;
 use tonic::Status;
-use uuid::Uuid;
 
 use super::reply::{Ranked, result};
 use super::selection::Selection;
-use super::{grouped, status, took};
+use super::{grouped, near, status, took};
 use crate::app::schema::names::upper_first;
-use crate::app::search::target::{self, TargetError, Threshold};
-use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page};
+use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page, target};
 use crate::app::{App, filter};
 use crate::auth::{Access, Principal};
-use crate::pb::weaviate::{
-    Filters, GroupByResult, NearObject, NearVector, SearchReply, SearchRequest, SearchResult, Targets, Vectors,
-};
+use crate::pb::weaviate::{Filters, GroupByResult, SearchReply, SearchRequest, SearchResult};
 
 /// Answers a request.
 pub(super) async fn search(
@@ -40,10 +35,10 @@ pub(super) async fn search(
     if let Some(by) = &group_by {
         selection.add(&by.property);
     }
-    let (ranking, vector) = ranking(&collection, &request)?;
+    let (ranking, chosen) = near::ranking(&collection, &request)?;
     refuse_unsupported(&request, &ranking)?;
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())?;
-    let cosine = vector.is_some_and(|config| config.index.distance == Distance::Cosine);
+    let cosine = target::has_certainty(&chosen);
     let search = assemble(app, &collection, &request, ranking, filter, &selection)?;
     if let Some(by) = group_by {
         let groups = app.read(move |data| grouped::results(data, &selection, search.hits(data)?, &by));
@@ -143,126 +138,6 @@ fn sort_of(request: &SearchRequest, ranking: &Ranking) -> Result<Vec<Sort>, Stat
     request.sort_by.iter().map(clause).collect()
 }
 
-/// How the hits are ranked, and by which vector.
-fn ranking<'a>(
-    collection: &'a Collection,
-    request: &SearchRequest,
-) -> Result<(Ranking, Option<&'a VectorConfig>), Status> {
-    match (&request.near_vector, &request.near_object) {
-        (None, None) => Ok((Ranking::Listing { after: None }, None)),
-        (Some(near), None) => near_vector(collection, near).map(|(ranking, config)| (ranking, Some(config))),
-        (None, Some(near)) => near_object(collection, near).map(|(ranking, config)| (ranking, Some(config))),
-        (Some(_), Some(_)) => Err(Status::unknown(
-            "explorer: get class: vectorize params: found both 'nearVector' and 'nearObject' parameters which are \
-             conflicting, choose one instead",
-        )),
-    }
-}
-
-#[expect(deprecated, reason = "old clients still send the old fields")]
-fn near_vector<'a>(collection: &'a Collection, near: &NearVector) -> Result<(Ranking, &'a VectorConfig), Status> {
-    if near.selection.is_some() {
-        return Err(Status::unknown("near_vector: diversity selection (MMR) is not supported yet"));
-    }
-    let threshold = threshold("near_vector", near.distance, near.certainty)?;
-    let (_, config) = target_of(collection, near.targets.as_ref(), &near.target_vectors)?;
-    let per_target = near.vector_for_targets.first();
-    let query = if let Some(vectors) = near.vectors.first() {
-        from_vectors(vectors, config)?
-    } else if let Some(vectors) = per_target.and_then(|target| target.vectors.first()) {
-        from_vectors(vectors, config)?
-    } else if let Some(target) = per_target {
-        from_bytes(&target.vector_bytes)?
-    } else if let Some(bytes) = near.vector_per_target.values().next() {
-        from_bytes(bytes)?
-    } else if near.vector_bytes.is_empty() {
-        near.vector.clone()
-    } else {
-        from_bytes(&near.vector_bytes)?
-    };
-    if query.is_empty() {
-        return Err(Status::unknown("near_vector: vector is required"));
-    }
-    let max_distance = target::max_distance(config, threshold).map_err(Status::unknown)?;
-    Ok((Ranking::Vector { vector: config.id, query, max_distance }, config))
-}
-
-#[expect(deprecated, reason = "old clients still send the old field")]
-fn near_object<'a>(collection: &'a Collection, near: &NearObject) -> Result<(Ranking, &'a VectorConfig), Status> {
-    if near.selection.is_some() {
-        return Err(Status::unknown("near_object: diversity selection (MMR) is not supported yet"));
-    }
-    if near.id.is_empty() {
-        return Err(Status::unknown("near_object: id is required"));
-    }
-    let threshold = threshold("near_object", near.distance, near.certainty)?;
-    let (name, config) = target_of(collection, near.targets.as_ref(), &near.target_vectors)?;
-    let id = Uuid::parse_str(&near.id).map_err(|_| {
-        let (index, length) = (collection.name.to_lowercase(), near.id.len());
-        Status::unknown(format!(
-            "{VECTOR_SEARCH}: vectorize search vector: nearObject params: search index {index}: determine shard: parse \
-             uuid {:?}: invalid UUID length: {length}",
-            near.id
-        ))
-    })?;
-    let max_distance = target::max_distance(config, threshold).map_err(Status::unknown)?;
-    Ok((Ranking::Object { vector: config.id, name: name.to_owned(), id, max_distance }, config))
-}
-
-fn threshold(what: &str, distance: Option<f64>, certainty: Option<f64>) -> Result<Threshold, Status> {
-    if distance.is_some() && certainty.is_some() {
-        return Err(Status::unknown(format!("{what}: cannot provide distance and certainty")));
-    }
-    Ok(Threshold { distance, certainty })
-}
-
-fn target_of<'a>(
-    collection: &'a Collection,
-    targets: Option<&Targets>,
-    old: &[String],
-) -> Result<(&'a str, &'a VectorConfig), Status> {
-    let names = targets.map_or(old, |targets| &targets.target_vectors);
-    target::resolve(collection, names).map_err(|error| {
-        let class = &collection.name;
-        let wrap = |why: String| Status::unknown(format!("extract target vectors: {why}"));
-        match error {
-            TargetError::Missing => {
-                wrap(format!("class {class} has multiple vectors, but no target vectors were provided"))
-            }
-            TargetError::Unknown(name) => {
-                let known: Vec<_> = collection.vectors.named.keys().map(String::as_str).collect();
-                wrap(format!(
-                    "class {class} does not have named vector {name} configured. Available named vectors [{}]",
-                    known.join(" ")
-                ))
-            }
-            TargetError::Several => wrap("searching several target vectors at once is not supported yet".to_owned()),
-        }
-    })
-}
-
-fn from_vectors(vectors: &Vectors, config: &VectorConfig) -> Result<Vec<f32>, Status> {
-    use crate::pb::weaviate::vectors::VectorType;
-    let multi = vectors.r#type() == VectorType::MultiFp32;
-    match (multi, config.multi) {
-        (false, false) => from_bytes(&vectors.vector_bytes),
-        (true, false) => Err(Status::unknown(
-            "near_vector: provided vector is a multi vector but vector index supports regular vectors",
-        )),
-        (false, true) => Err(Status::unknown(
-            "near_vector: provided vector is a regular vector but vector index supports multi vectors",
-        )),
-        (true, true) => Err(Status::unknown("near_vector: searching multi vectors is not supported yet")),
-    }
-}
-
-fn from_bytes(bytes: &[u8]) -> Result<Vec<f32>, Status> {
-    if !bytes.len().is_multiple_of(4) {
-        return Err(Status::unknown("near_vector: the bytes of a vector must be a multiple of four"));
-    }
-    Ok(bytes.chunks_exact(4).map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]])).collect())
-}
-
 /// Refuses by name what needs a module, or is not there yet.
 fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), Status> {
     let media = [
@@ -301,15 +176,4 @@ fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), 
         return Err(Status::unknown(format!("{path}: extend: extend generate: client not found, empty provider")));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_little_endian_floats() {
-        assert_eq!(from_bytes(&[0, 0, 128, 63, 0, 0, 0, 192]).expect("two values"), vec![1.0, -2.0]);
-        assert!(from_bytes(&[0, 0, 128]).is_err());
-    }
 }

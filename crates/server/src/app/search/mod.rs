@@ -14,10 +14,10 @@ use std::sync::Arc;
 use azimuth_engine::command::At;
 use azimuth_engine::group::DataGroup;
 use azimuth_engine::ids::VectorId;
-use azimuth_engine::object::Vector;
-use azimuth_engine::query::{Filter, Hit, Include, Near, Query, Rank, Sort};
+use azimuth_engine::query::{Combination, Filter, Hit, Include, Near, Query, Rank, Sort, Target};
 use azimuth_engine::schema::{Collection, TenantStatus};
 use azimuth_engine::{Error, Result};
+use target::{Chosen, Method};
 use uuid::Uuid;
 
 /// The shard that a request is about.
@@ -39,26 +39,30 @@ pub(crate) enum Ranking {
         /// Only ids greater than this one.
         after: Option<Uuid>,
     },
-    /// By distance to a vector.
-    Vector {
-        /// Which vector of the objects.
-        vector: VectorId,
-        /// The vector asked for, `[dim]`.
-        query: Vec<f32>,
-        /// Farthest distance, inclusive.
-        max_distance: Option<f32>,
-    },
-    /// By distance to a stored object's vector.
+    /// By distance to one or several vectors.
+    Vector(Near),
+    /// By distance to a stored object's vectors.
     Object {
-        /// Which vector of the objects.
-        vector: VectorId,
-        /// Its name; empty for the unnamed one.
-        name: String,
         /// The object.
         id: Uuid,
+        /// Which vectors are compared.
+        targets: Vec<ObjectTarget>,
+        /// How the distances to several become one.
+        combination: Combination,
         /// Farthest distance, inclusive.
         max_distance: Option<f32>,
     },
+}
+
+/// A vector of a stored object that a search compares with the same one of the others.
+#[derive(Debug, Clone)]
+pub(crate) struct ObjectTarget {
+    /// Which vector of the objects.
+    pub(crate) vector: VectorId,
+    /// Its name; empty for the unnamed one.
+    pub(crate) name: String,
+    /// What the distance counts.
+    pub(crate) weight: f32,
 }
 
 /// A search of one shard.
@@ -128,6 +132,26 @@ impl Place {
 pub(crate) const VECTOR_SEARCH: &str = "explorer: get class: concurrentTargetVectorSearch): explorer: get class";
 
 impl Ranking {
+    /// By distance to the vectors of the object `id`, those that were chosen.
+    pub(crate) fn object(id: Uuid, chosen: &[Chosen<'_>], method: &Method, max_distance: Option<f32>) -> Self {
+        let count = chosen.len();
+        let target = |(at, chosen): (usize, &Chosen<'_>)| ObjectTarget {
+            vector: chosen.config.id,
+            name: chosen.name.to_owned(),
+            weight: method.weight(at, count),
+        };
+        let targets = chosen.iter().enumerate().map(target).collect();
+        Self::Object { id, targets, combination: method.combination(), max_distance }
+    }
+
+    /// Whether a distance bounds the hits.
+    pub(crate) fn is_bounded(&self) -> bool {
+        match self {
+            Self::Listing { .. } => false,
+            Self::Vector(Near { max_distance, .. }) | Self::Object { max_distance, .. } => max_distance.is_some(),
+        }
+    }
+
     /// Whether hits have a distance.
     pub(crate) fn is_search(&self) -> bool {
         !matches!(self, Self::Listing { .. })
@@ -137,7 +161,7 @@ impl Ranking {
     pub(crate) fn error_path(&self) -> &'static str {
         match self {
             Self::Listing { .. } => "explorer: list class",
-            Self::Vector { .. } | Self::Object { .. } => "explorer: get class",
+            Self::Vector(_) | Self::Object { .. } => "explorer: get class",
         }
     }
 }
@@ -162,28 +186,28 @@ impl Search {
 }
 
 fn rank(data: &DataGroup, place: &Place, ranking: Ranking) -> Result<Rank> {
-    let (vector, query, max_distance) = match ranking {
-        Ranking::Listing { after } => return Ok(Rank::Listing { after }),
-        Ranking::Vector { vector, query, max_distance } => (vector, query, max_distance),
-        Ranking::Object { vector, name, id, max_distance } => {
-            (vector, vector_of(data, place, vector, &name, id)?, max_distance)
+    match ranking {
+        Ranking::Listing { after } => Ok(Rank::Listing { after }),
+        Ranking::Vector(near) => Ok(Rank::Near(near)),
+        Ranking::Object { id, targets, combination, max_distance } => {
+            let targets = with_vectors(data, place, id, targets)?;
+            Ok(Rank::Near(Near { targets, combination, max_distance }))
         }
-    };
-    Ok(Rank::Near(Near::to(vector, query, max_distance)))
+    }
 }
 
-/// The vector of the object that `nearObject` names.
-fn vector_of(data: &DataGroup, place: &Place, vector: VectorId, name: &str, id: Uuid) -> Result<Vec<f32>> {
+/// The vectors of the object that `nearObject` names.
+fn with_vectors(data: &DataGroup, place: &Place, id: Uuid, targets: Vec<ObjectTarget>) -> Result<Vec<Target>> {
     let refuse =
         |why: String| Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"));
-    let include = Include { properties: false, vectors: vec![vector] };
+    let include = Include { properties: false, vectors: targets.iter().map(|target| target.vector).collect() };
     let Some(stored) = data.get(place.at, id, &include)? else { return Err(refuse("vector not found".to_owned())) };
-    match stored.object.vectors.into_values().next() {
-        Some(Vector::Single(values)) => Ok(values),
-        Some(Vector::Multi { .. }) => Err(Error::Unsupported("multi-vector search".to_owned())),
+    let target = |ObjectTarget { vector, name, weight }| match stored.object.vectors.get(&vector) {
+        Some(query) => Ok(Target { vector, query: query.clone(), weight }),
         None if name.is_empty() => Err(refuse(format!("nearObject search-object with id {id} has no vector"))),
         None => Err(refuse(format!("vector not found for target: {name}"))),
-    }
+    };
+    targets.into_iter().map(target).collect()
 }
 
 /// Puts the path of the search before what the engine says.

@@ -1,0 +1,217 @@
+//! `nearVector` and `nearObject`: what a class' hits are compared with.
+
+use azimuth_engine::object::Vector;
+use azimuth_engine::schema::Collection;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::FieldError;
+use super::arguments::object;
+use super::document::Field;
+use crate::app::search::target::{self, Chosen, Method, TargetError, Threshold};
+use crate::app::search::{Place, Ranking, VECTOR_SEARCH};
+
+/// The vector search of a class, if it asks for one, with the vectors that it compares.
+pub(super) fn search<'a>(
+    collection: &'a Collection,
+    class: &Field,
+) -> Result<Option<(Ranking, Vec<Chosen<'a>>)>, FieldError> {
+    match (object(class, "nearVector")?, object(class, "nearObject")?) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(FieldError::Resolver(
+            "explorer: get class: vectorize params: found both 'nearVector' and 'nearObject' parameters which are \
+             conflicting, choose one instead"
+                .to_owned(),
+        )),
+        (Some(near), None) => near_vector(collection, &near).map(Some),
+        (None, Some(near)) => near_object(collection, &near).map(Some),
+    }
+}
+
+fn near_vector<'a>(collection: &'a Collection, near: &Value) -> Result<(Ranking, Vec<Chosen<'a>>), FieldError> {
+    let refuse = |why: String| FieldError::Resolver(format!("failed to extract nearVector params: {why}"));
+    let threshold = threshold(near).map_err(refuse)?;
+    let (vector, per_target) = (near.get("vector"), near.get("vectorPerTarget").and_then(Value::as_object));
+    if vector.is_some() == per_target.is_some() {
+        return Err(refuse("vector or vectorPerTarget is required field".to_owned()));
+    }
+    let names = names(near);
+    let method = method(near, &names).map_err(refuse)?;
+    let is_multi = |name: &str| {
+        let chosen = target::resolve(collection, &[name.to_owned()]);
+        chosen.is_ok_and(|chosen| chosen.iter().any(|chosen| chosen.config.multi))
+    };
+    let given = match per_target {
+        Some(per_target) => Some(assign(names.clone(), per_target, is_multi).map_err(refuse)?),
+        None => None,
+    };
+    let names = given.as_ref().map_or(names, |given| given.iter().map(|(name, _)| name.clone()).collect());
+    let chosen = resolve(collection, &names)?;
+    let of_target = |at: usize| given.as_ref().map_or(vector, |given| given.get(at).map(|(_, value)| *value));
+    let queries = chosen.iter().enumerate().map(|(at, chosen)| query(chosen, of_target(at).unwrap_or(&Value::Null)));
+    let queries = queries.collect::<Result<Vec<_>, _>>().map_err(refuse)?;
+    let max_distance = target::max_distance(&chosen, threshold).map_err(FieldError::Resolver)?;
+    Ok((Ranking::Vector(target::near(&chosen, queries, &method, max_distance)), chosen))
+}
+
+fn near_object<'a>(collection: &'a Collection, near: &Value) -> Result<(Ranking, Vec<Chosen<'a>>), FieldError> {
+    let refuse = |why: String| FieldError::Resolver(format!("failed to extract nearObject params: {why}"));
+    let threshold = threshold(near).map_err(refuse)?;
+    let names = names(near);
+    let method = method(near, &names).map_err(refuse)?;
+    let chosen = resolve(collection, &names)?;
+    let id = object_id(collection, near)?;
+    let max_distance = target::max_distance(&chosen, threshold).map_err(FieldError::Resolver)?;
+    Ok((Ranking::object(id, &chosen, &method, max_distance), chosen))
+}
+
+fn threshold(near: &Value) -> Result<Threshold, String> {
+    let number = |name: &str| near.get(name).and_then(Value::as_f64);
+    let threshold = Threshold { distance: number("distance"), certainty: number("certainty") };
+    if threshold.distance.is_some() && threshold.certainty.is_some() {
+        return Err("cannot provide distance and certainty".to_owned());
+    }
+    Ok(threshold)
+}
+
+/// The targets as they are listed, one perhaps several times.
+fn names(near: &Value) -> Vec<String> {
+    match near.pointer("/targets/targetVectors").or_else(|| near.get("targetVectors")) {
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(Value::String(name)) => vec![name.clone()],
+        _ => Vec::new(),
+    }
+}
+
+/// How the distances are combined; a target that is listed several times has a list of weights.
+fn method(near: &Value, names: &[String]) -> Result<Method, String> {
+    let Some(targets) = near.get("targets") else { return Ok(Method::Minimum) };
+    let weights = || -> Result<Vec<f32>, String> {
+        let weight = |(at, name): (usize, &String)| {
+            let missing = || format!("weight for target {name} is not provided");
+            let given = targets.pointer("/weights").and_then(|weights| weights.get(name)).ok_or_else(missing)?;
+            let before = names[..at].iter().filter(|other| *other == name).count();
+            let number = given.as_array().map_or(Some(given), |list| list.get(before)).and_then(Value::as_f64);
+            number.map(|number| number as f32).ok_or_else(missing)
+        };
+        names.iter().enumerate().map(weight).collect()
+    };
+    match targets.get("combinationMethod").and_then(Value::as_str) {
+        None | Some("minimum") => Ok(Method::Minimum),
+        Some("sum") => Ok(Method::Sum),
+        Some("average") => Ok(Method::Average),
+        Some("manualWeights") => Ok(Method::Manual(weights()?)),
+        Some("relativeScore") => Ok(Method::RelativeScore(weights()?)),
+        Some(other) => Err(format!("unknown combination method {other:?}")),
+    }
+}
+
+/// Which vector of `vectorPerTarget` belongs to which of the listed targets. Without a list all that are given are
+/// targets. A target with several vectors is listed as often, one after the other.
+fn assign<'v>(
+    names: Vec<String>,
+    per_target: &'v serde_json::Map<String, Value>,
+    is_multi: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, &'v Value)>, String> {
+    let vectors = |name: &str, value: &'v Value| -> Vec<&'v Value> {
+        let single = if is_multi(name) { 2 } else { 1 };
+        if depth(value) > single { value.as_array().into_iter().flatten().collect() } else { vec![value] }
+    };
+    if names.is_empty() {
+        let of = |(name, value): (&String, &'v Value)| {
+            vectors(name, value).into_iter().map(|vector| (name.clone(), vector)).collect::<Vec<_>>()
+        };
+        return Ok(per_target.iter().flat_map(of).collect());
+    }
+    let mut assigned = Vec::with_capacity(names.len());
+    while let Some(name) = names.get(assigned.len()) {
+        let value = per_target.get(name).ok_or_else(|| format!("vectorPerTarget for target {name} is not provided"))?;
+        let (listed, vectors) = (&names[assigned.len()..], vectors(name, value));
+        if vectors.is_empty() || listed.iter().take_while(|other| *other == name).count() != vectors.len() {
+            return Err(format!("target {name} is not in the correct order"));
+        }
+        assigned.extend(vectors.into_iter().map(|vector| (name.clone(), vector)));
+    }
+    Ok(assigned)
+}
+
+/// How many lists lie in each other: 1 is a vector, 2 a list of vectors.
+fn depth(value: &Value) -> usize {
+    let first = |value: &Value| value.as_array().map(|list| list.first().cloned());
+    let mut depth = 0;
+    let mut at = first(value);
+    while let Some(inner) = at {
+        depth += 1;
+        at = inner.as_ref().and_then(first);
+    }
+    depth
+}
+
+/// The vector to compare with, in the form that the target has.
+fn query(chosen: &Chosen<'_>, given: &Value) -> Result<Vector, String> {
+    let query = match (chosen.config.multi, depth(given)) {
+        (true, 1) => {
+            return Err("provided vector is a regular vector but vector index supports multi vectors".to_owned());
+        }
+        (true, _) => rows(given),
+        (false, _) => floats(given).map(Vector::Single),
+    };
+    let wanted = if chosen.config.multi { "lists of numbers of one length" } else { "numbers" };
+    let query = query.ok_or_else(|| format!("vector must be a list of {wanted}"))?;
+    let (Vector::Single(values) | Vector::Multi { rows: values, .. }) = &query;
+    if values.is_empty() {
+        return Err("vector must not be empty".to_owned());
+    }
+    Ok(query)
+}
+
+fn rows(value: &Value) -> Option<Vector> {
+    let given = value.as_array()?;
+    let dim = given.first().and_then(Value::as_array).map_or(0, Vec::len);
+    let mut rows = Vec::with_capacity(given.len().saturating_mul(dim));
+    for row in given {
+        let row = floats(row).filter(|row| row.len() == dim)?;
+        rows.extend(row);
+    }
+    Some(Vector::Multi { dim: u32::try_from(dim).ok()?, rows })
+}
+
+fn floats(value: &Value) -> Option<Vec<f32>> {
+    value.as_array()?.iter().map(|number| number.as_f64().map(|number| number as f32)).collect()
+}
+
+/// The object that `nearObject` names, by id or beacon.
+fn object_id(collection: &Collection, near: &Value) -> Result<Uuid, FieldError> {
+    let refuse = |why: String| {
+        FieldError::Resolver(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"))
+    };
+    let text = |name: &str| near.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    match (text("id"), text("beacon")) {
+        (Some(id), _) => Uuid::parse_str(id).map_err(|_| {
+            let (index, length) = (collection.name.to_lowercase(), id.len());
+            refuse(format!("search index {index}: determine shard: parse uuid {id:?}: invalid UUID length: {length}"))
+        }),
+        (None, Some(beacon)) => {
+            let id = beacon.rsplit('/').next().unwrap_or_default();
+            Uuid::parse_str(id)
+                .map_err(|_| refuse(format!("invalid cref URI: 2nd path segment must be uuid, but got '{id}'")))
+        }
+        (None, None) => Err(refuse("empty id and beacon".to_owned())),
+    }
+}
+
+fn resolve<'a>(collection: &'a Collection, names: &[String]) -> Result<Vec<Chosen<'a>>, FieldError> {
+    target::resolve(collection, names).map_err(|error| {
+        FieldError::Resolver(match error {
+            TargetError::Missing => "explorer: get class: validate target vector: multiple vectorizers configuration \
+                                     found, please specify target vector name"
+                .to_owned(),
+            TargetError::Unknown(name) => {
+                let why = format!("index for target vector {name:?} not found");
+                let shard = collection.shards.keys().next().map_or("", String::as_str);
+                let index = collection.name.to_lowercase();
+                Place::vector_error(collection, &format!("shard {index}_{shard}: {why}"))
+            }
+        })
+    })
+}
