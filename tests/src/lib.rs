@@ -8,6 +8,7 @@
 pub mod dataset;
 pub mod program;
 pub mod raw_http;
+pub mod raw_tls;
 pub mod server;
 
 use std::path::{Path, PathBuf};
@@ -30,4 +31,16 @@ pub fn notice(text: &str) {
     use std::io::Write;
     // Nobody is left to tell when standard error is closed.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Waits until something is so, looking again and again.
+///
+/// # Panics
+/// When it is not so after two minutes: the suites share the machine with others.
+pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let since = std::time::Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < std::time::Duration::from_secs(120), "waited two minutes for {what}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }

@@ -14,8 +14,19 @@ pub struct Answer {
     pub status: u16,
     /// Header names in lower case, with their values.
     pub headers: Vec<(String, String)>,
-    /// The body, without transfer coding.
+    /// The body as text, without transfer coding.
     pub body: String,
+    /// The same as it came.
+    pub bytes: Vec<u8>,
+}
+
+/// A request, as a server sees it.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// First line and headers.
+    pub head: String,
+    /// The body, of the length that the head names.
+    pub body: Vec<u8>,
 }
 
 impl Answer {
@@ -66,7 +77,7 @@ pub fn connect(address: &str) -> io::Result<TcpStream> {
 }
 
 /// Reads one answer, by its length, its chunks, or to the end of the connection.
-pub fn read_answer(stream: &mut TcpStream) -> io::Result<Answer> {
+pub fn read_answer(stream: &mut impl Read) -> io::Result<Answer> {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(at) = find(&bytes, b"\r\n\r\n") {
@@ -85,7 +96,7 @@ pub fn read_answer(stream: &mut TcpStream) -> io::Result<Answer> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.trim().to_lowercase(), value.trim().to_owned()))
         .collect();
-    let mut answer = Answer { status, headers, body: String::new() };
+    let mut answer = Answer { status, headers, body: String::new(), bytes: Vec::new() };
     let length = answer.header("content-length").and_then(|length| length.parse::<usize>().ok());
     let chunked = answer.header("transfer-encoding") == Some("chunked");
     loop {
@@ -96,10 +107,37 @@ pub fn read_answer(stream: &mut TcpStream) -> io::Result<Answer> {
     }
     let body = if chunked { unchunk(&body) } else { body };
     answer.body = String::from_utf8_lossy(&body).into_owned();
+    answer.bytes = body;
     Ok(answer)
 }
 
-fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+/// Reads one request.
+///
+/// # Errors
+/// When the connection ends before it is whole.
+pub fn read_message(stream: &mut TcpStream) -> io::Result<Message> {
+    let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended inside a request");
+    let mut bytes = Vec::new();
+    let head_end = loop {
+        match find(&bytes, b"\r\n\r\n") {
+            Some(at) => break at,
+            None if read_more(stream, &mut bytes)? == 0 => return Err(ended()),
+            None => {}
+        }
+    };
+    let mut body = bytes.split_off(head_end + 4);
+    let head = String::from_utf8_lossy(&bytes).into_owned();
+    let lower = head.to_lowercase();
+    let length = lower.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    while body.len() < length.unwrap_or(0) {
+        if read_more(stream, &mut body)? == 0 {
+            return Err(ended());
+        }
+    }
+    Ok(Message { head, body })
+}
+
+fn read_more(stream: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<usize> {
     let mut part = [0; 16 * 1024];
     let count = stream.read(&mut part)?;
     bytes.extend_from_slice(&part[..count]);

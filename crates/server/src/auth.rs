@@ -5,7 +5,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, StatusCode, header};
@@ -15,6 +14,7 @@ use tonic::Status;
 use crate::app::{AppError, AppResult};
 use crate::rest::message::Reply;
 use crate::settings::{flag, list, path};
+use crate::watched::Watched;
 
 /// Who calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,29 +98,20 @@ impl Auth {
     /// Looks at the key file now and then, for as long as the process lives. A file that cannot be read keeps the old keys.
     pub(crate) async fn watch_file(self: Arc<Self>) {
         let Some(file) = self.file.clone() else { return };
-        let mut seen: Option<SystemTime> = None;
+        let mut watched = Watched::new([file]);
         loop {
-            let modified = tokio::fs::metadata(&file).await.and_then(|meta| meta.modified()).ok();
-            if modified.is_some() && modified != seen {
-                seen = modified;
-                match self.reload() {
-                    Ok(()) => tracing::info!("API keys read from their file"),
-                    Err(error) => tracing::warn!(%error, "read API keys; the old ones stay"),
-                }
+            watched.changed().await;
+            match self.reload() {
+                Ok(()) => tracing::info!(keys = self.from_file.load().len(), "API keys read from their file again"),
+                Err(error) => tracing::warn!(%error, "read API keys; the old ones stay"),
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
     fn reload(&self) -> Result<(), String> {
         let Some(file) = &self.file else { return Ok(()) };
         let text = std::fs::read_to_string(file).map_err(|error| format!("read AZIMUTH_APIKEY_FILE: {error}"))?;
-        let mut keys = Vec::new();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let (key, user) = line.split_once(',').ok_or("AZIMUTH_APIKEY_FILE: a line is not `key,user`")?;
-            keys.push((key.trim().to_owned(), user.trim().to_owned()));
-        }
-        self.from_file.store(Arc::new(keys));
+        self.from_file.store(Arc::new(parse_keys(&text)?));
         Ok(())
     }
 
@@ -196,5 +187,40 @@ impl Auth {
         Err(AppError::Forbidden(format!(
             "adminlist: authorization, forbidden action: user '{name}' has insufficient permissions to {verb} [{resource}]"
         )))
+    }
+}
+
+/// The keys and users of a key file: `key,user` a line, blank lines and lines with `#` at their beginning left out.
+///
+/// # Errors
+/// The number of the first line that is something else. No text of the file: it may be a key.
+fn parse_keys(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut keys = Vec::new();
+    for (number, line) in text.lines().map(str::trim).enumerate() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let pair = line.split_once(',').map(|(key, user)| (key.trim(), user.trim()));
+        let Some((key, user)) = pair.filter(|(key, user)| !key.is_empty() && !user.is_empty()) else {
+            return Err(format!("AZIMUTH_APIKEY_FILE: line {} is not `key,user`", number + 1));
+        };
+        keys.push((key.to_owned(), user.to_owned()));
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_keys;
+
+    #[test]
+    fn key_files() {
+        let pair = |key: &str, user: &str| (key.to_owned(), user.to_owned());
+        assert_eq!(parse_keys("# keys\n\n a , u \nb,v").expect("keys"), [pair("a", "u"), pair("b", "v")]);
+        assert_eq!(parse_keys("").expect("no key"), []);
+        for bad in ["a,u\nsecret", "a,", ",u", "a,u\n,"] {
+            let error = parse_keys(bad).expect_err("a line that is no key");
+            assert!(error.contains("line") && !error.contains("secret"), "{error}");
+        }
     }
 }

@@ -13,6 +13,7 @@ mod metrics;
 mod rest;
 mod serve;
 mod settings;
+mod watched;
 
 use std::process::ExitCode;
 

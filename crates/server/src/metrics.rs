@@ -3,13 +3,18 @@
 use std::fmt::Write;
 use std::sync::LazyLock;
 
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 use crate::app::App;
 
+/// The media type of the text format.
+pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
 static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);
 
-/// Requests by wire, method and status.
+/// Requests by wire, method and status; each is one of a few words.
 static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let opts = Opts::new("azimuth_requests_total", "Requests answered.");
     let vec = IntCounterVec::new(opts, &["wire", "method", "status"]).expect("the names are valid");
@@ -26,9 +31,24 @@ static SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
     vec
 });
 
-/// Counts an answered request.
-pub(crate) fn observe(wire: &str, method: &str, status: u16, seconds: f64) {
-    REQUESTS.with_label_values(&[wire, method, &status.to_string()]).inc();
+/// Connections that are open.
+pub(crate) static CONNECTIONS: LazyLock<IntGauge> = LazyLock::new(|| {
+    let gauge = IntGauge::new("azimuth_connections", "Open connections.").expect("the name is valid");
+    REGISTRY.register(Box::new(gauge.clone())).expect("registered once");
+    gauge
+});
+
+/// Spans that were not exported.
+pub(crate) static SPANS_LOST: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Spans that could not be exported.";
+    let counter = IntCounter::new("azimuth_spans_lost_total", help).expect("the name is valid");
+    REGISTRY.register(Box::new(counter.clone())).expect("registered once");
+    counter
+});
+
+/// Counts an answered request. Every argument but the last is one of a few words.
+pub(crate) fn observe(wire: &str, method: &str, status: &str, seconds: f64) {
+    REQUESTS.with_label_values(&[wire, method, status]).inc();
     SECONDS.with_label_values(&[wire]).observe(seconds);
 }
 
@@ -39,20 +59,56 @@ pub(crate) fn render(app: &App) -> String {
         tracing::error!(%error, "encode metrics");
     }
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
-    let mut gauge = |name: &str, help: &str, value: u64| {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+    let mut line = |kind: &str, name: &str, help: &str, value: f64| {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
     };
-    gauge("azimuth_ready", "1 when queries are answered.", u64::from(app.is_ready()));
-    let Ok(data) = app.data() else { return text };
-    let group = data.metrics();
-    gauge("azimuth_collections", "Collections.", group.collections);
-    gauge("azimuth_objects", "Objects of the shards in memory.", group.objects);
-    gauge("azimuth_vector_queue", "Vectors that wait to be linked into a graph.", group.vector_queue);
-    gauge("azimuth_vector_indexes_loaded", "Vector indexes in memory.", group.indexes_loaded);
-    gauge("azimuth_small_index_bytes", "Bytes of vector indexes without files.", group.small_index_bytes);
-    gauge("azimuth_write_buffer_bytes", "Bytes not flushed yet.", group.write_buffer_bytes);
-    gauge("azimuth_block_cache_bytes", "Bytes of cached blocks.", group.block_cache_bytes);
-    gauge("azimuth_disk_bytes", "Bytes of tables and blobs on disk.", group.disk_bytes);
-    gauge("azimuth_commands_applied", "Commands applied since the start.", group.commands_applied);
+    process(&mut line);
+    line("gauge", "azimuth_ready", "1 when queries are answered.", f64::from(u8::from(app.is_ready())));
+    if let Ok(node) = app.node() {
+        let disk = node.disk();
+        line(
+            "gauge",
+            "azimuth_disk_used_percent",
+            "Disk in use, of all that a user may have.",
+            disk.used_percent.into(),
+        );
+        let refused = f64::from(u8::from(disk.refuses()));
+        line("gauge", "azimuth_writes_refused", "1 while writes are refused because the disk is full.", refused);
+        let group = node.data().state().metrics();
+        // Counts are far below 2^53.
+        let mut gauge = |name: &str, help: &str, value: u64| line("gauge", name, help, value as f64);
+        gauge("azimuth_collections", "Collections.", group.collections);
+        gauge("azimuth_objects", "Objects of the shards in memory.", group.objects);
+        gauge("azimuth_vector_queue", "Vectors that wait to be linked into a graph.", group.vector_queue);
+        gauge("azimuth_vector_indexes_loaded", "Vector indexes in memory.", group.indexes_loaded);
+        gauge("azimuth_small_index_bytes", "Bytes of vector indexes without files.", group.small_index_bytes);
+        gauge("azimuth_write_buffer_bytes", "Bytes not flushed yet.", group.write_buffer_bytes);
+        gauge("azimuth_block_cache_bytes", "Bytes of cached blocks.", group.block_cache_bytes);
+        gauge("azimuth_disk_bytes", "Bytes of tables and blobs on disk.", group.disk_bytes);
+        let help = "Commands applied since the start.";
+        line("counter", "azimuth_commands_applied_total", help, group.commands_applied as f64);
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let _ = writeln!(text, "# HELP azimuth_build_info The version that runs.\n# TYPE azimuth_build_info gauge");
+    let _ = writeln!(text, "azimuth_build_info{{version=\"{version}\"}} 1");
     text
+}
+
+/// What the system knows of this process, under the names that every Prometheus client has for it. Left out where there
+/// is no `/proc`.
+fn process(line: &mut impl FnMut(&str, &str, &str, f64)) {
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
+    // The name of the program may hold blanks; what follows it is field 3.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    // SAFETY: asks for constants of the system; no memory is passed.
+    let (ticks, page) = unsafe { (libc::sysconf(libc::_SC_CLK_TCK), libc::sysconf(libc::_SC_PAGESIZE)) };
+    let (ticks, page) = (ticks.max(1) as f64, page.max(1) as f64);
+    let seconds = (field(14) + field(15)) / ticks;
+    line("counter", "process_cpu_seconds_total", "Seconds of processor time.", seconds);
+    line("gauge", "process_threads", "Threads.", field(20));
+    line("gauge", "process_virtual_memory_bytes", "Bytes of address space.", field(23));
+    line("gauge", "process_resident_memory_bytes", "Bytes in memory.", field(24) * page);
+    let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    line("gauge", "process_open_fds", "Open files.", files as f64);
 }

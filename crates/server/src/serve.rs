@@ -4,7 +4,11 @@
 //! stop new connections, let running requests end for some seconds, make everything durable and exit with 0. A node
 //! that can no longer keep its promises ends the process with 1.
 
+mod body;
 mod connection;
+mod cors;
+mod log;
+mod otlp;
 mod router;
 mod tls;
 mod trace;
@@ -16,22 +20,26 @@ use std::time::Duration;
 
 use azimuth_raft::{Node, NodeOptions};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
 use crate::auth::Auth;
 use crate::indexing::Indexing;
-use crate::settings::{Flags, Settings};
+use crate::settings::{Flags, Settings, TlsFiles};
 use connection::Connections;
+use otlp::Exporter;
 use router::Router;
+use tls::Certificate;
 
 /// How long running requests may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(8);
+/// Open connections to the port of metrics.
+const METRICS_CONNECTIONS_MAX: usize = 64;
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(flags: &Flags) -> ExitCode {
-    trace::init();
+    log::init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("start threads: {error}")),
@@ -50,65 +58,102 @@ fn fail(error: &str) -> ExitCode {
 }
 
 async fn serve(flags: &Flags) -> Result<(), String> {
+    let stop = Stop::listen()?;
     let settings = Settings::from_environment(flags)?;
     let auth = Auth::from_environment()?;
-    let tls = tls::acceptor(settings.tls_certificate.as_deref(), settings.tls_key.as_deref())?;
-    if flags.scheme == "https" && tls.is_none() {
-        return Err("--scheme https needs AZIMUTH_TLS_CERT_FILE and AZIMUTH_TLS_KEY_FILE".to_owned());
-    }
+    let [tls, grpc_tls] = certificates(&settings)?;
     let app = App::new(settings, auth);
     tokio::spawn(app.auth.clone().watch_file());
-    let permits = Arc::new(Semaphore::new(app.settings.connections_max));
-    let connections = Connections::new(Router::new(app.clone()), tls, permits);
-    let host = app.settings.host;
-    for port in [app.settings.port, app.settings.grpc_port] {
-        let listener = bind(SocketAddr::new(host, port)).await?;
-        tokio::spawn(connections.clone().accept(listener));
+    let (host, idle_max) = (app.settings.host, app.settings.idle_max);
+    let (exporter, sending) = Exporter::from_environment()?.unzip();
+    let connections = Connections::new(Router::new(app.clone(), exporter)?, app.settings.connections_max, idle_max);
+    // All ports are bound before the first request is taken: a process that cannot have one takes none.
+    let http = bind(SocketAddr::new(host, app.settings.port)).await?;
+    let grpc = bind(SocketAddr::new(host, app.settings.grpc_port)).await?;
+    let metrics = match app.settings.metrics_port {
+        Some(port) => Some(bind(SocketAddr::new(host, port)).await?),
+        None => None,
+    };
+    let secure = [tls.is_some(), grpc_tls.is_some()];
+    tokio::spawn(connections.clone().accept(http, tls));
+    tokio::spawn(connections.clone().accept(grpc, grpc_tls));
+    if let Some(listener) = metrics {
+        let router = Router::metrics_only(app.clone())?;
+        tokio::spawn(Connections::new(router, METRICS_CONNECTIONS_MAX, idle_max).accept(listener, None));
     }
-    if let Some(port) = app.settings.metrics_port {
-        let listener = bind(SocketAddr::new(host, port)).await?;
-        tokio::spawn(
-            Connections::new(Router::metrics_only(app.clone()), None, Arc::new(Semaphore::new(64))).accept(listener),
-        );
+    let (port, grpc_port) = (app.settings.port, app.settings.grpc_port);
+    tracing::info!(%host, port, grpc_port, tls = secure[0], grpc_tls = secure[1], "listening");
+    let result = life(&app, &connections, stop).await;
+    drop(connections);
+    if let Some(sending) = sending {
+        sending.close().await;
     }
-    tracing::info!(%host, port = app.settings.port, grpc_port = app.settings.grpc_port, "listening");
-    life(&app, &connections).await
+    result
+}
+
+/// TLS of the REST port and of the gRPC port, with a task for each certificate that follows its files.
+fn certificates(settings: &Settings) -> Result<[Option<TlsAcceptor>; 2], String> {
+    if settings.scheme == "https" && settings.tls.is_none() {
+        return Err("--scheme https needs --tls-certificate and --tls-key, or AZIMUTH_TLS_CERT_FILE and \
+                    AZIMUTH_TLS_KEY_FILE"
+            .to_owned());
+    }
+    let acceptor = |files: &TlsFiles| {
+        let certificate = Certificate::read(files)?;
+        tokio::spawn(certificate.clone().watch());
+        certificate.acceptor()
+    };
+    let tls = settings.tls.as_ref().map(acceptor).transpose()?;
+    let grpc_tls = settings.grpc_tls.as_ref().map(acceptor).transpose()?;
+    Ok([tls.clone(), grpc_tls.or(tls)])
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(|error| format!("listen on {address}: {error}"))
 }
 
+/// The signals that ask the process to end.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// From now on the signals end the process in order, not at once.
+    fn listen() -> Result<Self, String> {
+        let listen = |kind| signal(kind).map_err(|error| format!("wait for signals: {error}"));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// From opening the data to closing it.
-async fn life(app: &Arc<App>, connections: &Connections) -> Result<(), String> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("wait for SIGTERM: {error}"))?;
-    let options = NodeOptions::new(&app.settings.data_path);
-    let start = Node::start(options);
+async fn life(app: &Arc<App>, connections: &Connections, mut stop: Stop) -> Result<(), String> {
+    let mut options = NodeOptions::new(&app.settings.data_path);
+    options.disk_used_percent_max = app.settings.disk_used_percent_max;
     let node = tokio::select! {
-        node = start => node.map_err(|error| error.to_string())?,
-        _ = terminate.recv() => return Ok(()),
-        _ = tokio::signal::ctrl_c() => return Ok(()),
+        node = Node::start(options) => {
+            node.map_err(|error| format!("open the data in {}: {error}", app.settings.data_path.display()))?
+        }
+        () = stop.told() => return Ok(()),
     };
     let indexing = Indexing::start(node.data().state(), app.settings.index_threads)
         .map_err(|error| format!("start background threads: {error}"))?;
-    let attach = app.attach(node.clone());
-    let fatal = tokio::select! {
-        fatal = node.fatal() => Some(fatal.to_string()),
-        attached = attach => attached.err().map(|error| error.to_string()),
+    let ready_until_told = async {
+        app.attach(node.clone()).await.map_err(|error| format!("bring the schema up to date: {error}"))?;
+        tracing::info!("ready");
+        std::future::pending::<Result<(), String>>().await
     };
-    let fatal = match fatal {
-        Some(fatal) => Some(fatal),
-        None => {
-            tracing::info!("ready");
-            tokio::select! {
-                fatal = node.fatal() => Some(fatal.to_string()),
-                _ = terminate.recv() => None,
-                _ = tokio::signal::ctrl_c() => None,
-            }
-        }
-    };
-    if let Some(fatal) = fatal {
-        return Err(fatal);
+    tokio::select! {
+        fatal = node.fatal() => return Err(fatal.to_string()),
+        result = ready_until_told => return result,
+        () = stop.told() => {}
     }
     tracing::info!("stopping: running requests end first");
     connections.drain(DRAIN).await;

@@ -2,9 +2,36 @@
 //!
 //! Variables that Weaviate knows and that change nothing here are accepted in silence.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
+
+/// Request headers that browsers may send unless `CORS_ALLOW_HEADERS` names others.
+const CORS_HEADERS: &str = "Content-Type, Authorization, Batch, X-Openai-Api-Key, X-Cohere-Api-Key, \
+    X-Huggingface-Api-Key, X-Weaviate-Client, X-Weaviate-Cluster-Url, X-Grpc-Web, X-User-Agent, grpc-timeout";
+/// Default of [`Settings::requests_bytes_max`].
+const REQUESTS_BYTES_MAX: usize = 1 << 30;
+
+/// A certificate chain and its private key, both PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub(crate) certificate: PathBuf,
+    /// The key of the first certificate.
+    pub(crate) key: PathBuf,
+}
+
+impl TlsFiles {
+    /// Both or neither; `names` are the settings that name them.
+    fn new(certificate: Option<PathBuf>, key: Option<PathBuf>, names: &str) -> Result<Option<Self>, String> {
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(Some(Self { certificate, key })),
+            (None, None) => Ok(None),
+            _ => Err(format!("TLS needs a certificate and a key: {names}")),
+        }
+    }
+}
 
 /// Everything the process is told from outside.
 #[derive(Debug, Clone)]
@@ -15,12 +42,22 @@ pub(crate) struct Settings {
     pub(crate) port: u16,
     /// Port that speaks the same and that clients expect gRPC on: `GRPC_PORT`, 50051.
     pub(crate) grpc_port: u16,
-    /// Certificate chain (PEM); with `tls_key` both listeners speak TLS.
-    pub(crate) tls_certificate: Option<PathBuf>,
-    /// Private key (PEM).
-    pub(crate) tls_key: Option<PathBuf>,
+    /// `http` or `https`: `https` insists on `tls`.
+    pub(crate) scheme: String,
+    /// TLS of both listeners: `--tls-certificate` and `--tls-key`, or `AZIMUTH_TLS_CERT_FILE` and `AZIMUTH_TLS_KEY_FILE`.
+    pub(crate) tls: Option<TlsFiles>,
+    /// TLS of the gRPC listener, where it has its own: `GRPC_CERT_FILE` and `GRPC_KEY_FILE`.
+    pub(crate) grpc_tls: Option<TlsFiles>,
+    /// `CORS_ALLOW_ORIGIN`: `*`, one origin, or several with commas between.
+    pub(crate) cors_allow_origin: String,
+    /// `CORS_ALLOW_METHODS`
+    pub(crate) cors_allow_methods: String,
+    /// `CORS_ALLOW_HEADERS`
+    pub(crate) cors_allow_headers: String,
     /// `PERSISTENCE_DATA_PATH`
     pub(crate) data_path: PathBuf,
+    /// `DISK_USE_READONLY_PERCENTAGE`: writes are refused while this much of the disk is in use.
+    pub(crate) disk_used_percent_max: u8,
     /// `CLUSTER_HOSTNAME`; only shown.
     pub(crate) hostname: String,
     /// `QUERY_DEFAULTS_LIMIT`
@@ -45,10 +82,14 @@ pub(crate) struct Settings {
     pub(crate) grpc_max_message_bytes: usize,
     /// Bytes of a REST body at most.
     pub(crate) body_bytes_max: usize,
+    /// Memory that the requests under way may take for their bodies, over all connections.
+    pub(crate) requests_bytes_max: usize,
     /// Nesting of a filter at most.
     pub(crate) filter_depth_max: usize,
     /// Open connections at most, over both listeners.
     pub(crate) connections_max: usize,
+    /// How long a connection may stay without the head of a request; load balancers want more than their own time.
+    pub(crate) idle_max: Duration,
     /// Whether objects may expire: `OBJECTS_TTL_DELETE_SCHEDULE` is set.
     pub(crate) object_ttl_enabled: bool,
     /// `ASYNC_INDEXING`: whether `dynamic` indexes are accepted; indexing is always asynchronous here.
@@ -73,9 +114,18 @@ impl Settings {
             host: flags.host,
             port: flags.port,
             grpc_port: number("GRPC_PORT", 50_051)?,
-            tls_certificate: path("AZIMUTH_TLS_CERT_FILE").or_else(|| path("GRPC_CERT_FILE")),
-            tls_key: path("AZIMUTH_TLS_KEY_FILE").or_else(|| path("GRPC_KEY_FILE")),
+            scheme: flags.scheme.clone(),
+            tls: TlsFiles::new(
+                flags.tls_certificate.clone().or_else(|| path("AZIMUTH_TLS_CERT_FILE")),
+                flags.tls_key.clone().or_else(|| path("AZIMUTH_TLS_KEY_FILE")),
+                "AZIMUTH_TLS_CERT_FILE and AZIMUTH_TLS_KEY_FILE",
+            )?,
+            grpc_tls: TlsFiles::new(path("GRPC_CERT_FILE"), path("GRPC_KEY_FILE"), "GRPC_CERT_FILE and GRPC_KEY_FILE")?,
+            cors_allow_origin: text("CORS_ALLOW_ORIGIN", "*"),
+            cors_allow_methods: text("CORS_ALLOW_METHODS", "*"),
+            cors_allow_headers: text("CORS_ALLOW_HEADERS", CORS_HEADERS),
             data_path: path("PERSISTENCE_DATA_PATH").unwrap_or_else(|| PathBuf::from("./data")),
+            disk_used_percent_max: number("DISK_USE_READONLY_PERCENTAGE", 90)?,
             hostname: text("CLUSTER_HOSTNAME", "azimuth"),
             query_default_limit: number("QUERY_DEFAULTS_LIMIT", 10)?,
             query_default_limit_graphql: number("QUERY_DEFAULTS_LIMIT_GRAPHQL", 100)?,
@@ -88,8 +138,10 @@ impl Settings {
             default_distance: text("DEFAULT_VECTOR_DISTANCE_METRIC", ""),
             grpc_max_message_bytes: number("GRPC_MAX_MESSAGE_SIZE", 104_858_000)?,
             body_bytes_max: number("AZIMUTH_BODY_BYTES_MAX", 256 << 20)?,
+            requests_bytes_max: number("AZIMUTH_REQUESTS_BYTES_MAX", REQUESTS_BYTES_MAX)?.clamp(1 << 20, 1 << 42),
             filter_depth_max: number("AZIMUTH_FILTER_DEPTH_MAX", 64)?,
             connections_max: number("AZIMUTH_CONNECTIONS_MAX", 10_000)?,
+            idle_max: Duration::from_secs(number("AZIMUTH_IDLE_SECONDS_MAX", 75)?.max(1)),
             object_ttl_enabled: !text("OBJECTS_TTL_DELETE_SCHEDULE", "").is_empty(),
             async_indexing: flag("ASYNC_INDEXING", false),
             disable_graphql: flag("DISABLE_GRAPHQL", false),
@@ -102,21 +154,36 @@ impl Settings {
 /// Flags of `azimuth serve`, named as Weaviate's.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
-    /// Address to listen on.
-    #[arg(long, default_value = "0.0.0.0")]
+    /// Address, or name of an address of this machine, to listen on.
+    #[arg(long, default_value = "0.0.0.0", value_parser = address)]
     pub(crate) host: IpAddr,
     /// Port of REST, GraphQL and gRPC.
     #[arg(long, env = "PORT", default_value_t = 8080)]
     pub(crate) port: u16,
-    /// `http`; TLS is switched on by certificate files (`AZIMUTH_TLS_CERT_FILE`, `AZIMUTH_TLS_KEY_FILE`).
-    #[arg(long, default_value = "http")]
+    /// TLS is switched on by certificate files; `https` refuses to start without them.
+    #[arg(long, default_value = "http", value_parser = ["http", "https"])]
     pub(crate) scheme: String,
+    /// Certificate chain in PEM, read again when it changes [env: AZIMUTH_TLS_CERT_FILE].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Private key in PEM [env: AZIMUTH_TLS_KEY_FILE].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Accepted for compatibility.
     #[arg(long, hide = true)]
     pub(crate) read_timeout: Option<String>,
     /// Accepted for compatibility.
     #[arg(long, hide = true)]
     pub(crate) write_timeout: Option<String>,
+}
+
+/// An address, or the first one that a name stands for.
+fn address(text: &str) -> Result<IpAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let found = (text, 0).to_socket_addrs().map_err(|error| error.to_string())?.next();
+    found.map(|address| address.ip()).ok_or_else(|| "the name stands for no address".to_owned())
 }
 
 /// A boolean as Weaviate reads it: `on`, `enabled`, `1` and `true` in any case.
@@ -145,7 +212,11 @@ pub(crate) fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-fn number<T: FromStr>(name: &str, default: T) -> Result<T, String> {
+/// A number, or the default when unset or empty.
+///
+/// # Errors
+/// Names the variable and what it holds.
+pub(crate) fn number<T: FromStr>(name: &str, default: T) -> Result<T, String> {
     match std::env::var(name) {
         Ok(value) if !value.is_empty() => {
             value.trim().parse().map_err(|_| format!("{name} must be a number, got {value:?}"))

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod access;
 mod clients;
 mod container;
 mod damage;
@@ -10,4 +11,7 @@ mod golden;
 mod hostile;
 mod kill;
 mod lifecycle;
+mod logs;
+mod metrics;
 mod real_data;
+mod tls;

@@ -1,24 +1,28 @@
 //! Connections: accepted, limited in number and in time, served as HTTP/1 or HTTP/2, drained at the end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::router::Router;
+use crate::metrics;
 
-/// A client has this long to send the head of a request.
-const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client has this long to finish the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 1_000;
+/// A silent HTTP/2 client is asked this often whether it is still there, and has [`PONG_TIMEOUT`] to answer: peers that
+/// were frozen or cut off do not keep their connections.
+const PING_EVERY: Duration = Duration::from_secs(60);
+const PONG_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause after the system refused to accept, as it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -26,19 +30,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub(super) struct Connections {
     router: Router,
-    tls: Option<TlsAcceptor>,
     permits: Arc<Semaphore>,
+    /// A client has this long to send the head of a request, also of the next one on the same connection.
+    idle_max: Duration,
     /// Becomes true when the server stops; each connection holds a receiver for as long as it lives.
     stopping: Arc<watch::Sender<bool>>,
 }
 
 impl Connections {
-    pub(super) fn new(router: Router, tls: Option<TlsAcceptor>, permits: Arc<Semaphore>) -> Self {
-        Self { router, tls, permits, stopping: Arc::new(watch::channel(false).0) }
+    pub(super) fn new(router: Router, connections_max: usize, idle_max: Duration) -> Self {
+        let permits = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { router, permits, idle_max, stopping: Arc::new(watch::channel(false).0) }
     }
 
     /// Accepts until the server stops. Above the limit, clients wait in the system's queue.
-    pub(super) async fn accept(self, listener: TcpListener) {
+    pub(super) async fn accept(self, listener: TcpListener, tls: Option<TlsAcceptor>) {
         let mut stopping = self.stopping.subscribe();
         loop {
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
@@ -48,9 +54,11 @@ impl Connections {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let this = self.clone();
+                    let (this, tls) = (self.clone(), tls.clone());
                     tokio::spawn(async move {
-                        this.serve(stream).await;
+                        metrics::CONNECTIONS.inc();
+                        this.serve(stream, tls).await;
+                        metrics::CONNECTIONS.dec();
                         drop(permit);
                     });
                 }
@@ -62,36 +70,56 @@ impl Connections {
         }
     }
 
-    async fn serve(&self, stream: TcpStream) {
+    async fn serve(&self, stream: TcpStream, tls: Option<TlsAcceptor>) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "set TCP_NODELAY");
         }
-        match &self.tls {
-            None => self.serve_stream(stream).await,
-            Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.serve_stream(stream).await,
-                _ => tracing::debug!("a TLS handshake failed"),
-            },
+        let Some(tls) = tls else { return self.serve_stream(stream).await };
+        let mut stopping = self.stopping.subscribe();
+        let handshake = tokio::select! {
+            handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => handshake,
+            () = told(&mut stopping) => return,
+        };
+        drop(stopping);
+        match handshake {
+            Ok(Ok(stream)) => self.serve_stream(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
     async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) {
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.idle_max);
         builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).adaptive_window(true);
-        let service = TowerToHyperService::new(self.router.clone());
+        builder.http2().keep_alive_interval(PING_EVERY).keep_alive_timeout(PONG_TIMEOUT);
+        let asked = Arc::new(AtomicBool::new(false));
+        let (router, seen) = (self.router.clone(), asked.clone());
+        let service = service_fn(move |request| {
+            seen.store(true, Ordering::Relaxed);
+            router.clone().answer(request)
+        });
         let mut stopping = self.stopping.subscribe();
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            () = told(&mut stopping) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let silent = async {
+            tokio::time::sleep(self.idle_max).await;
+            if asked.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
             }
         };
-        if let Err(error) = result {
-            tracing::debug!(%error, "a connection ended early");
+        // The limit of time inside HTTP/1 begins once the version of HTTP is known, which takes the client's first bytes.
+        let silenced = tokio::select! {
+            result = connection.as_mut() => return ended(result),
+            () = silent => true,
+            () = told(&mut stopping) => false,
+        };
+        connection.as_mut().graceful_shutdown();
+        if !silenced {
+            return ended(connection.await);
+        }
+        if let Ok(result) = tokio::time::timeout(self.idle_max, connection).await {
+            ended(result);
         }
     }
 
@@ -101,6 +129,12 @@ impl Connections {
         if tokio::time::timeout(limit, self.stopping.closed()).await.is_err() {
             tracing::warn!("some requests had not ended when their time was over");
         }
+    }
+}
+
+fn ended<E: std::fmt::Display>(result: Result<(), E>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended early");
     }
 }
 

@@ -1,137 +1,310 @@
-//! One entrance for everything: gRPC by its content type, metrics, and REST with GraphQL.
+//! One entrance for everything: gRPC and gRPC-Web by content type, metrics, and REST with GraphQL.
 //!
-//! Each request gets an id (`X-Request-Id`, the caller's if there is one) and a span that takes over W3C
-//! `traceparent`; answers carry the CORS headers that browsers ask for.
+//! Each request gets an id (`X-Request-Id`, the caller's if there is one) and a span in the caller's trace (W3C
+//! `traceparent`); answers carry the CORS headers that browsers ask for.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::body::{Body, Bytes};
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body::Body as _;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use tower::ServiceExt;
+use parking_lot::Mutex;
+use tonic::{Code, Status};
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, ServiceExt};
 use tracing::Instrument;
+use tracing::field::{Empty, display};
 use uuid::Uuid;
 
+use super::body::{self, Metered, RequestMemory};
+use super::cors::Cors;
+use super::otlp::{Exporter, Span};
+use super::trace::TraceParent;
 use crate::app::App;
-use crate::rest::BodyError;
 use crate::rest::message::Reply;
 use crate::{grpc, metrics, rest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const ALLOW_HEADERS: &str = "Content-Type, Authorization, Batch, X-Openai-Api-Key, X-Cohere-Api-Key, \
-    X-Huggingface-Api-Key, X-Weaviate-Client, X-Weaviate-Cluster-Url, X-Grpc-Web, X-User-Agent, grpc-timeout";
+/// Seconds after which a request that was refused for now may come again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// Where Weaviate has gRPC-Web; the paths without this prefix are served as well.
+const GRPC_WEB_PREFIX: &str = "/v1/grpc-web";
+/// The one call whose body has no end: it cannot be held in memory as a whole, and is not charged as such.
+const STREAMING_METHOD: &str = "/BatchStream";
 
-/// The service that connections are given.
+/// What each connection is given.
 #[derive(Clone)]
 pub(super) struct Router {
-    app: Arc<App>,
+    shared: Arc<Shared>,
     grpc: Option<axum::Router>,
+}
+
+struct Shared {
+    app: Arc<App>,
+    cors: Cors,
+    memory: Arc<RequestMemory>,
+    exporter: Option<Exporter>,
+}
+
+/// The protocol that a request speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wire {
+    Rest,
+    Grpc,
+    GrpcWeb,
+}
+
+impl Wire {
+    fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        match given.strip_prefix(b"application/grpc") {
+            None => Self::Rest,
+            Some(rest) if rest.starts_with(b"-web") => Self::GrpcWeb,
+            Some(_) => Self::Grpc,
+        }
+    }
+
+    /// Also the label of metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rest => "rest",
+            Self::Grpc => "grpc",
+            Self::GrpcWeb => "grpc-web",
+        }
+    }
 }
 
 impl Router {
     /// Serves everything.
-    pub(super) fn new(app: Arc<App>) -> Self {
+    ///
+    /// # Errors
+    /// Names the setting that cannot be used.
+    pub(super) fn new(app: Arc<App>, exporter: Option<Exporter>) -> Result<Self, String> {
         let grpc = Some(grpc::routes(app.clone()));
-        Self { app, grpc }
+        Ok(Self { shared: Shared::new(app, exporter)?, grpc })
     }
 
     /// Serves `/metrics` only.
-    pub(super) fn metrics_only(app: Arc<App>) -> Self {
-        Self { app, grpc: None }
+    ///
+    /// # Errors
+    /// As [`Router::new`].
+    pub(super) fn metrics_only(app: Arc<App>) -> Result<Self, String> {
+        Ok(Self { shared: Shared::new(app, None)?, grpc: None })
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
-        let started = Instant::now();
-        let wire = if is_grpc(request.headers()) { "grpc" } else { "rest" };
-        let method = request.method().as_str().to_owned();
+    /// Answers one request; every error has become an answer.
+    pub(super) async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let (started, began) = (Instant::now(), SystemTime::now());
+        let wire = Wire::of(request.headers());
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let id = request_id(request.headers());
-        let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let span =
-            tracing::info_span!("request", wire, %method, path = request.uri().path(), id = ?id, traceparent = parent);
-        let mut response = self.route(request).instrument(span.clone()).await;
+        let parent = TraceParent::of(request.headers());
+        let shown = id.to_str().unwrap_or_default();
+        let span = tracing::info_span!("request", wire = wire.name(), %method, path, id = shown, trace_id = Empty, parent_id = Empty);
+        if let Some(parent) = parent {
+            span.record("trace_id", display(format_args!("{:032x}", parent.trace_id)));
+            span.record("parent_id", display(format_args!("{:016x}", parent.parent_id)));
+        }
+        let shared = self.shared.clone();
+        let mut response = self.route(wire, request).instrument(span.clone()).await;
         let seconds = started.elapsed().as_secs_f64();
-        metrics::observe(wire, &method, response.status().as_u16(), seconds);
-        span.in_scope(|| tracing::debug!(status = response.status().as_u16(), seconds, "answered"));
+        let outcome = Outcome::of(wire, &response);
+        metrics::observe(wire.name(), method_label(&method), outcome.label(), seconds);
+        span.in_scope(|| match outcome.is_fault() && !outcome.is_for_now() {
+            true => tracing::warn!(status = outcome.label(), seconds, "answered"),
+            false => tracing::debug!(status = outcome.label(), seconds, "answered"),
+        });
+        if let Some(exporter) = &shared.exporter {
+            exporter.export(Span { parent, began, ended: SystemTime::now(), method, path, wire: wire.name(), outcome });
+        }
         response.headers_mut().insert(REQUEST_ID, id);
+        Ok(response)
+    }
+
+    async fn route(self, wire: Wire, request: Request<Incoming>) -> Response<Body> {
+        let Self { shared, grpc } = self;
+        if request.method() == Method::GET && request.uri().path() == "/metrics" {
+            let mut response = Response::new(Body::from(metrics::render(&shared.app)));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+            return response;
+        }
+        let Some(grpc) = grpc else { return plain(StatusCode::NOT_FOUND) };
+        match wire {
+            Wire::Rest => shared.rest(request).await,
+            Wire::Grpc => shared.grpc(grpc, request.map(Body::new)).await,
+            Wire::GrpcWeb => shared.grpc_web(grpc, request).await,
+        }
+    }
+}
+
+impl Shared {
+    fn new(app: Arc<App>, exporter: Option<Exporter>) -> Result<Arc<Self>, String> {
+        let cors = Cors::new(&app.settings)?;
+        let memory = RequestMemory::new(app.settings.requests_bytes_max);
+        Ok(Arc::new(Self { app, cors, memory, exporter }))
+    }
+
+    async fn rest(&self, request: Request<Incoming>) -> Response<Body> {
+        let app = self.app.clone();
+        let (head, body) = request.into_parts();
+        if head.uri.path() == "/" {
+            return plain(StatusCode::MOVED_PERMANENTLY);
+        }
+        let origin = head.headers.get(header::ORIGIN).cloned();
+        if head.method == Method::OPTIONS {
+            let mut response = plain(StatusCode::OK);
+            self.cors.allow(origin.as_ref(), response.headers_mut());
+            return response;
+        }
+        let token = head
+            .uri
+            .query()
+            .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("access_token=").map(str::to_owned)));
+        let principal = app.auth.authenticate_rest(&head.headers, token.as_deref());
+        let head_only = head.method == Method::HEAD;
+        let probe = head.uri.path().starts_with("/v1/.well-known/");
+        let mut share = self.memory.share();
+        let body = if principal.is_ok() {
+            body::read(body, app.settings.body_bytes_max, &mut share).await
+        } else {
+            body::discard(body).await;
+            Ok(Ok(Bytes::new()))
+        };
+        let reply = match body {
+            Ok(body) => rest::handle(app, principal, head.method, head.uri, head.headers, body).await,
+            Err(reply) => reply,
+        };
+        let mut response = render(reply, head_only);
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if !probe {
+            self.cors.allow(origin.as_ref(), response.headers_mut());
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+        }
         response
     }
 
-    async fn route(self, request: Request<Incoming>) -> Response<Body> {
-        let Self { app, grpc } = self;
-        if request.method() == Method::GET && request.uri().path() == "/metrics" {
-            return Response::new(Body::from(metrics::render(&app)));
+    async fn grpc(&self, grpc: axum::Router, request: Request<Body>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let bytes_max = self.app.settings.grpc_max_message_bytes;
+        // Held until the call has its answer.
+        let share = Arc::new(Mutex::new(self.memory.share()));
+        let body = if head.uri.path().ends_with(STREAMING_METHOD) {
+            body
+        } else {
+            Body::new(Metered::new(body, &head.headers, bytes_max, share.clone()))
+        };
+        match grpc.oneshot(Request::from_parts(head, body)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
         }
-        let Some(grpc) = grpc else { return plain(StatusCode::NOT_FOUND) };
-        if is_grpc(request.headers()) {
-            return match grpc.oneshot(request.map(Body::new)).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            };
+    }
+
+    async fn grpc_web(self: Arc<Self>, grpc: axum::Router, mut request: Request<Incoming>) -> Response<Body> {
+        if let Some(uri) = without_prefix(request.uri()) {
+            *request.uri_mut() = uri;
         }
-        rest(app, request).await
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let shared = self.clone();
+        let inner = tower::service_fn(move |request: Request<tonic::body::Body>| {
+            let (shared, grpc) = (shared.clone(), grpc.clone());
+            async move { Ok::<_, Infallible>(shared.grpc(grpc, request.map(Body::new)).await) }
+        });
+        let mut response = match GrpcWebLayer::new().layer(inner).oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        };
+        self.cors.allow_grpc(origin.as_ref(), response.headers_mut());
+        response
     }
 }
 
-impl tower::Service<Request<Incoming>> for Router {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Status of HTTP.
+    Http(StatusCode),
+    /// Code of gRPC.
+    Grpc(Code),
+}
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+impl Outcome {
+    /// gRPC has its code in the headers when a call failed; a call that was answered may still end otherwise.
+    fn of(wire: Wire, response: &Response<Body>) -> Self {
+        match wire {
+            Wire::Grpc | Wire::GrpcWeb if response.status() == StatusCode::OK => {
+                Self::Grpc(Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()))
+            }
+            _ => Self::Http(response.status()),
+        }
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move { Ok(this.answer(request).await) })
+    /// One of some dozens of words: the label of metrics.
+    pub(super) fn label(&self) -> &str {
+        match self {
+            Self::Http(status) => status.as_str(),
+            Self::Grpc(code) => code_name(*code),
+        }
+    }
+
+    /// Whether the same request may succeed in a moment: while the server starts, or has too much to do.
+    fn is_for_now(self) -> bool {
+        matches!(self, Self::Http(StatusCode::SERVICE_UNAVAILABLE) | Self::Grpc(Code::Unavailable))
+    }
+
+    /// Whether the server is to blame.
+    pub(super) fn is_fault(self) -> bool {
+        match self {
+            Self::Http(status) => status.is_server_error(),
+            Self::Grpc(code) => matches!(code, Code::Internal | Code::Unavailable | Code::DataLoss),
+        }
     }
 }
 
-async fn rest(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    if head.uri.path() == "/" {
-        return plain(StatusCode::MOVED_PERMANENTLY);
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
-    if head.method == Method::OPTIONS {
-        let mut response = plain(StatusCode::OK);
-        allow_origins(response.headers_mut());
-        return response;
-    }
-    let body = read_body(body, app.settings.body_bytes_max).await;
-    let token = head
-        .uri
-        .query()
-        .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("access_token=").map(str::to_owned)));
-    let principal = app.auth.authenticate_rest(&head.headers, token.as_deref());
-    let head_only = head.method == Method::HEAD;
-    let probe = head.uri.path().starts_with("/v1/.well-known/");
-    let reply = rest::handle(app, principal, head.method, head.uri, head.headers, body).await;
-    let mut response = render(reply, head_only);
-    if !probe {
-        allow_origins(response.headers_mut());
-        response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
-    }
-    response
 }
 
-/// The whole body, or why there is none.
-async fn read_body(body: Incoming, bytes_max: usize) -> Result<Bytes, BodyError> {
-    if body.size_hint().lower() > bytes_max as u64 {
-        return Err(BodyError::TooLarge { bytes_max });
+/// Methods are free text on the wire; a label is not.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
     }
-    match Limited::new(body, bytes_max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge { bytes_max }),
-        Err(error) => Err(BodyError::Unreadable(format!("read the body: {error}"))),
-    }
+}
+
+/// The address without the prefix of gRPC-Web.
+fn without_prefix(uri: &Uri) -> Option<Uri> {
+    let path = uri.path_and_query()?.as_str().strip_prefix(GRPC_WEB_PREFIX)?;
+    path.parse().ok()
 }
 
 fn render(reply: Reply, head_only: bool) -> Response<Body> {
@@ -155,16 +328,6 @@ fn plain(status: StatusCode) -> Response<Body> {
         response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/v1"));
     }
     response
-}
-
-fn allow_origins(headers: &mut HeaderMap) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOW_HEADERS));
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The caller's id if it is short and plain, else a new one.
