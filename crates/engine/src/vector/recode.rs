@@ -15,7 +15,7 @@ use super::arena::State;
 use super::codes::{CodeKind, Codec, Scalar, Training};
 use super::config::{Codes, IndexConfig};
 use super::core::Core;
-use super::fit::fits;
+use super::fit::fitted;
 use super::view::View;
 use super::work::outgrows_scan;
 
@@ -161,7 +161,8 @@ fn begin(core: &Core, change: Change) -> Recode {
     let view = core.store.view();
     let seed = core.options.seed;
     if let Some(codec) = Codec::untrained(core.distance, core.dim, kind, seed) {
-        if tried && !fits(core, &view, &codec) {
+        let (codec, fits) = fitted(core, &view, codec);
+        if tried && !fits {
             core.store.drop_codes(true, true);
             return Recode::Idle;
         }

@@ -3,6 +3,7 @@
 mod data;
 mod exactness;
 mod model;
+mod quantizers;
 mod recall;
 mod saved;
 

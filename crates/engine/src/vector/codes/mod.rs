@@ -141,6 +141,8 @@ pub(super) struct SavedCodec {
     pub kind: CodeKind,
     /// Seed of the rotation.
     pub seed: u64,
+    /// `[dim]`, what is taken off before rotating; empty if nothing is.
+    pub centre: Vec<f32>,
     /// Middle and size of the steps of `Scalar`; empty else.
     pub steps: Vec<f32>,
     /// `[segments]` columns of `Product`, see [`Product`]; empty else.
@@ -151,11 +153,19 @@ impl Codec {
     /// Codes that need no training.
     pub(super) fn untrained(distance: Distance, dim: usize, kind: CodeKind, seed: u64) -> Option<Self> {
         let coder = match kind {
-            CodeKind::Rotational { bits } => Coder::Rotational(Rotational::new(padded(dim), bits, seed)),
+            CodeKind::Rotational { bits } => Coder::Rotational(Rotational::new(padded(dim), bits, seed, Vec::new())),
             CodeKind::Signs => Coder::Signs,
             CodeKind::Scalar | CodeKind::Product { .. } => return None,
         };
         Some(Self { distance, dim, kind, coder })
+    }
+
+    /// These codes around a centre, `[dim]`, if the kind can have one.
+    pub(super) fn around(&self, centre: Vec<f32>) -> Option<Self> {
+        assert_eq!(centre.len(), self.dim, "a centre is a vector");
+        let (CodeKind::Rotational { bits }, Coder::Rotational(coder)) = (self.kind, &self.coder) else { return None };
+        let coder = Coder::Rotational(Rotational::new(padded(self.dim), bits, coder.seed, centre));
+        Some(Self { coder, ..*self })
     }
 
     /// Scalar codes with trained steps.
@@ -170,22 +180,31 @@ impl Codec {
 
     /// What to keep of it.
     pub(super) fn saved(&self) -> SavedCodec {
-        let (mut seed, mut steps, mut centroids) = (0, Vec::new(), Vec::new());
+        let mut saved =
+            SavedCodec { kind: self.kind, seed: 0, centre: Vec::new(), steps: Vec::new(), centroids: Vec::new() };
         match &self.coder {
-            Coder::Rotational(rotational) => seed = rotational.seed,
-            Coder::Scalar(scalar) => steps = vec![scalar.middle, scalar.step],
+            Coder::Rotational(rotational) => {
+                saved.seed = rotational.seed;
+                saved.centre.clone_from(&rotational.centre);
+            }
+            Coder::Scalar(scalar) => saved.steps = vec![scalar.middle, scalar.step],
             Coder::Signs => {}
-            Coder::Product(product) => centroids = product.columns().to_vec(),
+            Coder::Product(product) => saved.centroids = product.columns().to_vec(),
         }
-        SavedCodec { kind: self.kind, seed, steps, centroids }
+        saved
     }
 
     /// Of what was kept; `None` if that cannot be.
     pub(super) fn load(distance: Distance, dim: usize, saved: &SavedCodec) -> Option<Self> {
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
         match saved.kind {
-            CodeKind::Rotational { bits: 1 | 4 | 8 } if distance.survives_rotation() => {
-                Self::untrained(distance, dim, saved.kind, saved.seed)
+            CodeKind::Rotational { bits: 1 | 4 | 8 } if distance.survives_rotation() && finite(&saved.centre) => {
+                let codec = Self::untrained(distance, dim, saved.kind, saved.seed)?;
+                match saved.centre.len() {
+                    0 => Some(codec),
+                    length if length == dim => codec.around(saved.centre.clone()),
+                    _ => None,
+                }
             }
             CodeKind::Signs => Self::untrained(distance, dim, saved.kind, saved.seed),
             CodeKind::Scalar if distance.survives_rotation() && finite(&saved.steps) => {
@@ -214,7 +233,7 @@ impl Codec {
         assert_eq!(vector.len(), self.dim, "vectors of one index have one length");
         row.clear();
         match &self.coder {
-            Coder::Rotational(rotational) => rotational.encode(vector, scratch, row),
+            Coder::Rotational(rotational) => rotational.encode(self.distance, vector, scratch, row),
             Coder::Scalar(scalar) => scalar.encode(self.distance, vector, row),
             Coder::Signs => signs::encode(vector, row),
             Coder::Product(product) => product.encode(vector, row),
@@ -225,7 +244,7 @@ impl Codec {
     /// A query made ready to be compared with rows.
     pub(super) fn prepare(&self, vector: &[f32]) -> CodedQuery {
         let form = match &self.coder {
-            Coder::Rotational(rotational) => Form::Linear(rotational.code(vector)),
+            Coder::Rotational(rotational) => Form::Linear(rotational.code(self.distance, vector)),
             Coder::Scalar(scalar) => Form::Linear(scalar.code(self.distance, vector)),
             Coder::Signs => {
                 let mut row = Vec::with_capacity(self.stride());
@@ -245,23 +264,25 @@ impl Codec {
         assert!(self.kind.is_fine() && row.len() == self.stride(), "only fine codes are compared with each other");
         let trailer = Trailer::read(row);
         let code = bytemuck::cast_slice(&row[..row.len() - CODE_TRAILER_BYTES]);
-        CodeQuery::Bytes(linear(self.kind, self.distance, code, trailer.scale, trailer.term, self.base()))
+        CodeQuery::Bytes(linear(self.distance, code, trailer.scale, trailer.term, self.base()))
     }
 
-    /// What the value of every pair has beside the terms of both sides.
-    fn base(&self) -> f32 {
-        match (&self.coder, self.distance) {
-            (Coder::Scalar(scalar), Distance::Cosine | Distance::Dot) => scalar.base(self.dim),
-            _ => 0.0,
+    /// What the value of every pair has beside the terms of both sides; `None` if terms do not count.
+    fn base(&self) -> Option<f32> {
+        match &self.coder {
+            _ if self.distance == Distance::L2Squared => Some(0.0),
+            Coder::Scalar(scalar) => Some(scalar.base(self.dim)),
+            Coder::Rotational(rotational) if !rotational.centre.is_empty() => Some(rotational.base()),
+            Coder::Rotational(_) | Coder::Signs | Coder::Product(_) => None,
         }
     }
 }
 
-fn linear<'c>(kind: CodeKind, distance: Distance, code: &'c [i8], scale: f32, term: f32, base: f32) -> LinearQuery<'c> {
-    match (distance, kind) {
-        (Distance::L2Squared, _) => LinearQuery { code, term_weight: 1.0, offset: term, dot_weight: -2.0 * scale },
-        (_, CodeKind::Scalar) => LinearQuery { code, term_weight: 1.0, offset: term + base, dot_weight: -scale },
-        _ => LinearQuery { code, term_weight: 0.0, offset: 0.0, dot_weight: -scale },
+fn linear(distance: Distance, code: &[i8], scale: f32, term: f32, base: Option<f32>) -> LinearQuery<'_> {
+    let dot_weight = if distance == Distance::L2Squared { -2.0 * scale } else { -scale };
+    match base {
+        Some(base) => LinearQuery { code, term_weight: 1.0, offset: term + base, dot_weight },
+        None => LinearQuery { code, term_weight: 0.0, offset: 0.0, dot_weight },
     }
 }
 
@@ -271,7 +292,7 @@ pub(super) struct CodedQuery {
     form: Form,
     kind: CodeKind,
     distance: Distance,
-    base: f32,
+    base: Option<f32>,
     /// Root of the number of components.
     root: f32,
 }
@@ -297,7 +318,7 @@ impl CodedQuery {
             Form::Signs(signs) => CodeQuery::Signs(signs),
             Form::Table(table) => CodeQuery::Table(table),
             Form::Linear(code) => {
-                let query = linear(self.kind, self.distance, &code.values, code.scale, code.term, self.base);
+                let query = linear(self.distance, &code.values, code.scale, code.term, self.base);
                 match self.kind {
                     CodeKind::Rotational { bits: 4 } => CodeQuery::Nibbles(query),
                     CodeKind::Rotational { bits: 1 } => CodeQuery::Bits(query),
@@ -326,13 +347,14 @@ impl CodedQuery {
     /// How far values of rows can be from the true ones; `None` if too little is known for exact scans to profit.
     pub(super) fn worst_error(&self) -> Option<WorstError> {
         let Form::Linear(code) = &self.form else { return None };
-        let terms = if self.kind == CodeKind::Scalar { ROUNDING } else { 0.0 };
+        // Under L2 the terms are norms, which count already.
+        let terms = if self.base.is_some_and(|base| base != 0.0) { ROUNDING } else { 0.0 };
         self.kind.is_fine().then_some(WorstError {
             error: code.error,
             norm: code.norm,
             doubled: self.distance == Distance::L2Squared,
             terms,
-            constant: terms * (code.term.abs() + self.base.abs()),
+            constant: terms * (code.term.abs() + self.base.unwrap_or_default().abs()),
         })
     }
 

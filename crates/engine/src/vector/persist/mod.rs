@@ -122,6 +122,7 @@ impl From<Manifest1> for Found {
         let codec = SavedCodec {
             kind: CodeKind::Rotational { bits: 8 },
             seed: old.seed,
+            centre: Vec::new(),
             steps: Vec::new(),
             centroids: Vec::new(),
         };
