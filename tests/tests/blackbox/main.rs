@@ -8,6 +8,7 @@ mod container;
 mod damage;
 mod demo;
 mod golden;
+mod grpc_web;
 mod hostile;
 mod kill;
 mod lifecycle;
