@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::allow::Allow;
+use super::codes::CodeKind;
 use super::config::{FilterStrategy, HnswConfig, IndexConfig};
 use super::core::Core;
 use super::exact::{is_live, scan};
@@ -31,7 +32,7 @@ pub(super) fn search(core: &Core, config: &IndexConfig, request: &SearchRequest<
         linked: if view.graph.is_some() { (live + tombstones).saturating_sub(waiting) } else { 0 },
         allowed: request.allow.map(|allow| usize::try_from(allow.len()).unwrap_or(usize::MAX)),
         k: request.k.min(live),
-        ef: widened(hnsw, request, rescore.filter(|_| view.tables.codec().is_some())),
+        ef: widened(hnsw, request, view.tables.codec().map(|codec| (codec.kind(), rescore))),
     };
     let plan = plan(hnsw, now);
     if plan == Plan::Empty {
@@ -43,13 +44,15 @@ pub(super) fn search(core: &Core, config: &IndexConfig, request: &SearchRequest<
     Execution { core, view: &view, query: &query, allow, top }.run(plan)
 }
 
-/// The `ef` asked for, raised to the candidates that are to be fetched by their codes.
-fn widened(hnsw: Option<&HnswConfig>, request: &SearchRequest<'_>, rescore: Option<usize>) -> Option<usize> {
-    let ef = hnsw.map(|hnsw| hnsw.ef_for(request.k, request.ef));
-    match (ef, rescore) {
-        (Some(ef), Some(rescore)) if rescore > ef => Some(rescore),
-        _ => request.ef,
-    }
+/// The `ef` asked for, raised to the candidates that are to be fetched by such codes.
+fn widened(
+    hnsw: Option<&HnswConfig>,
+    request: &SearchRequest<'_>,
+    codes: Option<(CodeKind, Option<usize>)>,
+) -> Option<usize> {
+    let Some((hnsw, (kind, rescore))) = hnsw.zip(codes) else { return request.ef };
+    let ef = hnsw.ef_for(request.k, request.ef);
+    Some(rescore.unwrap_or_else(|| kind.candidates_for(ef)).max(ef))
 }
 
 /// All within `max_distance`, by scan: a walk could not promise it.

@@ -100,6 +100,14 @@ impl CodeKind {
         matches!(self, Self::Scalar | Self::Product { .. })
     }
 
+    /// Candidates of a walk that are as good as `ef` of f32, where the settings leave it open.
+    pub(super) fn candidates_for(self, ef: usize) -> usize {
+        match self {
+            Self::Signs => ef.saturating_mul(3),
+            Self::Rotational { .. } | Self::Scalar | Self::Product { .. } => ef,
+        }
+    }
+
     /// Bytes of a row.
     pub(super) fn stride(self, dim: usize) -> usize {
         let padded = padded(dim);

@@ -62,11 +62,12 @@ impl Product {
         }
     }
 
-    /// `[segments, CENTROIDS]`: what each centroid adds to the distance from `vector`.
+    /// `[segments, CENTROIDS]`: what each centroid adds to the distance from `vector`, or to a number of the same order.
     pub(super) fn table(&self, distance: Distance, vector: &[f32]) -> Vec<f32> {
         let mut table = vec![0.0; self.segments * CENTROIDS];
         for ((values, columns), out) in self.parts(vector).zip(table.as_chunks_mut::<CENTROIDS>().0) {
-            if distance == Distance::L2Squared {
+            // Under cosine all vectors have one norm, and squares, unlike products, do not suffer from what all have in common.
+            if matches!(distance, Distance::L2Squared | Distance::Cosine) {
                 squares_to_centroids(values, columns, out);
                 continue;
             }

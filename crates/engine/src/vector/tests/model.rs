@@ -57,9 +57,15 @@ fn check(index: &VectorIndex, model: &BTreeMap<u64, Vec<f32>>, distance: Distanc
 }
 
 fn run(seed: u64, distance: Distance, kind: IndexKind) {
-    println!("seed {seed} {distance:?} {kind:?}");
+    run_with(seed, distance, kind, &[Codes::Default]);
+}
+
+/// With these codes in turn, each from a random moment on.
+fn run_with(seed: u64, distance: Distance, kind: IndexKind, codes: &[Codes]) {
+    println!("seed {seed} {distance:?} {kind:?} {codes:?}");
     let dir = tempfile::tempdir().expect("a folder");
-    let config = IndexConfig { distance, kind, codes: Codes::Default, skip: false };
+    let mut codes = codes.iter().copied().cycle();
+    let mut config = IndexConfig { distance, kind, codes: codes.next().expect("codes are given"), skip: false };
     let (mut index, _) = VectorIndex::open(dir.path(), None, config, options());
     let (mut model, mut next_doc) = (BTreeMap::new(), 0u64);
     let (mut recall, mut searches) = (0.0, 0);
@@ -89,6 +95,10 @@ fn run(seed: u64, distance: Distance, kind: IndexKind) {
             }
             98 => {
                 index.save().expect("saved");
+            }
+            _ if word % 1_000 < 500 && word % 1_000 >= 200 => {
+                config.codes = codes.next().expect("codes come again");
+                index.update_config(config);
             }
             _ if word % 1_000 < 200 => {
                 // What was saved comes back; the rest is inserted and deleted again.
@@ -134,9 +144,53 @@ fn random_operations_agree_with_a_map() {
     run(23, Distance::L2Squared, IndexKind::Dynamic { threshold: 150, hnsw: small(), flat_codes: Codes::Default });
 }
 
+/// Inserts, deletes, saves and opens while codes of every kind take each other's place.
+#[test]
+fn every_kind_of_codes_agrees_with_a_map() {
+    let kinds = [
+        Codes::Rotational { bits: 4, rescore: Some(20) },
+        Codes::Product { segments: 8, centroids: 16, training_limit: 150 },
+        Codes::Rotational { bits: 1, rescore: Some(128) },
+        Codes::Default,
+        Codes::Scalar { training_limit: 120, rescore: Some(20) },
+        Codes::None,
+        Codes::Binary { rescore: Some(400) },
+        Codes::Rotational { bits: 8, rescore: Some(0) },
+    ];
+    let graph = IndexKind::Hnsw(small());
+    for seed in 31..=33 {
+        run_with(seed, Distance::L2Squared, graph, &kinds);
+        run_with(seed + 10, Distance::Cosine, IndexKind::Flat, &kinds);
+    }
+    let dynamic =
+        IndexKind::Dynamic { threshold: 300, hnsw: small(), flat_codes: Codes::Binary { rescore: Some(300) } };
+    run_with(51, Distance::L2Squared, dynamic, &kinds);
+    run_with(52, Distance::Dot, dynamic, &kinds);
+    run_with(53, Distance::Manhattan, graph, &kinds);
+    for (seed, codes) in (60..).zip(kinds) {
+        run_with(seed, Distance::L2Squared, graph, &[codes]);
+    }
+}
+
 /// Writers, builders, searchers and a saver at once. Documents that are never deleted must always be found.
 #[test]
 fn threads_do_not_disturb_each_other() {
+    threads(&[Codes::Default]);
+}
+
+/// The same while codes are changed.
+#[test]
+fn threads_and_changes_of_codes_do_not_disturb_each_other() {
+    threads(&[
+        Codes::Rotational { bits: 4, rescore: Some(20) },
+        Codes::None,
+        Codes::Default,
+        Codes::Product { segments: 16, centroids: 16, training_limit: 500 },
+        Codes::Scalar { training_limit: 500, rescore: Some(20) },
+    ]);
+}
+
+fn threads(codes: &[Codes]) {
     let dir = tempfile::tempdir().expect("a folder");
     let config = IndexConfig { kind: IndexKind::Hnsw(small()), ..config(Distance::L2Squared, small()) };
     let (index, _) = VectorIndex::open(dir.path(), None, config, options());
@@ -187,8 +241,10 @@ fn threads_do_not_disturb_each_other() {
             assert!(found * 100 >= searches * 98, "{found} of {searches}");
         });
         scope.spawn(move || {
+            let mut codes = codes.iter().cycle();
             while !stop.load(Ordering::Acquire) {
                 index.save().expect("saved");
+                index.update_config(IndexConfig { codes: *codes.next().expect("codes come again"), ..config });
             }
         });
     });
