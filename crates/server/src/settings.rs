@@ -76,7 +76,7 @@ pub(crate) struct Settings {
     pub(crate) autoschema_default_date: String,
     /// `DEFAULT_VECTOR_INDEX`
     pub(crate) default_vector_index: String,
-    /// `DEFAULT_VECTOR_DISTANCE_METRIC`; empty means cosine.
+    /// `DEFAULT_VECTOR_DISTANCE_METRIC`
     pub(crate) default_distance: String,
     /// `GRPC_MAX_MESSAGE_SIZE`
     pub(crate) grpc_max_message_bytes: usize,
@@ -110,6 +110,11 @@ impl Settings {
     pub(crate) fn from_environment(flags: &Flags) -> Result<Self, String> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = flag("PROMETHEUS_MONITORING_ENABLED", false);
+        let async_indexing = flag("ASYNC_INDEXING", false);
+        let default_vector_index = word("DEFAULT_VECTOR_INDEX", &["hnsw", "flat", "dynamic", "hfresh"])?;
+        if default_vector_index == "dynamic" && !async_indexing {
+            return Err("DEFAULT_VECTOR_INDEX is dynamic, which needs ASYNC_INDEXING=true".to_owned());
+        }
         Ok(Self {
             host: flags.host,
             port: flags.port,
@@ -131,11 +136,14 @@ impl Settings {
             query_default_limit_graphql: number("QUERY_DEFAULTS_LIMIT_GRAPHQL", 100)?,
             query_maximum_results: number("QUERY_MAXIMUM_RESULTS", 10_000)?,
             autoschema_enabled: flag("AUTOSCHEMA_ENABLED", true),
-            autoschema_default_string: text("AUTOSCHEMA_DEFAULT_STRING", "text"),
-            autoschema_default_number: text("AUTOSCHEMA_DEFAULT_NUMBER", "number"),
-            autoschema_default_date: text("AUTOSCHEMA_DEFAULT_DATE", "date"),
-            default_vector_index: text("DEFAULT_VECTOR_INDEX", "hnsw"),
-            default_distance: text("DEFAULT_VECTOR_DISTANCE_METRIC", ""),
+            autoschema_default_string: word("AUTOSCHEMA_DEFAULT_STRING", &["text", "string"])?,
+            autoschema_default_number: word("AUTOSCHEMA_DEFAULT_NUMBER", &["number", "int"])?,
+            autoschema_default_date: word("AUTOSCHEMA_DEFAULT_DATE", &["date", "text", "string"])?,
+            default_vector_index,
+            default_distance: word(
+                "DEFAULT_VECTOR_DISTANCE_METRIC",
+                &["cosine", "dot", "l2-squared", "manhattan", "hamming"],
+            )?,
             grpc_max_message_bytes: number("GRPC_MAX_MESSAGE_SIZE", 104_858_000)?,
             body_bytes_max: number("AZIMUTH_BODY_BYTES_MAX", 256 << 20)?,
             requests_bytes_max: number("AZIMUTH_REQUESTS_BYTES_MAX", REQUESTS_BYTES_MAX)?.clamp(1 << 20, 1 << 42),
@@ -143,11 +151,28 @@ impl Settings {
             connections_max: number("AZIMUTH_CONNECTIONS_MAX", 10_000)?,
             idle_max: Duration::from_secs(number("AZIMUTH_IDLE_SECONDS_MAX", 75)?.max(1)),
             object_ttl_enabled: !text("OBJECTS_TTL_DELETE_SCHEDULE", "").is_empty(),
-            async_indexing: flag("ASYNC_INDEXING", false),
+            async_indexing,
             disable_graphql: flag("DISABLE_GRAPHQL", false),
             metrics_port: if metrics { Some(number("PROMETHEUS_MONITORING_PORT", 2_112)?) } else { None },
             index_threads: number("AZIMUTH_INDEX_THREADS", cores)?.max(1),
         })
+    }
+}
+
+#[cfg(test)]
+impl Settings {
+    /// What the environment of the tests says.
+    pub(crate) fn of_tests() -> Self {
+        let flags = Flags {
+            host: IpAddr::from([127, 0, 0, 1]),
+            port: 0,
+            scheme: "http".to_owned(),
+            tls_certificate: None,
+            tls_key: None,
+            read_timeout: None,
+            write_timeout: None,
+        };
+        Self::from_environment(&flags).expect("the environment of the tests is readable")
     }
 }
 
@@ -201,6 +226,21 @@ pub(crate) fn text(name: &str, default: &str) -> String {
     std::env::var(name).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| default.to_owned())
 }
 
+/// One of `words`, or the first of them when unset or empty.
+///
+/// # Errors
+/// Names the variable, what it holds and what it can hold.
+fn word(name: &str, words: &[&str]) -> Result<String, String> {
+    one_of(name, &text(name, words.first().unwrap_or(&"")), words)
+}
+
+fn one_of(name: &str, value: &str, words: &[&str]) -> Result<String, String> {
+    if words.contains(&value) {
+        return Ok(value.to_owned());
+    }
+    Err(format!("{name} must be one of {}, got {value:?}", words.join(", ")))
+}
+
 /// A comma-separated list, blanks trimmed, empty members dropped.
 pub(crate) fn list(name: &str) -> Vec<String> {
     let value = text(name, "");
@@ -222,5 +262,17 @@ pub(crate) fn number<T: FromStr>(name: &str, default: T) -> Result<T, String> {
             value.trim().parse().map_err(|_| format!("{name} must be a number, got {value:?}"))
         }
         _ => Ok(default),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_of;
+
+    #[test]
+    fn an_unknown_word_is_refused_by_name() {
+        assert_eq!(one_of("A", "b", &["a", "b"]), Ok("b".to_owned()));
+        let refusal = one_of("DEFAULT_VECTOR_INDEX", "HNSW", &["hnsw", "flat"]).expect_err("an unknown word");
+        assert_eq!(refusal, "DEFAULT_VECTOR_INDEX must be one of hnsw, flat, got \"HNSW\"");
     }
 }

@@ -4,37 +4,36 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::FieldError;
 use super::arguments;
 use super::document::Field;
-use super::{FieldError, GraphqlError};
 use crate::app::search::Place;
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 
 /// Answers a class.
 pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) -> Result<Value, FieldError> {
-    let refuse = |error: AppError| FieldError::Resolver(error.to_string());
+    let refuse = |error: AppError| FieldError(error.to_string());
     let catalog = app.catalog().map_err(refuse)?;
     let Some(collection) = catalog.find(&class.name).cloned() else {
         let text = format!("Cannot query field {:?} on type \"AggregateObjectsObj\".", class.name);
-        return Err(GraphqlError::at(class.position, text).into());
+        return Err(FieldError(text));
     };
     let resource = format!("data/collections/{}/shards/*/objects/*", collection.name);
     app.auth.authorize(principal, Access::Read, &resource).map_err(refuse)?;
-    let known = ["where", "tenant", "limit", "objectLimit", "groupBy", "nearVector", "nearObject", "hybrid"];
-    arguments::check_names(class, &known, &collection, "AggregateObjectsObj")?;
     for argument in ["objectLimit", "groupBy", "nearVector", "nearObject", "hybrid"] {
         if class.argument(argument).is_some() {
-            return Err(FieldError::Resolver(format!("aggregating with {argument} is not supported yet")));
+            return Err(FieldError(format!("aggregating with {argument} is not supported yet")));
         }
     }
     let filter = arguments::filter(app, &catalog, &collection, class)?;
-    let tenant = arguments::text(class, "tenant")?.unwrap_or_default();
-    let place = Place::new(collection, &tenant).map_err(|why| FieldError::Resolver(format!("aggregate: {why}")))?;
+    let tenant = arguments::text(class, "tenant").unwrap_or_default();
+    let place = Place::new(collection, &tenant).map_err(|why| FieldError(format!("aggregate: {why}")))?;
     let (at, shard) = (place.at, place.shard);
-    let count = app.read(move |data| data.count(at, filter.as_ref())).await.map_err(|error| {
-        FieldError::Resolver(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {error}"))
-    })?;
+    let count = app
+        .read(move |data| data.count(at, filter.as_ref()))
+        .await
+        .map_err(|error| FieldError(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {error}")))?;
     let mut group = Map::new();
     for field in &class.fields {
         match field.name.as_str() {
@@ -43,7 +42,7 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
                 group.insert(field.key.clone(), counts.map(|field| (field.key.clone(), json!(count))).collect());
             }
             name => {
-                return Err(FieldError::Resolver(format!("aggregating the property {name:?} is not supported yet")));
+                return Err(FieldError(format!("aggregating the property {name:?} is not supported yet")));
             }
         }
     }

@@ -1,21 +1,17 @@
-//! Documents: parsed within limits, one operation chosen, fragments and variables put in.
+//! A request's document, checked, with fragments and variables put in: one tree of fields.
 
 use std::collections::HashMap;
 
-use async_graphql_parser::types::{
-    Directive, DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType,
-    Selection, SelectionSet,
-};
-use async_graphql_parser::{Positioned, parse_query};
-use async_graphql_value::{ConstValue, Name, Value};
-use serde_json::Value as Json;
+use azimuth_engine::meta::Catalog;
+use serde_json::{Map, Value as Json};
 
 use super::GraphqlError;
+use super::inputs::Input;
+use super::lexer::Position;
+use super::parser::parse;
+use super::syntax::{self, Directive, Document, Given, Operation, OperationKind, Selection, Value};
+use super::validate::validate;
 
-/// Brackets open at once, at most.
-const DEPTH_MAX: usize = 128;
-/// Bytes of a query, at most.
-const QUERY_BYTES_MAX: usize = 4 << 20;
 /// Fields after fragments are put in, at most.
 const FIELDS_MAX: usize = 20_000;
 
@@ -28,282 +24,203 @@ pub(super) struct Field {
     pub(super) key: String,
     /// The type that a fragment around it is on.
     pub(super) on: Option<String>,
-    /// Arguments that have a value.
-    pub(super) arguments: Vec<Argument>,
+    /// Arguments that have a value; enum values are texts.
+    pub(super) arguments: Vec<(String, Json)>,
     /// What is asked of it.
     pub(super) fields: Vec<Field>,
     /// Line and column.
-    pub(super) position: (usize, usize),
-}
-
-/// An argument.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Argument {
-    pub(super) name: String,
-    pub(super) value: ConstValue,
-    /// Where the name stands.
-    pub(super) position: (usize, usize),
-    /// Where the value stands.
-    pub(super) value_position: (usize, usize),
+    pub(super) position: Position,
 }
 
 impl Field {
-    /// The argument of that name.
-    pub(super) fn argument(&self, name: &str) -> Option<&Argument> {
-        self.arguments.iter().find(|argument| argument.name == name)
+    /// The value of the argument of that name.
+    pub(super) fn argument(&self, name: &str) -> Option<&Json> {
+        self.arguments.iter().find(|(given, _)| given == name).map(|(_, value)| value)
     }
 }
 
 /// The fields of the operation that a request means.
 ///
 /// # Errors
-/// What is wrong with the document; nothing was executed.
-pub(super) fn read(text: &str, operation: Option<&str>, variables: Option<&Json>) -> Result<Vec<Field>, GraphqlError> {
-    check_size(text)?;
-    let document = parse_query(text).map_err(|error| {
-        let position = error.positions().next().map_or((1, 1), |at| (at.line, at.column));
-        let (line, column) = position;
-        GraphqlError::at(position, format!("Syntax Error GraphQL request ({line}:{column}) {error}"))
-    })?;
-    let chosen = choose(&document, operation)?;
-    let definition = &chosen.node;
-    match definition.ty {
-        OperationType::Query => {}
-        OperationType::Mutation => {
-            return Err(GraphqlError::at(position(chosen), "Schema is not configured for mutations"));
-        }
-        OperationType::Subscription => {
-            return Err(GraphqlError::at(position(chosen), "Schema is not configured for subscriptions"));
-        }
+/// Everything that is wrong with the document; nothing was executed.
+pub(super) fn read(
+    catalog: &Catalog,
+    text: &str,
+    operation: Option<&str>,
+    variables: Option<&Json>,
+) -> Result<Vec<Field>, Vec<GraphqlError>> {
+    let document = parse(text).map_err(|error| vec![error])?;
+    let wrong = validate(catalog, &document);
+    if !wrong.is_empty() {
+        return Err(wrong);
     }
-    let variables = values_of(definition, variables)?;
-    let mut expansion = Expansion { fragments: &document.fragments, variables, open: Vec::new(), left: FIELDS_MAX };
-    expansion.fields(&definition.selection_set.node, None)
+    expanded(catalog, &document, operation, variables).map_err(|error| vec![error])
 }
 
-fn position<T>(node: &Positioned<T>) -> (usize, usize) {
-    (node.pos.line, node.pos.column)
-}
-
-/// Refuses what the recursive parser should not see.
-fn check_size(text: &str) -> Result<(), GraphqlError> {
-    if text.len() > QUERY_BYTES_MAX {
-        return Err(GraphqlError::nowhere(format!("the query is longer than {QUERY_BYTES_MAX} bytes")));
-    }
-    let (mut depth, mut quoted, mut escaped, mut comment) = (0_usize, false, false, false);
-    for byte in text.bytes() {
-        match byte {
-            b'\n' => (quoted, comment) = (false, false),
-            _ if comment => {}
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'#' => comment = true,
-            b'{' | b'[' | b'(' => depth += 1,
-            b'}' | b']' | b')' => depth = depth.saturating_sub(1),
-            _ => {}
+fn expanded(
+    catalog: &Catalog,
+    document: &Document,
+    operation: Option<&str>,
+    variables: Option<&Json>,
+) -> Result<Vec<Field>, GraphqlError> {
+    let operation = choose(document, operation)?;
+    match operation.kind {
+        OperationKind::Query => {}
+        OperationKind::Mutation => {
+            return Err(GraphqlError::at(operation.at, "Schema is not configured for mutations"));
         }
-        if depth > DEPTH_MAX {
-            return Err(GraphqlError::nowhere(format!("the query is nested deeper than {DEPTH_MAX}")));
+        OperationKind::Subscription => {
+            return Err(GraphqlError::at(operation.at, "Schema is not configured for subscriptions"));
         }
     }
-    Ok(())
+    let variables = values_of(catalog, operation, variables)?;
+    let mut expansion = Expansion { document, variables, left: FIELDS_MAX };
+    let mut fields = Vec::new();
+    expansion.add(&operation.selections, None, &mut fields)?;
+    Ok(fields)
 }
 
-fn choose<'a>(
-    document: &'a ExecutableDocument,
-    name: Option<&str>,
-) -> Result<&'a Positioned<OperationDefinition>, GraphqlError> {
-    let unknown = |name: &str| GraphqlError::nowhere(format!("Unknown operation named {name:?}."));
-    match (&document.operations, name) {
-        (DocumentOperations::Single(operation), None) => Ok(operation),
-        (DocumentOperations::Single(_), Some(name)) => Err(unknown(name)),
-        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name).ok_or_else(|| unknown(name)),
-        (DocumentOperations::Multiple(operations), None) => {
-            let mut operations = operations.values();
-            match (operations.next(), operations.next()) {
-                (Some(only), None) => Ok(only),
-                _ => Err(GraphqlError::nowhere("Must provide operation name if query contains multiple operations.")),
-            }
-        }
+fn choose<'a>(document: &'a Document, name: Option<&str>) -> Result<&'a Operation, GraphqlError> {
+    let named = |operation: &&Operation| operation.name.as_ref().map(|name| name.text.as_str()) == name;
+    match (document.operations.as_slice(), name) {
+        ([], _) => Err(GraphqlError::nowhere("Must provide an operation.")),
+        ([only], None) => Ok(only),
+        (_, None) => Err(GraphqlError::nowhere("Must provide operation name if query contains multiple operations.")),
+        (operations, Some(name)) => operations
+            .iter()
+            .find(named)
+            .ok_or_else(|| GraphqlError::nowhere(format!("Unknown operation named {name:?}."))),
     }
 }
 
 /// Values of the variables: those given, else the defaults. What has neither is not in the map.
 fn values_of(
-    operation: &OperationDefinition,
+    catalog: &Catalog,
+    operation: &Operation,
     given: Option<&Json>,
-) -> Result<HashMap<String, Option<ConstValue>>, GraphqlError> {
+) -> Result<HashMap<String, Json>, GraphqlError> {
     let mut values = HashMap::new();
-    for definition in &operation.variable_definitions {
-        let name = definition.node.name.node.as_str();
-        let given = given.and_then(|given| given.get(name)).filter(|value| !value.is_null());
-        let value = match given {
-            Some(value) => {
-                let at = position(definition);
-                let value = ConstValue::from_json(value.clone()).map_err(|error| {
-                    GraphqlError::at(at, format!("Variable \"${name}\" got invalid value {value}.\n{error}"))
-                })?;
-                Some(with_enums(value))
+    for variable in &operation.variables {
+        let (name, declared) = (&variable.name, &variable.declared);
+        let value = given.and_then(|given| given.get(name)).filter(|value| !value.is_null());
+        match (value, &variable.default) {
+            (Some(value), _) => {
+                let mut wrong = Vec::new();
+                if let Some(input) = Input::declared(catalog, declared) {
+                    input.check_json(value, &mut wrong, "");
+                }
+                if !wrong.is_empty() {
+                    let (value, why) = (sorted(value), wrong.join("\n"));
+                    let text = format!("Variable \"${name}\" got invalid value {value}.\n{why}");
+                    return Err(GraphqlError::at(variable.at, text));
+                }
+                values.insert(name.clone(), value.clone());
             }
-            None => definition.node.default_value().cloned(),
-        };
-        if value.is_none() && !definition.node.var_type.node.nullable {
-            let type_name = &definition.node.var_type.node;
-            let text = format!("Variable \"${name}\" of required type \"{type_name}\" was not provided.");
-            return Err(GraphqlError::at(position(definition), text));
+            (None, Some(default)) => {
+                values.extend(json(default, &HashMap::new()).map(|value| (name.clone(), value)));
+            }
+            (None, None) if matches!(declared, syntax::TypeName::NonNull(_)) => {
+                let text = format!("Variable \"${name}\" of required type \"{declared}\" was not provided.");
+                return Err(GraphqlError::at(variable.at, text));
+            }
+            (None, None) => {}
         }
-        values.insert(name.to_owned(), value);
     }
     Ok(values)
 }
 
-/// JSON has no enums: the fields that hold one get it from their text.
-fn with_enums(value: ConstValue) -> ConstValue {
+/// JSON with the keys of maps in order, as texts show it.
+fn sorted(value: &Json) -> String {
     match value {
-        ConstValue::List(items) => ConstValue::List(items.into_iter().map(with_enums).collect()),
-        ConstValue::Object(fields) => {
-            let field = |(name, value): (Name, ConstValue)| match value {
-                ConstValue::String(text) if name == "operator" || name == "order" => {
-                    (name, ConstValue::Enum(Name::new(text)))
-                }
-                value => (name, with_enums(value)),
-            };
-            ConstValue::Object(fields.into_iter().map(field).collect())
+        Json::Array(values) => format!("[{}]", values.iter().map(sorted).collect::<Vec<_>>().join(",")),
+        Json::Object(map) => {
+            let mut fields: Vec<String> =
+                map.iter().map(|(key, value)| format!("{}:{}", Json::from(key.as_str()), sorted(value))).collect();
+            fields.sort();
+            format!("{{{}}}", fields.join(","))
         }
-        value => value,
+        plain => plain.to_string(),
     }
 }
 
+/// A value with variables put in; `None` for a variable without one.
+fn json(value: &Value, variables: &HashMap<String, Json>) -> Option<Json> {
+    Some(match &value.given {
+        Given::Variable(name) => return variables.get(name).cloned(),
+        Given::Int(text) | Given::Float(text) => text.parse().map_or(Json::Null, Json::Number),
+        Given::Text(text) | Given::Enum(text) => Json::from(text.as_str()),
+        Given::Bool(value) => Json::from(*value),
+        Given::List(values) => values.iter().filter_map(|value| json(value, variables)).collect(),
+        Given::Object(fields) => {
+            let fields = fields.iter().filter_map(|(name, value)| Some((name.text.clone(), json(value, variables)?)));
+            Json::Object(fields.collect::<Map<_, _>>())
+        }
+    })
+}
+
 struct Expansion<'a> {
-    fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
-    variables: HashMap<String, Option<ConstValue>>,
-    /// Fragments that are being put in.
-    open: Vec<String>,
+    document: &'a Document,
+    variables: HashMap<String, Json>,
     /// Fields that may still come.
     left: usize,
 }
 
 impl Expansion<'_> {
-    fn fields(&mut self, set: &SelectionSet, on: Option<&str>) -> Result<Vec<Field>, GraphqlError> {
-        let mut fields = Vec::new();
-        self.add(set, on, &mut fields)?;
-        Ok(fields)
-    }
-
-    fn add(&mut self, set: &SelectionSet, on: Option<&str>, fields: &mut Vec<Field>) -> Result<(), GraphqlError> {
-        for item in &set.items {
+    fn add(&mut self, selections: &[Selection], on: Option<&str>, fields: &mut Vec<Field>) -> Result<(), GraphqlError> {
+        for selection in selections {
             self.left = self.left.checked_sub(1).ok_or_else(|| {
-                GraphqlError::at(position(item), format!("the query asks for more than {FIELDS_MAX} fields"))
+                GraphqlError::at(selection.at(), format!("the query asks for more than {FIELDS_MAX} fields"))
             })?;
-            if !self.wanted(item.node.directives())? {
+            if !self.wanted(selection.directives()) {
                 continue;
             }
-            match &item.node {
+            match selection {
                 Selection::Field(field) => self.add_field(field, on, fields)?,
-                Selection::InlineFragment(inline) => {
-                    let on = inline.node.type_condition.as_ref().map(|at| at.node.on.node.as_str()).or(on);
-                    self.add(&inline.node.selection_set.node, on, fields)?;
+                Selection::Inline { on: inner, selections, .. } => {
+                    let on = inner.as_ref().map(|name| name.text.as_str()).or(on);
+                    self.add(selections, on, fields)?;
                 }
-                Selection::FragmentSpread(spread) => {
-                    let name = spread.node.fragment_name.node.as_str();
-                    self.add_fragment(name, position(&spread.node.fragment_name), fields)?;
+                Selection::Spread { name, .. } => {
+                    // Fragments that spread themselves are refused before.
+                    let document = self.document;
+                    let fragment = document.fragments.iter().find(|fragment| fragment.name.text == name.text);
+                    if let Some(fragment) = fragment {
+                        self.add(&fragment.selections, Some(&fragment.on.text), fields)?;
+                    }
                 }
             }
         }
-        Ok(())
-    }
-
-    fn add_fragment(&mut self, name: &str, at: (usize, usize), fields: &mut Vec<Field>) -> Result<(), GraphqlError> {
-        if self.open.iter().any(|open| open == name) {
-            return Err(GraphqlError::at(at, format!("Cannot spread fragment {name:?} within itself.")));
-        }
-        let fragments = self.fragments;
-        let Some(fragment) = fragments.get(name) else {
-            return Err(GraphqlError::at(at, format!("Unknown fragment {name:?}.")));
-        };
-        self.open.push(name.to_owned());
-        let on = fragment.node.type_condition.node.on.node.as_str();
-        self.add(&fragment.node.selection_set.node, Some(on), fields)?;
-        self.open.pop();
         Ok(())
     }
 
     fn add_field(
         &mut self,
-        field: &Positioned<async_graphql_parser::types::Field>,
+        field: &syntax::Field,
         on: Option<&str>,
         fields: &mut Vec<Field>,
     ) -> Result<(), GraphqlError> {
-        let key = field.node.response_key().node.to_string();
-        let inner = self.fields(&field.node.selection_set.node, None)?;
-        let on = on.map(str::to_owned);
+        let mut inner = Vec::new();
+        self.add(&field.selections, None, &mut inner)?;
+        let (key, on) = (field.key(), on.map(str::to_owned));
         if let Some(same) = fields.iter_mut().find(|same| same.key == key && same.on == on) {
             same.fields.extend(inner);
             return Ok(());
         }
-        let mut arguments = Vec::new();
-        for (name, value) in &field.node.arguments {
-            let (position, value_position) = (position(name), position(value));
-            if let Some(value) = self.value(&value.node, value_position)? {
-                arguments.push(Argument { name: name.node.to_string(), value, position, value_position });
-            }
-        }
-        let name = field.node.name.node.to_string();
-        fields.push(Field { name, key, on, arguments, fields: inner, position: position(field) });
+        let arguments = field.arguments.iter().filter_map(|argument| {
+            json(&argument.value, &self.variables).map(|value| (argument.name.text.clone(), value))
+        });
+        let (name, key) = (field.name.clone(), key.to_owned());
+        fields.push(Field { name, key, on, arguments: arguments.collect(), fields: inner, position: field.at });
         Ok(())
     }
 
-    /// The value with variables put in; `None` when it is a variable without one.
-    fn value(&self, value: &Value, at: (usize, usize)) -> Result<Option<ConstValue>, GraphqlError> {
-        if let Value::Variable(name) = value {
-            return self.variable(name.as_str(), at).cloned();
-        }
-        Ok(Some(match value {
-            Value::Null => {
-                let text = format!("Syntax Error GraphQL request ({}:{}) Unexpected Name \"null\"", at.0, at.1);
-                return Err(GraphqlError::at(at, text));
-            }
-            Value::List(items) => {
-                let items = items.iter().map(|item| self.value(item, at));
-                ConstValue::List(items.filter_map(Result::transpose).collect::<Result<_, _>>()?)
-            }
-            Value::Object(entries) => {
-                let entries = entries.iter().map(|(name, value)| Ok(self.value(value, at)?.map(|v| (name.clone(), v))));
-                ConstValue::Object(entries.filter_map(Result::transpose).collect::<Result<_, GraphqlError>>()?)
-            }
-            other => match other.clone().into_const() {
-                Some(value) => value,
-                None => return Ok(None),
-            },
-        }))
-    }
-
-    fn variable(&self, name: &str, at: (usize, usize)) -> Result<&Option<ConstValue>, GraphqlError> {
-        self.variables.get(name).ok_or_else(|| GraphqlError::at(at, format!("Variable \"${name}\" is not defined.")))
-    }
-
     /// What `@include` and `@skip` say.
-    fn wanted(&self, directives: &[Positioned<Directive>]) -> Result<bool, GraphqlError> {
-        for directive in directives {
-            let at = position(directive);
-            let name = directive.node.name.node.as_str();
-            let include = match name {
-                "include" => true,
-                "skip" => false,
-                name => return Err(GraphqlError::at(at, format!("Unknown directive {name:?}."))),
-            };
-            let condition = directive.node.get_argument("if").map(|value| self.value(&value.node, at)).transpose()?;
-            let Some(Some(ConstValue::Boolean(condition))) = condition else {
-                let text = format!("Directive \"@{name}\" argument \"if\" of type \"Boolean!\" is required.");
-                return Err(GraphqlError::at(at, text));
-            };
-            if condition != include {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    fn wanted(&self, directives: &[Directive]) -> bool {
+        directives.iter().all(|directive| {
+            let condition = directive.arguments.iter().find(|argument| argument.name.text == "if");
+            let condition = condition.and_then(|condition| json(&condition.value, &self.variables));
+            condition.and_then(|condition| condition.as_bool()).is_none_or(|yes| yes == (directive.name == "include"))
+        })
     }
 }
 
@@ -312,24 +229,40 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    #[test]
-    fn fragments_and_variables_are_put_in() {
-        let text = "query Q($n: Int) { Get { Book(limit: $n) { ...F } } } fragment F on Book { title pages }";
-        let fields = read(text, None, Some(&json!({"n": 2}))).expect("reads");
-        let book = &fields[0].fields[0];
-        assert_eq!(book.argument("limit").map(|limit| limit.value.clone()), Some(ConstValue::Number(2.into())));
-        assert_eq!(book.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>(), ["title", "pages"]);
+    fn check(text: &str, variables: &Json) -> Result<Vec<Field>, Vec<String>> {
+        let read = read(&Catalog::default(), text, None, Some(variables));
+        read.map_err(|errors| errors.into_iter().map(|error| error.message).collect())
     }
 
     #[test]
-    fn limits_and_cycles_are_refused() {
-        let check = |text: &str, want: &str| {
-            let error = read(text, None, None).expect_err(text);
-            assert!(error.message.contains(want), "{}", error.message);
-        };
-        check("{ a { ...F } } fragment F on B { ...F }", "within itself");
-        check(&"{a".repeat(200), "nested deeper");
-        check("{ a(b: null) }", "Unexpected Name \"null\"");
-        check("{ a(b: $c) }", "not defined");
+    fn mistakes_are_told_all_at_once() {
+        let errors = |text: &str| check(text, &Json::Null).expect_err(text);
+        let unknown = "Cannot query field \"get\" on type \"WeaviateObj\". Did you mean \"Get\"?";
+        assert_eq!(errors("{ get { a } }"), [unknown]);
+        assert_eq!(errors("{ Get { B { c } } }"), ["Cannot query field \"B\" on type \"GetObjectsObj\"."]);
+        assert_eq!(
+            errors("query ($a: Int, $b: Nope) { __typename ...F } fragment G on WeaviateObj { __typename ...G }"),
+            [
+                "Unknown type \"Nope\".",
+                "Unknown fragment \"F\".",
+                "Variable \"$a\" is never used.",
+                "Variable \"$b\" is never used.",
+                "Cannot spread fragment \"G\" within itself.",
+                "Fragment \"G\" is never used.",
+            ]
+        );
+        assert_eq!(errors("{ Get }"), ["Field \"Get\" of type \"GetObjectsObj\" must have a sub selection."]);
+        assert_eq!(errors(" "), ["Must provide an operation."]);
+    }
+
+    #[test]
+    fn conditions_and_aliases() {
+        let text = "query ($yes: Boolean!) { a: __typename @include(if: $yes) b: __typename @skip(if: $yes) }";
+        let fields = check(text, &json!({"yes": true})).expect("fields");
+        assert_eq!(fields.iter().map(|field| field.key.as_str()).collect::<Vec<_>>(), ["a"]);
+        let missing = check(text, &json!({})).expect_err("a missing variable");
+        assert_eq!(missing, ["Variable \"$yes\" of required type \"Boolean!\" was not provided."]);
+        let wrong = check(text, &json!({"yes": 1})).expect_err("a wrong variable");
+        assert_eq!(wrong, ["Variable \"$yes\" got invalid value 1.\nExpected type \"Boolean\", found \"1\"."]);
     }
 }

@@ -12,47 +12,32 @@ use super::arguments::{self, int, text};
 use super::document::Field;
 use super::grouped::{group_by, in_groups, related};
 use super::shape::Shape;
-use super::{FieldError, GraphqlError, near};
+use super::{FieldError, near};
 use crate::app::schema::names::no_such_property;
 use crate::app::search::related::unite;
 use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page, target};
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 
-/// Arguments that every class has.
-const ARGUMENTS: &[&str] = &[
-    "limit",
-    "offset",
-    "after",
-    "autocut",
-    "sort",
-    "where",
-    "nearVector",
-    "nearObject",
-    "bm25",
-    "hybrid",
-    "group",
-    "groupBy",
-];
-/// Those that are not there yet.
+/// Arguments that are not there yet.
 const LATER: &[&str] = &["bm25", "hybrid"];
 
 /// Answers a class.
 pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) -> Result<Value, FieldError> {
-    let refuse = |error: AppError| FieldError::Resolver(error.to_string());
+    let refuse = |error: AppError| FieldError(error.to_string());
     let catalog = app.catalog().map_err(refuse)?;
     let Some(collection) = catalog.find(&class.name).cloned() else {
         let text = format!("Cannot query field {:?} on type \"GetObjectsObj\".", class.name);
-        return Err(GraphqlError::at(class.position, text).into());
+        return Err(FieldError(text));
     };
-    arguments::check_names(class, ARGUMENTS, &collection, "GetObjectsObj")?;
-    let shape = Shape::new(&catalog, &collection, class)?;
+    let tenant = text(class, "tenant").unwrap_or_default();
+    let shape = Shape::new(&catalog, &collection, &tenant, &class.fields);
     let resource = format!("data/collections/{}/shards/*/objects/*", collection.name);
     app.auth.authorize(principal, Access::Read, &resource).map_err(refuse)?;
     if let Some(argument) = LATER.iter().find(|argument| class.argument(argument).is_some()) {
-        return Err(FieldError::Resolver(format!("{argument} is not supported yet")));
+        return Err(FieldError(format!("{argument} is not supported yet")));
     }
-    let (by, related) = (group_by(class)?, related(class)?);
+    let (by, related) = (group_by(class), related(class));
     let mut search = assemble(app, &catalog, &collection, class, &shape)?;
     if related.is_some() && collection.vectors.unnamed.is_some() {
         search.include.vectors.push(VectorId::UNNAMED);
@@ -63,7 +48,14 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
         let no_such = no_such_property(property, &collection.name);
         let why =
             format!("shard {}_{shard}: {no_such}: unrecognized property: {property}", collection.name.to_lowercase());
-        return Err(FieldError::Resolver(Place::vector_error(&collection, &why)));
+        return Err(FieldError(Place::vector_error(&collection, &why)));
+    }
+    if shape.asks("generate") {
+        let path = search.ranking.error_path();
+        return Err(FieldError(format!("{path}: extend: extend generate: client not found, empty provider")));
+    }
+    if shape.asks("queryProfile") {
+        return Err(FieldError("_additional.queryProfile is not supported yet".to_owned()));
     }
     let found = app.read(move |data| {
         let hits = search.hits(data)?;
@@ -91,21 +83,21 @@ fn assemble(
     let sort = arguments::sort(class)?;
     let filter = arguments::filter(app, catalog, collection, class)?;
     let near = near::search(collection, class)?;
-    if shape.asks_certainty()
+    if shape.asks("certainty")
         && let Some((_, chosen)) = &near
     {
-        target::check_certainty(chosen).map_err(FieldError::Resolver)?;
+        target::check_certainty(chosen).map_err(FieldError)?;
     }
     let ranking = near.map_or(Ranking::Listing { after: None }, |(ranking, _)| ranking);
     let ranking = with_cursor(class, ranking, filter.as_ref())?;
     let (offset, limit) = window(app, class, &ranking)?;
     let listing = !ranking.is_search();
-    let tenant = text(class, "tenant")?.unwrap_or_default();
+    let tenant = text(class, "tenant").unwrap_or_default();
     let place = Place::new(collection.clone(), &tenant).map_err(|why| {
         let explain = if listing { Place::listing_error } else { Place::vector_error };
-        FieldError::Resolver(explain(collection, &why))
+        FieldError(explain(collection, &why))
     })?;
-    let autocut = int(class, "autocut")?.and_then(|jumps| usize::try_from(jumps).ok()).unwrap_or(0);
+    let autocut = int(class, "autocut").and_then(|jumps| usize::try_from(jumps).ok()).unwrap_or(0);
     let include = Include { properties: true, vectors: shape.vectors() };
     Ok(Search { place, ranking, filter, offset, limit, sort, autocut, include })
 }
@@ -113,7 +105,7 @@ fn assemble(
 /// Offset and limit. Without either the limit is GraphQL's own; a search that is bounded by distance needs none.
 fn window(app: &App, class: &Field, ranking: &Ranking) -> Result<(usize, usize), FieldError> {
     let settings = &app.settings;
-    let (offset, limit) = (int(class, "offset")?, int(class, "limit")?);
+    let (offset, limit) = (int(class, "offset"), int(class, "limit"));
     let (search, bounded, first) = (ranking.is_search(), ranking.is_bounded(), offset.unwrap_or(0));
     let limit = match limit {
         None if bounded => -1,
@@ -123,13 +115,12 @@ fn window(app: &App, class: &Field, ranking: &Ranking) -> Result<(usize, usize),
         Some(limit) => limit,
     };
     if search && limit != 0 && (limit < 0 || bounded) {
-        let first =
-            usize::try_from(first).map_err(|_| FieldError::Resolver("offset must not be negative".to_owned()))?;
+        let first = usize::try_from(first).map_err(|_| FieldError("offset must not be negative".to_owned()))?;
         let limit = usize::try_from(limit).unwrap_or(page::UNBOUNDED_HITS_MAX).min(page::UNBOUNDED_HITS_MAX);
         return Ok((first, limit));
     }
     page::check(first, limit, settings.query_maximum_results).map_err(|why| {
-        FieldError::Resolver(if search {
+        FieldError(if search {
             format!("{VECTOR_SEARCH}: vector search: {why}")
         } else {
             format!("explorer: list class: search: {why}")
@@ -138,15 +129,15 @@ fn window(app: &App, class: &Field, ranking: &Ranking) -> Result<(usize, usize),
 }
 
 fn with_cursor(class: &Field, ranking: Ranking, filter: Option<&Filter>) -> Result<Ranking, FieldError> {
-    let Some(after) = text(class, "after")? else { return Ok(ranking) };
-    let limit = int(class, "limit")?;
+    let Some(after) = text(class, "after") else { return Ok(ranking) };
+    let limit = int(class, "limit");
     let beside = page::Beside {
         limit: limit.is_some_and(|limit| limit >= 0),
-        offset: int(class, "offset")?.is_some_and(|offset| offset > 0),
+        offset: int(class, "offset").is_some_and(|offset| offset > 0),
         filter: filter.is_some(),
         sort: class.argument("sort").is_some(),
         search: ranking.is_search(),
     };
-    let after = page::cursor(&after, beside).map_err(FieldError::Resolver)?;
+    let after = page::cursor(&after, beside).map_err(FieldError)?;
     Ok(Ranking::Listing { after })
 }

@@ -10,7 +10,6 @@ use azimuth_engine::query::Hit;
 use azimuth_engine::schema::Collection;
 use serde_json::{Value as Json, json};
 
-use super::GraphqlError;
 use super::arguments::object;
 use super::document::Field;
 use super::shape::Shape;
@@ -28,8 +27,8 @@ pub(super) fn in_groups(data: &DataGroup, shape: &Shape, hits: &[Hit], by: &Grou
 }
 
 /// The `groupBy` argument. Its path has one member; another number means no property.
-pub(super) fn group_by(class: &Field) -> std::result::Result<Option<GroupBy>, GraphqlError> {
-    let Some(given) = object(class, "groupBy")? else { return Ok(None) };
+pub(super) fn group_by(class: &Field) -> Option<GroupBy> {
+    let Some(given) = object(class, "groupBy") else { return None };
     let property = match given.get("path") {
         Some(Json::String(only)) => only.clone(),
         Some(Json::Array(path)) if path.len() == 1 => path[0].as_str().unwrap_or_default().to_owned(),
@@ -37,21 +36,21 @@ pub(super) fn group_by(class: &Field) -> std::result::Result<Option<GroupBy>, Gr
     };
     let count = |name: &str| given.get(name).and_then(Json::as_i64).and_then(|count| usize::try_from(count).ok());
     let (groups, per_group) = (count("groups").unwrap_or(0), count("objectsPerGroup").unwrap_or(0));
-    Ok(Some(GroupBy { property, groups, per_group }))
+    Some(GroupBy { property, groups, per_group })
 }
 
 /// The deprecated `group` argument.
-pub(super) fn related(class: &Field) -> std::result::Result<Option<Related>, GraphqlError> {
-    let Some(given) = object(class, "group")? else { return Ok(None) };
+pub(super) fn related(class: &Field) -> Option<Related> {
+    let Some(given) = object(class, "group") else { return None };
     let strategy = match given.get("type").and_then(Json::as_str) {
         Some("merge") => Strategy::Merge,
         _ => Strategy::Closest,
     };
     let force = given.get("force").and_then(Json::as_f64).unwrap_or_default() as f32;
-    Ok(Some(Related { strategy, force }))
+    Some(Related { strategy, force })
 }
 
-/// A checked selection on a group.
+/// What is asked of a group.
 #[derive(Debug, Clone)]
 pub(super) struct GroupShape {
     type_name: String,
@@ -79,49 +78,19 @@ pub(super) struct Grouped<'a> {
 }
 
 impl GroupShape {
-    /// Checks the fields asked of a group.
-    pub(super) fn new(
-        catalog: &Catalog,
-        collection: &Arc<Collection>,
-        field: &Field,
-    ) -> std::result::Result<Self, GraphqlError> {
+    /// What is asked of a group.
+    pub(super) fn new(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, fields: &[Field]) -> Self {
+        let member = |field: &Field| match field.name.as_str() {
+            "id" => Member::Id,
+            "count" => Member::Count,
+            "minDistance" => Member::MinDistance,
+            "maxDistance" => Member::MaxDistance,
+            "groupedBy" => Member::GroupedBy(field.fields.clone()),
+            "hits" => Member::Hits(Shape::new(catalog, collection, tenant, &field.fields)),
+            _ => Member::TypeName,
+        };
         let type_name = format!("{}AdditionalGroup", collection.name);
-        let without = |field: &Field, of: &str| {
-            let text = format!("Field {:?} of type {of:?} must have a sub selection.", field.name);
-            GraphqlError::at(field.position, text)
-        };
-        let unknown = |field: &Field, of: &str| {
-            GraphqlError::at(field.position, format!("Cannot query field {:?} on type {of:?}.", field.name))
-        };
-        if field.fields.is_empty() {
-            return Err(without(field, &type_name));
-        }
-        let mut members = Vec::with_capacity(field.fields.len());
-        for inner in &field.fields {
-            let member = match inner.name.as_str() {
-                "__typename" => Member::TypeName,
-                "id" => Member::Id,
-                "count" => Member::Count,
-                "minDistance" => Member::MinDistance,
-                "maxDistance" => Member::MaxDistance,
-                "groupedBy" => {
-                    let of = format!("{type_name}GroupedBy");
-                    if inner.fields.is_empty() {
-                        return Err(without(inner, &of));
-                    }
-                    let known = |field: &&Field| matches!(field.name.as_str(), "value" | "path" | "__typename");
-                    if let Some(field) = inner.fields.iter().find(|field| !known(field)) {
-                        return Err(unknown(field, &of));
-                    }
-                    Member::GroupedBy(inner.fields.clone())
-                }
-                "hits" if inner.fields.is_empty() => return Err(without(inner, &format!("[{type_name}Hits]"))),
-                "hits" => Member::Hits(Shape::of(catalog, collection, &inner.fields)?),
-                _ => return Err(unknown(inner, &type_name)),
-            };
-            members.push((inner.key.clone(), member));
-        }
-        Ok(Self { type_name, members })
+        Self { type_name, members: fields.iter().map(|field| (field.key.clone(), member(field))).collect() }
     }
 
     /// Vectors that must be read of its hits.

@@ -1,15 +1,23 @@
 //! GraphQL: `POST /v1/graphql` and `/v1/graphql/batch`.
 //!
-//! [`document`] parses within limits and makes one tree of fields, fragments and variables put in; [`get`] and
-//! [`aggregate`] answer its roots; [`shape`] writes objects as JSON.
+//! A text is read by [`lexer`] and [`parser`], checked by [`validate`] against the [`types`] of answers and the
+//! [`inputs`] of arguments, and made into one tree of fields by [`document`]. [`get`] and [`aggregate`] answer its
+//! roots; [`shape`] writes objects as JSON.
 
 mod aggregate;
 mod arguments;
 mod document;
 mod get;
 mod grouped;
+mod inputs;
+mod lexer;
 mod near;
+mod parser;
 mod shape;
+mod suggest;
+mod syntax;
+mod types;
+mod validate;
 
 use std::sync::Arc;
 
@@ -41,6 +49,11 @@ impl GraphqlError {
         Self { message: message.into(), locations: vec![position], path: None }
     }
 
+    /// An error of several places in the document.
+    fn at_all(locations: Vec<(usize, usize)>, message: impl Into<String>) -> Self {
+        Self { message: message.into(), locations, path: None }
+    }
+
     /// An error of the request as a whole.
     fn nowhere(message: impl Into<String>) -> Self {
         Self { message: message.into(), locations: Vec::new(), path: None }
@@ -53,19 +66,9 @@ impl GraphqlError {
     }
 }
 
-/// What became of a field of `Get` or `Aggregate`: errors of the document end everything, others only that field.
-pub(super) enum FieldError {
-    /// The document asks for what is not there.
-    Document(GraphqlError),
-    /// The field could not be answered.
-    Resolver(String),
-}
-
-impl From<GraphqlError> for FieldError {
-    fn from(error: GraphqlError) -> Self {
-        Self::Document(error)
-    }
-}
+/// Why a class of `Get` or `Aggregate` could not be answered; the others are.
+#[derive(Debug)]
+pub(super) struct FieldError(String);
 
 /// Answers a request.
 pub(crate) async fn handle(app: &Arc<App>, request: &RestRequest) -> Reply {
@@ -154,9 +157,13 @@ async fn answer(app: &Arc<App>, principal: &Principal, body: &Value) -> Value {
     let refuse = |error: &GraphqlError| json!({"errors": [error.json()]});
     let text = body.get("query").and_then(Value::as_str).unwrap_or_default();
     let operation = body.get("operationName").and_then(Value::as_str).filter(|name| !name.is_empty());
-    let fields = match document::read(text, operation, body.get("variables")) {
+    let catalog = match app.catalog() {
+        Ok(catalog) => catalog,
+        Err(error) => return refuse(&GraphqlError::nowhere(error.to_string())),
+    };
+    let fields = match document::read(&catalog, text, operation, body.get("variables")) {
         Ok(fields) => fields,
-        Err(error) => return refuse(&error),
+        Err(errors) => return json!({"errors": errors.iter().map(GraphqlError::json).collect::<Vec<_>>()}),
     };
     let (mut data, mut errors) = (Map::new(), Vec::new());
     for root in &fields {
@@ -164,22 +171,17 @@ async fn answer(app: &Arc<App>, principal: &Principal, body: &Value) -> Value {
             "__typename" => {
                 data.insert(root.key.clone(), json!("WeaviateObj"));
             }
-            "Get" | "Aggregate" => match classes(app, principal, root, &mut errors).await {
-                Ok(found) => {
-                    data.insert(root.key.clone(), Value::Object(found));
-                }
-                Err(error) => return refuse(&error),
-            },
+            "Get" | "Aggregate" => {
+                let found = classes(app, principal, root, &mut errors).await;
+                data.insert(root.key.clone(), Value::Object(found));
+            }
             name @ ("__schema" | "__type") => {
                 return refuse(&GraphqlError::at(
                     root.position,
                     format!("introspection ({name}) is not supported yet"),
                 ));
             }
-            name => {
-                let text = format!("Cannot query field {name:?} on type \"WeaviateObj\".");
-                return refuse(&GraphqlError::at(root.position, text));
-            }
+            _ => {}
         }
     }
     if errors.is_empty() {
@@ -194,7 +196,7 @@ async fn classes(
     principal: &Principal,
     root: &Field,
     errors: &mut Vec<GraphqlError>,
-) -> Result<Map<String, Value>, GraphqlError> {
+) -> Map<String, Value> {
     let mut found = Map::new();
     for class in &root.fields {
         if class.name == "__typename" {
@@ -209,8 +211,7 @@ async fn classes(
         };
         let value = match answer {
             Ok(value) => value,
-            Err(FieldError::Document(error)) => return Err(error),
-            Err(FieldError::Resolver(message)) => {
+            Err(FieldError(message)) => {
                 let path = Some(vec![root.key.clone(), class.key.clone()]);
                 errors.push(GraphqlError { message, locations: vec![class.position], path });
                 Value::Null
@@ -218,5 +219,5 @@ async fn classes(
         };
         found.insert(class.key.clone(), value);
     }
-    Ok(found)
+    found
 }

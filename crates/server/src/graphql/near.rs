@@ -16,9 +16,9 @@ pub(super) fn search<'a>(
     collection: &'a Collection,
     class: &Field,
 ) -> Result<Option<(Ranking, Vec<Chosen<'a>>)>, FieldError> {
-    match (object(class, "nearVector")?, object(class, "nearObject")?) {
+    match (object(class, "nearVector"), object(class, "nearObject")) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(FieldError::Resolver(
+        (Some(_), Some(_)) => Err(FieldError(
             "explorer: get class: vectorize params: found both 'nearVector' and 'nearObject' parameters which are \
              conflicting, choose one instead"
                 .to_owned(),
@@ -29,7 +29,7 @@ pub(super) fn search<'a>(
 }
 
 fn near_vector<'a>(collection: &'a Collection, near: &Value) -> Result<(Ranking, Vec<Chosen<'a>>), FieldError> {
-    let refuse = |why: String| FieldError::Resolver(format!("failed to extract nearVector params: {why}"));
+    let refuse = |why: String| FieldError(format!("failed to extract nearVector params: {why}"));
     let threshold = threshold(near).map_err(refuse)?;
     let (vector, per_target) = (near.get("vector"), near.get("vectorPerTarget").and_then(Value::as_object));
     if vector.is_some() == per_target.is_some() {
@@ -50,18 +50,18 @@ fn near_vector<'a>(collection: &'a Collection, near: &Value) -> Result<(Ranking,
     let of_target = |at: usize| given.as_ref().map_or(vector, |given| given.get(at).map(|(_, value)| *value));
     let queries = chosen.iter().enumerate().map(|(at, chosen)| query(chosen, of_target(at).unwrap_or(&Value::Null)));
     let queries = queries.collect::<Result<Vec<_>, _>>().map_err(refuse)?;
-    let max_distance = target::max_distance(&chosen, threshold).map_err(FieldError::Resolver)?;
+    let max_distance = target::max_distance(&chosen, threshold).map_err(FieldError)?;
     Ok((Ranking::Vector(target::near(&chosen, queries, &method, max_distance)), chosen))
 }
 
 fn near_object<'a>(collection: &'a Collection, near: &Value) -> Result<(Ranking, Vec<Chosen<'a>>), FieldError> {
-    let refuse = |why: String| FieldError::Resolver(format!("failed to extract nearObject params: {why}"));
+    let refuse = |why: String| FieldError(format!("failed to extract nearObject params: {why}"));
     let threshold = threshold(near).map_err(refuse)?;
     let names = names(near);
     let method = method(near, &names).map_err(refuse)?;
     let chosen = resolve(collection, &names)?;
     let id = object_id(collection, near)?;
-    let max_distance = target::max_distance(&chosen, threshold).map_err(FieldError::Resolver)?;
+    let max_distance = target::max_distance(&chosen, threshold).map_err(FieldError)?;
     Ok((Ranking::object(id, &chosen, &method, max_distance), chosen))
 }
 
@@ -182,9 +182,8 @@ fn floats(value: &Value) -> Option<Vec<f32>> {
 
 /// The object that `nearObject` names, by id or beacon.
 fn object_id(collection: &Collection, near: &Value) -> Result<Uuid, FieldError> {
-    let refuse = |why: String| {
-        FieldError::Resolver(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"))
-    };
+    let refuse =
+        |why: String| FieldError(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"));
     let text = |name: &str| near.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     match (text("id"), text("beacon")) {
         (Some(id), _) => Uuid::parse_str(id).map_err(|_| {
@@ -202,7 +201,7 @@ fn object_id(collection: &Collection, near: &Value) -> Result<Uuid, FieldError> 
 
 fn resolve<'a>(collection: &'a Collection, names: &[String]) -> Result<Vec<Chosen<'a>>, FieldError> {
     target::resolve(collection, names).map_err(|error| {
-        FieldError::Resolver(match error {
+        FieldError(match error {
             TargetError::Missing => "explorer: get class: validate target vector: multiple vectorizers configuration \
                                      found, please specify target vector name"
                 .to_owned(),

@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::Result;
 use azimuth_engine::group::DataGroup;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Object, Phone, Value, Vector};
 use azimuth_engine::query::Include;
-use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
+use azimuth_engine::schema::{Collection, DataType};
+use azimuth_engine::{Error, Result};
 use serde_json::{Map, Value as Json, json};
 
-use super::GraphqlError;
 use super::document::Field;
 use super::grouped::{GroupShape, Grouped};
-use crate::app::schema::names::upper_first;
 use crate::app::search::{Place, target};
 
-/// A checked selection on a class.
+/// What is asked of a class' objects.
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
     collection: Arc<Collection>,
+    /// The tenant of the objects, in which their references are looked up; empty for none.
+    tenant: String,
     members: Vec<(String, Member)>,
 }
 
@@ -48,37 +48,22 @@ struct Additional {
 }
 
 impl Shape {
-    /// Checks the fields of a class.
-    pub(super) fn new(
-        catalog: &Catalog,
-        collection: &Arc<Collection>,
-        class: &Field,
-    ) -> std::result::Result<Self, GraphqlError> {
-        if class.fields.is_empty() {
-            let name = &class.name;
-            let text = format!("Field {name:?} of type \"[{name}]\" must have a sub selection.");
-            return Err(GraphqlError::at(class.position, text));
-        }
-        Self::of(catalog, collection, &class.fields)
-    }
-
-    /// Checks fields of a class' objects.
-    pub(super) fn of(
-        catalog: &Catalog,
-        collection: &Arc<Collection>,
-        fields: &[Field],
-    ) -> std::result::Result<Self, GraphqlError> {
-        let mut members = Vec::with_capacity(fields.len());
+    /// What is asked of a class' objects; the fields were checked against its schema.
+    pub(super) fn new(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, fields: &[Field]) -> Self {
+        let mut merged: Vec<Field> = Vec::with_capacity(fields.len());
         for field in fields {
-            if let Some(on) = field.on.as_ref().filter(|on| **on != collection.name) {
-                let name = &collection.name;
-                let text =
-                    format!("Fragment cannot be spread here as objects of type {name:?} can never be of type {on:?}.");
-                return Err(GraphqlError::at(field.position, text));
+            // A fragment may ask for more of a field that is asked for beside it.
+            match merged.iter_mut().find(|same| same.key == field.key) {
+                Some(same) => same.fields.extend(field.fields.iter().cloned()),
+                None => merged.push(field.clone()),
             }
-            members.push((field.key.clone(), member(catalog, collection, field)?));
         }
-        Ok(Self { collection: collection.clone(), members })
+        let member = |field: Field| (field.key.clone(), member(catalog, collection, tenant, &field));
+        Self {
+            collection: collection.clone(),
+            tenant: tenant.to_owned(),
+            members: merged.into_iter().map(member).collect(),
+        }
     }
 
     /// Vectors that must be read.
@@ -99,9 +84,9 @@ impl Shape {
         vectors
     }
 
-    /// Whether a certainty is asked for, which only cosine has.
-    pub(super) fn asks_certainty(&self) -> bool {
-        self.additional().any(|asked| asked.field.name == "certainty")
+    /// Whether that field of `_additional` is asked for.
+    pub(super) fn asks(&self, additional: &str) -> bool {
+        self.additional().any(|asked| asked.field.name == additional)
     }
 
     fn additional(&self) -> impl Iterator<Item = &Additional> {
@@ -195,6 +180,11 @@ impl Shape {
     }
 }
 
+/// The error of references whose shard cannot be told.
+fn unreachable(why: String) -> Error {
+    Error::Invalid(format!("resolve references: {why}"))
+}
+
 fn vector(vector: &Vector) -> Json {
     match vector {
         Vector::Single(values) => json!(values),
@@ -202,154 +192,33 @@ fn vector(vector: &Vector) -> Json {
     }
 }
 
-fn member(catalog: &Catalog, collection: &Arc<Collection>, field: &Field) -> std::result::Result<Member, GraphqlError> {
-    let unknown = |class: &str| {
-        GraphqlError::at(field.position, format!("Cannot query field {:?} on type {class:?}.", field.name))
-    };
-    match field.name.as_str() {
-        "__typename" => return Ok(Member::TypeName),
+fn member(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, field: &Field) -> Member {
+    let property = match field.name.as_str() {
+        "__typename" => return Member::TypeName,
         "_additional" => {
-            check_additional(collection, field)?;
-            let asked = field.fields.iter().map(|field| {
-                let group = (field.name == "group").then(|| GroupShape::new(catalog, collection, field)).transpose()?;
-                Ok(Additional { field: field.clone(), group })
+            let asked = field.fields.iter().map(|field| Additional {
+                field: field.clone(),
+                group: (field.name == "group").then(|| GroupShape::new(catalog, collection, tenant, &field.fields)),
             });
-            return Ok(Member::Additional(asked.collect::<std::result::Result<_, GraphqlError>>()?));
+            return Member::Additional(asked.collect());
         }
-        _ => {}
-    }
-    let property = collection.property(&field.name).ok_or_else(|| unknown(&collection.name))?;
-    let name = property.name.clone();
-    match &property.data_type {
-        DataType::Reference(targets) => reference(catalog, collection, &name, targets, field),
-        _ => {
-            check_plain(property, field)?;
-            Ok(Member::Plain { property: name, fields: field.fields.clone() })
-        }
-    }
-}
-
-fn reference(
-    catalog: &Catalog,
-    collection: &Collection,
-    name: &str,
-    targets: &[String],
-    field: &Field,
-) -> std::result::Result<Member, GraphqlError> {
-    let union = format!("{}{}Obj", collection.name, upper_first(name));
-    if field.fields.is_empty() {
-        let text = format!("Field {name:?} of type \"[{union}]\" must have a sub selection.");
-        return Err(GraphqlError::at(field.position, text));
-    }
-    let mut shapes = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
-    for inner in &field.fields {
-        let Some(on) = inner.on.as_deref() else {
-            if inner.name == "__typename" {
-                continue;
-            }
-            let wanted = targets.first().map_or("", String::as_str);
-            let text = format!(
-                "Cannot query field {:?} on type {union:?}. Did you mean to use an inline fragment on {wanted:?}?",
-                inner.name
-            );
-            return Err(GraphqlError::at(inner.position, text));
-        };
-        if seen.contains(&on) {
-            continue;
-        }
-        seen.push(on);
-        let target = targets.iter().find(|target| *target == on).and_then(|target| catalog.find(target));
-        let Some(target) = target else {
-            let text =
-                format!("Fragment cannot be spread here as objects of type {union:?} can never be of type {on:?}.");
-            return Err(GraphqlError::at(inner.position, text));
-        };
-        let of_target: Vec<Field> = field.fields.iter().filter(|f| f.on.as_deref() == Some(on)).cloned().collect();
-        shapes.push(Shape::of(catalog, target, &of_target)?);
-    }
-    Ok(Member::Reference { property: name.to_owned(), targets: shapes })
-}
-
-const ADDITIONAL: &[&str] = &[
-    "id",
-    "creationTimeUnix",
-    "lastUpdateTimeUnix",
-    "distance",
-    "certainty",
-    "score",
-    "explainScore",
-    "vector",
-    "vectors",
-    "classification",
-    "group",
-    "__typename",
-];
-
-fn check_additional(collection: &Collection, field: &Field) -> std::result::Result<(), GraphqlError> {
-    let class = &collection.name;
-    if field.fields.is_empty() {
-        let text = format!("Field \"_additional\" of type \"{class}Additional\" must have a sub selection.");
-        return Err(GraphqlError::at(field.position, text));
-    }
-    for inner in &field.fields {
-        if matches!(inner.name.as_str(), "queryProfile" | "generate") {
-            return Err(GraphqlError::at(inner.position, format!("_additional.{} is not supported yet", inner.name)));
-        }
-        let named = !collection.vectors.named.is_empty();
-        if !ADDITIONAL.contains(&inner.name.as_str()) || inner.name == "vectors" && !named {
-            let text = format!("Cannot query field {:?} on type \"{class}Additional\".", inner.name);
-            return Err(GraphqlError::at(inner.position, text));
-        }
-        if inner.name == "vectors" {
-            let unknown = inner.fields.iter().find(|name| !collection.vectors.named.contains_key(&name.name));
-            if let Some(unknown) = unknown {
-                let text = format!("Cannot query field {:?} on type \"{class}AdditionalVectors\".", unknown.name);
-                return Err(GraphqlError::at(unknown.position, text));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Objects, places and phone numbers need a selection of known fields; everything else has none.
-fn check_plain(property: &Property, field: &Field) -> std::result::Result<(), GraphqlError> {
-    let known: Vec<&str> = match &property.data_type {
-        DataType::Object { .. } => property.nested.iter().map(|nested| nested.name.as_str()).collect(),
-        DataType::Primitive { of: Primitive::GeoCoordinates, .. } => vec!["latitude", "longitude"],
-        DataType::Primitive { of: Primitive::PhoneNumber, .. } => PHONE.to_vec(),
-        _ => Vec::new(),
+        name => name.to_owned(),
     };
-    let name = &property.name;
-    if known.is_empty() {
-        return match field.fields.first() {
-            None => Ok(()),
-            Some(_) => {
-                let text = format!("Field {name:?} must not have a sub selection since it has no subfields.");
-                Err(GraphqlError::at(field.position, text))
-            }
-        };
-    }
-    if field.fields.is_empty() {
-        return Err(GraphqlError::at(field.position, format!("Field {name:?} must have a sub selection.")));
-    }
-    for inner in &field.fields {
-        if inner.name == "__typename" {
-            continue;
+    match collection.property(&property).map(|property| &property.data_type) {
+        Some(DataType::Reference(targets)) => {
+            let targets = targets.iter().filter_map(|target| catalog.find(target));
+            let shape = |target: &Arc<Collection>| {
+                // What stands outside of a fragment is asked of every target: their type's name.
+                let wanted = |inner: &&Field| inner.on.as_ref().is_none_or(|on| *on == target.name);
+                let on_it = field.fields.iter().any(|inner| inner.on.as_ref() == Some(&target.name));
+                let fields: Vec<Field> = field.fields.iter().filter(wanted).cloned().collect();
+                on_it.then(|| Shape::new(catalog, target, tenant, &fields))
+            };
+            Member::Reference { property, targets: targets.filter_map(shape).collect() }
         }
-        if !known.contains(&inner.name.as_str()) {
-            let text = format!("Cannot query field {:?} on type {name:?}.", inner.name);
-            return Err(GraphqlError::at(inner.position, text));
-        }
-        if let Some(nested) = property.nested.iter().find(|nested| nested.name == inner.name) {
-            check_plain(nested, inner)?;
-        }
+        _ => Member::Plain { property, fields: field.fields.clone() },
     }
-    Ok(())
 }
-
-const PHONE: &[&str] =
-    &["input", "internationalFormatted", "nationalFormatted", "national", "valid", "countryCode", "defaultCountry"];
 
 fn plain(value: &Value, fields: &[Field]) -> Json {
     let select = |pick: &dyn Fn(&Field) -> Json| fields.iter().map(|field| (field.key.clone(), pick(field))).collect();
@@ -396,7 +265,7 @@ fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::ob
             if beacon.collection.as_ref().is_some_and(|name| *name != shape.collection.name) {
                 continue;
             }
-            let Ok(place) = Place::new(shape.collection.clone(), "") else { continue };
+            let place = Place::behind(shape.collection.clone(), &shape.tenant).map_err(unreachable)?;
             // As on the wire: objects behind references come without their vectors.
             let include = Include { properties: true, vectors: Vec::new() };
             if let Some(stored) = data.get(place.at, beacon.id, &include)? {

@@ -174,7 +174,7 @@ pub(crate) async fn batch_references(
         app.auth.authorize(principal, Access::Update, &resource).map_err(status)?;
     }
     let results = references::add_all(app, references).await.map_err(failed)?;
-    let failure = |(index, result): (usize, Result<(), ObjectError>)| {
+    let failure = |(index, result): (usize, Result<Beacon, ObjectError>)| {
         result.err().map(|error| ReferenceFailure { index: position(index), error: error.text() })
     };
     let errors = results.into_iter().enumerate().filter_map(failure).collect();
@@ -238,4 +238,38 @@ pub(crate) async fn batch_delete(
         successful: count(successful),
         objects,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn vectors_come_in_several_forms() {
+        let single = |name: &str, values: &[f32]| Vectors {
+            name: name.to_owned(),
+            vector_bytes: bytes(values).into(),
+            ..Vectors::default()
+        };
+        let given = vectors(vec![9.0], &bytes(&[1.0, 2.0]), vec![single("a", &[3.0])]).expect("vectors");
+        assert_eq!(given.unnamed, Some(vec![1.0, 2.0]));
+        assert_eq!(given.named["a"], Vector::Single(vec![3.0]));
+        assert_eq!(vectors(vec![9.0], &[], Vec::new()).expect("numbers").unnamed, Some(vec![9.0]));
+        assert_eq!(vectors(vec![9.0], &[], vec![single("", &[4.0])]).expect("empty name").unnamed, Some(vec![4.0]));
+        assert!(vectors(Vec::new(), &[0; 5], Vec::new()).expect_err("torn").contains("5 bytes"));
+        assert!(vectors(Vec::new(), &bytes(&[f32::NAN]), Vec::new()).expect_err("no number").contains("NaN"));
+    }
+
+    #[test]
+    fn rows_carry_their_length_in_front() {
+        let of = |dim: u16, values: &[f32]| rows(&[dim.to_le_bytes().to_vec(), bytes(values)].concat());
+        assert_eq!(of(2, &[1.0, 2.0, 3.0, 4.0]), Ok(Vector::Multi { dim: 2, rows: vec![1.0, 2.0, 3.0, 4.0] }));
+        assert_eq!(rows(&[]), Ok(Vector::Multi { dim: 0, rows: Vec::new() }));
+        assert_eq!(of(2, &[1.0]).expect_err("half a row"), "1 floats are no rows of 2");
+        assert_eq!(of(0, &[1.0]).expect_err("no length"), "1 floats are no rows of 0");
+    }
 }

@@ -1,9 +1,9 @@
 //! Objects as search answers carry them.
 
-use azimuth_engine::Result;
 use azimuth_engine::group::DataGroup;
 use azimuth_engine::object::{Beacon, Object, Properties, Value, Vector};
 use azimuth_engine::schema::{DataType, Primitive};
+use azimuth_engine::{Error, Result};
 
 use super::selection::{Field, Metadata, Reference, Selection};
 use crate::app::search::{Place, target};
@@ -58,7 +58,8 @@ fn properties(data: &DataGroup, selection: &Selection, mut object: Object) -> Re
 /// The objects that references lead to; those that are not there are left out.
 fn targets(data: &DataGroup, reference: &Reference, beacons: &[Beacon]) -> Result<Vec<PropertiesResult>> {
     let selection = &reference.target;
-    let Ok(place) = Place::new(selection.collection.clone(), "") else { return Ok(Vec::new()) };
+    let place = Place::behind(selection.collection.clone(), &selection.tenant)
+        .map_err(|why| Error::Invalid(format!("resolve references: {why}")))?;
     let include = selection.include();
     let mut results = Vec::new();
     for beacon in beacons {

@@ -30,7 +30,8 @@ pub(super) async fn search(
     let resource = format!("data/collections/{}/shards/{tenant}/objects/*", collection.name);
     app.auth.authorize(principal, Access::Read, &resource).map_err(status)?;
 
-    let mut selection = Selection::new(&catalog, &collection, request.properties.as_ref(), request.metadata.as_ref())?;
+    let mut selection =
+        Selection::new(&catalog, &collection, request.properties.as_ref(), request.metadata.as_ref(), &request.tenant)?;
     let group_by = grouped::group_by(&collection, request.group_by.as_ref())?;
     if let Some(by) = &group_by {
         selection.add(&by.property);
@@ -129,27 +130,29 @@ fn sort_of(request: &SearchRequest, ranking: &Ranking) -> Result<Vec<Sort>, Stat
     if !request.sort_by.is_empty() && ranking.is_search() {
         return Err(Status::unknown("sorting cannot be combined with search"));
     }
-    let clause = |by: &crate::pb::weaviate::SortBy| {
-        let [property] = by.path.as_slice() else {
-            return Err(Status::unknown("invalid 'sort' parameter: sort path must have exactly one element"));
-        };
-        Ok(Sort { property: property.clone(), descending: !by.ascending })
+    let clause = |(at, by): (usize, &crate::pb::weaviate::SortBy)| match by.path.as_slice() {
+        // What is wrong with a single name, an empty one too, the engine says.
+        [] => Ok(Sort { property: String::new(), descending: !by.ascending }),
+        [property] => Ok(Sort { property: property.clone(), descending: !by.ascending }),
+        _ => Err(Status::unknown(format!(
+            "invalid 'sort' parameter: sort parameter at position {at}: sorting by reference not supported, path must \
+             have exactly one argument"
+        ))),
     };
-    request.sort_by.iter().map(clause).collect()
+    request.sort_by.iter().enumerate().map(clause).collect()
 }
 
 /// Refuses by name what needs a module, or is not there yet.
 fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), Status> {
-    let media = [
-        (request.near_text.is_some(), "nearText"),
-        (request.near_image.is_some(), "nearImage"),
-        (request.near_audio.is_some(), "nearAudio"),
-        (request.near_video.is_some(), "nearVideo"),
-        (request.near_depth.is_some(), "nearDepth"),
-        (request.near_thermal.is_some(), "nearThermal"),
-        (request.near_imu.is_some(), "nearIMU"),
-    ];
-    if let Some((_, name)) = media.into_iter().find(|(asked, _)| *asked) {
+    if let Some(name) = media(request)? {
+        if let Some(other) =
+            request.near_vector.as_ref().map(|_| "nearVector").or(request.near_object.as_ref().map(|_| "nearObject"))
+        {
+            return Err(Status::unknown(format!(
+                "explorer: get class: vectorize params: found both '{name}' and '{other}' parameters which are \
+                 conflicting, choose one instead"
+            )));
+        }
         return Err(Status::unknown(format!(
             "explorer: get class: vectorize params: could not vectorize input for collection {} with search-type {name}. \
              Make sure a vectorizer module is configured for this collection",
@@ -160,6 +163,13 @@ fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), 
     if request.group_by.is_some() && !ranking.is_search() && !keyword {
         return Err(Status::unknown("group is not present map[]"));
     }
+    let path = if keyword { "explorer: get class" } else { ranking.error_path() };
+    if request.rerank.is_some() {
+        return Err(Status::unknown(format!("{path}: extend: unknown capability: rerank")));
+    }
+    if request.generative.is_some() {
+        return Err(Status::unknown(format!("{path}: extend: extend generate: client not found, empty provider")));
+    }
     let later = [
         (request.bm25_search.is_some(), "keyword search (bm25)"),
         (request.hybrid_search.is_some(), "hybrid search"),
@@ -168,12 +178,28 @@ fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), 
     if let Some((_, what)) = later.into_iter().find(|(asked, _)| *asked) {
         return Err(Status::unknown(format!("{what} is not supported yet")));
     }
-    let path = ranking.error_path();
-    if request.rerank.is_some() {
-        return Err(Status::unknown(format!("{path}: extend: unknown capability: rerank")));
-    }
-    if request.generative.is_some() {
-        return Err(Status::unknown(format!("{path}: extend: extend generate: client not found, empty provider")));
-    }
     Ok(())
+}
+
+/// The search that needs a module to make a vector, if one is asked for.
+fn media(request: &SearchRequest) -> Result<Option<&'static str>, Status> {
+    let mut found = None;
+    macro_rules! look_at {
+        ($($field:ident $name:literal,)*) => {$(
+            if let Some(near) = &request.$field {
+                near::threshold(stringify!($field), near.distance, near.certainty)?;
+                found = found.or(Some($name));
+            }
+        )*};
+    }
+    look_at! {
+        near_text "nearText",
+        near_image "nearImage",
+        near_audio "nearAudio",
+        near_video "nearVideo",
+        near_depth "nearDepth",
+        near_thermal "nearThermal",
+        near_imu "nearIMU",
+    }
+    Ok(found)
 }

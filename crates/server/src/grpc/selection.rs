@@ -27,6 +27,8 @@ pub(super) struct Selection {
     pub(super) references: Vec<Reference>,
     /// Metadata.
     pub(super) metadata: Metadata,
+    /// The tenant of the objects, in which their references are looked up; empty for none.
+    pub(super) tenant: String,
 }
 
 /// A plain property.
@@ -70,8 +72,9 @@ impl Selection {
         collection: &Arc<Collection>,
         properties: Option<&PropertiesRequest>,
         metadata: Option<&MetadataRequest>,
+        tenant: &str,
     ) -> Result<Self, Status> {
-        Self::at_depth(catalog, collection, properties, metadata, 0)
+        Self::at_depth(catalog, collection, properties, metadata, tenant, 0)
     }
 
     fn at_depth(
@@ -79,6 +82,7 @@ impl Selection {
         collection: &Arc<Collection>,
         properties: Option<&PropertiesRequest>,
         metadata: Option<&MetadataRequest>,
+        tenant: &str,
         depth: usize,
     ) -> Result<Self, Status> {
         let wrap = |why: String| Status::unknown(format!("extract properties request: {why}"));
@@ -86,7 +90,9 @@ impl Selection {
             return Err(wrap(format!("references are nested deeper than {DEPTH_MAX}")));
         }
         let metadata = metadata.map(|asked| Metadata::new(collection, asked)).unwrap_or_default();
-        let mut selection = Self { collection: collection.clone(), fields: None, references: Vec::new(), metadata };
+        let (collection, tenant) = (collection.clone(), tenant.to_owned());
+        let mut selection = Self { collection, fields: None, references: Vec::new(), metadata, tenant };
+        let (collection, tenant) = (&selection.collection.clone(), &selection.tenant.clone());
         let Some(request) = properties else {
             selection.fields = Some(all_fields(collection));
             return Ok(selection);
@@ -94,9 +100,15 @@ impl Selection {
         selection.fields = fields(collection, request).map_err(wrap)?;
         for asked in &request.ref_properties {
             let found = reference(catalog, collection, asked).map_err(|error| wrap(error.message().to_owned()))?;
-            let target =
-                Self::at_depth(catalog, &found.1, asked.properties.as_ref(), asked.metadata.as_ref(), depth + 1)
-                    .map_err(|error| wrap(error.message().to_owned()))?;
+            let target = Self::at_depth(
+                catalog,
+                &found.1,
+                asked.properties.as_ref(),
+                asked.metadata.as_ref(),
+                tenant,
+                depth + 1,
+            )
+            .map_err(|error| wrap(error.message().to_owned()))?;
             selection.references.push(Reference { property: found.0, target });
         }
         Ok(selection)

@@ -54,7 +54,6 @@ fn operands(fields: &Map<String, Value>, name: &str, depth: usize) -> Result<Vec
 
 fn leaf(fields: &Map<String, Value>, name: &str) -> Result<Clause, FilterError> {
     let operator = operator(name).ok_or_else(|| FilterError::Parse(format!("unrecognized operator: {name}")))?;
-    let path = path(fields.get("path"))?;
     let mut values = Vec::new();
     for (field, kind) in FIELDS {
         if let Some(value) = fields.get(*field).filter(|value| !value.is_null()) {
@@ -63,7 +62,10 @@ fn leaf(fields: &Map<String, Value>, name: &str) -> Result<Clause, FilterError> 
     }
     let empty = |value: &Given| value.list && value.scalars.is_empty();
     match (values.pop(), values.is_empty()) {
-        (Some(value), true) if !empty(&value) => Ok(Clause::Leaf(Leaf { path, operator, value, count: false })),
+        (Some(value), true) if !empty(&value) => {
+            let path = path(fields.get("path"))?;
+            Ok(Clause::Leaf(Leaf { path, operator, value, count: false }))
+        }
         (_, true) => Err(invalid(&format!("got operator '{name}', but no value<Type> field set"))),
         (_, false) => Err(invalid(&format!("found more than one values the clause '{}'", echo(fields)))),
     }
@@ -90,6 +92,14 @@ fn path(value: Option<&Value>) -> Result<Vec<String>, FilterError> {
         let last = texts.last().map_or("", String::as_str);
         return Err(invalid(&format!("missing an argument after '{last}'")));
     }
+    for property in texts.iter().step_by(2) {
+        let inner = property.strip_prefix("len(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(property);
+        if !inner.split('.').all(is_name) {
+            return Err(invalid(&format!(
+                "expected a valid property name in 'path' field for the filter, but got '{inner}'"
+            )));
+        }
+    }
     for class in texts.iter().skip(1).step_by(2) {
         if !class.starts_with(|first: char| first.is_ascii_uppercase()) {
             return Err(invalid(&format!(
@@ -98,6 +108,13 @@ fn path(value: Option<&Value>) -> Result<Vec<String>, FilterError> {
         }
     }
     Ok(texts)
+}
+
+/// Whether a part of a path names a property, maybe with a position in its list.
+fn is_name(part: &str) -> bool {
+    let name = part.split_once('[').filter(|(_, rest)| rest.ends_with(']')).map_or(part, |(name, _)| name);
+    let letters = name.strip_prefix(|first: char| first == '_' || first.is_ascii_alphabetic());
+    letters.is_some_and(|letters| letters.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric()))
 }
 
 /// What a value field holds.
@@ -195,7 +212,13 @@ mod tests {
             assert_eq!(clause(&value, 8), Err(FilterError::Parse(want.to_owned())), "{value}");
         };
         check(json!({}), "unrecognized operator: ");
-        check(json!({"operator": "Equal"}), "invalid where filter: field 'path': must have at least one element");
+        let nowhere = json!({"operator": "Equal", "valueInt": 1});
+        check(nowhere, "invalid where filter: field 'path': must have at least one element");
+        let spaced = json!({"operator": "Equal", "path": ["len( a )"], "valueInt": 1});
+        check(
+            spaced,
+            "invalid where filter: expected a valid property name in 'path' field for the filter, but got ' a '",
+        );
         let half = json!({"operator": "Equal", "path": ["a", "B"], "valueInt": 1});
         check(half, "invalid where filter: missing an argument after 'B'");
         let none = json!({"operator": "Equal", "path": ["a"]});

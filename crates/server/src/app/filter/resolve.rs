@@ -6,7 +6,7 @@ use azimuth_engine::query::{Filter, FilterValue, Operator, Path, PathStep, Subje
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
 
 use super::{Clause, FilterError, Given, Leaf, Scalar};
-use crate::app::objects::date;
+use crate::app::objects::{date, float};
 use crate::app::schema::names::no_such_property;
 
 /// How closely the field of a value must fit the property.
@@ -26,12 +26,25 @@ pub(super) fn filter(
     kinds: Kinds,
 ) -> Result<Filter, FilterError> {
     let all = |clauses: &[Clause]| -> Result<Vec<Filter>, FilterError> {
-        clauses.iter().map(|clause| filter(catalog, collection, clause, kinds)).collect()
+        let (mut filters, mut refused) = (Vec::with_capacity(clauses.len()), Vec::new());
+        for (position, clause) in clauses.iter().enumerate() {
+            match filter(catalog, collection, clause, kinds) {
+                Ok(filter) => filters.push(filter),
+                Err(FilterError::Invalid(why)) if kinds == Kinds::Strict => {
+                    refused.push(format!("child operand at position {position}: {why}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if refused.is_empty() { Ok(filters) } else { Err(invalid(refused.join(", "))) }
     };
     Ok(match clause {
         Clause::And(operands) => Filter::And(all(operands)?),
         Clause::Or(operands) => Filter::Or(all(operands)?),
-        Clause::Not(operand) => Filter::Not(Box::new(filter(catalog, collection, operand, kinds)?)),
+        Clause::Not(operand) => {
+            let operand = all(std::slice::from_ref(operand))?.pop().ok_or_else(|| invalid("no operand".to_owned()))?;
+            Filter::Not(Box::new(operand))
+        }
         Clause::Leaf(leaf) => compare(catalog, collection, leaf, kinds)?,
     })
 }
@@ -58,21 +71,28 @@ fn compare(catalog: &Catalog, collection: &Collection, leaf: &Leaf, kinds: Kinds
 
 fn subject(class: &Collection, name: &str, leaf: &Leaf, kinds: Kinds) -> Result<(Subject, FilterValue), FilterError> {
     match name {
-        "_id" => return Ok((Subject::Id, plain(&leaf.value))),
-        "id" if kinds == Kinds::Strict => return Ok((Subject::Id, plain(&leaf.value))),
-        "_creationTimeUnix" => return Ok((Subject::CreatedMs, times(&leaf.value, kinds)?)),
-        "_lastUpdateTimeUnix" => return Ok((Subject::UpdatedMs, times(&leaf.value, kinds)?)),
+        "_id" => return Ok((Subject::Id, id(&leaf.value, kinds)?)),
+        "id" if kinds == Kinds::Strict => return Ok((Subject::Id, id(&leaf.value, kinds)?)),
+        "_creationTimeUnix" => return Ok((Subject::CreatedMs, times(name, &leaf.value, kinds)?)),
+        "_lastUpdateTimeUnix" => return Ok((Subject::UpdatedMs, times(name, &leaf.value, kinds)?)),
         _ => {}
     }
-    if let Some(inner) = name.strip_prefix("len(").and_then(|rest| rest.strip_suffix(')')) {
-        find_property(class, inner).ok_or_else(|| invalid(no_such_property(inner, &class.name)))?;
-        if kinds == Kinds::Strict && leaf.value.field != "valueInt" {
-            let given = leaf.value.field;
-            return Err(invalid(format!("Filtering for property length requires IntValue, got {given:?} instead")));
-        }
-        return Ok((Subject::Length(inner.to_owned()), numbers(Primitive::Int, &leaf.value, kinds)?));
+    let measured = name.strip_prefix("len(").and_then(|rest| rest.strip_suffix(')'));
+    let named = measured.unwrap_or(name);
+    let property = find_property(class, named).ok_or_else(|| invalid(no_such_property(named, &class.name)))?;
+    if matches!(property.data_type, DataType::Object { .. }) {
+        let text = "filtering on nested properties is a preview feature, disabled by default; set \
+                    WEAVIATE_PREVIEW_NESTED_FILTERING=true to enable";
+        return Err(invalid(text.to_owned()));
     }
-    let property = find_property(class, name).ok_or_else(|| invalid(no_such_property(name, &class.name)))?;
+    if named.contains('[') {
+        let text = format!("property {named:?}: [N] indexing is only supported on nested object[] properties");
+        return Err(invalid(text));
+    }
+    if measured.is_some() {
+        return length(property, leaf, kinds);
+    }
+    let name = property.name.as_str();
     if leaf.operator == Operator::IsNull {
         if kinds == Kinds::Strict && leaf.value.field != "valueBoolean" {
             let given = leaf.value.field;
@@ -83,11 +103,61 @@ fn subject(class: &Collection, name: &str, leaf: &Leaf, kinds: Kinds) -> Result<
     match &property.data_type {
         DataType::Reference(targets) => counted(name, targets, leaf, kinds),
         DataType::Object { .. } => Ok((Subject::Property(name.to_owned()), plain(&leaf.value))),
+        DataType::Primitive { of: Primitive::Uuid, .. }
+            if matches!(leaf.operator, Operator::Like | Operator::WithinGeoRange) =>
+        {
+            Err(invalid(format!("operator \"{:?}\" cannot be used on uuid/uuid[] props", leaf.operator)))
+        }
         DataType::Primitive { .. } if leaf.count => Err(wrong_field(property, leaf.value.field)),
         DataType::Primitive { of, .. } => {
             let value = typed(property, *of, &leaf.value, kinds)?;
             Ok((Subject::Property(name.to_owned()), value))
         }
+    }
+}
+
+/// The id, as text.
+fn id(value: &Given, kinds: Kinds) -> Result<FilterValue, FilterError> {
+    if kinds == Kinds::Strict && !matches!(value.field, "valueText" | "valueString") {
+        let text = "using [\"_id\"] to filter by uuid: must use \"valueText\" to specify the id";
+        return Err(invalid(text.to_owned()));
+    }
+    Ok(plain(value))
+}
+
+/// How long a property's value is.
+fn length(property: &Property, leaf: &Leaf, kinds: Kinds) -> Result<(Subject, FilterValue), FilterError> {
+    let given = leaf.value.field;
+    if kinds == Kinds::Strict && given != "valueInt" {
+        return Err(invalid(format!("Filtering for property length requires IntValue, got {given:?} instead")));
+    }
+    // The numbers are those by which the wire's texts name these operators.
+    let number = match leaf.operator {
+        Operator::WithinGeoRange => 9,
+        Operator::Like => 10,
+        Operator::IsNull => 11,
+        Operator::ContainsAny => 12,
+        Operator::ContainsAll => 13,
+        Operator::ContainsNone => 14,
+        Operator::Equal
+        | Operator::NotEqual
+        | Operator::GreaterThan
+        | Operator::GreaterThanEqual
+        | Operator::LessThan
+        | Operator::LessThanEqual => 0,
+    };
+    if number > 0 {
+        return Err(invalid(format!(
+            "Filtering for property length supports operators (not) equal and greater/less than (equal), got {number} \
+             instead"
+        )));
+    }
+    let value = numbers(Primitive::Int, &leaf.value, kinds)?;
+    match value {
+        FilterValue::Int(length) if length < 0 => {
+            Err(invalid(format!("Can only filter for positive property length got {length} instead")))
+        }
+        value => Ok((Subject::Length(property.name.clone()), value)),
     }
 }
 
@@ -98,7 +168,7 @@ fn counted(name: &str, targets: &[String], leaf: &Leaf, kinds: Kinds) -> Result<
             "Property {name:?} is a ref prop to the class {target:?}. Only \"valueInt\" can be used on a ref prop directly \
              to count the number of refs. Or did you mean to filter on a primitive prop of the referenced class? In this \
              case make sure your path contains 3 elements in the form of [<propName>, <ClassNameOfReferencedClass>, \
-             <primitvePropOfClass>]"
+             <primitvePropOnClass>]"
         )));
     }
     Ok((Subject::ReferenceCount(name.to_owned()), numbers(Primitive::Int, &leaf.value, kinds)?))
@@ -206,11 +276,13 @@ fn numbers(of: Primitive, value: &Given, kinds: Kinds) -> Result<FilterValue, Fi
 
 fn integer(value: f64) -> Result<FilterValue, FilterError> {
     if value.fract() != 0.0 || !value.is_finite() {
+        let value = float(value);
         return Err(invalid(format!("filtering for integer, but received a floating point number {value}")));
     }
     // 2^63 as a double; what is below fits.
     if !(-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value) {
-        return Err(invalid(format!("filtering for integer, but received a value out of range {value:e}")));
+        let value = float(value);
+        return Err(invalid(format!("filtering for integer, but received a value out of range {value}")));
     }
     Ok(FilterValue::Int(value as i64))
 }
@@ -231,7 +303,11 @@ fn date_of(text: &str) -> Result<FilterValue, FilterError> {
 }
 
 /// Times of objects: RFC 3339, and over REST and GraphQL also milliseconds.
-fn times(value: &Given, kinds: Kinds) -> Result<FilterValue, FilterError> {
+fn times(name: &str, value: &Given, kinds: Kinds) -> Result<FilterValue, FilterError> {
+    if kinds == Kinds::Strict && !matches!(value.field, "valueText" | "valueString" | "valueDate") {
+        let why = "to filter by timestamp: must use \"valueText\" or \"valueDate\"";
+        return Err(invalid(format!("using [{name:?}] {why}")));
+    }
     each(value, |scalar| match scalar {
         Scalar::Text(text) if kinds == Kinds::Strict && text.parse::<i64>().is_ok() => Ok(as_given(scalar)),
         Scalar::Text(text) => date_of(text),
@@ -244,7 +320,7 @@ fn times(value: &Given, kinds: Kinds) -> Result<FilterValue, FilterError> {
 
 /// The property of that name; a path into what is no object is the property itself.
 pub(super) fn find_property<'a>(class: &'a Collection, name: &str) -> Option<&'a Property> {
-    class.property(name.split('.').next().unwrap_or(name))
+    class.property(name.split(['.', '[']).next().unwrap_or(name))
 }
 
 /// The name of a type on the wire.

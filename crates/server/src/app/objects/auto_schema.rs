@@ -174,7 +174,7 @@ impl Builder<'_> {
             Json::Bool(_) => DataType::one(Primitive::Boolean),
             Json::Number(_) => DataType::one(self.number()),
             Json::String(text) => DataType::one(match text_type(text) {
-                Primitive::Date if self.settings.autoschema_default_date == "text" => Primitive::Text,
+                Primitive::Date if self.settings.autoschema_default_date != "date" => Primitive::Text,
                 primitive => primitive,
             }),
             Json::Object(map) if !nested && is_geo(map) => DataType::one(Primitive::GeoCoordinates),
@@ -252,4 +252,91 @@ fn targets(values: &[Json]) -> Option<Result<Vec<String>, String>> {
         }
     }
     (!targets.is_empty()).then_some(Ok(targets))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::app::filter::wire_name;
+
+    /// The type that a property with this value gets, or why it gets none.
+    fn made(settings: &Settings, wire: Wire, value: Json) -> Result<String, String> {
+        let mut collection = defaults::new_collection(settings, "Book");
+        let given = [("p".to_owned(), value)].into_iter().collect();
+        let grown = Builder { settings, wire }.extend(&mut collection, &given)?;
+        assert!(grown);
+        Ok(wire_name(&collection.property("p").expect("the new property").data_type))
+    }
+
+    #[test]
+    fn types_follow_from_values() {
+        let settings = Settings::of_tests();
+        let check = |value: Json, want: &str| {
+            let (rest, grpc) = (made(&settings, Wire::Rest, value.clone()), made(&settings, Wire::Grpc, value.clone()));
+            assert_eq!((rest.as_deref(), grpc.as_deref()), (Ok(want), Ok(want)), "{value}");
+        };
+        let id = "00000000-0000-4000-8000-000000000001";
+        check(json!(null), "text");
+        check(json!(true), "boolean");
+        check(json!("x"), "text");
+        check(json!("2020-01-02T03:04:05Z"), "date");
+        check(json!(id), "uuid");
+        check(json!({"latitude": 1, "longitude": 2}), "geoCoordinates");
+        check(json!({"input": "1", "defaultCountry": "DE"}), "phoneNumber");
+        check(json!({"input": "1", "other": "DE"}), "object");
+        check(json!([]), "text[]");
+        check(json!([true, false]), "boolean[]");
+        check(json!([id, "x"]), "text[]");
+        check(json!([{"a": 1}]), "object[]");
+        check(json!([{"beacon": format!("weaviate://localhost/Press/{id}")}]), "Press");
+        check(json!(1.5), "number");
+    }
+
+    #[test]
+    fn integers_are_told_apart_where_the_wire_does() {
+        let mut settings = Settings::of_tests();
+        let check = |settings: &Settings, wire, value: Json, want: &str| {
+            assert_eq!(made(settings, wire, value.clone()).as_deref(), Ok(want), "{value} {wire:?}");
+        };
+        check(&settings, Wire::Rest, json!([1, 2]), "number[]");
+        check(&settings, Wire::Grpc, json!([1, 2]), "int[]");
+        check(&settings, Wire::Grpc, json!([1.0, 2.0]), "number[]");
+        settings.autoschema_default_number = "int".to_owned();
+        check(&settings, Wire::Rest, json!(1), "int");
+        check(&settings, Wire::Grpc, json!(1.0), "number");
+        settings.autoschema_default_date = "text".to_owned();
+        check(&settings, Wire::Rest, json!("2020-01-02T03:04:05Z"), "text");
+    }
+
+    #[test]
+    fn what_has_no_type_is_refused() {
+        let settings = Settings::of_tests();
+        let refused = |value: Json| made(&settings, Wire::Rest, value).expect_err("no type");
+        assert!(refused(json!([1, "x"])).contains("values of one kind"));
+        assert!(refused(json!([null])).contains("must not hold null or lists"));
+        let mut deep = json!(1);
+        for _ in 0..=DEPTH_MAX {
+            deep = json!({ "a": deep });
+        }
+        assert!(refused(deep).contains("nested deeper"));
+        let beacon = refused(json!([{"beacon": "weaviate://localhost/Press/x"}]));
+        assert!(beacon.contains("must be uuid"), "{beacon}");
+    }
+
+    #[test]
+    fn objects_grow_by_what_their_values_have() {
+        let settings = Settings::of_tests();
+        let builder = Builder { settings: &settings, wire: Wire::Rest };
+        let mut collection = defaults::new_collection(&settings, "Book");
+        let mut extend = |given: Json| builder.extend(&mut collection, given.as_object().expect("a map"));
+        assert_eq!(extend(json!({"o": {"a": 1}})), Ok(true));
+        assert_eq!(extend(json!({"o": {"a": 2}})), Ok(false));
+        assert_eq!(extend(json!({"o": {"b": {"c": true}}, "O": null})), Ok(true));
+        let names = |property: &Property| property.nested.iter().map(|nested| nested.name.clone()).collect::<Vec<_>>();
+        let object = collection.property("o").expect("the object");
+        assert_eq!(names(object), ["a", "b"]);
+        assert_eq!(names(&object.nested[1]), ["c"]);
+    }
 }

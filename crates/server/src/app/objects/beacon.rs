@@ -34,10 +34,10 @@ pub(crate) fn parse(text: &str) -> Result<Beacon, String> {
     }
 }
 
-/// Whether the beacon's host is this server's.
-pub(crate) fn is_local(text: &str) -> bool {
-    let host = text.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
-    host.is_none_or(|host| host == "localhost")
+/// The beacon's host when it is not this server.
+pub(crate) fn other_host(text: &str) -> Option<&str> {
+    let host = text.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+    host.filter(|host| *host != "localhost")
 }
 
 /// A beacon's text.
@@ -45,5 +45,46 @@ pub(crate) fn text(collection: Option<&str>, id: Uuid) -> String {
     match collection {
         Some(collection) => format!("weaviate://localhost/{collection}/{id}"),
         None => format!("weaviate://localhost/{id}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "00000000-0000-4000-8000-0000000000ab";
+
+    #[test]
+    fn a_beacon_is_read_and_written() {
+        let check = |given: &str, collection: Option<&str>| {
+            let beacon = parse(given).expect(given);
+            assert_eq!((beacon.collection.as_deref(), beacon.id.to_string().as_str()), (collection, ID), "{given}");
+        };
+        check(&format!("weaviate://localhost/{ID}"), None);
+        check(&format!("weaviate://localhost/Book/{ID}"), Some("Book"));
+        check(&format!("weaviate://localhost/book/{}", ID.to_uppercase()), Some("Book"));
+        check(&format!("http://localhost/Book/{ID}"), Some("Book"));
+        let id = Uuid::parse_str(ID).expect("an id");
+        assert_eq!(text(Some("Book"), id), format!("weaviate://localhost/Book/{ID}"));
+        assert_eq!(text(None, id), format!("weaviate://localhost/{ID}"));
+    }
+
+    #[test]
+    fn what_is_no_beacon_is_refused_in_its_words() {
+        let check = |given: &str, want: &str| assert_eq!(parse(given).expect_err(given), want);
+        check("", "invalid cref URI: the beacon is empty");
+        check("word", "invalid cref URI: 'word' is no URI");
+        check("weaviate:///Book/x", "unrecognized cross-ref ref format");
+        check("weaviate://localhost/x", "invalid cref URI: 1nd path segment must be uuid, but got 'x'");
+        check("weaviate://localhost/Book/x", "invalid cref URI: 2nd path segment must be uuid, but got 'x'");
+        let long = "invalid cref URI: path must be of format '<class>/<uuid>', but got '/a/b/c'";
+        check("weaviate://localhost/a/b/c", long);
+    }
+
+    #[test]
+    fn other_hosts_are_told_apart() {
+        assert_eq!(other_host("weaviate://there/Book/x"), Some("there"));
+        assert_eq!(other_host("weaviate://localhost/Book/x"), None);
+        assert_eq!(other_host("no beacon"), None);
     }
 }

@@ -32,6 +32,19 @@ pub(crate) fn plain(value: &Json) -> String {
     }
 }
 
+/// A float as `%v` prints it: the shortest digits, very large and very small ones with an exponent.
+pub(crate) fn float(value: f64) -> String {
+    let scientific = format!("{value:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !(-4..21).contains(&exponent) && value != 0.0 => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+        _ => value.to_string(),
+    }
+}
+
 /// A value as `%#v` prints it: as a literal of the language, texts in quotes.
 pub(crate) fn literal(value: &Json) -> String {
     match value {
@@ -68,4 +81,32 @@ pub(super) fn list_as_text(values: &[Json], wire: Wire) -> String {
         value => plain(value),
     };
     format!("[{}]", values.iter().map(element).collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn floats_have_an_exponent_where_they_are_long() {
+        let check = |value: f64, want: &str| assert_eq!(float(value), want);
+        check(10.5, "10.5");
+        check(6.0, "6");
+        check(0.0, "0");
+        check(1e30, "1e+30");
+        check(-2.5e-7, "-2.5e-07");
+        check(1e20, "100000000000000000000");
+        check(0.0001, "0.0001");
+    }
+
+    #[test]
+    fn values_as_texts_and_as_literals() {
+        let value = json!({"a": ["x", true], "b": null});
+        assert_eq!(plain(&value), "map[a:[x true] b:<nil>]");
+        assert_eq!(literal(&json!("x")), "\"x\"");
+        assert_eq!(literal(&json!(["x", true])), "[]interface {}{\"x\", true}");
+        assert_eq!(list_as_text(&[json!(true), json!("a")], Wire::Rest), "[%!s(bool=true) a]");
+    }
 }

@@ -23,7 +23,7 @@ mod write;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-pub(crate) use gofmt::{literal, plain};
+pub(crate) use gofmt::{float, literal, plain};
 pub(crate) use prepare::{Prepared, Purpose, prepare};
 pub(crate) use vectors::GivenVectors;
 pub(crate) use write::{merge, write};

@@ -48,3 +48,43 @@ fn number(input: &str, country: String) -> Result<Phone, &'static str> {
         valid: phonenumber::is_valid(&parsed),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parsed(given: Json) -> Result<Phone, String> {
+        parse(given.as_object().expect("a map"))
+    }
+
+    #[test]
+    fn a_number_is_formatted_by_the_plan_of_its_country() {
+        let national = parsed(json!({"input": "030 1234567", "defaultCountry": "de"})).expect("a national number");
+        let international = parsed(json!({"input": "+49 30 1234567"})).expect("an international number");
+        assert_eq!((national.default_country.as_str(), international.default_country.as_str()), ("DE", ""));
+        for phone in [national, international] {
+            assert_eq!((phone.country_code, phone.national, phone.valid), (49, 301_234_567, true));
+            assert_eq!(phone.international_formatted, "+49 30 1234567");
+            assert_eq!(phone.national_formatted, "030 1234567");
+        }
+        let odd = parsed(json!({"input": "+1 23"})).expect("a number outside of the plan");
+        assert!(!odd.valid);
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        let check = |given: Json, want: &str| {
+            let error = parsed(given.clone()).expect_err("no number");
+            assert!(error.contains(want), "{given}: {error}");
+        };
+        check(json!({}), "missing required field 'input'");
+        check(json!({"input": 5}), "phoneNumber.input must be a string");
+        check(json!({"input": "+49 30 1", "defaultCountry": 5}), "phoneNumber.defaultCountry must be a string");
+        check(json!({"input": "030 1234567"}), "invalid or missing defaultCountry");
+        check(json!({"input": "030 1234567", "defaultCountry": "XX"}), "invalid or missing defaultCountry");
+        check(json!({"input": "word", "defaultCountry": "DE"}), "is not a number");
+        check(json!({"input": "1".repeat(300), "defaultCountry": "DE"}), "is not a number");
+    }
+}

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::convert::{self, Converted};
 use super::existence::{self, Target};
+use super::references::check_tenancy;
 use super::shard::{locate_to_write, open_tenants};
 use super::{Draft, ObjectError, auto_schema, vectors};
 use crate::app::{App, now_ms};
@@ -81,6 +82,9 @@ fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Resu
         .ok_or_else(|| ObjectError::NoCollection(draft.collection.clone()))?;
     let Converted { properties, references, .. } =
         convert::properties(&collection, &draft.properties, draft.wire).map_err(ObjectError::Invalid)?;
+    for (_, target) in &references {
+        check_tenancy(catalog, &collection, target).map_err(ObjectError::Invalid)?;
+    }
     let given = std::mem::take(&mut draft.vectors);
     let assigned = vectors::assign(&collection, given).map_err(ObjectError::Invalid)?;
     let vectors: Vectors = assigned.into_iter().filter_map(|(id, vector)| Some((id, vector?))).collect();

@@ -86,6 +86,22 @@ pub(crate) async fn first_missing(app: &App, beacons: &[Beacon], tenant: Option<
     Ok(beacons.iter().zip(there).find(|(_, there)| !there).map(|(beacon, _)| beacon.id))
 }
 
+/// Refuses a reference from a collection without tenants into one that has them: it would lead nowhere.
+///
+/// # Errors
+/// The text of the wire.
+pub(crate) fn check_tenancy(catalog: &Catalog, from: &Collection, to: &Beacon) -> Result<(), String> {
+    let target = to.collection.as_ref().and_then(|name| catalog.find(name));
+    if !from.multi_tenancy.enabled && target.is_some_and(|target| target.multi_tenancy.enabled) {
+        return Err(
+            "invalid reference: cannot reference a multi-tenant enabled class from a non multi-tenant enabled \
+                    class"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
 /// One reference of a batch.
 #[derive(Debug, Clone)]
 pub(crate) struct NewReference {
@@ -101,7 +117,8 @@ pub(crate) struct NewReference {
     pub(crate) tenant: Option<String>,
 }
 
-/// Appends references in one call; the answer is per reference, in order. That targets exist is checked only where
+/// Appends references in one call; the answer is per reference, in order: its target, with its collection where that
+/// can be told. That targets exist is checked only where
 /// collections have tenants.
 ///
 /// # Errors
@@ -109,7 +126,7 @@ pub(crate) struct NewReference {
 pub(crate) async fn add_all(
     app: &App,
     references: Vec<Result<NewReference, ObjectError>>,
-) -> Result<Vec<Result<(), ObjectError>>, ObjectError> {
+) -> Result<Vec<Result<Beacon, ObjectError>>, ObjectError> {
     let catalog = app.catalog()?;
     let mut results = Vec::with_capacity(references.len());
     let mut changes = Vec::new();
@@ -129,8 +146,9 @@ pub(crate) async fn add_all(
                 to_check.push((results.len(), target));
             }
             let mut patch = Patch::default();
-            patch.set.insert(reference.property, Value::References(vec![to]));
+            patch.set.insert(reference.property, Value::References(vec![to.clone()]));
             changes.push((results.len(), (at, reference.id, patch)));
+            to
         }));
     }
     let targets: Vec<Target> = to_check.iter().map(|(_, target)| target.clone()).collect();
@@ -143,10 +161,12 @@ pub(crate) async fn add_all(
     let ids: Vec<Uuid> = changes.iter().map(|(_, id, _)| *id).collect();
     let outcomes = change_all(app, changes).await?;
     for ((index, id), outcome) in indexes.into_iter().zip(ids).zip(outcomes) {
-        results[index] = outcome.map_err(|error| match error {
-            ObjectError::NotFound => ObjectError::Invalid(format!("ref batch: object with id {id} not found")),
-            error => error,
-        });
+        if let Err(error) = outcome {
+            results[index] = Err(match error {
+                ObjectError::NotFound => ObjectError::Invalid(format!("ref batch: object with id {id} not found")),
+                error => error,
+            });
+        }
     }
     Ok(results)
 }
@@ -155,8 +175,10 @@ fn check(catalog: &Catalog, from: &Collection, reference: &NewReference) -> Resu
     let property = &reference.property;
     let targets = match from.property(property).map(|property| &property.data_type) {
         None => {
-            let text = format!("property {property} does not exist for class {}", from.name);
-            return Err(ObjectError::Invalid(text));
+            return Err(ObjectError::Invalid(match reference.to.collection {
+                Some(_) => format!("ref batch: property '{property}' not found in schema"),
+                None => format!("property {property} does not exist for class {}", from.name),
+            }));
         }
         Some(DataType::Reference(targets)) => targets,
         Some(_) => return Err(ObjectError::Invalid(format!("property '{property}' is not a reference-type"))),
@@ -168,5 +190,6 @@ fn check(catalog: &Catalog, from: &Collection, reference: &NewReference) -> Resu
     if let Some(name) = to.collection.as_ref().filter(|name| catalog.find(name).is_none()) {
         return Err(ObjectError::Invalid(format!("target class \"{name}\" not found in schema")));
     }
+    check_tenancy(catalog, from, &to).map_err(ObjectError::Invalid)?;
     Ok((shard::locate_to_write(from, reference.tenant.as_deref())?, to))
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::convert::{self, Converted};
 use super::existence::{self, Target};
 use super::prepare::dangling;
+use super::references::check_tenancy;
 use super::{Draft, ObjectError, Prepared, auto_schema, vectors};
 use crate::app::{App, now_ms};
 
@@ -67,6 +68,9 @@ pub(crate) async fn merge(
     let collection = catalog.find(&collection.name).unwrap_or(collection);
     let Converted { properties, nulls, references } =
         convert::properties(collection, &draft.properties, draft.wire).map_err(ObjectError::Invalid)?;
+    for (_, target) in &references {
+        check_tenancy(&catalog, collection, target).map_err(ObjectError::Invalid)?;
+    }
     let vectors = vectors::assign(collection, draft.vectors).map_err(ObjectError::Invalid)?;
     let target = |(_, beacon): &(String, _)| Target { beacon: Clone::clone(beacon), tenant: draft.tenant.clone() };
     let targets: Vec<Target> = references.iter().map(target).collect();

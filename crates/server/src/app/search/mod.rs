@@ -116,6 +116,15 @@ impl Place {
         Ok(Self { collection, shard, at })
     }
 
+    /// The shard that references lead to: where `collection` has tenants, that of the object's own tenant.
+    ///
+    /// # Errors
+    /// As [`Place::new`].
+    pub(crate) fn behind(collection: Arc<Collection>, tenant: &str) -> std::result::Result<Self, String> {
+        let tenant = if collection.multi_tenancy.enabled { tenant } else { "" };
+        Self::new(collection, tenant)
+    }
+
     /// Puts the path of a listing before what is wrong with the place.
     pub(crate) fn listing_error(collection: &Collection, why: &str) -> String {
         format!("explorer: list class: search: object search at index {}: {why}", collection.name.to_lowercase())

@@ -143,3 +143,95 @@ fn any(value: Any, depth: usize) -> Result<Json, String> {
 fn number(value: f64) -> Result<Json, String> {
     Number::from_f64(value).map(Json::Number).ok_or_else(|| format!("the number {value} has no place in an object"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pb::weaviate::batch_object::{MultiTargetRefProps, SingleTargetRefProps};
+
+    const ID: &str = "00000000-0000-4000-8000-000000000001";
+
+    fn value(kind: Kind) -> Any {
+        Any { kind: Some(kind) }
+    }
+
+    fn fields(given: impl IntoIterator<Item = (&'static str, Any)>) -> Option<Struct> {
+        Some(Struct { fields: given.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() })
+    }
+
+    #[test]
+    fn every_field_of_the_message_becomes_a_property() {
+        let doubles = [1.5_f64, -2.0].iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        let inner = ObjectPropertiesValue {
+            non_ref_properties: fields([("a", value(Kind::BoolValue(true)))]),
+            ..ObjectPropertiesValue::default()
+        };
+        let given = Properties {
+            non_ref_properties: fields([
+                ("text", value(Kind::StringValue("x".to_owned()))),
+                ("whole", value(Kind::NumberValue(3.0))),
+                ("null", value(Kind::NullValue(0))),
+            ]),
+            number_array_properties: vec![NumberArrayProperties {
+                prop_name: "numbers".to_owned(),
+                values_bytes: doubles.into(),
+                ..NumberArrayProperties::default()
+            }],
+            int_array_properties: vec![IntArrayProperties { prop_name: "ints".to_owned(), values: vec![i64::MAX, 2] }],
+            text_array_properties: vec![TextArrayProperties {
+                prop_name: "texts".to_owned(),
+                values: vec!["a".to_owned()],
+            }],
+            boolean_array_properties: vec![BooleanArrayProperties { prop_name: "bools".to_owned(), values: vec![true] }],
+            object_properties: vec![ObjectProperties { prop_name: "object".to_owned(), value: Some(inner.clone()) }],
+            object_array_properties: vec![ObjectArrayProperties {
+                prop_name: "objects".to_owned(),
+                values: vec![inner],
+            }],
+            empty_list_props: vec!["empty".to_owned()],
+            single_target_ref_props: vec![SingleTargetRefProps {
+                uuids: vec![ID.to_owned(), "word".to_owned()],
+                prop_name: "one".to_owned(),
+            }],
+            multi_target_ref_props: vec![MultiTargetRefProps {
+                uuids: vec![ID.to_owned()],
+                prop_name: "many".to_owned(),
+                target_collection: "press".to_owned(),
+            }],
+        };
+        let map = map(None, given).expect("properties");
+        let want = json!({
+            "text": "x",
+            "whole": 3.0,
+            "null": null,
+            "numbers": [1.5, -2.0],
+            "ints": [i64::MAX, 2],
+            "texts": ["a"],
+            "bools": [true],
+            "object": {"a": true},
+            "objects": [{"a": true}],
+            "empty": [],
+            "one": [
+                {"beacon": format!("weaviate://localhost/{ID}")},
+                {"beacon": "weaviate://localhost//word"},
+            ],
+            "many": [{"beacon": format!("weaviate://localhost/Press/{ID}")}],
+        });
+        assert_eq!(Json::Object(map), want);
+    }
+
+    #[test]
+    fn what_has_no_json_form_is_refused() {
+        let of = |value| map(None, Properties { non_ref_properties: fields([("p", value)]), ..Properties::default() });
+        let nan = of(value(Kind::NumberValue(f64::NAN))).expect_err("no number");
+        assert!(nan.contains("has no place in an object"), "{nan}");
+        let mut deep = value(Kind::BoolValue(true));
+        for _ in 0..=DEPTH_MAX {
+            deep = value(Kind::ListValue(prost_types::ListValue { values: vec![deep] }));
+        }
+        assert!(of(deep).expect_err("too deep").contains("nested deeper"));
+        let torn = NumberArrayProperties { values_bytes: vec![0; 9].into(), ..NumberArrayProperties::default() };
+        let torn = Properties { number_array_properties: vec![torn], ..Properties::default() };
+        assert!(map(None, torn).expect_err("torn").contains("9 bytes is not made of 8-byte floats"));
+    }
+}

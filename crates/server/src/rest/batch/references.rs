@@ -33,15 +33,17 @@ pub(super) async fn add(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Repl
     })?;
     let answers = given.into_iter().zip(results).map(|(given, result)| {
         let mut answer = Map::new();
-        for name in ["from", "to"] {
-            let readable = match name {
-                "from" => source(text_of(&given, "from")).is_ok(),
-                "to" => beacon::parse(text_of(&given, "to")).is_ok(),
-                _ => false,
+        let (from, to) = (text_of(&given, "from"), text_of(&given, "to"));
+        if let (Ok(_), Some((_, rest))) = (source(from), from.split_once("://")) {
+            answer.insert("from".to_owned(), Value::from(format!("weaviate://{rest}")));
+        }
+        if let Ok(parsed) = beacon::parse(to) {
+            // What was written is shown with the collection that was filled in.
+            let shown = match &result {
+                Ok(written) => beacon::text(written.collection.as_deref(), written.id),
+                Err(_) => to.replace(to.rsplit('/').next().unwrap_or_default(), &parsed.id.to_string()),
             };
-            if let Some(value) = given.get(name).filter(|_| readable) {
-                answer.insert(name.to_owned(), value.clone());
-            }
+            answer.insert("to".to_owned(), Value::from(shown));
         }
         answer.insert("result".to_owned(), outcome(&result.map_err(|error| error.text())));
         Value::Object(answer)
@@ -61,11 +63,15 @@ fn empty() -> Reply {
 fn parse(given: &Value) -> Result<NewReference, ObjectError> {
     let text = |name: &str| text_of(given, name);
     let from = source(text("from"));
-    for (name, whose) in [("from", "source class"), ("to", "target")] {
-        if !beacon::is_local(text(name)) {
-            let why = format!("{whose} must always point to the local peer, but got '{}'", text(name));
-            return Err(ObjectError::Invalid(why));
-        }
+    if let Some(host) = beacon::other_host(text("from")) {
+        let why = format!("source class must always point to the local peer, but got {host}");
+        return Err(ObjectError::Invalid(why));
+    }
+    if let Some(host) = beacon::other_host(text("to")) {
+        return Err(ObjectError::Invalid(format!(
+            "importing network references in batch is not possible. Please perform a regular non-batch import for \
+             network references, got peer {host}"
+        )));
     }
     let to = beacon::parse(text("to"));
     match (from, to) {

@@ -81,6 +81,11 @@ fn authorize(app: &App, req: &RestRequest, access: Access, class: Option<&str>, 
 pub(super) async fn get(app: &Arc<App>, req: &RestRequest, class: Option<&str>, id: &str) -> Result<Reply, Reply> {
     let id = path_id(id)?;
     check_include(req)?;
+    let given = |name: &str| req.query.get(name).is_some_and(|value| !value.is_empty());
+    if given("node_name") && given("consistency_level") {
+        let text = "consistency_level and node_name are mutually exclusive";
+        return Err(Reply::error(StatusCode::BAD_REQUEST, text));
+    }
     authorize(app, req, Access::Read, class, id)?;
     let found = place(app, req, class, id, reading).await;
     let (collection, at) = found.map_err(|refusal| match refusal.status {

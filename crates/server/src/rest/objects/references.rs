@@ -54,6 +54,11 @@ pub(super) async fn handle(
     let targets = references::targets(&collection, property).map_err(refuse_input)?;
     let tenant = tenant(req);
     let beacons = complete(beacons, targets, change);
+    if change != Change::Remove {
+        let catalog = app.catalog()?;
+        let checked = beacons.iter().try_for_each(|to| references::check_tenancy(&catalog, &collection, to));
+        checked.map_err(refuse_input)?;
+    }
     if !app.read(move |data| data.exists(at, id)).await? {
         return Err(Reply::empty(StatusCode::NOT_FOUND));
     }
@@ -85,7 +90,7 @@ fn uri(reference: &Value, at: Option<usize>) -> Result<&str, Reply> {
 }
 
 fn parse(text: &str) -> Result<Beacon, String> {
-    if !beacon::is_local(text) {
+    if beacon::other_host(text).is_some() {
         return Err("unrecognized cross-ref ref format".to_owned());
     }
     beacon::parse(text).map_err(|why| match why.starts_with("unrecognized") {

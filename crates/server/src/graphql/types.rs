@@ -1,0 +1,309 @@
+//! Types of answers: what can be asked of what, under the names that the wire has for them.
+
+use std::sync::Arc;
+
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
+
+use super::inputs::{self, Input};
+use crate::app::schema::names::upper_first;
+
+/// A type that an answer can have.
+#[derive(Debug, Clone)]
+pub(super) enum Output {
+    Root,
+    Get,
+    Aggregate,
+    /// Not modelled: whoever answers it checks what is asked.
+    Opaque,
+    Scalar(&'static str),
+    Class(Arc<Collection>),
+    /// What a reference leads to.
+    Targets(Arc<Collection>, String, Vec<String>),
+    /// A reference that is not followed.
+    Beacon,
+    /// A value with fields: its type's name, and what it is.
+    Value(String, ValueKind),
+    Additional(Arc<Collection>, AdditionalKind),
+}
+
+/// Values of properties that have fields.
+#[derive(Debug, Clone)]
+pub(super) enum ValueKind {
+    Geo,
+    Phone,
+    Object(Vec<Property>),
+}
+
+/// `_additional` and what is below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AdditionalKind {
+    Top,
+    Vectors,
+    Classification,
+    Generate,
+    Group,
+    GroupedBy,
+    Hits,
+    HitsAdditional,
+}
+
+/// A field of a type.
+#[derive(Debug, Clone)]
+pub(super) struct OutputField {
+    pub(super) of: Output,
+    pub(super) list: bool,
+    pub(super) arguments: Vec<(&'static str, Input)>,
+}
+
+const TEXT: Output = Output::Scalar("String");
+const INT: Output = Output::Scalar("Int");
+const FLOAT: Output = Output::Scalar("Float");
+
+impl OutputField {
+    fn one(of: Output) -> Self {
+        Self { of, list: false, arguments: Vec::new() }
+    }
+
+    fn many(of: Output) -> Self {
+        Self { of, list: true, arguments: Vec::new() }
+    }
+
+    /// How its type is written.
+    pub(super) fn type_name(&self) -> String {
+        if self.list { format!("[{}]", self.of.name()) } else { self.of.name() }
+    }
+}
+
+impl Output {
+    /// The type that a fragment is on; `None` when there is none of that name.
+    pub(super) fn named(catalog: &Catalog, name: &str) -> Option<Self> {
+        match name {
+            "WeaviateObj" => Some(Self::Root),
+            "GetObjectsObj" => Some(Self::Get),
+            "AggregateObjectsObj" => Some(Self::Aggregate),
+            "Beacon" => Some(Self::Beacon),
+            name => catalog.find(name).cloned().map(Self::Class),
+        }
+    }
+
+    /// Its name on the wire.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Root => "WeaviateObj".to_owned(),
+            Self::Get => "GetObjectsObj".to_owned(),
+            Self::Aggregate => "AggregateObjectsObj".to_owned(),
+            Self::Opaque => String::new(),
+            Self::Scalar(name) => (*name).to_owned(),
+            Self::Class(class) => class.name.clone(),
+            Self::Targets(class, property, _) => format!("{}{}Obj", class.name, upper_first(property)),
+            Self::Beacon => "Beacon".to_owned(),
+            Self::Value(name, _) => name.clone(),
+            Self::Additional(class, kind) => format!("{}Additional{}", class.name, kind.suffix()),
+        }
+    }
+
+    /// Whether nothing can be asked of it.
+    pub(super) fn is_leaf(&self) -> bool {
+        matches!(self, Self::Scalar(_))
+    }
+
+    /// Whether an object of type `other` can be of this type.
+    pub(super) fn can_be(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Targets(_, _, targets), other) => {
+                matches!(other, Self::Beacon) || targets.contains(&other.name()) || self.name() == other.name()
+            }
+            (one, other) => one.name() == other.name(),
+        }
+    }
+
+    /// The field of that name.
+    pub(super) fn field(&self, catalog: &Catalog, name: &str) -> Option<OutputField> {
+        match self {
+            Self::Root => match name {
+                "Get" => Some(OutputField::one(Self::Get)),
+                "Aggregate" => Some(OutputField::one(Self::Aggregate)),
+                "__schema" | "__type" => Some(OutputField::one(Self::Opaque)),
+                _ => None,
+            },
+            Self::Get => catalog.find(name).map(|class| OutputField {
+                of: Self::Class(class.clone()),
+                list: true,
+                arguments: inputs::of_class(class),
+            }),
+            Self::Aggregate => catalog
+                .find(name)
+                .map(|class| OutputField { arguments: inputs::of_aggregate(class), ..OutputField::many(Self::Opaque) }),
+            Self::Class(class) => {
+                if name == "_additional" {
+                    return Some(OutputField::one(Self::Additional(class.clone(), AdditionalKind::Top)));
+                }
+                class.property(name).map(|property| of_property(class, property))
+            }
+            Self::Beacon => (name == "beacon").then(|| OutputField::one(TEXT)),
+            Self::Value(type_name, kind) => kind.field(type_name, name),
+            Self::Additional(class, kind) => kind.field(class, name),
+            Self::Opaque | Self::Scalar(_) | Self::Targets(..) => None,
+        }
+    }
+
+    /// Names of its fields, to suggest one of them.
+    pub(super) fn field_names(&self, catalog: &Catalog) -> Vec<String> {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        match self {
+            Self::Root => owned(&["Get", "Aggregate"]),
+            Self::Get | Self::Aggregate => catalog.collections().iter().map(|class| class.name.clone()).collect(),
+            Self::Class(class) => {
+                let properties = class.properties().iter().map(|property| property.name.clone());
+                properties.chain(["_additional".to_owned()]).collect()
+            }
+            Self::Value(_, ValueKind::Geo) => owned(GEO),
+            Self::Value(_, ValueKind::Phone) => PHONE.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            Self::Value(_, ValueKind::Object(nested)) => nested.iter().map(|nested| nested.name.clone()).collect(),
+            Self::Additional(class, kind) => kind.field_names(class),
+            Self::Beacon => owned(&["beacon"]),
+            Self::Opaque | Self::Scalar(_) | Self::Targets(..) => Vec::new(),
+        }
+    }
+}
+
+const GEO: &[&str] = &["latitude", "longitude"];
+const PHONE: &[(&str, Output)] = &[
+    ("input", TEXT),
+    ("internationalFormatted", TEXT),
+    ("nationalFormatted", TEXT),
+    ("national", INT),
+    ("valid", Output::Scalar("Boolean")),
+    ("countryCode", INT),
+    ("defaultCountry", TEXT),
+];
+
+fn of_property(class: &Arc<Collection>, property: &Property) -> OutputField {
+    match &property.data_type {
+        DataType::Reference(targets) => {
+            OutputField::many(Output::Targets(class.clone(), property.name.clone(), targets.clone()))
+        }
+        _ => of_value(&class.name, property),
+    }
+}
+
+/// A plain value below the type `parent`.
+fn of_value(parent: &str, property: &Property) -> OutputField {
+    let name = &property.name;
+    let (of, list) = match &property.data_type {
+        DataType::Object { list } => {
+            (Output::Value(format!("{parent}_{name}_object"), ValueKind::Object(property.nested.clone())), *list)
+        }
+        DataType::Reference(_) => (TEXT, true),
+        DataType::Primitive { of, list } => {
+            let of = match of {
+                Primitive::GeoCoordinates => Output::Value(format!("{parent}{name}GeoCoordinatesObj"), ValueKind::Geo),
+                Primitive::PhoneNumber => Output::Value(format!("{parent}{name}PhoneNumberObj"), ValueKind::Phone),
+                Primitive::Int => INT,
+                Primitive::Number => FLOAT,
+                Primitive::Boolean => Output::Scalar("Boolean"),
+                Primitive::Text | Primitive::Date | Primitive::Uuid | Primitive::Blob | Primitive::BlobHash => TEXT,
+            };
+            (of, *list)
+        }
+    };
+    OutputField { of, list, arguments: Vec::new() }
+}
+
+impl ValueKind {
+    fn field(&self, parent: &str, name: &str) -> Option<OutputField> {
+        match self {
+            Self::Geo => GEO.contains(&name).then(|| OutputField::one(FLOAT)),
+            Self::Phone => PHONE.iter().find(|(known, _)| *known == name).map(|(_, of)| OutputField::one(of.clone())),
+            Self::Object(nested) => {
+                nested.iter().find(|nested| nested.name == name).map(|nested| of_value(parent, nested))
+            }
+        }
+    }
+}
+
+impl AdditionalKind {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Top => "",
+            Self::Vectors => "Vectors",
+            Self::Classification => "Classification",
+            Self::Generate => "Generate",
+            Self::Group => "Group",
+            Self::GroupedBy => "GroupGroupedBy",
+            Self::Hits => "GroupHits",
+            Self::HitsAdditional => "GroupHitsAdditional",
+        }
+    }
+
+    fn field_names(self, class: &Collection) -> Vec<String> {
+        let fixed: &[&str] = match self {
+            Self::Top => &[
+                "certainty",
+                "classification",
+                "creationTimeUnix",
+                "distance",
+                "explainScore",
+                "generate",
+                "group",
+                "id",
+                "lastUpdateTimeUnix",
+                "queryProfile",
+                "score",
+                "vector",
+            ],
+            Self::Classification => &["id", "basedOn", "classifiedFields", "completed", "scope"],
+            Self::Generate => &["singleResult", "groupedResult", "error"],
+            Self::Group => &["id", "groupedBy", "minDistance", "maxDistance", "count", "hits"],
+            Self::GroupedBy => &["value", "path"],
+            Self::HitsAdditional => &["id", "vector", "distance"],
+            Self::Vectors | Self::Hits => &[],
+        };
+        let mut names: Vec<String> = fixed.iter().map(|name| (*name).to_owned()).collect();
+        match self {
+            Self::Top | Self::HitsAdditional if !class.vectors.named.is_empty() => names.push("vectors".to_owned()),
+            Self::Vectors => names.extend(class.vectors.named.keys().cloned()),
+            Self::Hits => {
+                names.extend(class.properties().iter().map(|property| property.name.clone()));
+                names.push("_additional".to_owned());
+            }
+            _ => {}
+        }
+        names
+    }
+
+    fn field(self, class: &Arc<Collection>, name: &str) -> Option<OutputField> {
+        if self == Self::Hits {
+            if name == "_additional" {
+                return Some(OutputField::one(Output::Additional(class.clone(), Self::HitsAdditional)));
+            }
+            return class.property(name).map(|property| of_property(class, property));
+        }
+        if !self.field_names(class).iter().any(|known| known == name) {
+            return None;
+        }
+        let below = |kind| Output::Additional(class.clone(), kind);
+        Some(match (self, name) {
+            (Self::Vectors, _) | (_, "vector") => OutputField::many(FLOAT),
+            (Self::Top | Self::HitsAdditional, "vectors") => OutputField::one(below(Self::Vectors)),
+            (Self::Top, "classification") => OutputField::one(below(Self::Classification)),
+            (Self::Top, "generate") => OutputField {
+                arguments: vec![
+                    ("singleResult", Input::Scalar("GenerateInput".to_owned(), inputs::Accepts::Map)),
+                    ("groupedResult", Input::Scalar("GenerateInput".to_owned(), inputs::Accepts::Map)),
+                ],
+                ..OutputField::one(below(Self::Generate))
+            },
+            (Self::Top, "group") => OutputField::one(below(Self::Group)),
+            (Self::Group, "groupedBy") => OutputField::one(below(Self::GroupedBy)),
+            (Self::Group, "hits") => OutputField::many(below(Self::Hits)),
+            (Self::Group, "id" | "count") => OutputField::one(INT),
+            (_, "certainty" | "distance" | "minDistance" | "maxDistance") => OutputField::one(FLOAT),
+            (Self::GroupedBy, "path") | (Self::Classification, "basedOn" | "classifiedFields" | "scope") => {
+                OutputField::many(TEXT)
+            }
+            _ => OutputField::one(TEXT),
+        })
+    }
+}

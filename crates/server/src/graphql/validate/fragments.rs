@@ -1,0 +1,132 @@
+//! Rules of fragments.
+
+use super::Check;
+use crate::graphql::GraphqlError;
+use crate::graphql::lexer::Position;
+use crate::graphql::syntax::{Fragment, Name, Selection};
+use crate::graphql::types::Output;
+
+impl<'a> Check<'a> {
+    /// `...name` below `parent`.
+    pub(super) fn spread(&mut self, parent: &Output, name: &Name, at: Position) {
+        let Some(fragment) = self.fragment_named(&name.text) else {
+            self.refuse(name.at, format!("Unknown fragment {:?}.", name.text));
+            return;
+        };
+        if let Some(on) = Output::named(self.catalog, &fragment.on.text)
+            && !matches!(parent, Output::Opaque)
+            && !parent.can_be(&on)
+        {
+            let text = format!(
+                "Fragment {:?} cannot be spread here as objects of type {:?} can never be of type {:?}.",
+                name.text,
+                parent.name(),
+                on.name()
+            );
+            self.refuse(at, text);
+        }
+    }
+
+    /// `... on Type { .. }` below `parent`; without a type it is of its parent's.
+    pub(super) fn inline(&mut self, parent: &Output, on: Option<&Name>, selections: &'a [Selection], at: Position) {
+        let Some(on) = on else { return self.selections(parent, selections) };
+        let Some(output) = self.type_of(on) else { return };
+        if matches!(parent, Output::Opaque) {
+            return;
+        }
+        if !parent.can_be(&output) {
+            let text = format!(
+                "Fragment cannot be spread here as objects of type {:?} can never be of type {:?}.",
+                parent.name(),
+                output.name()
+            );
+            return self.refuse(at, text);
+        }
+        self.selections(&output, selections);
+        self.merged(selections);
+    }
+
+    /// A fragment on its own.
+    pub(super) fn fragment(&mut self, fragment: &'a Fragment) {
+        let mut same = self.document.fragments.iter().filter(|other| other.name.text == fragment.name.text);
+        if let Some(first) = same.next().filter(|first| first.at != fragment.at) {
+            let text = format!("There can only be one fragment named {:?}.", fragment.name.text);
+            self.errors.push(GraphqlError::at_all(vec![first.name.at, fragment.name.at], text));
+        }
+        self.directives(&fragment.directives);
+        if let Some(output) = self.type_of(&fragment.on) {
+            self.selections(&output, &fragment.selections);
+            self.merged(&fragment.selections);
+        }
+        self.cycles(fragment);
+    }
+
+    fn type_of(&mut self, name: &Name) -> Option<Output> {
+        let output = Output::named(self.catalog, &name.text);
+        if output.is_none() && !matches!(name.text.as_str(), "Int" | "Float" | "String" | "Boolean") {
+            self.refuse(name.at, format!("Unknown type {:?}.", name.text));
+        }
+        output
+    }
+
+    /// A fragment must not come back to itself.
+    fn cycles(&mut self, fragment: &Fragment) {
+        let mut seen: Vec<&str> = Vec::new();
+        let mut open: Vec<(&Fragment, Vec<&str>)> = vec![(fragment, Vec::new())];
+        while let Some((current, via)) = open.pop() {
+            for name in spreads(&current.selections) {
+                if name.text == fragment.name.text {
+                    let through = if via.is_empty() { String::new() } else { format!(" via {}", via.join(", ")) };
+                    let text = format!("Cannot spread fragment {:?} within itself{through}.", fragment.name.text);
+                    return self.refuse(name.at, text);
+                }
+                let next = self.document.fragments.iter().find(|next| next.name.text == name.text);
+                if let Some(next) = next.filter(|_| !seen.contains(&name.text.as_str())) {
+                    seen.push(&name.text);
+                    let mut via = via.clone();
+                    via.push(&name.text);
+                    open.push((next, via));
+                }
+            }
+        }
+    }
+
+    /// Every fragment is put in somewhere.
+    pub(super) fn unused_fragments(&mut self) {
+        let mut used: Vec<&str> = Vec::new();
+        let mut open: Vec<&[Selection]> =
+            self.document.operations.iter().map(|operation| operation.selections.as_slice()).collect();
+        while let Some(selections) = open.pop() {
+            for name in
+                spreads(selections).into_iter().filter(|name| !used.contains(&name.text.as_str())).collect::<Vec<_>>()
+            {
+                if used.contains(&name.text.as_str()) {
+                    continue;
+                }
+                used.push(&name.text);
+                open.extend(self.fragment_named(&name.text).map(|fragment| fragment.selections.as_slice()));
+            }
+        }
+        for fragment in &self.document.fragments {
+            if !used.contains(&fragment.name.text.as_str()) {
+                self.refuse(fragment.at, format!("Fragment {:?} is never used.", fragment.name.text));
+            }
+        }
+    }
+}
+
+/// The names of the fragments that are put in, at any depth.
+pub(super) fn spreads(selections: &[Selection]) -> Vec<&Name> {
+    let mut names = Vec::new();
+    let mut open = vec![selections];
+    while let Some(selections) = open.pop() {
+        for selection in selections {
+            match selection {
+                Selection::Field(field) => open.push(&field.selections),
+                Selection::Inline { selections, .. } => open.push(selections),
+                Selection::Spread { name, .. } => names.push(name),
+            }
+        }
+    }
+    names
+}
