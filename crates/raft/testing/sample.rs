@@ -31,6 +31,7 @@ pub(crate) fn collection(id: u32, name: &str) -> Collection {
         index: azimuth_engine::vector::IndexConfig::default(),
         wire_config: "{}".into(),
         multi: false,
+        muvera: None,
     };
     let shard = Shard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false };
     let mut collection = Collection {

@@ -12,7 +12,7 @@ use crate::Result;
 use crate::command::{At, Command, Outcome, Patch, PutMode};
 use crate::object::{Object, Value, Vector};
 use crate::schema::Collection;
-use crate::vector::DIM_MAX;
+use crate::vector::{DIM_MAX, ROWS_MAX};
 
 /// Applies entries, in order, to `ledger` and the group.
 pub(super) fn apply(group: &DataGroup, ledger: &mut Ledger, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
@@ -160,6 +160,9 @@ fn malformed(vector: &Vector) -> Option<String> {
     }
     if values.len() % dim != 0 {
         return Some(format!("{} components are no whole number of rows of {dim}", values.len()));
+    }
+    if values.len() / dim > ROWS_MAX && matches!(vector, Vector::Multi { .. }) {
+        return Some(format!("a multi-vector of {} vectors, {ROWS_MAX} are possible", values.len() / dim));
     }
     let at = values.iter().position(|value| !value.is_finite())?;
     Some(format!("vector component {at} is not a finite number"))

@@ -141,13 +141,13 @@ impl DataGroup {
     }
 
     /// What opening the index of a vector needs; `None` when the schema does not know the vector.
-    pub(super) fn opening(&self, schema: &Collection, vector: VectorId) -> Option<Opening<'_>> {
+    pub(super) fn opening<'a>(&'a self, schema: &'a Collection, vector: VectorId) -> Option<Opening<'a>> {
         let (_, config) = schema.vector_by_id(vector)?;
         let options: IndexOptions = self.options.index;
         Some(Opening {
             store: &self.store,
             dir: &self.index_dir,
-            config: config.index,
+            config,
             options,
             uses: &self.uses,
             opened: &self.agenda.indexes,

@@ -11,6 +11,7 @@
 
 mod apply;
 mod data;
+mod doc_index;
 mod generation;
 mod hash;
 mod ledger;

@@ -5,19 +5,25 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
+use super::doc_index::DocIndex;
 use super::search::{Found, Search};
-use crate::ids::{DocId, VectorId};
+use super::vectors::each_vector;
+use crate::ids::DocId;
 use crate::object::Vector;
-use crate::query::{Measured, Near, Plan, Query, Source, TARGETS_MAX, Target, combine};
+use crate::query::{Combination, Measured, Near, Plan, Query, Source, TARGETS_MAX, Target, combine};
 use crate::schema::{VectorConfig, VectorIndexKind};
-use crate::vector::{self, IndexKind, SearchRequest, VectorError, VectorIndex};
+use crate::vector::{Fetch, Hit, IndexKind, MultiRequest, QUERY_ROWS_MAX, SearchRequest, VectorError};
 use crate::{Error, Result};
 
 /// Added to a distance threshold, so that a distance that was read from an answer matches again.
 const DISTANCE_SLACK: f32 = 1e-6;
 
-/// The index of each target, in the targets' order.
-type Indexes = Vec<Arc<VectorIndex>>;
+/// A target and its index.
+struct Compared<'s> {
+    search: &'s Search<'s>,
+    target: &'s Target,
+    index: Arc<DocIndex>,
+}
 
 impl Search<'_> {
     /// Refuses what can never be answered.
@@ -33,22 +39,29 @@ impl Search<'_> {
         let Some((name, config)) = self.schema.vector_by_id(target.vector) else {
             return Err(Error::Invalid(format!("vector {} is not configured", target.vector)));
         };
-        if config.multi {
-            return Err(Error::Unsupported("multi-vector search".into()));
-        }
         if config.kind == VectorIndexKind::None || config.index.skip {
             return Err(Error::Invalid(format!("vector {name:?} of collection {} has no index", self.schema.name)));
         }
         if !target.weight.is_finite() {
             return Err(Error::Invalid(format!("weight of target {name:?} is not a finite number")));
         }
-        let (Vector::Single(values) | Vector::Multi { rows: values, .. }) = &target.query;
+        let (values, given) = match &target.query {
+            Vector::Single(values) if !config.multi => (values, values.len()),
+            Vector::Multi { dim, rows } if config.multi => (rows, *dim as usize),
+            Vector::Single(_) => {
+                return Err(Error::Invalid(format!("vector {name:?} is searched with several vectors")));
+            }
+            Vector::Multi { .. } => return Err(Error::Invalid(format!("vector {name:?} is searched with one vector"))),
+        };
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             return Err(Error::Invalid(format!("vector component {at} is not a finite number")));
         }
-        let given = dimension_of(&target.query);
+        let rows = values.len() / given.max(1);
+        if config.multi && rows > QUERY_ROWS_MAX {
+            return Err(Error::Invalid(format!("a query of {rows} vectors, {QUERY_ROWS_MAX} are possible")));
+        }
         match self.view.state.record.dimensions.get(&target.vector) {
-            Some(&expected) if expected != given => Err(wrong_dimension(config, given, expected)),
+            Some(&expected) if expected as usize != given => Err(wrong_dimension(config, given, expected)),
             _ => Ok(()),
         }
     }
@@ -62,12 +75,12 @@ impl Search<'_> {
         matches: Option<&RoaringTreemap>,
         still: bool,
     ) -> Result<Option<Vec<Found>>> {
-        let Some(indexes) = self.indexes(near, still)? else { return Ok(None) };
-        let mut hits = ask(&indexes, query, plan, near, matches)?;
+        let Some(compared) = self.compared(near, still)? else { return Ok(None) };
+        let mut hits = ask(&compared, query, plan, near, matches)?;
         let live = &self.view.state.live;
         // An index knows nothing of moments. It may hold what came after this one,
         if hits.iter().any(|hit| !live.contains(hit.doc_id.0)) {
-            hits = ask(&indexes, query, plan, near, Some(live))?;
+            hits = ask(&compared, query, plan, near, Some(live))?;
         }
         // or have lost what this one still has, which only happens after a newer one was published.
         if !still && self.shard.state().removals != self.view.state.removals {
@@ -77,38 +90,40 @@ impl Search<'_> {
         Ok(Some(hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance) }).collect()))
     }
 
-    /// The indexes, opened unless the shard is kept `still`; `None` if one is not in memory then.
-    fn indexes(&self, near: &Near, still: bool) -> Result<Option<Indexes>> {
-        let index = |vector: VectorId| {
-            if still {
-                return Ok(self.shard.indexes.loaded(vector));
-            }
-            let opening = self.group.opening(self.schema, vector);
-            opening.map(|opening| self.shard.index(vector, &opening)).transpose()
+    /// The targets with their indexes, opened unless the shard is kept `still`; `None` if one is not in memory then.
+    fn compared<'s>(&'s self, near: &'s Near, still: bool) -> Result<Option<Vec<Compared<'s>>>> {
+        let compared = |target: &'s Target| {
+            let index = if still {
+                self.shard.indexes.loaded(target.vector)
+            } else {
+                let opening = self.group.opening(self.schema, target.vector);
+                opening.map(|opening| self.shard.index(target.vector, &opening)).transpose()?
+            };
+            Ok(index.map(|index| Compared { search: self, target, index }))
         };
-        near.vectors().map(index).collect()
+        near.targets.iter().map(compared).collect()
     }
 }
 
 fn ask(
-    indexes: &Indexes,
+    compared: &[Compared<'_>],
     query: &Query,
     plan: &Plan,
     near: &Near,
     allow: Option<&RoaringTreemap>,
-) -> Result<Vec<vector::Hit>> {
+) -> Result<Vec<Hit>> {
     let keep = query.offset.saturating_add(query.limit);
     let max_distance = near.max_distance.map(|max| max + DISTANCE_SLACK);
-    match (plan.source, near.targets.as_slice(), indexes.as_slice()) {
-        (Source::WithinDistance { .. }, [only], [index]) => within(index, only, max_distance, allow, keep),
-        (Source::Nearest { k, .. }, [only], [index]) => nearest(index, only, k, max_distance, allow),
-        (Source::Combined { k, .. }, ..) => {
-            let candidates = |(target, index): (&Target, &Arc<VectorIndex>)| match k {
-                Some(k) => nearest(index, target, k, None, allow),
-                None => within(index, target, max_distance, allow, keep),
+    match (plan.source, compared) {
+        (Source::WithinDistance { .. }, [only]) => only.within(max_distance, allow, keep),
+        (Source::Nearest { k, .. }, [only]) => only.nearest(k, max_distance, allow),
+        (Source::Combined { k, .. }, _) => {
+            let candidates = |one: &Compared<'_>| match k {
+                Some(k) => one.nearest(k, None, allow),
+                None => one.within(max_distance, allow, keep),
             };
-            let found: Result<Vec<_>> = near.targets.iter().zip(indexes).map(candidates).collect();
-            let mut hits = combined(near, indexes, &found?);
+            let found = compared.iter().map(candidates).collect::<Result<Vec<_>>>()?;
+            let mut hits = combined(near, compared, &found)?;
             hits.retain(|hit| max_distance.is_none_or(|max| hit.distance <= max));
             hits.truncate(keep);
             Ok(hits)
@@ -117,72 +132,110 @@ fn ask(
     }
 }
 
-fn nearest(
-    index: &VectorIndex,
-    target: &Target,
-    k: usize,
-    max_distance: Option<f32>,
-    allow: Option<&RoaringTreemap>,
-) -> Result<Vec<vector::Hit>> {
-    let request = SearchRequest { query: plain(&target.query), k, ef: None, max_distance, allow };
-    index.search(&request).map_err(refused)
-}
+impl Compared<'_> {
+    /// The `k` nearest.
+    fn nearest(&self, k: usize, max_distance: Option<f32>, allow: Option<&RoaringTreemap>) -> Result<Vec<Hit>> {
+        match (&*self.index, &self.target.query) {
+            (DocIndex::Single(index), Vector::Single(query)) => index
+                .search(&SearchRequest { query, k, ef: None, max_distance, allow })
+                .map_err(|error| refused(&error)),
+            (DocIndex::Multi(index), Vector::Multi { dim, rows }) => {
+                let request = MultiRequest { dim: *dim as usize, rows, k, max_distance, allow };
+                self.fetching(|fetch| index.search(&request, fetch))?.map_err(|error| refused(&error))
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
 
-fn within(
-    index: &VectorIndex,
-    target: &Target,
-    max_distance: Option<f32>,
-    allow: Option<&RoaringTreemap>,
-    limit_max: usize,
-) -> Result<Vec<vector::Hit>> {
-    let max_distance = max_distance.unwrap_or(f32::INFINITY);
-    index.search_by_distance(plain(&target.query), max_distance, allow, limit_max).map_err(refused)
+    /// Everything within the distance, the nearest `limit_max` of it.
+    fn within(&self, max_distance: Option<f32>, allow: Option<&RoaringTreemap>, limit_max: usize) -> Result<Vec<Hit>> {
+        match (&*self.index, &self.target.query) {
+            (DocIndex::Single(index), Vector::Single(query)) => {
+                let max_distance = max_distance.unwrap_or(f32::INFINITY);
+                index.search_by_distance(query, max_distance, allow, limit_max).map_err(|error| refused(&error))
+            }
+            (DocIndex::Multi(index), Vector::Multi { dim, rows }) => {
+                let request = MultiRequest { dim: *dim as usize, rows, k: limit_max, max_distance, allow };
+                self.fetching(|fetch| index.search_by_distance(&request, fetch))?.map_err(|error| refused(&error))
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Distances of these documents, ascending by document; those that lack the vector are left out.
+    fn distances(&self, docs: &RoaringTreemap) -> Result<Vec<Hit>> {
+        match (&*self.index, &self.target.query) {
+            (DocIndex::Single(index), Vector::Single(query)) => {
+                let hit = |doc_id| Some(Hit { doc_id, distance: index.distance_to(doc_id, query)? });
+                Ok(docs.iter().map(DocId).filter_map(hit).collect())
+            }
+            (DocIndex::Multi(_), Vector::Multi { .. }) => {
+                let count = usize::try_from(docs.len()).unwrap_or(usize::MAX);
+                let mut hits = self.within(None, Some(docs), count)?;
+                hits.sort_unstable_by_key(|hit| hit.doc_id);
+                Ok(hits)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Answers with what reads rows of the store for an index that does not hold them.
+    fn fetching<T>(&self, answer: impl FnOnce(&mut Fetch<'_>) -> T) -> Result<T> {
+        let (shard, view, vector) = (self.search.shard, &self.search.view, self.target.vector);
+        let there = view.state.with_vector.get(&vector);
+        let mut failed = Ok(());
+        let answered = answer(&mut |docs, take| {
+            // What the index has beyond this moment has no row here.
+            let docs = there.map_or_else(RoaringTreemap::new, |there| docs & there);
+            let outcome = each_vector(shard, vector, view, &docs, |doc_id, values| {
+                if let Vector::Multi { rows, .. } = &values {
+                    take(doc_id, rows);
+                }
+                Ok(())
+            });
+            if failed.is_ok() {
+                failed = outcome;
+            }
+        });
+        failed.map(|()| answered)
+    }
 }
 
 /// What each target found, with one distance: what a target did not find itself is compared now.
-fn combined(near: &Near, indexes: &Indexes, found: &[Vec<vector::Hit>]) -> Vec<vector::Hit> {
-    let count = near.targets.len();
+fn combined(near: &Near, compared: &[Compared<'_>], found: &[Vec<Hit>]) -> Result<Vec<Hit>> {
     let mut measured: BTreeMap<DocId, Vec<Option<f32>>> = BTreeMap::new();
     for (at, hits) in found.iter().enumerate() {
         for hit in hits {
-            measured.entry(hit.doc_id).or_insert_with(|| vec![None; count])[at] = Some(hit.distance);
+            measured.entry(hit.doc_id).or_insert_with(|| vec![None; compared.len()])[at] = Some(hit.distance);
         }
     }
-    let mut objects: Vec<Measured> =
+    // The least distance of an object is among those by which it was found.
+    let incomplete = if near.combination == Combination::Minimum { &[] } else { compared };
+    for (at, one) in incomplete.iter().enumerate() {
+        let lacking = measured.iter().filter(|(_, distances)| distances[at].is_none());
+        let lacking: RoaringTreemap = lacking.map(|(doc_id, _)| doc_id.0).collect();
+        for hit in one.distances(&lacking)? {
+            measured.entry(hit.doc_id).and_modify(|distances| distances[at] = Some(hit.distance));
+        }
+    }
+    let objects: Vec<Measured> =
         measured.into_iter().map(|(doc_id, distances)| Measured { doc_id, distances }).collect();
-    for (at, (target, index)) in near.targets.iter().zip(indexes).enumerate() {
-        for object in objects.iter_mut().filter(|object| object.distances[at].is_none()) {
-            object.distances[at] = index.distance_to(object.doc_id, plain(&target.query));
-        }
-    }
     let weights: Vec<f32> = near.targets.iter().map(|target| target.weight).collect();
     let combined = combine(near.combination, &weights, &objects).into_iter();
-    combined.map(|(distance, doc_id)| vector::Hit { doc_id, distance }).collect()
+    Ok(combined.map(|(distance, doc_id)| Hit { doc_id, distance }).collect())
 }
 
-fn plain(query: &Vector) -> &[f32] {
-    let (Vector::Single(values) | Vector::Multi { rows: values, .. }) = query;
-    values
-}
-
-fn refused(error: VectorError) -> Error {
+fn refused(error: &VectorError) -> Error {
     Error::Invalid(error.to_string())
 }
 
-/// Length of a query, or of its rows.
-fn dimension_of(query: &Vector) -> u32 {
-    match query {
-        Vector::Single(values) => u32::try_from(values.len()).unwrap_or(u32::MAX),
-        Vector::Multi { dim, .. } => *dim,
-    }
-}
-
-fn wrong_dimension(config: &VectorConfig, given: u32, expected: u32) -> Error {
+fn wrong_dimension(config: &VectorConfig, given: usize, expected: u32) -> Error {
+    let multi = if config.multi { "multi " } else { "" };
     Error::Invalid(match config.index.kind {
         IndexKind::Flat => format!("vector search: {given} vs {expected}: vector lengths don't match"),
         IndexKind::Hnsw(_) | IndexKind::Dynamic { .. } => format!(
-            "vector search: knn search: distance between entrypoint and query node: {expected} vs {given}: vector \
-             lengths don't match"
+            "{multi}vector search: knn search: distance between entrypoint and query node: {expected} vs {given}: \
+             vector lengths don't match"
         ),
     })
 }

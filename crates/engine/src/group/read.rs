@@ -52,12 +52,12 @@ impl DataGroup {
         let mut status = ShardStatus { objects: state.live.len(), ..ShardStatus::default() };
         for (_, config) in schema.vectors.iter() {
             let index = shard.indexes.loaded(config.id);
-            status.vector_queue += index.as_ref().map_or(0, |index| index.pending_len() as u64);
+            status.vector_queue += index.as_ref().map_or(0, |index| index.vectors().pending_len() as u64);
             status.vectors.push(VectorStatus {
                 vector: config.id,
                 dimension: state.record.dimensions.get(&config.id).copied(),
                 objects: state.with_vector.get(&config.id).map_or(0, roaring::RoaringTreemap::len),
-                index: index.map(|index| index.stats()),
+                index: index.map(|index| index.vectors().stats()),
             });
         }
         Ok(status)

@@ -11,13 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard, RwLock};
 use roaring::RoaringTreemap;
 
+use super::doc_index::DocIndex;
 use super::shard::{Shard, ShardView};
 use super::store::{Family, Store};
 use crate::command::At;
 use crate::ids::{DocId, VectorId};
 use crate::key;
 use crate::object::{Vector, codec};
-use crate::vector::{IndexConfig, IndexOptions, VectorError, VectorIndex};
+use crate::schema::VectorConfig;
+use crate::vector::{IndexOptions, VectorError};
 use crate::{Error, Result};
 
 /// The vector indexes of one shard.
@@ -34,7 +36,7 @@ pub(crate) struct ShardIndexes {
 struct Slot {
     /// Held while an index is being opened, so that it is opened once.
     opening: Mutex<()>,
-    open: RwLock<Option<Arc<VectorIndex>>>,
+    open: RwLock<Option<Arc<DocIndex>>>,
     /// Time of the last use, as the group's clock of uses counts.
     used: AtomicU64,
 }
@@ -44,7 +46,7 @@ pub(crate) struct Opening<'a> {
     pub store: &'a Store,
     /// Folder of the group's index files.
     pub dir: &'a Path,
-    pub config: IndexConfig,
+    pub config: &'a VectorConfig,
     pub options: IndexOptions,
     /// The group's clock of uses.
     pub uses: &'a AtomicU64,
@@ -63,13 +65,13 @@ impl ShardIndexes {
     }
 
     /// The index, if it is in memory.
-    pub(crate) fn loaded(&self, vector: VectorId) -> Option<Arc<VectorIndex>> {
+    pub(crate) fn loaded(&self, vector: VectorId) -> Option<Arc<DocIndex>> {
         let slot = self.slots.lock().get(&vector).cloned()?;
         slot.open.read().clone()
     }
 
     /// All indexes in memory, with the time of their last use.
-    pub(crate) fn all_loaded(&self) -> Vec<(VectorId, u64, Arc<VectorIndex>)> {
+    pub(crate) fn all_loaded(&self) -> Vec<(VectorId, u64, Arc<DocIndex>)> {
         let slots = self.slots.lock();
         let loaded = slots.iter().filter_map(|(vector, slot)| {
             let index = slot.open.read().clone()?;
@@ -107,11 +109,9 @@ impl ShardIndexes {
 /// A vector that an apply adds.
 pub(crate) type Added<'v> = (VectorId, DocId, &'v Vector);
 
-fn insert_all(index: &VectorIndex, vector: VectorId, added: &[Added<'_>]) -> Result<()> {
+fn insert_all(index: &DocIndex, vector: VectorId, added: &[Added<'_>]) -> Result<()> {
     for (of, doc_id, values) in added {
-        if let Vector::Single(values) = values
-            && *of == vector
-        {
+        if *of == vector {
             insert(index, *doc_id, values)?;
         }
     }
@@ -120,7 +120,7 @@ fn insert_all(index: &VectorIndex, vector: VectorId, added: &[Added<'_>]) -> Res
 
 impl Shard {
     /// The index of a vector, opened if need be.
-    pub(crate) fn index(self: &Arc<Self>, vector: VectorId, opening: &Opening<'_>) -> Result<Arc<VectorIndex>> {
+    pub(crate) fn index(self: &Arc<Self>, vector: VectorId, opening: &Opening<'_>) -> Result<Arc<DocIndex>> {
         let slot = self.indexes.slot(vector);
         slot.used.store(opening.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         if let Some(index) = slot.open.read().clone() {
@@ -133,7 +133,7 @@ impl Shard {
         let view = self.view(opening.store);
         let dimension = view.state.record.dimensions.get(&vector).map(|&dim| dim as usize);
         let dir = index_dir(opening.dir, self.at, vector);
-        let (index, report) = VectorIndex::open(&dir, dimension, opening.config, opening.options);
+        let (index, report) = DocIndex::open(&dir, dimension, opening.config, opening.options);
         for dropped in &report.dropped {
             tracing::warn!(collection = self.at.collection.0, shard = self.at.shard.0, vector = vector.0, "{dropped}");
         }
@@ -150,17 +150,14 @@ impl Shard {
 }
 
 /// Brings an index to the doc ids that have the vector.
-fn reconcile(index: &VectorIndex, shard: &Shard, vector: VectorId, view: &ShardView<'_>) -> Result<()> {
+fn reconcile(index: &DocIndex, shard: &Shard, vector: VectorId, view: &ShardView<'_>) -> Result<()> {
     let none = RoaringTreemap::new();
     let wanted = view.state.with_vector.get(&vector).unwrap_or(&none);
     let held = index.live_ids();
     for doc_id in &held - wanted {
         index.delete(DocId(doc_id));
     }
-    each_vector(shard, vector, view, &(wanted - &held), |doc_id, values| match values {
-        Vector::Single(values) => insert(index, doc_id, &values),
-        Vector::Multi { .. } => Ok(()),
-    })
+    each_vector(shard, vector, view, &(wanted - &held), |doc_id, values| insert(index, doc_id, &values))
 }
 
 /// Reads the vectors of `doc_ids`, ascending; each must be there.
@@ -201,12 +198,13 @@ pub(crate) fn index_dir(dir: &Path, at: At, vector: VectorId) -> PathBuf {
     dir.join(format!("c{}-s{}-v{vector}", at.collection, at.shard))
 }
 
-fn insert(index: &VectorIndex, doc_id: DocId, values: &[f32]) -> Result<()> {
+fn insert(index: &DocIndex, doc_id: DocId, values: &Vector) -> Result<()> {
     index.insert(doc_id, values).map_err(|error| match error {
         VectorError::Full => Error::Limit(error.to_string()),
-        VectorError::Dimension { .. } | VectorError::DimensionRange(_) | VectorError::NotFinite(_) => {
-            Error::Damaged(format!("vector of doc id {doc_id}: {error}"))
-        }
+        VectorError::Dimension { .. }
+        | VectorError::DimensionRange(_)
+        | VectorError::NotFinite(_)
+        | VectorError::Rows { .. } => Error::Damaged(format!("vector of doc id {doc_id}: {error}")),
         VectorError::Skipped => Error::Invalid(error.to_string()),
     })
 }

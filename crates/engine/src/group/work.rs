@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::data::DataGroup;
+use super::doc_index::DocIndex;
 use super::metrics::GroupMetrics;
 use super::records::SweepRecord;
 use super::shard::{Shard, ShardState};
@@ -17,7 +18,6 @@ use crate::ids::{CollectionId, VectorId};
 use crate::inverted::{promote, sweep};
 use crate::key::{self, MetaKey, ShardPrefix};
 use crate::schema::{Collection, VectorIndexKind};
-use crate::vector::VectorIndex;
 use crate::{Error, Result};
 
 /// How much one step may do. Counts, not time: the engine reads no clock.
@@ -52,6 +52,9 @@ pub struct WorkReport {
 const SURVEY_MAX: usize = 64;
 /// A shard is looked at whenever so many more doc ids were given out, or sooner if it is swept sooner.
 const SURVEY_CHANGES: u64 = 256;
+
+/// Rows that an object with several vectors is taken to have, before its index is opened and knows.
+const ROWS_TYPICAL: u64 = 16;
 
 /// What background work knows between its steps.
 #[derive(Default)]
@@ -107,7 +110,7 @@ impl DataGroup {
     pub fn save_indexes(&self) -> Result<()> {
         let mut failed = None;
         for (shard, vector, index) in self.loaded_indexes() {
-            if let Err(error) = index.save() {
+            if let Err(error) = index.vectors().save() {
                 failed.get_or_insert(format!("save vector {vector} of {:?}: {error}", shard.at));
             }
         }
@@ -122,7 +125,7 @@ impl DataGroup {
             collections: self.collections.read().len() as u64,
             shards_loaded: shards.len() as u64,
             objects: shards.iter().map(|shard| shard.state().live.len()).sum(),
-            vector_queue: indexes.iter().map(|(_, _, index)| index.pending_len() as u64).sum(),
+            vector_queue: indexes.iter().map(|(_, _, index)| index.vectors().pending_len() as u64).sum(),
             indexes_loaded: indexes.len() as u64,
             small_index_bytes: indexes.iter().filter_map(|(_, _, index)| self.small_bytes(index)).sum(),
             write_buffer_bytes: self.store.write_buffer_bytes(),
@@ -133,7 +136,7 @@ impl DataGroup {
         }
     }
 
-    fn loaded_indexes(&self) -> Vec<(Arc<Shard>, VectorId, Arc<VectorIndex>)> {
+    fn loaded_indexes(&self) -> Vec<(Arc<Shard>, VectorId, Arc<DocIndex>)> {
         let listed = self.agenda.indexes.lock().clone();
         let loaded = listed.into_iter().filter_map(|(shard, vector)| {
             let index = shard.indexes.loaded(vector)?;
@@ -179,13 +182,13 @@ impl DataGroup {
 
     /// Vectors of a shard that deserve a graph.
     pub(super) fn graphs(&self, schema: &Collection, state: &ShardState) -> Vec<VectorId> {
-        let large = state.with_vector.iter().filter(|(vector, members)| {
-            let indexed = schema
-                .vector_by_id(**vector)
-                .is_some_and(|(_, config)| !config.multi && !config.index.skip && config.kind != VectorIndexKind::None);
-            indexed && members.len() > self.options.index.graph_cutoff as u64
+        let large = state.with_vector.iter().filter_map(|(&vector, members)| {
+            let (_, config) = schema.vector_by_id(vector)?;
+            let indexed = !config.index.skip && config.kind != VectorIndexKind::None;
+            let each = if config.multi && config.muvera.is_none() { ROWS_TYPICAL } else { 1 };
+            (indexed && members.len().saturating_mul(each) > self.options.index.graph_cutoff as u64).then_some(vector)
         });
-        large.map(|(vector, _)| *vector).collect()
+        large.collect()
     }
 
     fn work_on_vectors(&self, budget: &WorkBudget, report: &mut WorkReport) {
@@ -195,10 +198,10 @@ impl DataGroup {
             let turn = self.agenda.turn.fetch_add(1, Ordering::Relaxed) % indexes.len();
             let (shard, vector, index) = &indexes[turn];
             if worked {
-                report.more |= indexes.iter().any(|(_, _, index)| index.pending_len() > 0);
+                report.more |= indexes.iter().any(|(_, _, index)| index.vectors().pending_len() > 0);
                 return;
             }
-            let progress = index.work(budget.vectors);
+            let progress = index.vectors().work(budget.vectors);
             report.linked += progress.linked;
             report.more |= progress.more;
             worked = progress.linked + progress.repaired + progress.freed > 0;
@@ -321,7 +324,8 @@ impl DataGroup {
     }
 
     /// Bytes of vectors of an index that has no files.
-    fn small_bytes(&self, index: &VectorIndex) -> Option<u64> {
+    fn small_bytes(&self, index: &DocIndex) -> Option<u64> {
+        let index = index.vectors();
         let len = index.len();
         (len <= self.options.index.graph_cutoff).then(|| index.stats().originals_bytes)
     }

@@ -113,10 +113,10 @@ impl fmt::Display for Plan {
             Source::Nearest { vector, k } => write!(f, "nearest {k} by vector {vector}")?,
             Source::WithinDistance { vector } => write!(f, "within distance by vector {vector}")?,
             Source::Combined { targets, k: Some(k) } => {
-                write!(f, "nearest {k} by each of {targets} targets, combined")?
+                write!(f, "nearest {k} by each of {targets} targets, combined")?;
             }
             Source::Combined { targets, k: None } => {
-                write!(f, "within distance by each of {targets} targets, combined")?
+                write!(f, "within distance by each of {targets} targets, combined")?;
             }
         }
         if let Some(matches) = self.matches {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::VectorId;
-use crate::vector::IndexConfig;
+use crate::vector::{IndexConfig, Muvera};
 
 /// The vectors that objects of a collection can have: one without a name, and any number with.
 ///
@@ -36,6 +36,9 @@ pub struct VectorConfig {
     pub wire_config: String,
     /// Objects carry several vectors each (late interaction).
     pub multi: bool,
+    /// Several vectors are indexed as one encoding per object; without it every one of them is.
+    #[serde(default)]
+    pub muvera: Option<Muvera>,
 }
 
 /// Kinds of vector index, as the wire names them.

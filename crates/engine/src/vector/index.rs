@@ -7,6 +7,8 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use roaring::RoaringTreemap;
 
+use super::allow::Allow;
+use super::config::HnswConfig;
 use super::core::Core;
 use super::exact::is_live;
 use super::query::{Query, check, distance_at};
@@ -89,6 +91,34 @@ impl VectorIndex {
         let config = self.config.load();
         let Some(core) = self.checked(&config, request.query)? else { return Ok(Vec::new()) };
         Ok(search::search(core, &config, request))
+    }
+
+    /// As [`search`](Self::search) where vectors are rows of documents and the allow list names documents, which have
+    /// about `per_document` rows each.
+    pub(super) fn search_rows(
+        &self,
+        request: &SearchRequest<'_>,
+        per_document: usize,
+    ) -> Result<Vec<Hit>, VectorError> {
+        let config = self.config.load();
+        let Some(core) = self.checked(&config, request.query)? else { return Ok(Vec::new()) };
+        let allow = request.allow.map(|allow| Allow::of_rows(allow, per_document));
+        Ok(search::search_allowed(core, &config, request, allow))
+    }
+
+    /// The parts, once there are any.
+    pub(super) fn core(&self) -> Option<&Core> {
+        self.core.get().map(|core| &**core)
+    }
+
+    /// Whether vectors are accepted and not indexed.
+    pub(super) fn is_skipped(&self) -> bool {
+        self.config.load().skip
+    }
+
+    /// The settings of walks.
+    pub(super) fn hnsw(&self) -> HnswConfig {
+        self.config.load().hnsw().copied().unwrap_or_default()
     }
 
     /// Everything within `max_distance` (inclusive), the nearest `limit_max` of it, ascending by (distance, document).

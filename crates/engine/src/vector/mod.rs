@@ -4,7 +4,8 @@
 //! knows nothing of it. Recovery is one rule: after [`VectorIndex::open`] the caller compares
 //! [`VectorIndex::live_ids`] with the stored documents and calls `insert` and `delete` for the difference.
 //!
-//! Read next: `index` (the calls), `plan` (how a search is answered), `hnsw` (the graph), `persist` (the files).
+//! Read next: `index` (the calls), `plan` (how a search is answered), `hnsw` (the graph), `persist` (the files), `multi`
+//! (documents of several vectors).
 
 mod config;
 mod request;
@@ -18,6 +19,8 @@ mod work;
 
 mod fit;
 mod recode;
+
+mod multi;
 
 mod allow;
 mod coarse;
@@ -48,6 +51,7 @@ pub use config::{
 };
 pub use distance::KernelTrial;
 pub use index::VectorIndex;
+pub use multi::{Fetch, MultiIndex, MultiRequest, Muvera, QUERY_ROWS_MAX, ROWS_MAX};
 pub use request::{DIM_MAX, Hit, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget};
 
 pub use crate::ids::DocId;

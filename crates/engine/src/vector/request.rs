@@ -56,6 +56,14 @@ pub enum VectorError {
     /// The collection was configured with `skip`.
     #[error("vectors of this collection are not indexed (vectorIndexConfig.skip)")]
     Skipped,
+    /// A multi-vector has too many rows.
+    #[error("a multi-vector of {actual} rows, {max} are possible")]
+    Rows {
+        /// Most rows.
+        max: usize,
+        /// Rows given.
+        actual: usize,
+    },
     /// The index holds as many vectors as it can address.
     #[error("the vector index of this shard is full")]
     Full,

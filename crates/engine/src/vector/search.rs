@@ -21,6 +21,16 @@ const SEEDS: u64 = 12;
 
 /// Runs one search; the query was checked.
 pub(super) fn search(core: &Core, config: &IndexConfig, request: &SearchRequest<'_>) -> Vec<Hit> {
+    search_allowed(core, config, request, request.allow.map(Allow::new))
+}
+
+/// As [`search`], with an allow list made ready.
+pub(super) fn search_allowed(
+    core: &Core,
+    config: &IndexConfig,
+    request: &SearchRequest<'_>,
+    allow: Option<Allow<'_>>,
+) -> Vec<Hit> {
     let view = core.store.view();
     let (hnsw, rescore) = (config.hnsw(), config.codes_with(view.graph.is_some()).rescore());
     let waiting = view.waiting();
@@ -30,7 +40,7 @@ pub(super) fn search(core: &Core, config: &IndexConfig, request: &SearchRequest<
         live,
         tombstones,
         linked: if view.graph.is_some() { (live + tombstones).saturating_sub(waiting) } else { 0 },
-        allowed: request.allow.map(|allow| usize::try_from(allow.len()).unwrap_or(usize::MAX)),
+        allowed: allow.as_ref().map(Allow::len),
         k: request.k.min(live),
         ef: widened(hnsw, request, view.tables.codec().map(|codec| (codec.kind(), rescore))),
     };
@@ -38,7 +48,6 @@ pub(super) fn search(core: &Core, config: &IndexConfig, request: &SearchRequest<
     if plan == Plan::Empty {
         return Vec::new();
     }
-    let allow = request.allow.map(Allow::new);
     let top = Top::new(now.k, request.max_distance.unwrap_or(f32::INFINITY), waiting > 0);
     let query = Query { rescore, ..Query::new(core.distance, request.query, &view) };
     Execution { core, view: &view, query: &query, allow, top }.run(plan)

@@ -10,3 +10,4 @@ mod model;
 
 mod readers;
 mod support;
+mod targets;

@@ -54,6 +54,7 @@ pub(crate) fn vector_config() -> VectorConfig {
         index: IndexConfig::default(),
         wire_config: "{}".into(),
         multi: false,
+        muvera: None,
     }
 }
 

@@ -7,7 +7,7 @@ use azimuth_engine::schema::{
     Bm25, Collection, DataType, InvertedConfig, MultiTenancy, Property, Replication, Shard, Sharding, Stopwords,
     TenantStatus, Tokenization, VectorConfig, VectorIndexKind, VectorSpace,
 };
-use azimuth_engine::vector::IndexConfig;
+use azimuth_engine::vector::{IndexConfig, Muvera};
 use serde_json::Value;
 
 use super::vector_index::{self, VectorIndex};
@@ -60,7 +60,19 @@ pub(crate) fn new_vector(index: &VectorIndex) -> VectorConfig {
         index: index.engine,
         wire_config: index.wire.to_string(),
         multi: index.multi,
+        muvera: muvera(index),
     }
+}
+
+/// How several vectors are encoded as one, if they are.
+fn muvera(index: &VectorIndex) -> Option<Muvera> {
+    let settings = index.wire.pointer("/multivector/muvera").filter(|settings| settings["enabled"] == true)?;
+    let setting = |name: &str| settings[name].as_u64().and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
+    index.multi.then(|| Muvera {
+        ksim: setting("ksim"),
+        dprojections: setting("dprojections"),
+        repetitions: setting("repetitions"),
+    })
 }
 
 /// A property with all indexes that its type has by default.
