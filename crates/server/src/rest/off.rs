@@ -51,6 +51,14 @@ pub(super) fn roles(req: &RestRequest) -> Reply {
         (_, ["users", "db", ..]) => Reply::error(unprocessable, "db user management is not enabled"),
         ("GET", ["authz", "users" | "groups", ..]) => Reply::empty(StatusCode::OK),
         ("GET", ["authz", ..]) => Reply::empty(StatusCode::NOT_FOUND),
+        // There are no roles: one that is named does not exist, and deleting it leaves nothing behind.
+        ("DELETE", ["authz", "roles", _]) => Reply::empty(StatusCode::OK),
+        ("POST", ["authz", "roles", _, "add-permissions" | "remove-permissions" | "has-permission"]) => {
+            Reply::empty(StatusCode::NOT_FOUND)
+        }
+        ("POST", ["authz", "users" | "groups", _, "assign" | "revoke"]) => {
+            Reply::error(StatusCode::NOT_FOUND, "one or more of the roles requested doesn't exist")
+        }
         _ => absent("roles (role-based access control)"),
     }
 }
