@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a bench talks to its reader")]
 
 mod churn;
+mod codes;
 mod compare;
 mod filter;
 mod ingest;
@@ -62,6 +63,8 @@ enum Part {
     Clustered,
     /// All engines on 768 components.
     Pairs,
+    /// Every kind of codes, on one graph and in a scan.
+    Codes,
     /// Filtered search.
     Filter,
     /// After updates and deletes.
@@ -98,6 +101,9 @@ fn main() {
         }
         if wanted(Part::Pairs) && options.data.is_none() {
             compare(&set.pairs());
+        }
+        if wanted(Part::Codes) {
+            codes::codes(set, options.rounds, ours(set));
         }
         if wanted(Part::Filter) {
             filter::filters(set, options.rounds, ours(set));

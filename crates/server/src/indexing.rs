@@ -61,7 +61,7 @@ fn run(data: &DataGroup, stop: &AtomicBool, saves: bool) {
                 continue;
             }
         };
-        unsaved |= report.linked > 0;
+        unsaved |= report.linked + report.coded > 0;
         if report.more {
             pause = PAUSE_MIN;
             continue;

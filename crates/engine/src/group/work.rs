@@ -40,6 +40,8 @@ impl Default for WorkBudget {
 pub struct WorkReport {
     /// Vectors linked into a graph.
     pub linked: usize,
+    /// Vectors coded for a change of codes.
+    pub coded: usize,
     /// Keys of the inverted index looked at.
     pub swept: usize,
     /// Keys of dropped collections and shards removed.
@@ -203,8 +205,9 @@ impl DataGroup {
             }
             let progress = index.vectors().work(budget.vectors);
             report.linked += progress.linked;
+            report.coded += progress.coded;
             report.more |= progress.more;
-            worked = progress.linked + progress.repaired + progress.freed > 0;
+            worked = progress.linked + progress.coded + progress.repaired + progress.freed > 0;
             tracing::trace!(at = ?shard.at, vector = vector.0, n, ?progress, "worked on a vector index");
         }
     }
