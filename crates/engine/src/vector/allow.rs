@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::arena::State;
+use super::exact::Chunks;
 use super::multi;
 use super::store::Store;
 use super::view::View;
@@ -19,8 +20,9 @@ pub(super) struct Allow<'a> {
     per_document: usize,
 }
 
-/// Documents looked up under one hold of the map's lock.
-const LOOKUP_BATCH: usize = 1024;
+/// Documents looked up under one hold of the map's lock lie in a range of this size.
+const LOOKUP_RANGE: u32 = 1 << 16;
+const LOOKUP_RANGE_OF_ROWS: u32 = 1 << 8;
 
 impl<'a> Allow<'a> {
     pub(super) fn new(list: &'a RoaringTreemap) -> Self {
@@ -46,31 +48,29 @@ impl<'a> Allow<'a> {
     }
 
     /// Slots of the allowed documents that are present, in order of the documents.
-    pub(super) fn slots<'s>(&'s self, store: &'s Store) -> impl Iterator<Item = u32> + 's {
-        let mut docs = self.list.iter();
-        let (mut slots, mut next) = (Vec::with_capacity(LOOKUP_BATCH), 0);
-        std::iter::from_fn(move || {
-            while next == slots.len() {
-                (next, slots) = (0, std::mem::take(&mut slots));
-                slots.clear();
-                let mut looked = 0;
-                let batch = docs
-                    .by_ref()
-                    .take(LOOKUP_BATCH / self.per_document.clamp(1, LOOKUP_BATCH))
-                    .inspect(|_| looked += 1);
+    pub(super) fn slots<'s>(&'s self, store: &'s Store) -> impl Chunks + 's {
+        let mut parts = self.parts.iter();
+        let mut at: Option<(u64, &RoaringBitmap, u32)> = None;
+        move |chunk| {
+            while chunk.is_empty() {
+                let Some((high, bitmap, from)) =
+                    at.take().or_else(|| parts.next().map(|&(high, bitmap)| (u64::from(high) << 32, bitmap, 0)))
+                else {
+                    return;
+                };
+                let Some(first) = bitmap.range(from..).next() else { continue };
+                let range = if self.row_bits == 0 { LOOKUP_RANGE } else { LOOKUP_RANGE_OF_ROWS };
+                let last = first | (range - 1);
+                let docs = bitmap.range(first..=last).map(|low| high | u64::from(low));
                 let map = store.docs.read();
                 if self.row_bits == 0 {
-                    map.get_all(batch, &mut slots);
+                    map.get_all(docs, chunk);
                 } else {
-                    batch.for_each(|doc| multi::slots_of(&map, doc, &mut slots));
+                    docs.for_each(|doc| multi::slots_of(&map, doc, chunk));
                 }
-                if looked == 0 {
-                    return None;
-                }
+                at = last.checked_add(1).map(|next| (high, bitmap, next));
             }
-            next += 1;
-            slots.get(next - 1).copied()
-        })
+        }
     }
 
     /// A few allowed nodes of the graph from all over the list, for a walk to begin at.

@@ -11,19 +11,19 @@ use super::query::{Query, finish};
 use super::top::Top;
 use super::view::View;
 
-/// Scans live `slots` into `top`; `code` is the query's.
+/// Scans the live slots that `live` gives, [`BATCH`] at a time at most, into `top`; `code` is the query's.
 pub(super) fn scan(
     view: &View,
     kernels: &Kernels,
     query: &Query,
     code: &CodedQuery,
-    slots: impl Iterator<Item = u32>,
+    live: impl FnOnce(&mut dyn FnMut(&[u32])),
     top: &mut Top,
 ) {
     let tables = &*view.tables;
     let wanted = top.wanted();
     let fetched = query.rescore.unwrap_or_else(|| code.fetched(wanted)).max(wanted);
-    let best = best_by_code(tables, kernels, code, slots, fetched);
+    let best = best_by_code(tables, kernels, code, live, fetched);
     let mut batch = Vec::with_capacity(BATCH);
     for candidates in best.chunks(16) {
         if let Some(&first) = candidates.first() {
@@ -44,21 +44,16 @@ fn best_by_code(
     tables: &Tables,
     kernels: &Kernels,
     code: &CodedQuery,
-    mut slots: impl Iterator<Item = u32>,
+    live: impl FnOnce(&mut dyn FnMut(&[u32])),
     count: usize,
 ) -> Vec<u64> {
     let (mut best, mut limit): (Vec<u64>, u64) = (Vec::new(), u64::MAX);
     let full = count.saturating_mul(2).saturating_add(BATCH);
-    let (mut batch, mut values) = (Vec::with_capacity(BATCH), [0.0; BATCH]);
+    let mut values = [0.0; BATCH];
     let walk = code.view();
-    loop {
-        batch.clear();
-        batch.extend(slots.by_ref().take(BATCH));
-        if batch.is_empty() {
-            break;
-        }
+    live(&mut |batch| {
         // SAFETY: the slots were seen live under these tables, which have the query's kind of codes.
-        unsafe { kernels.score_codes(tables.codes(), &walk, &batch, &mut values) };
+        unsafe { kernels.score_codes(tables.codes(), &walk, batch, &mut values) };
         let words = batch.iter().zip(&values).map(|(&slot, &value)| u64::from(ordered(value)) << 32 | u64::from(slot));
         best.extend(words.filter(|&word| word < limit));
         if best.len() >= full {
@@ -66,7 +61,7 @@ fn best_by_code(
             best.truncate(count);
             limit = last;
         }
-    }
+    });
     best.sort_unstable();
     best.truncate(count);
     best

@@ -39,16 +39,18 @@ impl DocMap {
 
     /// Appends the slots of those `docs` that are present. Fast where neighbours in the sequence share a page.
     pub(super) fn get_all(&self, docs: impl Iterator<Item = u64>, slots: &mut Vec<u32>) {
-        let mut at: Option<(u64, Option<&Page>)> = None;
-        for doc in docs {
-            let number = doc >> PAGE_BITS;
-            let page = match at {
-                Some((present, page)) if present == number => page,
-                _ => self.pages.get(&number).map(|page| &**page),
-            };
-            at = Some((number, page));
-            slots.extend(page.map(|page| page.slots[index(doc)]).filter(|&slot| slot != ABSENT));
-        }
+        static NOTHING: Page = Page { slots: [ABSENT; 1 << PAGE_BITS], used: 0 };
+        let (mut number, mut page) = (u64::MAX, &NOTHING);
+        docs.for_each(|doc| {
+            if doc >> PAGE_BITS != number {
+                number = doc >> PAGE_BITS;
+                page = self.pages.get(&number).map_or(&NOTHING, |page| page);
+            }
+            let slot = page.slots[index(doc)];
+            if slot != ABSENT {
+                slots.push(slot);
+            }
+        });
     }
 
     /// Adds or replaces.

@@ -18,30 +18,41 @@ use super::view::View;
 /// Slots compared in one go.
 pub(super) const BATCH: usize = 128;
 
-/// Scans `slots` into `top`. Slots that are not live, or are newer than the view, are passed over; a slot must not
-/// come twice.
-pub(super) fn scan(view: &View, kernels: &Kernels, query: &Query, slots: impl Iterator<Item = u32>, top: &mut Top) {
+/// Slots to scan, a chunk at a time: the call fills an empty list, which stays empty only at the end.
+pub(super) trait Chunks: FnMut(&mut Vec<u32>) {}
+impl<F: FnMut(&mut Vec<u32>)> Chunks for F {}
+
+/// Slots of a chunk that come in one piece.
+const CHUNK: usize = 4_096;
+
+/// Chunks of what an iterator gives.
+pub(super) fn chunks_of(mut slots: impl Iterator<Item = u32>) -> impl Chunks {
+    move |chunk| chunk.extend(slots.by_ref().take(CHUNK))
+}
+
+/// Scans the slots of `chunks` into `top`. Slots that are not live, or are newer than the view, are passed over; a slot
+/// must not come twice.
+pub(super) fn scan(view: &View, kernels: &Kernels, query: &Query, mut chunks: impl Chunks, top: &mut Top) {
     let tables = &*view.tables;
-    let mut slots = slots.filter(|&slot| is_live(tables, slot));
+    let mut chunk = Vec::new();
+    let mut live = move |body: &mut dyn FnMut(&[u32])| loop {
+        chunk.clear();
+        chunks(&mut chunk);
+        if chunk.is_empty() {
+            return;
+        }
+        chunk.retain(|&slot| is_live(tables, slot));
+        chunk.chunks(BATCH).for_each(&mut *body);
+    };
     match &query.code {
         Some(code) => match code.worst_error() {
             Some(error) => {
-                let candidates = Bounded { tables, kernels, query, code, error }.candidates(slots, top);
+                let candidates = Bounded { tables, kernels, query, code, error }.candidates(live, top);
                 rerank(tables, kernels, query, &candidates, top);
             }
-            None => coarse::scan(view, kernels, query, code, slots, top),
+            None => coarse::scan(view, kernels, query, code, live, top),
         },
-        None => {
-            let mut batch = Vec::with_capacity(BATCH);
-            loop {
-                batch.clear();
-                batch.extend(slots.by_ref().take(BATCH));
-                if batch.is_empty() {
-                    return;
-                }
-                offer_originals(tables, kernels, query, &batch, top);
-            }
-        }
+        None => live(&mut |batch| offer_originals(tables, kernels, query, batch, top)),
     }
 }
 
@@ -97,23 +108,17 @@ const CANDIDATES_MIN: usize = 4_096;
 
 impl Bounded<'_> {
     /// All that can be among the best, ascending by lower bound.
-    fn candidates(&self, mut slots: impl Iterator<Item = u32>, top: &Top) -> Vec<Candidate> {
+    fn candidates(&self, live: impl FnOnce(&mut dyn FnMut(&[u32])), top: &Top) -> Vec<Candidate> {
         let walk = self.code.view();
         // The k-th smallest upper bound: nothing with a lower bound beyond it can get in.
         let mut uppers: BinaryHeap<Ordered> = BinaryHeap::new();
         let mut limit = f32::INFINITY;
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut compact_at = CANDIDATES_MIN;
-        let mut batch = Vec::with_capacity(BATCH);
         let mut values = [0.0; BATCH];
-        loop {
-            batch.clear();
-            batch.extend(slots.by_ref().take(BATCH));
-            if batch.is_empty() {
-                break;
-            }
+        live(&mut |batch| {
             // SAFETY: the slots exist in these tables, which have codes, and their data are written.
-            unsafe { self.kernels.score_codes(self.tables.codes(), &walk, &batch, &mut values) };
+            unsafe { self.kernels.score_codes(self.tables.codes(), &walk, batch, &mut values) };
             for (&slot, &value) in batch.iter().zip(&values) {
                 // SAFETY: the slot was seen live under these tables, which have codes.
                 let slack = self.error.of(unsafe { self.tables.code(slot) });
@@ -128,7 +133,7 @@ impl Bounded<'_> {
                 candidates.retain(|candidate| candidate.lower <= limit);
                 compact_at = CANDIDATES_MIN.max(candidates.len() * 2);
             }
-        }
+        });
         candidates.retain(|candidate| candidate.lower <= limit);
         candidates.sort_unstable_by(|a, b| a.lower.total_cmp(&b.lower));
         candidates

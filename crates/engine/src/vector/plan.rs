@@ -25,6 +25,8 @@ pub(super) enum Plan {
 pub(super) struct Filtered {
     /// Candidates kept.
     pub ef: usize,
+    /// Hits wanted.
+    pub k: usize,
     /// How excluded nodes are treated where they are many.
     pub strategy: FilterStrategy,
     /// Nodes that the walk may look at.
@@ -84,19 +86,32 @@ pub(super) enum Judgement {
     Scan,
 }
 
+/// The filter is against the query if the share around it is below one in so many of the share in the graph.
+const AGAINST_PARTS: usize = 3;
+
+/// Candidates more for each hit that lies farther out because what is nearer is excluded. The `k` nearest of one in `r`
+/// are among the `k * r` nearest of all, and a walk finds those with fewer candidates for each than the first `k`.
+const WIDER_PER_HIT: usize = 2;
+
+/// See [`Filtered::wide_ef`], where `allowed` of `nodes` may be returned.
+fn wide_ef(ef: usize, k: usize, nodes: usize, allowed: usize) -> usize {
+    ef + WIDER_PER_HIT * k.saturating_mul(nodes.saturating_sub(allowed)) / allowed.max(1)
+}
+
 /// Candidates that a walk over everything keeps at most.
 const WIDE_MAX: usize = 2_048;
 
 impl Filtered {
-    /// Candidates of which `ef` are allowed if the filter has nothing to do with the query; `None` if they are too many.
+    /// Candidates of a walk over everything that finds as much as one for `ef` does without a filter, if the filter has
+    /// nothing to do with the query; `None` if they are too many.
     pub(super) fn wide_ef(&self) -> Option<usize> {
-        let wide = self.ef * 1000 / self.share_per_mille.max(1) + self.ef / 16;
+        let wide = wide_ef(self.ef, self.k, 1000, self.share_per_mille.max(1));
         (wide <= WIDE_MAX).then_some(wide)
     }
 
-    /// Goes by how many of the `wide` nearest are `allowed`.
-    pub(super) fn judge(&self, wide: usize, allowed: usize) -> Judgement {
-        if allowed * 2000 >= wide * self.share_per_mille {
+    /// Goes by how many of the `probed` nearest are `allowed`.
+    pub(super) fn judge(&self, probed: usize, allowed: usize) -> Judgement {
+        if allowed * 1000 * AGAINST_PARTS >= probed * self.share_per_mille {
             return Judgement::Enough;
         }
         match 2 * self.excluded + 4 * self.ef {
@@ -129,9 +144,9 @@ const SURPRISE: usize = 3;
 /// Cost of one step in nanoseconds, at 384 dimensions on the machine of the benches. Only their ratios matter.
 mod cost {
     /// A document looked up and its code compared, in order of the documents.
-    pub(super) const SCANNED: usize = 24;
+    pub(super) const SCANNED: usize = 22;
     /// A node of a walk met, its code compared.
-    pub(super) const WALKED: usize = 45;
+    pub(super) const WALKED: usize = 62;
     /// A node of a walk looked up in the filter.
     pub(super) const FILTERED: usize = 12;
     /// An entry of a list read to look through an excluded node.
@@ -158,6 +173,7 @@ pub(super) fn plan(hnsw: Option<&HnswConfig>, now: Situation) -> Plan {
         } else {
             Plan::WalkFiltered(Filtered {
                 ef,
+                k: now.k,
                 strategy: FilterStrategy::Sweeping,
                 seen_max: SURPRISE * walked(hnsw, nodes, ef),
                 share_per_mille: now.live * 1000 / nodes.max(now.live),
@@ -168,7 +184,8 @@ pub(super) fn plan(hnsw: Option<&HnswConfig>, now: Situation) -> Plan {
     let share_per_mille = (allowed.saturating_mul(1000) / nodes).min(1000);
     let rarity = nodes.div_ceil(allowed.min(nodes));
     let scan = allowed * cost::SCANNED;
-    let (sweep, swept) = sweeping(hnsw, nodes, ef, rarity);
+    let swept = walked(hnsw, nodes, wide_ef(ef, now.k, nodes, allowed.min(nodes)));
+    let sweep = swept * cost::WALKED;
     let (strategy, walk, seen_max) = match hnsw.filter_strategy {
         FilterStrategy::Acorn if looking_through(hnsw, nodes, ef, rarity) < sweep => {
             // A walk that costs as much as the scan would have is on the wrong track.
@@ -181,13 +198,7 @@ pub(super) fn plan(hnsw: Option<&HnswConfig>, now: Situation) -> Plan {
         return Plan::ScanAllowed;
     }
     let excluded = (now.live + now.tombstones).saturating_sub(allowed);
-    Plan::WalkFiltered(Filtered { ef, strategy, seen_max, share_per_mille, excluded })
-}
-
-/// Cost of a walk through excluded nodes, one allowed in `rarity`, and the nodes it meets.
-fn sweeping(hnsw: &HnswConfig, nodes: usize, ef: usize, rarity: usize) -> (usize, usize) {
-    let swept = walked(hnsw, nodes, ef.saturating_mul(rarity));
-    (swept * cost::WALKED, swept)
+    Plan::WalkFiltered(Filtered { ef, k: now.k, strategy, seen_max, share_per_mille, excluded })
 }
 
 /// Cost of a walk that looks through excluded nodes.
@@ -225,31 +236,31 @@ mod tests {
         check(Situation { live: 0, ..all }, "Empty");
         check(Situation { linked: 0, ..all }, "ScanAll");
         check(Situation { live: 50, linked: 50, ..all }, "ScanAll");
-        check(Situation { tombstones: 5, ..all }, "WalkFiltered(Filtered { ef: 64, strategy: Sweeping");
+        check(Situation { tombstones: 5, ..all }, "WalkFiltered(Filtered { ef: 64, k: 10, strategy: Sweeping");
         check(Situation { allowed: Some(0), ..all }, "Empty");
         check(Situation { allowed: Some(5), ..all }, "ScanAllowed");
         check(Situation { allowed: Some(1_000), ..all }, "ScanAllowed");
         check(Situation { linked: 0, allowed: Some(90_000), ..all }, "ScanAllowed");
-        check(Situation { allowed: Some(25_000), ..all }, "WalkFiltered(Filtered { ef: 64, strategy: Sweeping");
+        check(Situation { allowed: Some(25_000), ..all }, "WalkFiltered(Filtered { ef: 64, k: 10, strategy: Sweeping");
         let many = Situation { live: 10_000_000, linked: 10_000_000, ..all };
-        check(Situation { allowed: Some(200_000), ..many }, "WalkFiltered(Filtered { ef: 64, strategy: Acorn");
-        check(Situation { allowed: Some(90_000), ..all }, "WalkFiltered(Filtered { ef: 64, strategy: Sweeping");
+        check(Situation { allowed: Some(50_000), ..many }, "WalkFiltered(Filtered { ef: 64, k: 10, strategy: Acorn");
+        check(Situation { allowed: Some(90_000), ..all }, "WalkFiltered(Filtered { ef: 64, k: 10, strategy: Sweeping");
     }
 
     #[test]
     fn steering() {
         let strategy = FilterStrategy::Acorn;
-        let walk = Filtered { ef: 100, strategy, seen_max: 1_000, share_per_mille: 200, excluded: 80_000 };
+        let walk = Filtered { ef: 100, k: 10, strategy, seen_max: 1_000, share_per_mille: 200, excluded: 80_000 };
         let sweep = |ef| Steer::Walk { ef, strategy: FilterStrategy::Sweeping };
         assert_eq!(steer(walk, 48, 40), sweep(100), "the filter is with the query");
         assert_eq!(steer(walk, 48, 9), Steer::Walk { ef: 150, strategy }, "as expected");
         assert_eq!(steer(walk, 48, 1), Steer::Scan, "the filter is against the query");
-        assert_eq!(walk.wide_ef(), Some(506));
-        assert_eq!(walk.judge(506, 80), Judgement::Enough);
-        assert_eq!(walk.judge(506, 40), Judgement::Scan, "too many to pass by");
+        assert_eq!(walk.wide_ef(), Some(180));
+        assert_eq!(walk.judge(48, 4), Judgement::Enough);
+        assert_eq!(walk.judge(48, 3), Judgement::Scan, "too many to pass by");
         let few = Filtered { excluded: 500, share_per_mille: 990, ..walk };
-        assert_eq!(few.judge(107, 20), Judgement::Wider { ef: 1400 }, "few to pass by");
-        assert_eq!(Filtered { share_per_mille: 10, ..walk }.wide_ef(), None);
+        assert_eq!(few.judge(48, 10), Judgement::Wider { ef: 1400 }, "few to pass by");
+        assert_eq!(Filtered { share_per_mille: 10, ..walk }.wide_ef(), None, "too many");
     }
 
     #[test]

@@ -6,9 +6,10 @@ use super::allow::Allow;
 use super::codes::CodeKind;
 use super::config::{FilterStrategy, HnswConfig, IndexConfig};
 use super::core::Core;
-use super::exact::{is_live, scan};
+use super::exact::{chunks_of, is_live, scan};
 use super::hnsw::{
-    CodeScorer, FilteredWalk, Graph, RowScorer, Scorer, Scratch, ScratchPool, descend, filtered_walk, walk,
+    CodeScorer, FilteredWalk, Graph, Pool, RowScorer, Scorer, Scratch, ScratchPool, descend, filtered_walk, walk,
+    walk_while,
 };
 use super::plan::{Filtered, Judgement, PROBE, Plan, Situation, Steer, plan, steer};
 use super::query::{Query, finish};
@@ -110,7 +111,7 @@ impl Execution<'_> {
         let Self { core, view, query, allow, top } = self;
         top.clear();
         match allow {
-            None => scan(view, &core.kernels, query, 0..core.store.high(view), top),
+            None => scan(view, &core.kernels, query, chunks_of(0..core.store.high(view)), top),
             Some(allow) => scan(view, &core.kernels, query, allow.slots(&core.store), top),
         }
     }
@@ -128,7 +129,7 @@ impl Execution<'_> {
                 .is_none_or(|allow| is_live(tables, *slot) && allow.contains(tables.doc(*slot).load(Ordering::Relaxed)))
         };
         let slots = view.pending.iter().flat_map(|segment| segment.slots()).filter(allowed);
-        scan(view, &core.kernels, query, slots, top);
+        scan(view, &core.kernels, query, chunks_of(slots), top);
     }
 
     /// Walks on codes or originals; `false` if the walk did not find as many as there must be.
@@ -172,9 +173,16 @@ impl Execution<'_> {
         };
         if how.strategy == FilterStrategy::Sweeping {
             let Some(wide) = how.wide_ef() else { return go(&[nearest.1], how.ef, how.strategy, scratch) };
-            walk(tables, scorer, nearest, 0, wide, scratch, &mut |_, _| ());
-            let allowed = scratch.pool.iter().filter(|&(_, slot)| accept(slot)).count();
-            return match how.judge(wide, allowed) {
+            let mut judgement = Judgement::Enough;
+            let mut go_on = |pool: &Pool, expanded| {
+                if expanded == PROBE {
+                    let nearest = pool.iter().take(PROBE);
+                    judgement = how.judge(PROBE, nearest.filter(|&(_, slot)| accept(slot)).count());
+                }
+                judgement == Judgement::Enough
+            };
+            walk_while(tables, scorer, nearest, 0, wide, scratch, &mut |_, _| (), &mut go_on);
+            return match judgement {
                 Judgement::Enough => true,
                 Judgement::Wider { ef } => {
                     walk(tables, scorer, nearest, 0, ef, scratch, &mut |_, _| ());

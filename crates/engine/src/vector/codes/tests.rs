@@ -235,7 +235,13 @@ fn what_is_saved_codes_alike() {
         Codec::load(
             Distance::Dot,
             20,
-            &SavedCodec { kind: CodeKind::Rotational { bits: 3 }, seed: 1, centre: vec![], steps: vec![], centroids: vec![] }
+            &SavedCodec {
+                kind: CodeKind::Rotational { bits: 3 },
+                seed: 1,
+                centre: vec![],
+                steps: vec![],
+                centroids: vec![]
+            }
         )
         .is_none()
     );

@@ -48,12 +48,33 @@ pub(in crate::vector) fn walk(
     scratch: &mut Scratch,
     observe: &mut impl FnMut(f32, u32),
 ) {
+    walk_while(tables, scorer, start, level, ef, scratch, observe, &mut |_, _| true);
+}
+
+/// As [`walk`], as long as `go_on` says so, which sees the pool before each node whose neighbours are looked at, and how
+/// many there were before it.
+#[expect(clippy::too_many_arguments, reason = "two of the callers' closures are inlined into the loop")]
+pub(in crate::vector) fn walk_while(
+    tables: &Tables,
+    scorer: &impl Scorer,
+    start: (f32, u32),
+    level: usize,
+    ef: usize,
+    scratch: &mut Scratch,
+    observe: &mut impl FnMut(f32, u32),
+    go_on: &mut impl FnMut(&Pool, usize) -> bool,
+) {
     let Scratch { visited, pool, batch, scores, links, .. } = scratch;
+    let mut expanded = 0;
     visited.start(tables.capacity());
     pool.reset(ef);
     visited.insert(start.1);
     pool.push(start.0, start.1);
     while let Some(slot) = pool.take_nearest() {
+        if !go_on(pool, expanded) {
+            return;
+        }
+        expanded += 1;
         let Some(list) = tables.links(slot, level) else { continue };
         links.clear();
         read_links(list, links);
