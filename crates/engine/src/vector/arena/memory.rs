@@ -30,6 +30,11 @@ unsafe impl Sync for Memory {}
 /// From this size on memory comes from the system page by page, so that what is never touched costs nothing.
 const SYSTEM_BYTES_MIN: usize = 128 << 10;
 
+/// From this size on large pages are asked for: a walk jumps all over the memory, and each jump to another small page costs
+/// a look into the page tables. At most one such page is taken before it is needed.
+#[cfg(target_os = "linux")]
+const LARGE_PAGE_BYTES: usize = 2 << 20;
+
 impl Memory {
     /// `len` zero bytes.
     pub(in crate::vector) fn zeroed(len: usize) -> Self {
@@ -37,6 +42,11 @@ impl Memory {
             && let Ok(mut map) = MmapMut::map_anon(len)
         {
             let start = NonNull::new(map.as_mut_ptr()).expect("a mapping is never at address 0");
+            #[cfg(target_os = "linux")]
+            if len >= LARGE_PAGE_BYTES {
+                // Where the system has none, walks are slower and nothing else.
+                let _ = map.advise(memmap2::Advice::HugePage);
+            }
             return Self { start, len, backing: Backing::Anonymous(map) };
         }
         let layout = Layout::from_size_align(len.max(1), 64).expect("a chunk is far below isize::MAX");

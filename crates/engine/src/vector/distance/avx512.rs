@@ -1,15 +1,21 @@
 //! The tier for AVX-512 with VNNI: 64 int8 products an instruction, loops kept inside one function per batch.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm256_loadu_si256, _mm256_srli_epi16, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
-    _mm512_castsi256_si512, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_inserti64x4, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_maskz_mov_epi8, _mm512_reduce_add_epi32, _mm512_reduce_add_ps,
-    _mm512_set1_epi8, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_sub_ps, _mm512_xor_si512,
+    __m128, __m128i, __m512, __m512i, _mm_add_epi32, _mm_add_ps, _mm_cvtepi32_ps, _mm_min_ps, _mm_movehl_ps,
+    _mm_movelh_ps, _mm_mul_ps, _mm_set1_epi32, _mm_set1_ps, _mm_storeu_ps, _mm_sub_epi32, _mm_unpacklo_ps,
+    _mm256_add_epi32, _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_loadu_si256,
+    _mm256_srli_epi16, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castsi256_si512,
+    _mm512_castsi512_si256, _mm512_dpbusd_epi32, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_inserti64x4,
+    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_maskz_mov_epi8, _mm512_reduce_add_epi32,
+    _mm512_reduce_add_ps, _mm512_set1_epi8, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_sub_ps, _mm512_xor_si512,
 };
 
 use super::coarse::{CENTROIDS, squares_loop};
 use super::portable::sum_of;
-use super::{Distance, Kernels, LinearQuery, RowKernel, Rows, RowsKernel, codes_loop, hadamard_loop, rows_loop};
+use super::{
+    CODE_TRAILER_BYTES, Distance, Kernels, LinearQuery, RowKernel, Rows, RowsKernel, codes_loop, hadamard_loop,
+    rows_loop,
+};
 
 /// The kernels of this tier; the machine must have AVX-512 F, BW and VNNI.
 pub(super) fn kernels(distance: Distance) -> Kernels {
@@ -100,8 +106,11 @@ rows_kernel!(hamming_rows, hamming);
 
 /// Codes come in whole 64-byte blocks. VNNI multiplies unsigned by signed bytes, so the row is moved up by 128 and the
 /// query's sum taken off again.
+///
+/// # Safety
+/// As [`bytes`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn bytes(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mut [f32]) {
+unsafe fn bytes_one_by_one(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mut [f32]) {
     let len = query.code.len();
     assert!(len.is_multiple_of(64), "codes are padded to whole blocks");
     let sign = _mm512_set1_epi8(i8::MIN);
@@ -128,6 +137,73 @@ unsafe fn bytes(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mu
     };
     // SAFETY: as the caller's.
     unsafe { codes_loop(rows, query, len, slots, out, dot) }
+}
+
+/// Four rows at a time: a block of the query is loaded once for all of them, and their sums are taken together. What is
+/// left at the end goes one by one.
+///
+/// # Safety
+/// AVX-512 F, BW and VNNI; as [`Kernels::score_codes`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn bytes(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mut [f32]) {
+    let len = query.code.len();
+    assert!(len.is_multiple_of(64), "codes are padded to whole blocks");
+    let row_bytes = len + CODE_TRAILER_BYTES;
+    let sign = _mm512_set1_epi8(i8::MIN);
+    // SAFETY: the query holds `len` bytes.
+    let surplus = _mm_set1_epi32(128 * unsafe { sum_of_bytes(query.code) });
+    let (fours, _) = slots.as_chunks::<4>();
+    if let Some(first) = fours.first() {
+        first.iter().for_each(|&slot| rows.prefetch(slot, row_bytes));
+    }
+    for (i, (four, out)) in fours.iter().zip(out.as_chunks_mut::<4>().0).enumerate() {
+        for &ahead in slots.iter().skip(4 * i + 4).take(4) {
+            rows.prefetch(ahead, row_bytes);
+        }
+        // SAFETY: the caller promises that the slots are in range.
+        let starts = four.map(|slot| unsafe { rows.row(slot) });
+        let mut sums = [_mm512_setzero_si512(); 4];
+        let mut at = 0;
+        while at < len {
+            // SAFETY: `at + 64 <= len`, which query and rows hold.
+            let query = unsafe { _mm512_loadu_si512(query.code.as_ptr().add(at).cast()) };
+            for (sum, start) in sums.iter_mut().zip(starts) {
+                // SAFETY: as above.
+                let row = unsafe { _mm512_loadu_si512(start.add(at).cast()) };
+                *sum = _mm512_dpbusd_epi32(*sum, _mm512_xor_si512(row, sign), query);
+            }
+            at += 64;
+        }
+        let dots = _mm_sub_epi32(sums_of_four(sums), surplus);
+        // SAFETY: rows have a trailer, which begins with scale and term.
+        let trailer = |row: *const u8| unsafe { row.add(len).cast::<__m128>().read_unaligned() };
+        let (ab, cd) = (
+            _mm_unpacklo_ps(trailer(starts[0]), trailer(starts[1])),
+            _mm_unpacklo_ps(trailer(starts[2]), trailer(starts[3])),
+        );
+        let (scales, terms) = (_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab));
+        let constant = _mm_add_ps(_mm_mul_ps(_mm_set1_ps(query.term_weight), terms), _mm_set1_ps(query.offset));
+        let weights = _mm_mul_ps(_mm_set1_ps(query.dot_weight), scales);
+        let values = _mm_add_ps(constant, _mm_mul_ps(weights, _mm_cvtepi32_ps(dots)));
+        // The second operand wins over NaN, which becomes the farthest.
+        let values = _mm_min_ps(values, _mm_set1_ps(f32::MAX));
+        // SAFETY: four f32.
+        unsafe { _mm_storeu_ps(out.as_mut_ptr(), values) };
+    }
+    let rest = 4 * fours.len();
+    if rest < slots.len() {
+        // SAFETY: as the caller's.
+        unsafe { bytes_one_by_one(rows, query, &slots[rest..], &mut out[rest..]) };
+    }
+}
+
+/// The sum of each.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn sums_of_four(of: [__m512i; 4]) -> __m128i {
+    let [a, b, c, d] = of.map(|sum| _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum)));
+    let pairs = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256::<1>(pairs))
 }
 
 /// Sum of `2 * u - surplus_weight` times the query, where `unpack` gives 64 unsigned bytes `u` of the row's block.
