@@ -42,7 +42,7 @@ pub(crate) fn ingest(set: &AnnSet, config: IndexConfig) {
         while !linked.load(Ordering::Acquire) {
             let asked = Instant::now();
             black_box(answers(&index, &ask(queries[searches % queries.len()], None)));
-            during.saturating_record(u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            record(&mut during, asked);
             searches += 1;
             pending = pending.max(index.pending_len());
         }
@@ -54,9 +54,13 @@ pub(crate) fn ingest(set: &AnnSet, config: IndexConfig) {
     for query in queries.iter().cycle().take(5 * queries.len()) {
         let asked = Instant::now();
         black_box(answers(&index, &ask(query, None)));
-        after.saturating_record(u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        record(&mut after, asked);
     }
     show("afterwards", &after);
+}
+
+fn record(times: &mut Histogram<u64>, since: Instant) {
+    times.record(u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)).expect("it grows as needed");
 }
 
 fn show(name: &str, times: &Histogram<u64>) {

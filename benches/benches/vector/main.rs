@@ -10,6 +10,7 @@ mod filter;
 mod ingest;
 mod million;
 mod scan;
+mod walk;
 
 use std::path::PathBuf;
 
@@ -48,6 +49,13 @@ struct Options {
     /// How many vectors that is.
     #[arg(long, default_value_t = 1_000_000)]
     million_rows: usize,
+    /// Seconds, `ef` and filter (in per cent) of the part `walk`.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    #[arg(long, default_value_t = 64)]
+    ef: usize,
+    #[arg(long)]
+    percent: Option<f64>,
     /// Cargo says so.
     #[arg(long, hide = true)]
     bench: bool,
@@ -73,6 +81,8 @@ enum Part {
     Ingest,
     /// Save and reopen.
     Save,
+    /// The same queries over and over, for a profiler; only if named.
+    Walk,
 }
 
 fn main() {
@@ -113,6 +123,9 @@ fn main() {
         }
         if wanted(Part::Ingest) {
             ingest::ingest(set, ours(set));
+        }
+        if options.parts.contains(&Part::Walk) {
+            walk::walk(set, options.seconds, options.ef, options.percent, ours(set));
         }
         if wanted(Part::Save) {
             million::life(set, options.rounds, ours(set));
