@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Lays out the root file system of the image: rootfs.sh BINARY FOLDER
-# The binary with the libraries it names, one unprivileged user, certificates, and the data folder of that user.
+# The binary without its debug information, the libraries it names, one unprivileged user, certificates, and the data
+# folder of that user.
 set -euo pipefail
 binary=$1
 root=$2
 user=10001
 
 install -D --mode 0755 "$binary" "$root/bin/azimuth"
+# The names of functions stay: a backtrace can be read.
+strip --strip-debug "$root/bin/azimuth"
 ldd "$binary" | grep --only-matching '/[^ ]*' | sort --unique | while read -r library; do
   install -D --mode 0755 "$(readlink --canonicalize "$library")" "$root$library"
 done

@@ -6,6 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["weaviate/v1/weaviate.proto", "grpc/health/v1/health.proto"], [root])?;
     tonic_prost_build::configure()
         .build_client(false)
+        .codec_path("crate::grpc::codec::Charged")
         .bytes("weaviate.v1.Vectors.vector_bytes")
         .compile_fds(descriptors)?;
     Ok(())

@@ -9,6 +9,7 @@ mod cli;
 mod graphql;
 mod grpc;
 mod indexing;
+mod memory;
 mod metrics;
 mod rest;
 mod serve;

@@ -54,12 +54,9 @@ impl Target {
         });
     }
 
-    /// Resident memory of the server in MiB.
+    /// The most memory that the server ever had, in MiB.
     fn memory_mib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.server.id());
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
+        self.server.memory_mib("VmHWM")
     }
 }
 

@@ -4,9 +4,12 @@
 
 mod access;
 mod clients;
+mod command_line;
 mod container;
 mod damage;
 mod demo;
+mod disk;
+mod flood;
 mod golden;
 mod grpc_web;
 mod hostile;

@@ -24,12 +24,11 @@ pub(super) struct ConnectArgs {
 }
 
 impl ConnectArgs {
-    /// A client of the server, and the runtime that it needs.
+    /// A client of the server, which works inside `runtime`.
     ///
     /// # Errors
     /// A sentence that says which option cannot be used.
-    pub(super) fn client(&self, retry: RetryPolicy, timeout: Duration) -> Result<(Runtime, Client), String> {
-        let runtime = Runtime::new().map_err(|error| format!("starting the runtime: {error}"))?;
+    pub(super) fn client(&self, runtime: &Runtime, retry: RetryPolicy, timeout: Duration) -> Result<Client, String> {
         let mut builder = Client::builder(with_scheme(&self.url)).retry(retry).timeout(timeout);
         if let Some(grpc) = &self.grpc {
             builder = builder.grpc_url(with_scheme(grpc));
@@ -41,11 +40,8 @@ impl ConnectArgs {
             let pem = std::fs::read(path).map_err(|error| format!("reading {}: {error}", path.display()))?;
             builder = builder.certificate_pem(pem);
         }
-        let client = {
-            let _inside = runtime.enter();
-            builder.build().map_err(|error| error.to_string())?
-        };
-        Ok((runtime, client))
+        let _inside = runtime.enter();
+        builder.build().map_err(|error| error.to_string())
     }
 
     pub(super) fn url(&self) -> &str {
@@ -56,4 +52,12 @@ impl ConnectArgs {
 /// `host:port` means plain HTTP.
 fn with_scheme(address: &str) -> String {
     if address.contains("://") { address.to_owned() } else { format!("http://{address}") }
+}
+
+/// What clients run in.
+///
+/// # Errors
+/// A sentence, when the system gives no threads.
+pub(super) fn runtime() -> Result<Runtime, String> {
+    Runtime::new().map_err(|error| format!("starting the runtime: {error}"))
 }

@@ -11,7 +11,7 @@ use azimuth_client::{Client, RetryPolicy};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::connect::ConnectArgs;
+use super::connect::{ConnectArgs, runtime};
 use super::terminal::{complain, say};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +31,8 @@ pub(crate) struct Args {
 /// Asks, prints, and returns the exit code. Not to be called inside a runtime: it brings its own.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let retry = RetryPolicy { attempts_max: 2, ..RetryPolicy::default() };
-    let asked = args.connect.client(retry, TIMEOUT).and_then(|(runtime, client)| {
+    let asked = runtime().and_then(|runtime| {
+        let client = args.connect.client(&runtime, retry, TIMEOUT)?;
         let report = runtime.block_on(Report::ask(&client, args.connect.url()));
         report.map_err(|error| format!("asking {}: {error}", args.connect.url()))
     });

@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod batch;
+pub(crate) mod codec;
 mod grouped;
 mod health;
 mod near;

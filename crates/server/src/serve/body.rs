@@ -1,8 +1,7 @@
 //! Bodies of requests: read within limits of size and time, and within the memory that all requests may take together.
 //!
 //! A body is charged with what it becomes, not with what it weighs on the wire: a number of a JSON list takes some sixty
-//! bytes once it is read, a compressed message can unfold to a thousand times its size. What is charged is given back
-//! when the request is answered.
+//! bytes once it is read, a compressed message can unfold to a thousand times its size.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,94 +15,20 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
+use crate::memory::{Refusal, Share};
 use crate::rest::BodyError;
 use crate::rest::message::Reply;
 
 /// A client has this long to send the next part of a body.
 const STALL_MAX: Duration = Duration::from_secs(30);
-/// A REST request waits this long for memory that others have taken; then it is refused.
-const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Bytes of memory that each separator of a JSON body stands for.
 const SEPARATOR_BYTES: usize = 64;
-/// A message is there twice, as bytes and decoded.
-const MESSAGE_COPIES: usize = 2;
 /// The most that gzip can unfold a byte to.
 const GZIP_RATIO_MAX: usize = 1_032;
 /// What is read of the body of a request that is refused anyway, so that the connection can go on.
 const REFUSED_BYTES_MAX: usize = 64 << 10;
-
-/// Memory for the bodies of all requests under way.
-pub(super) struct RequestMemory {
-    /// Free KiB.
-    free: Arc<Semaphore>,
-    kib_max: usize,
-}
-
-/// Why there is no memory for a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
-    /// It needs more than all requests may take together.
-    TooLarge,
-    /// Others have taken it.
-    Busy,
-}
-
-/// The share of one request; given back when dropped.
-pub(super) struct Share {
-    memory: Arc<RequestMemory>,
-    bytes: usize,
-    held: Option<OwnedSemaphorePermit>,
-}
-
-impl RequestMemory {
-    pub(super) fn new(bytes_max: usize) -> Arc<Self> {
-        let kib_max = (bytes_max >> 10).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        Arc::new(Self { free: Arc::new(Semaphore::new(kib_max)), kib_max })
-    }
-
-    /// Nothing so far.
-    pub(super) fn share(self: &Arc<Self>) -> Share {
-        Share { memory: self.clone(), bytes: 0, held: None }
-    }
-}
-
-impl Share {
-    /// KiB that are missing once the request takes `bytes` more.
-    fn missing(&self, bytes: usize) -> Result<u32, Refusal> {
-        let kib = self.bytes.saturating_add(bytes).div_ceil(1 << 10);
-        if kib > self.memory.kib_max {
-            return Err(Refusal::TooLarge);
-        }
-        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        u32::try_from(kib.saturating_sub(held)).map_err(|_| Refusal::TooLarge)
-    }
-
-    fn take(&mut self, bytes: usize, permit: OwnedSemaphorePermit) {
-        self.bytes += bytes;
-        match &mut self.held {
-            Some(held) => held.merge(permit),
-            None => self.held = Some(permit),
-        }
-    }
-
-    fn try_add(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let missing = self.missing(bytes)?;
-        let permit = self.memory.free.clone().try_acquire_many_owned(missing).map_err(|_| Refusal::Busy)?;
-        self.take(bytes, permit);
-        Ok(())
-    }
-
-    async fn add(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let missing = self.missing(bytes)?;
-        let permit = self.memory.free.clone().acquire_many_owned(missing);
-        let permit = tokio::time::timeout(WAIT_MAX, permit).await;
-        self.take(bytes, permit.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Busy)?);
-        Ok(())
-    }
-}
 
 /// The whole body of a REST request, or why there is none.
 ///
@@ -160,20 +85,12 @@ fn cost(data: &[u8]) -> usize {
 
 fn refuse_rest(refusal: Refusal) -> Reply {
     match refusal {
-        Refusal::TooLarge => Reply::coded(StatusCode::PAYLOAD_TOO_LARGE, 413, &text(refusal)),
-        Refusal::Busy => Reply::coded(StatusCode::SERVICE_UNAVAILABLE, 503, &text(refusal)),
+        Refusal::TooLarge => Reply::coded(StatusCode::PAYLOAD_TOO_LARGE, 413, &refusal.to_string()),
+        Refusal::Busy => Reply::coded(StatusCode::SERVICE_UNAVAILABLE, 503, &refusal.to_string()),
     }
 }
 
-fn text(refusal: Refusal) -> String {
-    match refusal {
-        Refusal::TooLarge => "the request takes more memory than all requests together may: AZIMUTH_REQUESTS_BYTES_MAX",
-        Refusal::Busy => "the memory for requests is taken by others; try again later",
-    }
-    .to_owned()
-}
-
-/// The body of a gRPC request, charged part by part.
+/// The body of a gRPC request, charged part by part; what its message becomes is charged when it is decoded.
 pub(super) struct Metered {
     body: Body,
     share: Arc<Mutex<Share>>,
@@ -187,8 +104,8 @@ impl Metered {
     /// `message_bytes_max` is the limit of a decoded message; the share is held by whoever holds the other `Arc`.
     pub(super) fn new(body: Body, headers: &HeaderMap, message_bytes_max: usize, share: Arc<Mutex<Share>>) -> Self {
         let plain = headers.get("grpc-encoding").is_none_or(|encoding| encoding.as_bytes() == b"identity");
-        let ratio = if plain { MESSAGE_COPIES } else { MESSAGE_COPIES * GZIP_RATIO_MAX };
-        Self { body, share, ratio, left: message_bytes_max.saturating_mul(MESSAGE_COPIES) }
+        let ratio = if plain { 1 } else { GZIP_RATIO_MAX };
+        Self { body, share, ratio, left: message_bytes_max }
     }
 }
 
@@ -205,11 +122,7 @@ impl HttpBody for Metered {
         let bytes = frame.data_ref().map_or(0, |data| data.len().saturating_mul(self.ratio)).min(self.left);
         self.left -= bytes;
         let added = self.share.lock().try_add(bytes);
-        Poll::Ready(Some(match added {
-            Ok(()) => Ok(frame),
-            Err(Refusal::TooLarge) => Err(Status::resource_exhausted(text(Refusal::TooLarge))),
-            Err(Refusal::Busy) => Err(Status::unavailable(text(Refusal::Busy))),
-        }))
+        Poll::Ready(Some(added.map(|()| frame).map_err(Status::from)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -224,23 +137,6 @@ impl HttpBody for Metered {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shares_are_given_back() {
-        let memory = RequestMemory::new(10 << 10);
-        let (mut one, mut other) = (memory.share(), memory.share());
-        assert_eq!(one.try_add(11 << 10), Err(Refusal::TooLarge));
-        assert_eq!(one.try_add(1), Ok(()));
-        assert_eq!(one.try_add(1_023), Ok(()), "a KiB is used up before the next one is taken");
-        assert_eq!(memory.free.available_permits(), 9);
-        assert_eq!(one.try_add(5 << 10), Ok(()));
-        assert_eq!(other.try_add(5 << 10), Err(Refusal::Busy));
-        assert_eq!(other.try_add(4 << 10), Ok(()));
-        drop(one);
-        assert_eq!(other.try_add(6 << 10), Ok(()));
-        drop(other);
-        assert_eq!(memory.free.available_permits(), 10);
-    }
 
     #[test]
     fn many_small_values_cost_more_than_one_long_text() {

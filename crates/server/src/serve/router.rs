@@ -19,11 +19,12 @@ use tracing::Instrument;
 use tracing::field::{Empty, display};
 use uuid::Uuid;
 
-use super::body::{self, Metered, RequestMemory};
+use super::body::{self, Metered};
 use super::cors::Cors;
 use super::otlp::{Exporter, Span};
 use super::trace::TraceParent;
 use crate::app::App;
+use crate::memory::{RequestMemory, SHARE};
 use crate::rest::message::Reply;
 use crate::{grpc, metrics, rest};
 
@@ -198,7 +199,7 @@ impl Shared {
         } else {
             Body::new(Metered::new(body, &head.headers, bytes_max, share.clone()))
         };
-        match grpc.oneshot(Request::from_parts(head, body)).await {
+        match SHARE.scope(share, grpc.oneshot(Request::from_parts(head, body))).await {
             Ok(response) => response,
             Err(never) => match never {},
         }

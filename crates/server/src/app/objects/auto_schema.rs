@@ -123,6 +123,7 @@ impl Builder<'_> {
                 Some(property) if property.name == *name => changed |= self.grow(property, value, 0)?,
                 Some(_) => {}
                 None => {
+                    names::check_count(properties.len() + 1).map_err(|error| error.to_string())?;
                     names::check_property(&name).map_err(|error| error.to_string())?;
                     properties.push(self.property(&name, value, 0)?);
                     changed = true;
@@ -148,6 +149,7 @@ impl Builder<'_> {
             match property.nested.iter_mut().find(|nested| nested.name == *name) {
                 Some(nested) => changed |= self.grow(nested, value, depth + 1)?,
                 None => {
+                    names::check_count(property.nested.len() + 1).map_err(|error| error.to_string())?;
                     property.nested.push(self.property(name, value, depth + 1)?);
                     changed = true;
                 }

@@ -71,6 +71,7 @@ pub(crate) fn decode_new_property(
         return Err(invalid("property must contain dataType"));
     }
     property::check_name(&given)?;
+    names::check_count(collection.properties().len() + 1)?;
     check_unique(&collection.name, &given, collection.properties())?;
     let exists = |target: &str| catalog.find(target).is_some();
     let presets = collection.inverted.stopword_presets.as_ref();
@@ -83,7 +84,7 @@ pub(super) fn description(class: &Value) -> Option<String> {
 }
 
 fn check_unique(class: &str, name: &str, others: &[Property]) -> AppResult<()> {
-    if others.iter().any(|other| other.name.to_lowercase() == name.to_lowercase()) {
+    if others.iter().any(|other| other.name.eq_ignore_ascii_case(name)) {
         return Err(invalid(format!(
             "class \"{class}\": conflict for property \"{name}\": already in use or provided multiple times"
         )));
@@ -93,6 +94,7 @@ fn check_unique(class: &str, name: &str, others: &[Property]) -> AppResult<()> {
 
 fn properties(class_name: &str, class: &Value, around: &Surroundings<'_>) -> AppResult<Option<Vec<Property>>> {
     let Some(list) = class.get("properties").and_then(Value::as_array) else { return Ok(None) };
+    names::check_count(list.len())?;
     let mut properties = Vec::with_capacity(list.len());
     for (at, value) in list.iter().enumerate() {
         if value.is_null() {

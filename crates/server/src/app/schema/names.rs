@@ -6,6 +6,20 @@ use crate::app::{AppError, AppResult};
 const RESERVED_ENDINGS: [&str; 6] =
     ["_searchable", "_rangeable", "_temp", "__meta_count", "_propertyLength", "_nullState"];
 
+/// Properties of a collection at most, and of an object property: every change of a schema is written as a whole.
+const PROPERTIES_MAX: usize = 5_000;
+
+/// Checks how many properties a collection, or an object property, is to have.
+///
+/// # Errors
+/// [`AppError::Invalid`]
+pub(crate) fn check_count(properties: usize) -> AppResult<()> {
+    if properties > PROPERTIES_MAX {
+        return Err(AppError::Invalid(format!("more than {PROPERTIES_MAX} properties at one place are not supported")));
+    }
+    Ok(())
+}
+
 /// With an upper-case first letter, as names of collections have it.
 pub(crate) fn upper_first(name: &str) -> String {
     let mut letters = name.chars();

@@ -19,9 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use azimuth_client::{
-    BatchOptions, BatchWriter, Client, Collection, CollectionConfig, Error, Object, RetryPolicy, VectorIndex,
-};
+use azimuth_client::{BatchOptions, BatchWriter, Client, CollectionConfig, Error, Object, RetryPolicy, VectorIndex};
 use uuid::Uuid;
 
 use self::checkpoint::Checkpoint;
@@ -29,7 +27,7 @@ use self::object::Shape;
 use self::progress::Progress;
 use self::records::{Lines, VectorFile};
 use self::refused::Refused;
-use super::connect::ConnectArgs;
+use super::connect::{ConnectArgs, runtime};
 use super::terminal::{complain, say};
 
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -88,7 +86,14 @@ pub(crate) struct Args {
 
 /// Imports and returns the exit code. Not to be called inside a runtime: it brings its own.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    match args.connect.client(RETRY, TIMEOUT).and_then(|(runtime, client)| runtime.block_on(import(args, &client))) {
+    let outcome = runtime().and_then(|runtime| {
+        // Whoever mistyped an address wants to know at once; patience is for a server that was there already.
+        let first = args.connect.client(&runtime, RetryPolicy::default(), TIMEOUT)?;
+        runtime.block_on(target(args, &first))?;
+        let client = args.connect.client(&runtime, RETRY, TIMEOUT)?;
+        runtime.block_on(import(args, &client))
+    });
+    match outcome {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
         Err(trouble) => {
@@ -100,7 +105,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 /// Does the whole work and returns the number of refused records of this run.
 async fn import(args: &Args, client: &Client) -> Result<u64, String> {
-    let collection = target(args, client).await?;
+    let mut collection = client.collection(&args.collection).map_err(|error| error.to_string())?;
+    if let Some(tenant) = &args.tenant {
+        collection = collection.tenant(tenant).map_err(|error| error.to_string())?;
+    }
     let lines = Lines::open(&args.objects).map_err(failed("opening", &args.objects))?;
     let (total_bytes, read_bytes) = lines.extent();
     let resume_file = args.resume_file.clone().unwrap_or_else(|| beside(&args.objects, ".resume"));
@@ -147,25 +155,27 @@ async fn import(args: &Args, client: &Client) -> Result<u64, String> {
     Ok(count)
 }
 
-/// The collection to load into, made if that was asked for.
-async fn target(args: &Args, client: &Client) -> Result<Collection, String> {
-    let mut collection = client.collection(&args.collection).map_err(|error| error.to_string())?;
-    if !collection.exists().await.map_err(|error| error.to_string())? {
-        if !args.create {
-            return Err(format!("there is no collection {}; --create makes one", args.collection));
-        }
-        let config = CollectionConfig::new(&args.collection);
-        let config = if args.vector_name == azimuth_client::DEFAULT_VECTOR {
-            config.unnamed_vector(VectorIndex::hnsw())
-        } else {
-            config.named_vector(&args.vector_name, VectorIndex::hnsw())
-        };
-        client.create_collection(&config).await.map_err(|error| format!("creating the collection: {error}"))?;
+/// Sees to it that the collection to load into is there, and makes it if that was asked for.
+async fn target(args: &Args, client: &Client) -> Result<(), String> {
+    let collection = client.collection(&args.collection).map_err(|error| error.to_string())?;
+    let exists = collection.exists().await;
+    if exists.map_err(|error| format!("asking {}: {error}", args.connect.url()))? {
+        return Ok(());
     }
-    if let Some(tenant) = &args.tenant {
-        collection = collection.tenant(tenant).map_err(|error| error.to_string())?;
+    if !args.create {
+        return Err(format!("there is no collection {}; --create makes one", args.collection));
     }
-    Ok(collection)
+    let config = CollectionConfig::new(&args.collection);
+    let config = if args.vector_name == azimuth_client::DEFAULT_VECTOR {
+        config.unnamed_vector(VectorIndex::hnsw())
+    } else {
+        config.named_vector(&args.vector_name, VectorIndex::hnsw())
+    };
+    match client.create_collection(&config).await {
+        // Another import was faster.
+        Ok(_) | Err(Error::AlreadyExists(_)) => Ok(()),
+        Err(error) => Err(format!("creating the collection: {error}")),
+    }
 }
 
 /// True after the first Ctrl-C; the second one ends the process.
