@@ -10,13 +10,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench talks to its reader")]
 
 use std::error::Error as StdError;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use azimuth_benches::corpus::{Corpus, K, recall};
 use azimuth_benches::meter::{Rate, measure, median};
-use azimuth_benches::server::{Memory, Server};
+use azimuth_benches::server::{Memory, Server, built_binary};
 use azimuth_benches::table::{self, PeerTable, megabytes, time};
 use azimuth_client::{
     BatchOptions, Collection, CollectionConfig, DataType, Filter, Object, Property, Query, VectorIndex,
@@ -68,7 +67,7 @@ struct Options {
 
 fn main() -> Outcome<()> {
     let options = Options::parse();
-    let binary = server_binary()?;
+    let binary = built_binary()?;
     let corpus = Corpus::load(options.objects, options.queries)?;
     eprintln!("{}; {} queries; {}", corpus.name, corpus.queries.len(), binary.display());
     let folder = tempfile::Builder::new().prefix("azimuth-load-").tempdir()?;
@@ -86,21 +85,6 @@ fn main() -> Outcome<()> {
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Builds the server as the bench's own first step, so that what is measured is what is checked out.
-fn server_binary() -> Outcome<PathBuf> {
-    if let Some(named) = std::env::var_os("AZIMUTH_BINARY") {
-        return Ok(PathBuf::from(named));
-    }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--release", "-p", "azimuth-server"]).status()?;
-    if !built.success() {
-        return Err("the server cannot be built".into());
-    }
-    // This program lies in target/release/deps.
-    let folder = std::env::current_exe()?.ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default();
-    Ok(folder.join("azimuth"))
 }
 
 struct Bench {

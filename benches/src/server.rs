@@ -188,6 +188,24 @@ fn folder_bytes(folder: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// The server to measure: what `AZIMUTH_BINARY` names, else what is checked out, built as the bench's own first step.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn built_binary() -> io::Result<PathBuf> {
+    if let Some(named) = std::env::var_os("AZIMUTH_BINARY") {
+        return Ok(PathBuf::from(named));
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo).args(["build", "--release", "-p", "azimuth-server"]).status()?;
+    if !built.success() {
+        return Err(io::Error::other("the server cannot be built"));
+    }
+    // This program lies in target/release/deps.
+    let folder = std::env::current_exe()?.ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default();
+    Ok(folder.join("azimuth"))
+}
+
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

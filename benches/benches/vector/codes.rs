@@ -60,7 +60,8 @@ fn label(stats: &IndexStats, ef: usize) -> String {
 /// What must be in memory for a query; originals are read for the last candidates only, except by f32.
 fn bytes_of(stats: &IndexStats) -> String {
     let each = |bytes: u64| bytes / stats.len.max(1) as u64;
-    let originals = if stats.codes == "f32" { stats.originals_bytes + stats.originals_mapped_bytes } else { 0 };
-    let resident = originals + stats.codes_bytes + stats.links_bytes + stats.directory_bytes;
-    format!("{} bytes a vector of codes, {} resident", each(stats.codes_bytes), each(resident))
+    let originals =
+        if stats.codes == "f32" { stats.memory.originals_bytes + stats.memory.originals_mapped_bytes } else { 0 };
+    let resident = originals + stats.memory.codes_bytes + stats.memory.links_bytes + stats.memory.directory_bytes;
+    format!("{} bytes a vector of codes, {} resident", each(stats.memory.codes_bytes), each(resident))
 }

@@ -61,11 +61,11 @@ fn show_memory(stats: &IndexStats, n: usize, anonymous: u64) {
     let each = |bytes: u64| bytes as f64 / n as f64;
     println!(
         "bytes a vector: codes {:.0}, links {:.0}, directory {:.0}, originals in memory {:.0}, behind the page cache {:.0}; anonymous memory {:.0}",
-        each(stats.codes_bytes),
-        each(stats.links_bytes),
-        each(stats.directory_bytes),
-        each(stats.originals_bytes),
-        each(stats.originals_mapped_bytes),
+        each(stats.memory.codes_bytes),
+        each(stats.memory.links_bytes),
+        each(stats.memory.directory_bytes),
+        each(stats.memory.originals_bytes),
+        each(stats.memory.originals_mapped_bytes),
         each(anonymous)
     );
 }

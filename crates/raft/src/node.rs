@@ -201,6 +201,7 @@ impl Opener<'_> {
             group: id,
             storage: self.options.storage.clone(),
             index: self.options.index,
+            index_bytes_max: self.options.index_bytes_max,
             small_index_bytes_max: self.options.small_index_bytes_max,
             ..GroupOptions::new(id)
         };

@@ -25,6 +25,8 @@ pub struct NodeOptions {
     pub storage: StorageBudget,
     /// Settings of vector indexes that belong to the process.
     pub index: IndexOptions,
+    /// Bytes of vector indexes in memory; see [`GroupOptions`](azimuth_engine::group::GroupOptions).
+    pub index_bytes_max: u64,
     /// Bytes of small vector indexes in memory, over all shards.
     pub small_index_bytes_max: u64,
     /// Percent of the disk in use at which proposals are refused, until it is below again. 100 switches it off.
@@ -43,6 +45,7 @@ impl NodeOptions {
             flush: FlushLimits::default(),
             storage: StorageBudget::default(),
             index: IndexOptions::default(),
+            index_bytes_max: u64::MAX,
             small_index_bytes_max: 128 << 20,
             disk_used_percent_max: 90,
             progress: Arc::new(watch::channel(Progress::default()).0),

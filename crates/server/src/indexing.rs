@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use azimuth_engine::group::{DataGroup, WorkBudget};
 
@@ -14,6 +14,8 @@ use azimuth_engine::group::{DataGroup, WorkBudget};
 const NICENESS: i32 = 15;
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
+/// Work that takes longer says how far it is, this often.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The running threads; they end when this is told to stop.
 pub(crate) struct Indexing {
@@ -31,7 +33,7 @@ impl Indexing {
         let mut threads = Vec::new();
         for i in 0..count {
             let (data, stop) = (data.clone(), stop.clone());
-            let work = move || run(&data, &stop, i == 0);
+            let work = move || run(&data, &stop, (i == 0).then(Backlog::default));
             threads.push(thread::Builder::new().name(format!("index-{i}")).spawn(work)?);
         }
         Ok(Self { stop, threads })
@@ -48,7 +50,40 @@ impl Indexing {
     }
 }
 
-fn run(data: &DataGroup, stop: &AtomicBool, saves: bool) {
+/// How long there has been work, for the log.
+#[derive(Default)]
+struct Backlog {
+    since: Option<(Instant, u64)>,
+    told: Option<Instant>,
+}
+
+impl Backlog {
+    fn note(&mut self, data: &DataGroup, more: bool) {
+        let now = Instant::now();
+        if !more {
+            if let (Some((since, queue)), Some(_)) = (self.since.take(), self.told.take()) {
+                tracing::info!(
+                    seconds = since.elapsed().as_secs(),
+                    queue_at_first = queue,
+                    "vectors are in their graphs"
+                );
+            }
+            return;
+        }
+        match self.since {
+            None => self.since = Some((now, data.metrics().vector_queue)),
+            Some((since, _)) => {
+                if self.told.unwrap_or(since) + REPORT_INTERVAL <= now {
+                    self.told = Some(now);
+                    tracing::info!(queue = data.metrics().vector_queue, "vectors wait to be linked into graphs");
+                }
+            }
+        }
+    }
+}
+
+/// The thread that keeps the `backlog` also saves.
+fn run(data: &DataGroup, stop: &AtomicBool, mut backlog: Option<Backlog>) {
     lower_priority();
     let budget = WorkBudget::default();
     let (mut pause, mut unsaved) = (PAUSE_MIN, false);
@@ -62,11 +97,14 @@ fn run(data: &DataGroup, stop: &AtomicBool, saves: bool) {
             }
         };
         unsaved |= report.linked + report.coded > 0;
+        if let Some(backlog) = &mut backlog {
+            backlog.note(data, report.more);
+        }
         if report.more {
             pause = PAUSE_MIN;
             continue;
         }
-        if saves && unsaved {
+        if backlog.is_some() && unsaved {
             unsaved = false;
             if let Err(error) = data.save_indexes() {
                 tracing::warn!(%error, "save vector indexes; they will be rebuilt after a crash");

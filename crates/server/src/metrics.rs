@@ -81,12 +81,17 @@ pub(crate) fn render(app: &App) -> String {
         gauge("azimuth_objects", "Objects of the shards in memory.", group.objects);
         gauge("azimuth_vector_queue", "Vectors that wait to be linked into a graph.", group.vector_queue);
         gauge("azimuth_vector_indexes_loaded", "Vector indexes in memory.", group.indexes_loaded);
-        gauge("azimuth_small_index_bytes", "Bytes of vector indexes without files.", group.small_index_bytes);
+        gauge("azimuth_vector_index_bytes_max", "Bytes that vector indexes may hold in memory.", group.index_bytes_max);
         gauge("azimuth_write_buffer_bytes", "Bytes not flushed yet.", group.write_buffer_bytes);
         gauge("azimuth_block_cache_bytes", "Bytes of cached blocks.", group.block_cache_bytes);
         gauge("azimuth_disk_bytes", "Bytes of tables and blobs on disk.", group.disk_bytes);
         let help = "Commands applied since the start.";
         line("counter", "azimuth_commands_applied_total", help, group.commands_applied as f64);
+        let _ = writeln!(text, "# HELP azimuth_vector_index_bytes Bytes of the loaded vector indexes, by part.");
+        let _ = writeln!(text, "# TYPE azimuth_vector_index_bytes gauge");
+        for (part, bytes) in group.index_memory.parts() {
+            let _ = writeln!(text, "azimuth_vector_index_bytes{{part=\"{part}\"}} {bytes}");
+        }
     }
     let version = env!("CARGO_PKG_VERSION");
     let _ = writeln!(text, "# HELP azimuth_build_info The version that runs.\n# TYPE azimuth_build_info gauge");

@@ -137,6 +137,7 @@ impl Stop {
 async fn life(app: &Arc<App>, connections: &Connections, mut stop: Stop) -> Result<(), String> {
     let mut options = NodeOptions::new(&app.settings.data_path);
     options.disk_used_percent_max = app.settings.disk_used_percent_max;
+    options.index_bytes_max = app.settings.index_bytes_max;
     let node = tokio::select! {
         node = Node::start(options) => {
             node.map_err(|error| format!("open the data in {}: {error}", app.settings.data_path.display()))?

@@ -2,6 +2,8 @@
 //!
 //! Variables that Weaviate knows and that change nothing here are accepted in silence.
 
+mod memory_size;
+
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -100,6 +102,8 @@ pub(crate) struct Settings {
     pub(crate) metrics_port: Option<u16>,
     /// Threads that build indexes in the background.
     pub(crate) index_threads: usize,
+    /// `AZIMUTH_INDEX_MEMORY`: bytes of vector indexes in memory.
+    pub(crate) index_bytes_max: u64,
 }
 
 impl Settings {
@@ -155,6 +159,8 @@ impl Settings {
             disable_graphql: flag("DISABLE_GRAPHQL", false),
             metrics_port: if metrics { Some(number("PROMETHEUS_MONITORING_PORT", 2_112)?) } else { None },
             index_threads: number("AZIMUTH_INDEX_THREADS", cores)?.max(1),
+            index_bytes_max: memory_size::parse(&text("AZIMUTH_INDEX_MEMORY", "60%"), memory_size::available_bytes())
+                .map_err(|why| format!("AZIMUTH_INDEX_MEMORY must be {why}"))?,
         })
     }
 }

@@ -197,7 +197,7 @@ impl DataGroup {
         for shard in collection.shards.values() {
             let at = At { collection: collection.id, shard: shard.id };
             let Some(shard) = self.shards.read().get(&at).cloned() else { continue };
-            for (vector, _, index) in shard.indexes.all_loaded() {
+            for (vector, index) in shard.indexes.all_loaded() {
                 if let Some((_, config)) = collection.vector_by_id(vector) {
                     index.update_config(config.index);
                 }

@@ -1,7 +1,7 @@
 //! Figures about a group and its shards.
 
 use crate::ids::VectorId;
-use crate::vector::IndexStats;
+use crate::vector::{IndexMemory, IndexStats};
 
 /// Figures about a group, for metrics.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,8 +16,10 @@ pub struct GroupMetrics {
     pub vector_queue: u64,
     /// Vector indexes in memory.
     pub indexes_loaded: u64,
-    /// Bytes of vectors held by indexes that have no files.
-    pub small_index_bytes: u64,
+    /// Bytes of the vector indexes in memory, by part.
+    pub index_memory: IndexMemory,
+    /// Bytes they may hold.
+    pub index_bytes_max: u64,
     /// Bytes not flushed yet.
     pub write_buffer_bytes: u64,
     /// Bytes of blocks in the cache (shared by all groups).

@@ -15,6 +15,7 @@ mod doc_index;
 mod generation;
 mod hash;
 mod ledger;
+mod memory;
 mod metrics;
 mod near;
 mod options;

@@ -14,6 +14,12 @@ pub struct GroupOptions {
     pub storage: StorageBudget,
     /// Settings of the vector indexes that belong to the process.
     pub index: IndexOptions,
+    /// Bytes that the vector indexes of the group may hold in memory, pages of mapped files aside. Beyond it the least
+    /// recently used ones are saved and dropped, and opened again when asked; [`DataGroup::index_memory_full`] tells when
+    /// that is not enough.
+    ///
+    /// [`DataGroup::index_memory_full`]: super::DataGroup::index_memory_full
+    pub index_bytes_max: u64,
     /// Bytes of vectors that small, file-less indexes may hold in memory over all shards; the least recently used
     /// ones are dropped beyond it and loaded again when asked.
     pub small_index_bytes_max: u64,
@@ -32,6 +38,7 @@ impl GroupOptions {
             group,
             storage: StorageBudget::default(),
             index: IndexOptions::default(),
+            index_bytes_max: u64::MAX,
             small_index_bytes_max: 64 << 20,
             sweep_changes_min: 2_000,
             segment_entries_min: 512,

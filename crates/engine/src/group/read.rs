@@ -50,13 +50,17 @@ impl DataGroup {
         let (schema, shard) = self.known(at)?;
         let state = shard.state();
         let mut status = ShardStatus { objects: state.live.len(), ..ShardStatus::default() };
+        let graphs = self.graphs(&schema, &state);
         for (_, config) in schema.vectors.iter() {
             let index = shard.indexes.loaded(config.id);
-            status.vector_queue += index.as_ref().map_or(0, |index| index.vectors().pending_len() as u64);
+            let objects = state.with_vector.get(&config.id).map_or(0, roaring::RoaringTreemap::len);
+            if index.is_some() || graphs.contains(&config.id) {
+                status.vector_queue += shard.indexes.waiting(config.id, objects);
+            }
             status.vectors.push(VectorStatus {
                 vector: config.id,
                 dimension: state.record.dimensions.get(&config.id).copied(),
-                objects: state.with_vector.get(&config.id).map_or(0, roaring::RoaringTreemap::len),
+                objects,
                 index: index.map(|index| index.vectors().stats()),
             });
         }

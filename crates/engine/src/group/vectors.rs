@@ -39,6 +39,8 @@ struct Slot {
     open: RwLock<Option<Arc<DocIndex>>>,
     /// Time of the last use, as the group's clock of uses counts.
     used: AtomicU64,
+    /// Documents that waited for nothing when the index last left memory.
+    settled: AtomicU64,
 }
 
 /// What opening an index needs to know beside the shard.
@@ -70,27 +72,43 @@ impl ShardIndexes {
         slot.open.read().clone()
     }
 
-    /// All indexes in memory, with the time of their last use.
-    pub(crate) fn all_loaded(&self) -> Vec<(VectorId, u64, Arc<DocIndex>)> {
+    /// The index with the time of its last use, if it is in memory.
+    pub(crate) fn loaded_since(&self, vector: VectorId) -> Option<(u64, Arc<DocIndex>)> {
+        let slot = self.slots.lock().get(&vector).cloned()?;
+        let index = slot.open.read().clone()?;
+        Some((slot.used.load(Ordering::Relaxed), index))
+    }
+
+    /// Vectors that wait to be linked into the graph; for an index that is not in memory as many documents of `members` as
+    /// came since it was, all of them before it is first opened.
+    pub(crate) fn waiting(&self, vector: VectorId, members: u64) -> u64 {
+        let Some(slot) = self.slots.lock().get(&vector).cloned() else { return members };
+        match &*slot.open.read() {
+            Some(index) => index.vectors().pending_len() as u64,
+            None => members.saturating_sub(slot.settled.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// All indexes in memory.
+    pub(crate) fn all_loaded(&self) -> Vec<(VectorId, Arc<DocIndex>)> {
         let slots = self.slots.lock();
-        let loaded = slots.iter().filter_map(|(vector, slot)| {
-            let index = slot.open.read().clone()?;
-            Some((*vector, slot.used.load(Ordering::Relaxed), index))
-        });
-        loaded.collect()
+        slots.iter().filter_map(|(vector, slot)| Some((*vector, slot.open.read().clone()?))).collect()
     }
 
     /// Drops the index from memory; its files stay.
     pub(crate) fn unload(&self, vector: VectorId) {
         let slot = self.slot(vector);
         let _steady = self.hold();
-        *slot.open.write() = None;
+        if let Some(index) = slot.open.write().take() {
+            let settled = if index.vectors().pending_len() == 0 { index.live_ids().len() } else { 0 };
+            slot.settled.store(settled, Ordering::Relaxed);
+        }
     }
 
     /// Adds vectors to the indexes in memory. An apply does so before it is published, holding [`ShardIndexes::hold`] on to
     /// [`ShardIndexes::remove`]: a reader that sees it finds them.
     pub(crate) fn add(&self, added: &[Added<'_>]) -> Result<()> {
-        for (vector, _, index) in self.all_loaded() {
+        for (vector, index) in self.all_loaded() {
             insert_all(&index, vector, added)?;
         }
         Ok(())
@@ -98,7 +116,7 @@ impl ShardIndexes {
 
     /// Takes doc ids out of the indexes in memory, after the apply was published.
     pub(crate) fn remove(&self, removed: &[DocId]) {
-        for (_, _, index) in self.all_loaded() {
+        for (_, index) in self.all_loaded() {
             for doc_id in removed {
                 index.delete(*doc_id);
             }

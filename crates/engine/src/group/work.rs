@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use super::data::DataGroup;
 use super::doc_index::DocIndex;
+use super::memory::index_memory;
 use super::metrics::GroupMetrics;
 use super::records::SweepRecord;
 use super::shard::{Shard, ShardState};
@@ -59,7 +60,6 @@ const SURVEY_CHANGES: u64 = 256;
 const ROWS_TYPICAL: u64 = 16;
 
 /// What background work knows between its steps.
-#[derive(Default)]
 pub(super) struct Agenda {
     /// Shards to look at.
     survey: Mutex<BTreeSet<At>>,
@@ -70,8 +70,32 @@ pub(super) struct Agenda {
     sweeps: Mutex<BTreeSet<At>>,
     /// Whether something was dropped and not yet removed.
     purge: AtomicBool,
+    /// Whether the vector indexes hold more than they may, with nothing left to drop.
+    pub(super) memory_full: AtomicBool,
     /// Held by whoever writes to families in the background.
     writing: Mutex<()>,
+    /// Steps begun, and threads in one.
+    entered: AtomicU64,
+    workers: AtomicUsize,
+    /// [`DataGroup::activity`] when a step began that found nothing to do.
+    rested_at: AtomicU64,
+}
+
+impl Default for Agenda {
+    fn default() -> Self {
+        Self {
+            survey: Mutex::default(),
+            indexes: Mutex::default(),
+            turn: AtomicUsize::default(),
+            sweeps: Mutex::default(),
+            purge: AtomicBool::default(),
+            memory_full: AtomicBool::default(),
+            writing: Mutex::default(),
+            entered: AtomicU64::default(),
+            workers: AtomicUsize::default(),
+            rested_at: AtomicU64::new(u64::MAX),
+        }
+    }
 }
 
 impl Agenda {
@@ -94,15 +118,37 @@ impl DataGroup {
     /// Storage errors; the node must stop.
     pub fn work(&self, budget: &WorkBudget) -> Result<WorkReport> {
         let mut report = WorkReport::default();
-        self.survey()?;
-        self.work_on_vectors(budget, &mut report);
-        if let Some(_writing) = self.agenda.writing.try_lock() {
-            self.purge(budget.keys_max, &mut report)?;
-            self.sweep(budget.keys_max, &mut report)?;
+        let activity = self.activity();
+        if self.agenda.rested_at.load(Ordering::Acquire) == activity {
+            return Ok(report);
         }
-        self.unload_small();
-        report.more |= !self.agenda.survey.lock().is_empty();
+        let turn = self.agenda.entered.fetch_add(1, Ordering::AcqRel) + 1;
+        let others = self.agenda.workers.fetch_add(1, Ordering::AcqRel);
+        let result = self.step(budget, &mut report);
+        self.agenda.workers.fetch_sub(1, Ordering::AcqRel);
+        result?;
+        // Who works beside this one may leave something behind.
+        if !report.more && others == 0 && self.agenda.entered.load(Ordering::Acquire) == turn {
+            self.agenda.rested_at.store(activity, Ordering::Release);
+        }
         Ok(report)
+    }
+
+    fn step(&self, budget: &WorkBudget, report: &mut WorkReport) -> Result<()> {
+        self.survey()?;
+        self.work_on_vectors(budget, report);
+        if let Some(_writing) = self.agenda.writing.try_lock() {
+            self.purge(budget.keys_max, report)?;
+            self.sweep(budget.keys_max, report)?;
+        }
+        report.more |= !self.agenda.survey.lock().is_empty();
+        self.keep_memory_budget();
+        Ok(())
+    }
+
+    /// Grows whenever something happens that background work could follow from.
+    fn activity(&self) -> u64 {
+        self.entries_applied.load(Ordering::Acquire).wrapping_add(self.uses.load(Ordering::Acquire))
     }
 
     /// Writes the files of all vector indexes that have any, so that the next open need not build them.
@@ -129,7 +175,8 @@ impl DataGroup {
             objects: shards.iter().map(|shard| shard.state().live.len()).sum(),
             vector_queue: indexes.iter().map(|(_, _, index)| index.vectors().pending_len() as u64).sum(),
             indexes_loaded: indexes.len() as u64,
-            small_index_bytes: indexes.iter().filter_map(|(_, _, index)| self.small_bytes(index)).sum(),
+            index_memory: index_memory(&indexes),
+            index_bytes_max: self.options.index_bytes_max,
             write_buffer_bytes: self.store.write_buffer_bytes(),
             block_cache_bytes: self.store.block_cache_bytes(),
             disk_bytes: self.store.disk_bytes(),
@@ -138,7 +185,7 @@ impl DataGroup {
         }
     }
 
-    fn loaded_indexes(&self) -> Vec<(Arc<Shard>, VectorId, Arc<DocIndex>)> {
+    pub(super) fn loaded_indexes(&self) -> Vec<(Arc<Shard>, VectorId, Arc<DocIndex>)> {
         let listed = self.agenda.indexes.lock().clone();
         let loaded = listed.into_iter().filter_map(|(shard, vector)| {
             let index = shard.indexes.loaded(vector)?;
@@ -324,38 +371,5 @@ impl DataGroup {
         }
         report.more |= running || !self.agenda.sweeps.lock().is_empty();
         Ok(())
-    }
-
-    /// Bytes of vectors of an index that has no files.
-    fn small_bytes(&self, index: &DocIndex) -> Option<u64> {
-        let index = index.vectors();
-        let len = index.len();
-        (len <= self.options.index.graph_cutoff).then(|| index.stats().originals_bytes)
-    }
-
-    /// Drops the small indexes that were not used for longest, beyond the budget.
-    fn unload_small(&self) {
-        let listed = self.agenda.indexes.lock().clone();
-        let mut small = Vec::new();
-        for (shard, vector) in listed {
-            for (_, used, index) in shard.indexes.all_loaded().into_iter().filter(|(found, ..)| *found == vector) {
-                if let Some(bytes) = self.small_bytes(&index) {
-                    small.push((used, bytes, shard.clone(), vector));
-                }
-            }
-        }
-        let mut total: u64 = small.iter().map(|(_, bytes, ..)| bytes).sum();
-        if total <= self.options.small_index_bytes_max {
-            return;
-        }
-        small.sort_unstable_by_key(|(used, ..)| *used);
-        for (_, bytes, shard, vector) in small {
-            if total <= self.options.small_index_bytes_max / 4 * 3 {
-                return;
-            }
-            shard.indexes.unload(vector);
-            self.agenda.indexes.lock().retain(|(listed, of)| !(Arc::ptr_eq(listed, &shard) && *of == vector));
-            total -= bytes;
-        }
     }
 }

@@ -13,8 +13,8 @@ use super::core::Core;
 use super::exact::is_live;
 use super::query::{Query, check, distance_at};
 use super::{
-    DocId, Hit, IndexConfig, IndexOptions, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError,
-    WorkBudget, persist, search, stats, work,
+    DocId, Hit, IndexConfig, IndexMemory, IndexOptions, IndexStats, OpenReport, Progress, SaveReport, SearchRequest,
+    VectorError, WorkBudget, persist, search, stats, work,
 };
 
 /// The vectors of one (collection shard, vector name). All calls take `&self` and may run at the same time.
@@ -183,6 +183,12 @@ impl VectorIndex {
     #[must_use]
     pub fn stats(&self) -> IndexStats {
         self.core.get().map_or_else(IndexStats::default, |core| stats::stats(core, &self.config.load()))
+    }
+
+    /// Bytes by part; cheap enough to ask at any time.
+    #[must_use]
+    pub fn memory(&self) -> IndexMemory {
+        self.core.get().map_or_else(IndexMemory::default, |core| stats::memory(core))
     }
 
     /// Takes over the settings that may change while the index lives: `ef`, its dynamic bounds, `flat_search_cutoff`,

@@ -52,6 +52,8 @@ pub use config::{
 pub use distance::KernelTrial;
 pub use index::VectorIndex;
 pub use multi::{Fetch, MultiIndex, MultiRequest, Muvera, QUERY_ROWS_MAX, ROWS_MAX};
-pub use request::{DIM_MAX, Hit, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget};
+pub use request::{
+    DIM_MAX, Hit, IndexMemory, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget,
+};
 
 pub use crate::ids::DocId;

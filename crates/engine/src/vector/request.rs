@@ -115,6 +115,19 @@ pub struct IndexStats {
     pub tombstones: usize,
     /// Nodes of the graph by highest level.
     pub levels: Vec<usize>,
+    /// Bytes by part.
+    pub memory: IndexMemory,
+    /// Whether the walk compares codes (else f32).
+    pub walks_on_codes: bool,
+    /// What walks and scans compare: `f32`, `int8`, `rq4`, `rq1`, `sq`, `bq`, `pq`.
+    pub codes: &'static str,
+    /// The distance kernels that this machine runs.
+    pub kernels: &'static str,
+}
+
+/// Bytes of an index by part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IndexMemory {
     /// f32 originals in anonymous memory.
     pub originals_bytes: u64,
     /// f32 originals behind the page cache.
@@ -125,12 +138,36 @@ pub struct IndexStats {
     pub links_bytes: u64,
     /// Document ids, their map and states.
     pub directory_bytes: u64,
-    /// Whether the walk compares codes (else f32).
-    pub walks_on_codes: bool,
-    /// What walks and scans compare: `f32`, `int8`, `rq4`, `rq1`, `sq`, `bq`, `pq`.
-    pub codes: &'static str,
-    /// The distance kernels that this machine runs.
-    pub kernels: &'static str,
+}
+
+impl IndexMemory {
+    /// Bytes that only this process can give back: everything but what lies behind the page cache.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        self.originals_bytes + self.codes_bytes + self.links_bytes + self.directory_bytes
+    }
+
+    /// The parts by name, as metrics show them. `originals_mapped` lies behind the page cache.
+    #[must_use]
+    pub fn parts(&self) -> [(&'static str, u64); 5] {
+        [
+            ("codes", self.codes_bytes),
+            ("links", self.links_bytes),
+            ("originals", self.originals_bytes),
+            ("originals_mapped", self.originals_mapped_bytes),
+            ("directory", self.directory_bytes),
+        ]
+    }
+}
+
+impl std::ops::AddAssign for IndexMemory {
+    fn add_assign(&mut self, other: Self) {
+        self.originals_bytes += other.originals_bytes;
+        self.originals_mapped_bytes += other.originals_mapped_bytes;
+        self.codes_bytes += other.codes_bytes;
+        self.links_bytes += other.links_bytes;
+        self.directory_bytes += other.directory_bytes;
+    }
 }
 
 /// What [`open`](super::VectorIndex::open) found in the folder.

@@ -1,11 +1,13 @@
 //! Size and state of an index.
+//!
+//! [`memory`] reads a few words per chunk and may be asked at any time; [`stats`] walks all slots.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::arena::{Memory, State};
 use super::core::Core;
-use super::{IndexConfig, IndexStats, work};
+use super::{IndexConfig, IndexMemory, IndexStats, work};
 
 /// Counts by walking all slots once.
 pub(super) fn stats(core: &Core, config: &IndexConfig) -> IndexStats {
@@ -31,29 +33,38 @@ pub(super) fn stats(core: &Core, config: &IndexConfig) -> IndexStats {
             stats.levels[level] += 1;
         }
     }
+    stats.memory = memory(core);
+    stats
+}
+
+/// Bytes by part.
+pub(super) fn memory(core: &Core) -> IndexMemory {
+    let view = core.store.view();
+    let tables = &view.tables;
+    let mut memory = IndexMemory::default();
     let layout = tables.layout;
     // Anonymous memory beyond the slots in use was never touched and takes no room.
-    let mut left = high as usize;
+    let mut left = core.store.high(&view) as usize;
     for chunk in &tables.chunks {
         let used = left.min(chunk.capacity);
         left -= used;
         let originals = (used * layout.original_stride()) as u64;
         if chunk.originals.is_mapped() {
-            stats.originals_mapped_bytes += originals;
+            memory.originals_mapped_bytes += originals;
         } else {
-            stats.originals_bytes += originals;
+            memory.originals_bytes += originals;
         }
-        stats.directory_bytes += (used * 9) as u64;
+        memory.directory_bytes += (used * 9) as u64;
         if chunk.codes.is_some() {
-            stats.codes_bytes += (used * tables.code_stride()) as u64;
+            memory.codes_bytes += (used * tables.code_stride()) as u64;
         }
         if chunk.graph.is_some() {
-            stats.links_bytes += (used * (layout.link_stride() + 4)) as u64;
+            memory.links_bytes += (used * (layout.link_stride() + 4)) as u64;
         }
     }
     let upper_used = u64::from(core.store.writer.lock().upper_next) * layout.upper_stride() as u64;
     let upper_there: usize = tables.uppers.iter().map(|memory: &Arc<Memory>| memory.len()).sum();
-    stats.links_bytes += upper_used.min(upper_there as u64);
-    stats.directory_bytes += core.store.docs.read().bytes() as u64;
-    stats
+    memory.links_bytes += upper_used.min(upper_there as u64);
+    memory.directory_bytes += core.store.docs.read().bytes() as u64;
+    memory
 }

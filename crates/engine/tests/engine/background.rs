@@ -1,14 +1,15 @@
 //! Background work: what it removes and joins, and that answers stay what they are.
 
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::group::{StateMachine, WorkBudget};
+use azimuth_engine::group::{DataGroup, GroupOptions, StateMachine, WorkBudget};
 use azimuth_engine::ids::{CollectionId, ShardId};
 use azimuth_engine::object::Value;
-use azimuth_engine::query::{Filter, FilterValue, Operator, Path, Subject};
+use azimuth_engine::query::{Filter, FilterValue, Include, Near, Operator, Path, Query, Rank, Subject};
 use azimuth_engine::schema::Primitive;
+use azimuth_engine::vector::WorkBudget as VectorBudget;
 use tempfile::tempdir;
 
-use crate::support::{apply, at, collection, id, object, one, open, put, text, work};
+use crate::support::{VECTOR, apply, at, collection, id, object, one, open, options, put, text, work};
 
 fn schema(id: u32) -> Command {
     let properties = vec![one("title", Primitive::Text), one("pages", Primitive::Int)];
@@ -37,7 +38,7 @@ fn a_sweep_joins_entries_and_takes_dead_ones_out() {
         assert_eq!(apply(&group, vec![Command::Delete { at: at(1), id: id(n) }]), [Outcome::Done]);
     }
     let hash = group.state_hash().unwrap();
-    let swept = |group: &azimuth_engine::group::DataGroup| {
+    let swept = |group: &DataGroup| {
         let mut swept = 0;
         loop {
             let report = group.work(&WorkBudget { keys_max: 64, ..WorkBudget::default() }).unwrap();
@@ -103,4 +104,72 @@ fn what_was_dropped_is_removed_also_after_a_restart() {
     assert_eq!(apply(&group, vec![schema(1), write(1, 1)]), [Outcome::Done, Outcome::NotFound]);
     let dropped = Command::DropShard(CollectionId(2), ShardId::FIRST);
     assert_eq!(apply(&group, vec![dropped, write(2, 1)]), [Outcome::Done, Outcome::NotFound]);
+}
+
+/// Nearest neighbours of the query, by object.
+fn nearest(group: &DataGroup, collection: u32, n: f32) -> Vec<uuid::Uuid> {
+    let near = Near::to(VECTOR, vec![1.0, n], None);
+    let query = Query {
+        rank: Rank::Near(near),
+        filter: None,
+        offset: 0,
+        limit: 5,
+        sort: Vec::new(),
+        include: Include::default(),
+    };
+    let hits = group.search(at(collection), &query).unwrap();
+    hits.into_iter().map(|hit| hit.object.id).collect()
+}
+
+#[test]
+fn graphs_beyond_the_budget_leave_memory_and_come_back_by_their_files() {
+    let dir = tempdir().unwrap();
+    let open = |bytes_max: u64| {
+        let options = GroupOptions { index_bytes_max: bytes_max, ..options() };
+        DataGroup::open(dir.path(), options).unwrap().0
+    };
+    let group = open(u64::MAX);
+    for collection in 1..=4 {
+        apply(&group, vec![schema(collection)]);
+        for n in 0..200 {
+            apply(&group, vec![write(collection, n)]);
+        }
+    }
+    work(&group);
+    let all = group.metrics();
+    assert_eq!((all.indexes_loaded, all.vector_queue), (4, 0));
+    assert!(!group.index_memory_full());
+    let wanted: Vec<_> = (1..=4).map(|collection| nearest(&group, collection, 50.0)).collect();
+    group.flush().unwrap();
+    drop(group);
+
+    let bytes = all.index_memory.resident_bytes();
+    let group = open(bytes / 2);
+    for _ in 0..2 {
+        for (collection, wanted) in (1..=4).zip(&wanted) {
+            assert_eq!(nearest(&group, collection, 50.0), *wanted);
+            work(&group);
+            let held = group.metrics();
+            assert!(held.index_memory.resident_bytes() <= bytes / 2, "{held:?} of {bytes}");
+            assert!(held.indexes_loaded < 4, "{held:?}");
+            assert!(!group.index_memory_full());
+        }
+    }
+    // What still has vectors to link stays, and the budget is reported as exceeded.
+    drop(group);
+    let group = open(1);
+    for n in 200..240 {
+        apply(&group, vec![write(1, n)]);
+    }
+    nearest(&group, 1, 50.0);
+    let pending = group.metrics();
+    assert!(pending.indexes_loaded >= 1 && pending.vector_queue > 0, "{pending:?}");
+    let mut was_full = false;
+    let little = WorkBudget { vectors: VectorBudget { link_max: 1, repair_max: 1 }, keys_max: 1 };
+    while group.work(&little).unwrap().more {
+        was_full |= group.index_memory_full();
+    }
+    assert!(was_full);
+    assert!(!group.index_memory_full());
+    assert_eq!(group.metrics().indexes_loaded, 0);
 }

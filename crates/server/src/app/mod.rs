@@ -86,7 +86,16 @@ impl App {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(self.node()?.data().propose(commands).await?)
+        let data = self.node()?.data();
+        if data.state().index_memory_full() && commands.iter().any(brings_vectors) {
+            let bytes_max = self.settings.index_bytes_max;
+            return Err(AppError::Unavailable(format!(
+                "the vector indexes hold more memory than AZIMUTH_INDEX_MEMORY allows ({} MiB): no vector is taken until \
+                 it is raised or something is deleted",
+                bytes_max >> 20
+            )));
+        }
+        Ok(data.propose(commands).await?)
     }
 
     /// Reads from the data group, off the threads that serve connections.
@@ -152,6 +161,14 @@ impl App {
             Outcome::NotFound => Err(AppError::NotFound("the collection is not there any more".to_owned())),
             other => Err(AppError::Internal(format!("a change of the schema ended with {other:?}"))),
         }
+    }
+}
+
+fn brings_vectors(command: &Command) -> bool {
+    match command {
+        Command::Put { object, .. } => !object.vectors.is_empty(),
+        Command::Merge { patch, .. } => patch.vectors.values().any(Option::is_some),
+        _ => false,
     }
 }
 

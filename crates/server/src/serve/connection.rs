@@ -23,6 +23,10 @@ const STREAMS_MAX: u32 = 1_000;
 /// were frozen or cut off do not keep their connections.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PONG_TIMEOUT: Duration = Duration::from_secs(20);
+/// What a client may send on one stream, and on all of a connection, before it is read. Fixed: to measure the path costs
+/// a ping for each request.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Pause after the system refused to accept, as it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -91,7 +95,9 @@ impl Connections {
     async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.idle_max);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).adaptive_window(true);
+        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+        builder.http2().initial_stream_window_size(STREAM_WINDOW_BYTES);
+        builder.http2().initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         builder.http2().keep_alive_interval(PING_EVERY).keep_alive_timeout(PONG_TIMEOUT);
         let asked = Arc::new(AtomicBool::new(false));
         let (router, seen) = (self.router.clone(), asked.clone());

@@ -128,7 +128,11 @@ fn run_with(seed: u64, distance: Distance, kind: IndexKind, codes: &[Codes]) {
     while index.work(WorkBudget::default()).more {}
     assert!(index.is_empty() && index.search(&ask(&[0.0; DIM], 5)).expect("fits").is_empty());
     let stats = index.stats();
-    assert_eq!((stats.originals_bytes, stats.codes_bytes, stats.links_bytes), (0, 0, 0), "memory is given back");
+    assert_eq!(
+        (stats.memory.originals_bytes, stats.memory.codes_bytes, stats.memory.links_bytes),
+        (0, 0, 0),
+        "memory is given back"
+    );
 }
 
 #[test]

@@ -64,7 +64,11 @@ fn check(name: &str, config: IndexConfig, data: &Data, queries: &Data, floor: im
     for (kind, codes) in kinds(data.len() / 2) {
         let recall = trial.recall(codes, 64);
         let stats = trial.index.stats();
-        println!("    {kind}: {recall:.4} ({}, {} bytes a vector)", stats.codes, stats.codes_bytes / stats.len as u64);
+        println!(
+            "    {kind}: {recall:.4} ({}, {} bytes a vector)",
+            stats.codes,
+            stats.memory.codes_bytes / stats.len as u64
+        );
         assert!(stats.codes == name_of(kind) || codes == Codes::Default, "{kind}: {}", stats.codes);
         let least = if kind == "int8" { plain - 0.002 - 0.1 * (1.0 - plain) } else { floor(kind) * plain };
         if recall < least {

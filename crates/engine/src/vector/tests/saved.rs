@@ -39,7 +39,7 @@ fn round_trip() {
     let dir = tempfile::tempdir().expect("a folder");
     let (index, data) = saved(dir.path());
     let stats = index.stats();
-    assert!(stats.originals_mapped_bytes > 0 && stats.tombstones == 10 && stats.pending == 100, "{stats:?}");
+    assert!(stats.memory.originals_mapped_bytes > 0 && stats.tombstones == 10 && stats.pending == 100, "{stats:?}");
     let (opened, report) = VectorIndex::open(dir.path(), Some(2_000), graph(), options());
     assert_eq!(report, OpenReport { loaded: 2_590, dropped: vec![] });
     assert_eq!(opened.live_ids(), index.live_ids());
@@ -230,7 +230,7 @@ fn a_change_of_codes_leaves_the_vectors_files() {
     assert_eq!((report.dropped, opened.stats().codes, hits_of(&opened, &data)), (vec![], "bq", hits));
     opened.update_config(IndexConfig { codes: Codes::None, ..graph() });
     work_all(&opened, 1);
-    assert_eq!((opened.stats().codes, opened.stats().codes_bytes), ("f32", 0));
+    assert_eq!((opened.stats().codes, opened.stats().memory.codes_bytes), ("f32", 0));
     opened.save().expect("saved");
     let f32_only = IndexConfig { codes: Codes::None, ..graph() };
     assert_eq!(VectorIndex::open(dir.path(), None, f32_only, options()).0.stats().codes, "f32");
