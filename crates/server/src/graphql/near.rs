@@ -136,13 +136,11 @@ fn assign<'v>(
 }
 
 /// How many lists lie in each other: 1 is a vector, 2 a list of vectors.
-fn depth(value: &Value) -> usize {
-    let first = |value: &Value| value.as_array().map(|list| list.first().cloned());
+fn depth(mut value: &Value) -> usize {
     let mut depth = 0;
-    let mut at = first(value);
-    while let Some(inner) = at {
+    while let Value::Array(list) = value {
         depth += 1;
-        at = inner.as_ref().and_then(first);
+        value = list.first().unwrap_or(&Value::Null);
     }
     depth
 }
@@ -213,4 +211,39 @@ fn resolve<'a>(collection: &'a Collection, names: &[String]) -> Result<Vec<Chose
             }
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// `vectorPerTarget` with `many` as a multi-vector, assigned to the listed targets.
+    fn check(listed: &[&str], per_target: &Value, want: Result<&[(&str, Value)], &str>) {
+        let listed = listed.iter().map(|name| (*name).to_owned()).collect();
+        let per_target = per_target.as_object().expect("a map");
+        let got = assign(listed, per_target, |name| name == "many");
+        let got: Result<Vec<_>, _> =
+            got.map(|all| all.into_iter().map(|(name, value)| (name, value.clone())).collect());
+        let want = want.map(|all| all.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect());
+        assert_eq!(got, want.map_err(str::to_owned), "{per_target:?}");
+    }
+
+    #[test]
+    fn each_vector_goes_to_its_target() {
+        let two = json!({"red": [[1, 2], [3, 4]], "blue": [5]});
+        check(
+            &["red", "red", "blue"],
+            &two,
+            Ok(&[("red", json!([1, 2])), ("red", json!([3, 4])), ("blue", json!([5]))]),
+        );
+        check(&["red", "blue"], &two, Err("target red is not in the correct order"));
+        check(&["red", "blue", "red"], &two, Err("target red is not in the correct order"));
+        check(&["green"], &two, Err("vectorPerTarget for target green is not provided"));
+        let rows = json!({"many": [[1, 2], [3, 4]]});
+        check(&["many"], &rows, Ok(&[("many", json!([[1, 2], [3, 4]]))]));
+        check(&[], &json!({"many": [[[1, 2]], [[3, 4]]]}), Ok(&[("many", json!([[1, 2]])), ("many", json!([[3, 4]]))]));
+        check(&["red"], &json!({"red": []}), Ok(&[("red", json!([]))]));
+    }
 }

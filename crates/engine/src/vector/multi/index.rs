@@ -9,7 +9,7 @@ use roaring::RoaringTreemap;
 
 use super::bounds::Bounds;
 use super::muvera::{Encoder, Muvera};
-use super::rows::{QUERY_ROWS_MAX, ROWS_MAX, row_id, whole};
+use super::rows::{QUERY_ROWS_MAX, ROWS_MAX, first_row_of, row_id, whole};
 use super::score::{RowQuery, of_rows, score};
 use crate::ids::DocId;
 use crate::vector::core::Core;
@@ -256,7 +256,10 @@ impl MultiIndex {
         let offer = |doc, distance| top.offer(distance, doc);
         match request.allow {
             Some(allow) => score(core, &view, query, allow.iter(), offer),
-            None => score(core, &view, query, self.live_ids().iter(), offer),
+            None => {
+                let docs: Vec<u64> = core.store.docs.read().docs().filter_map(first_row_of).collect();
+                score(core, &view, query, docs.into_iter(), offer);
+            }
         }
         top.into_hits()
     }

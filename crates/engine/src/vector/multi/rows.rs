@@ -28,6 +28,11 @@ pub(super) fn doc_of(row: DocId) -> u64 {
     row.0 >> ROW_BITS
 }
 
+/// The document whose first row this is.
+pub(super) fn first_row_of(row: u64) -> Option<u64> {
+    (row & (ROWS_MAX as u64 - 1) == 0).then_some(row >> ROW_BITS)
+}
+
 /// The whole documents among these rows, and the rows of the others.
 pub(super) fn whole(rows: &RoaringTreemap) -> (RoaringTreemap, Vec<DocId>) {
     let (mut docs, mut torn) = (RoaringTreemap::new(), Vec::new());

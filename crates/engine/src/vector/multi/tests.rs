@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::rows::row_id;
 use super::*;
@@ -264,6 +265,48 @@ fn a_torn_document_is_not_there_after_a_restart() {
     let want = exact(Distance::Cosine, &query, &documents, 5, |_| true);
     let hits = ask(&index, &documents, &request(&query, 5, None));
     assert_eq!(hits[0].doc_id.0, want[0].1);
+}
+
+/// A document is seen whole or not at all, whatever comes and goes beside the search.
+#[test]
+fn searches_beside_writers_see_whole_documents() {
+    let documents = documents(300);
+    let index = open(nowhere(), Distance::Cosine, None);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..2u64)
+            .map(|writer| {
+                let (index, documents) = (&index, &documents);
+                let own = move |doc: u64| splitmix(doc) & 1 == writer;
+                scope.spawn(move || {
+                    for round in 0..12 {
+                        for (&doc, rows) in documents.iter().filter(|(doc, _)| own(**doc)) {
+                            if splitmix(doc ^ round << 50).is_multiple_of(3) {
+                                index.delete(DocId(doc));
+                            } else {
+                                index.insert(DocId(doc), DIM, rows).expect("fits");
+                            }
+                        }
+                        index.vectors().work(WorkBudget::default());
+                    }
+                })
+            })
+            .collect();
+        let searcher = scope.spawn(|| {
+            let mut searches = 0;
+            while !done.load(Ordering::Acquire) || searches == 0 {
+                let query = query(&document(searches), searches);
+                for hit in ask(&index, &documents, &request(&query, 10, None)) {
+                    let want = naive(Distance::Cosine, &query, &documents[&hit.doc_id.0]);
+                    assert!((f64::from(hit.distance) - want).abs() < 1e-3, "{hit:?}: {want}");
+                }
+                searches += 1;
+            }
+        });
+        writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
+        done.store(true, Ordering::Release);
+        searcher.join().expect("the searcher");
+    });
 }
 
 /// Inserts, deletes, background work, saves and restarts with the one rule of recovery, against a plain map.
