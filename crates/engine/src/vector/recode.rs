@@ -272,6 +272,9 @@ fn encode(core: &Core, mut state: MutexGuard<'_, Recode>) -> RecodeStep {
 fn encode_range(core: &Core, codec: &Arc<Codec>, range: Range<u32>) -> Option<usize> {
     // Held until the codes are written: what is live under it stays where it is.
     let view = core.store.view();
+    if !view.tables.is_next(codec) {
+        return None;
+    }
     let (mut scratch, mut row, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     let (mut coded, mut left) = (Vec::new(), Vec::new());
     for slot in range {

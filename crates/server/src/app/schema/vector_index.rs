@@ -402,3 +402,55 @@ fn graph_config(wire: &Value) -> HnswConfig {
 fn size(wire: &Value, name: &str) -> usize {
     wire[name].as_i64().and_then(|size| usize::try_from(size).ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(kind: VectorIndexKind, given: Value) -> IndexConfig {
+        let given = given.as_object().cloned().unwrap_or_default();
+        let wire = match kind {
+            VectorIndexKind::Flat => flat(&given, "cosine"),
+            VectorIndexKind::Dynamic => dynamic(&given, "cosine"),
+            VectorIndexKind::Hnsw | VectorIndexKind::Hfresh | VectorIndexKind::None => hnsw(&given, "cosine"),
+        };
+        engine_config(kind, &wire.expect("these settings are allowed")).expect("the distance is known")
+    }
+
+    #[test]
+    fn quantizers_of_a_graph() {
+        let check = |given: Value, expected: Codes| {
+            assert_eq!(codes(VectorIndexKind::Hnsw, given.clone()).codes, expected, "{given}");
+        };
+        let rotational = |bits, rescore| Codes::Rotational { bits, rescore: Some(rescore) };
+        check(json!({}), Codes::Default);
+        check(json!({"skipDefaultQuantization": true}), Codes::None);
+        check(json!({"rq": {"enabled": true}}), rotational(8, 20));
+        check(json!({"rq": {"enabled": true, "bits": 4, "rescoreLimit": 0}}), rotational(4, 0));
+        check(json!({"rq": {"enabled": true, "bits": 1}}), rotational(1, 512));
+        check(json!({"rq": {"enabled": false, "bits": 1}}), Codes::Default);
+        check(json!({"bq": {"enabled": true}}), Codes::Binary { rescore: None });
+        check(
+            json!({"sq": {"enabled": true, "trainingLimit": 70}, "skipDefaultQuantization": true}),
+            Codes::Scalar { training_limit: 70, rescore: Some(20) },
+        );
+        check(
+            json!({"pq": {"enabled": true, "segments": 6}}),
+            Codes::Product { segments: 6, centroids: 256, training_limit: 100_000 },
+        );
+    }
+
+    #[test]
+    fn quantizers_of_a_scan_and_of_both() {
+        let flat = |given| codes(VectorIndexKind::Flat, given).codes;
+        assert_eq!(flat(json!({"bq": {"enabled": true}})), Codes::Binary { rescore: None });
+        assert_eq!(flat(json!({"bq": {"enabled": true, "rescoreLimit": 90}})), Codes::Binary { rescore: Some(90) });
+        assert_eq!(flat(json!({"rq": {"enabled": true}})), Codes::Rotational { bits: 8, rescore: None });
+        assert_eq!(flat(json!({})), Codes::Default);
+        let given = json!({"threshold": 7, "hnsw": {"pq": {"enabled": true}}, "flat": {"bq": {"enabled": true}}});
+        let both = codes(VectorIndexKind::Dynamic, given);
+        assert_eq!(both.codes_with(false), Codes::Binary { rescore: None });
+        assert!(matches!(both.codes_with(true), Codes::Product { segments: 0, centroids: 256, .. }));
+        assert!(matches!(both.kind, IndexKind::Dynamic { threshold: 7, .. }));
+    }
+}
