@@ -146,10 +146,7 @@ impl Search<'_> {
                 let matches = matches.into_iter().flat_map(RoaringTreemap::iter);
                 unranked(matches.skip(query.offset).take(query.limit).map(DocId).collect())
             }
-            Source::Sorted => {
-                let candidates = matches.unwrap_or(&self.view.state.live);
-                unranked(self.sorted(query, candidates)?)
-            }
+            Source::Sorted => unranked(self.sorted(query, matches)?),
             Source::Nearest { .. } | Source::WithinDistance { .. } | Source::Combined { .. } => match &query.rank {
                 Rank::Near(near) => self.near(query, plan, near, matches, still)?,
                 Rank::Listing { .. } => Some(Vec::new()),
@@ -185,7 +182,9 @@ impl Search<'_> {
         Ok(found)
     }
 
-    fn sorted(&self, query: &Query, candidates: &RoaringTreemap) -> Result<Vec<DocId>> {
+    /// Equal objects keep the order that an unsorted listing has: of ids, or under a filter of doc ids.
+    fn sorted(&self, query: &Query, matches: Option<&RoaringTreemap>) -> Result<Vec<DocId>> {
+        let candidates = matches.unwrap_or(&self.view.state.live);
         let terms = SortTerms::new(self.schema, &query.sort)?;
         let after = match &query.rank {
             Rank::Listing { after } => *after,
@@ -194,18 +193,18 @@ impl Search<'_> {
         let keep = query.offset.saturating_add(query.limit);
         let include = Include { properties: true, vectors: Vec::new() };
         // The greatest of the best so far on top.
-        let mut best: BinaryHeap<(SortKeys, DocId)> = BinaryHeap::new();
+        let mut best: BinaryHeap<(SortKeys, Option<Uuid>, DocId)> = BinaryHeap::new();
         for doc_id in candidates.iter().map(DocId) {
             let object = read_object(self.shard, &self.view, self.schema, doc_id, &include)?;
             if after.is_some_and(|after| object.id <= after) {
                 continue;
             }
-            best.push((terms.keys(&object), doc_id));
+            best.push((terms.keys(&object), matches.is_none().then_some(object.id), doc_id));
             if best.len() > keep {
                 best.pop();
             }
         }
-        Ok(best.into_sorted_vec().into_iter().skip(query.offset).map(|(_, doc_id)| doc_id).collect())
+        Ok(best.into_sorted_vec().into_iter().skip(query.offset).map(|(.., doc_id)| doc_id).collect())
     }
 
     /// Reads the objects of the hits; ranked hits are sorted here if the query says so.

@@ -1,7 +1,8 @@
 //! Sorting by properties.
 //!
 //! Text without regard to case, false before true, lists element by element and then by length. What an object lacks
-//! (also an empty list) comes first ascending and last descending. Objects that are equal keep the order of their doc ids.
+//! (also an empty list) comes first ascending and last descending. Objects that are equal keep the order of an unsorted
+//! listing.
 
 use std::cmp::Ordering;
 

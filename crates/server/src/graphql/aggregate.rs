@@ -21,6 +21,15 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
     };
     let resource = format!("data/collections/{}/shards/*/objects/*", collection.name);
     app.auth.authorize(principal, Access::Read, &resource).map_err(refuse)?;
+    if let Some(limit) = arguments::int(class, "objectLimit") {
+        let searched = ["nearVector", "nearObject", "hybrid"].iter().any(|name| class.argument(name).is_some());
+        if limit <= 0 {
+            return Err(FieldError("objectLimit must be a positive integer".to_owned()));
+        }
+        if !searched {
+            return Err(FieldError("objectLimit can only be used with a near<Media> or hybrid filter".to_owned()));
+        }
+    }
     for argument in ["objectLimit", "groupBy", "nearVector", "nearObject", "hybrid"] {
         if class.argument(argument).is_some() {
             return Err(FieldError(format!("aggregating with {argument} is not supported yet")));
@@ -38,8 +47,18 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
     for field in &class.fields {
         match field.name.as_str() {
             "meta" => {
-                let counts = field.fields.iter().filter(|field| field.name == "count");
-                group.insert(field.key.clone(), counts.map(|field| (field.key.clone(), json!(count))).collect());
+                let of_meta = |field: &Field| match field.name.as_str() {
+                    "count" => json!(count),
+                    _ => json!(format!("Aggregate{}MetaObject", class.name)),
+                };
+                let meta = field.fields.iter().map(|field| (field.key.clone(), of_meta(field)));
+                group.insert(field.key.clone(), meta.collect());
+            }
+            "groupedBy" => {
+                group.insert(field.key.clone(), Value::Null);
+            }
+            "__typename" => {
+                group.insert(field.key.clone(), json!(format!("Aggregate{}", class.name)));
             }
             name => {
                 return Err(FieldError(format!("aggregating the property {name:?} is not supported yet")));

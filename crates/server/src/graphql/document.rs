@@ -13,7 +13,7 @@ use super::syntax::{self, Directive, Document, Given, Operation, OperationKind, 
 use super::validate::validate;
 
 /// Fields after fragments are put in, at most.
-const FIELDS_MAX: usize = 20_000;
+const FIELDS_MAX: usize = 10_000;
 
 /// A field with everything put in.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,6 +10,7 @@ mod document;
 mod get;
 mod grouped;
 mod inputs;
+mod introspect;
 mod lexer;
 mod near;
 mod parser;
@@ -175,13 +176,9 @@ async fn answer(app: &Arc<App>, principal: &Principal, body: &Value) -> Value {
                 let found = classes(app, principal, root, &mut errors).await;
                 data.insert(root.key.clone(), Value::Object(found));
             }
-            name @ ("__schema" | "__type") => {
-                return refuse(&GraphqlError::at(
-                    root.position,
-                    format!("introspection ({name}) is not supported yet"),
-                ));
+            _ => {
+                data.insert(root.key.clone(), introspect::answer(&catalog, root));
             }
-            _ => {}
         }
     }
     if errors.is_empty() {

@@ -9,6 +9,8 @@ use super::syntax::{
 
 /// Braces, brackets and parentheses open at once, at most.
 const DEPTH_MAX: usize = 128;
+/// Operations and fragments, and arguments, variables or directives at one place, at most.
+const LISTED_MAX: usize = 1_000;
 /// Bytes of a document, at most.
 const BYTES_MAX: usize = 4 << 20;
 
@@ -27,6 +29,13 @@ pub(super) fn parse(source: &str) -> Parsed<Document> {
     Parser { lexer, token, depth: 0 }.document()
 }
 
+fn limited(count: usize, what: &str) -> Parsed<()> {
+    if count > LISTED_MAX {
+        return Err(GraphqlError::nowhere(format!("more than {LISTED_MAX} {what}")));
+    }
+    Ok(())
+}
+
 struct Parser<'a> {
     lexer: Lexer<'a>,
     /// The next token.
@@ -39,6 +48,7 @@ impl Parser<'_> {
         let mut document = Document::default();
         while self.token.kind != Kind::End {
             let at = self.token.at;
+            limited(document.operations.len() + document.fragments.len(), "operations and fragments")?;
             match (&self.token.kind, self.token.text.as_str()) {
                 (Kind::Mark("{"), _) => {
                     let selections = self.selections()?;
@@ -60,6 +70,7 @@ impl Parser<'_> {
         let at = self.advance()?.at;
         let name = if self.token.kind == Kind::Name { Some(self.name()?) } else { None };
         let variables = if self.is("(") { self.many("(", ")", Self::variable)? } else { Vec::new() };
+        limited(variables.len(), "variables")?;
         let directives = self.directives()?;
         Ok(Operation { kind, name, variables, directives, selections: self.selections()?, at })
     }
@@ -147,7 +158,9 @@ impl Parser<'_> {
     }
 
     fn arguments(&mut self) -> Parsed<Vec<Argument>> {
-        if self.is("(") { self.many("(", ")", Self::argument) } else { Ok(Vec::new()) }
+        let arguments = if self.is("(") { self.many("(", ")", Self::argument)? } else { Vec::new() };
+        limited(arguments.len(), "arguments")?;
+        Ok(arguments)
     }
 
     fn argument(&mut self) -> Parsed<Argument> {
@@ -162,6 +175,7 @@ impl Parser<'_> {
             let at = self.advance()?.at;
             let name = self.name()?.text;
             directives.push(Directive { name, arguments: self.arguments()?, at });
+            limited(directives.len(), "directives")?;
         }
         Ok(directives)
     }
@@ -314,5 +328,9 @@ mod tests {
         for deep in ["{a".repeat(300), format!("{{a(b: {brackets}"), format!("query ($a: {brackets}")] {
             assert!(parse(&deep).expect_err(&deep).message.contains("nested deeper"), "{deep}");
         }
+        let many = format!("{{ a({}) }}", "b: 1 ".repeat(LISTED_MAX + 1));
+        assert_eq!(parse(&many).expect_err("many arguments").message, "more than 1000 arguments");
+        let many = "{ a }".repeat(LISTED_MAX + 2);
+        assert_eq!(parse(&many).expect_err("many operations").message, "more than 1000 operations and fragments");
     }
 }

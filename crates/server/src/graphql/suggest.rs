@@ -2,13 +2,21 @@
 
 /// Names suggested at most.
 const NAMES_MAX: usize = 5;
+/// Bytes of a name that others are suggested for, at most: no name of a schema is longer.
+const NAME_BYTES_MAX: usize = 255;
 
 /// The names that are near to `given`, as a question with a blank before it; empty when there are none.
 pub(super) fn did_you_mean(given: &str, known: Vec<String>) -> String {
+    if given.len() > NAME_BYTES_MAX {
+        return String::new();
+    }
     let mut near: Vec<(usize, String)> = known
         .into_iter()
         .filter_map(|name| {
             let far = (given.len() / 2).max(name.len() / 2).max(1);
+            if given.len().abs_diff(name.len()) > far {
+                return None;
+            }
             let distance = distance(given, &name);
             (distance <= far).then_some((distance, name))
         })
@@ -66,5 +74,6 @@ mod tests {
         check("Novel", &["Author", "Book", "Press"], "");
         check("tilte", &["title"], " Did you mean \"title\"?");
         check("name", &["pages", "place"], "");
+        check(&"a".repeat(1_000_000), &["title"], "");
     }
 }

@@ -1,5 +1,7 @@
 //! Types of answers: what can be asked of what, under the names that the wire has for them.
 
+mod aggregate;
+
 use std::sync::Arc;
 
 use azimuth_engine::meta::Catalog;
@@ -7,6 +9,7 @@ use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
 
 use super::inputs::{self, Input};
 use crate::app::schema::names::upper_first;
+use aggregate::AggregateKind;
 
 /// A type that an answer can have.
 #[derive(Debug, Clone)]
@@ -25,6 +28,7 @@ pub(super) enum Output {
     /// A value with fields: its type's name, and what it is.
     Value(String, ValueKind),
     Additional(Arc<Collection>, AdditionalKind),
+    Aggregated(Arc<Collection>, AggregateKind),
 }
 
 /// Values of properties that have fields.
@@ -100,6 +104,7 @@ impl Output {
             Self::Beacon => "Beacon".to_owned(),
             Self::Value(name, _) => name.clone(),
             Self::Additional(class, kind) => format!("{}Additional{}", class.name, kind.suffix()),
+            Self::Aggregated(class, kind) => kind.name(class),
         }
     }
 
@@ -124,7 +129,11 @@ impl Output {
             Self::Root => match name {
                 "Get" => Some(OutputField::one(Self::Get)),
                 "Aggregate" => Some(OutputField::one(Self::Aggregate)),
-                "__schema" | "__type" => Some(OutputField::one(Self::Opaque)),
+                "__schema" => Some(OutputField::one(Self::Opaque)),
+                "__type" => Some(OutputField {
+                    arguments: vec![("name", Input::NonNull(Box::new(Input::Text)))],
+                    ..OutputField::one(Self::Opaque)
+                }),
                 _ => None,
             },
             Self::Get => catalog.find(name).map(|class| OutputField {
@@ -132,9 +141,10 @@ impl Output {
                 list: true,
                 arguments: inputs::of_class(class),
             }),
-            Self::Aggregate => catalog
-                .find(name)
-                .map(|class| OutputField { arguments: inputs::of_aggregate(class), ..OutputField::many(Self::Opaque) }),
+            Self::Aggregate => catalog.find(name).map(|class| OutputField {
+                arguments: inputs::of_aggregate(class),
+                ..OutputField::many(Self::Aggregated(class.clone(), AggregateKind::Class))
+            }),
             Self::Class(class) => {
                 if name == "_additional" {
                     return Some(OutputField::one(Self::Additional(class.clone(), AdditionalKind::Top)));
@@ -144,6 +154,7 @@ impl Output {
             Self::Beacon => (name == "beacon").then(|| OutputField::one(TEXT)),
             Self::Value(type_name, kind) => kind.field(type_name, name),
             Self::Additional(class, kind) => kind.field(class, name),
+            Self::Aggregated(class, kind) => kind.field(class, name),
             Self::Opaque | Self::Scalar(_) | Self::Targets(..) => None,
         }
     }
@@ -162,6 +173,7 @@ impl Output {
             Self::Value(_, ValueKind::Phone) => PHONE.iter().map(|(name, _)| (*name).to_owned()).collect(),
             Self::Value(_, ValueKind::Object(nested)) => nested.iter().map(|nested| nested.name.clone()).collect(),
             Self::Additional(class, kind) => kind.field_names(class),
+            Self::Aggregated(class, kind) => kind.field_names(class),
             Self::Beacon => owned(&["beacon"]),
             Self::Opaque | Self::Scalar(_) | Self::Targets(..) => Vec::new(),
         }

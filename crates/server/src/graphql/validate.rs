@@ -3,7 +3,7 @@
 mod fragments;
 mod variables;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use azimuth_engine::meta::Catalog;
 
@@ -15,7 +15,10 @@ use super::syntax::{Argument, Directive, Document, Field, Fragment, Operation, O
 use super::types::{Output, OutputField};
 
 /// Fields looked at, at most: fragments are looked into wherever they are put.
-const FIELDS_MAX: usize = 20_000;
+const FIELDS_MAX: usize = 10_000;
+
+/// Mistakes told, at most.
+const ERRORS_MAX: usize = 100;
 
 /// What is wrong with a document.
 pub(super) fn validate(catalog: &Catalog, document: &Document) -> Vec<GraphqlError> {
@@ -29,13 +32,20 @@ pub(super) fn validate(catalog: &Catalog, document: &Document) -> Vec<GraphqlErr
             continue;
         }
         check.selections(&Output::Root, &operation.selections);
+        if check.fields_left == 0 {
+            return check.errors;
+        }
         check.merged(&operation.selections);
         check.uses_of(operation);
     }
     for fragment in &document.fragments {
         check.fragment(fragment);
+        if check.fields_left == 0 {
+            return check.errors;
+        }
     }
     check.unused_fragments();
+    check.errors.truncate(ERRORS_MAX);
     check.errors
 }
 
@@ -76,6 +86,9 @@ impl<'a> Check<'a> {
 
     fn selections(&mut self, parent: &Output, selections: &'a [Selection]) {
         for selection in selections {
+            if self.errors.len() >= ERRORS_MAX {
+                return;
+            }
             let Some(left) = self.fields_left.checked_sub(1) else { return };
             self.fields_left = left;
             if left == 0 {
@@ -152,6 +165,14 @@ impl<'a> Check<'a> {
             return;
         }
         self.once(&field.arguments);
+        for (name, input) in &known.arguments {
+            let given = field.arguments.iter().any(|argument| argument.name.text == *name);
+            if matches!(input, Input::NonNull(_)) && !given {
+                let (of, input) = (&field.name, input.name());
+                let text = format!("Field {of:?} argument {name:?} of type {input:?} is required but not provided.");
+                self.refuse(field.at, text);
+            }
+        }
         for Argument { name, value } in &field.arguments {
             match known.arguments.iter().find(|(known, _)| *known == name.text) {
                 Some((_, input)) => self.argument(&name.text, input, value),
@@ -211,9 +232,13 @@ impl<'a> Check<'a> {
     /// Fields that are answered under one name must ask for the same.
     fn merged(&mut self, selections: &'a [Selection]) {
         let mut fields: Vec<&'a Field> = Vec::new();
-        self.collect(selections, &mut fields, &mut Vec::new());
-        for (index, field) in fields.iter().enumerate() {
-            let Some(first) = fields[..index].iter().find(|first| first.key() == field.key()) else { continue };
+        collect(selections, &mut fields);
+        let mut known: HashMap<&str, &Field> = HashMap::new();
+        for field in &fields {
+            let Some(first) = known.get(field.key()).copied() else {
+                known.insert(field.key(), field);
+                continue;
+            };
             let why = if first.name != field.name {
                 format!("{} and {} are different fields", first.name, field.name)
             } else if !same_arguments(&first.arguments, &field.arguments) {
@@ -234,19 +259,16 @@ impl<'a> Check<'a> {
             self.merged(&field.selections);
         }
     }
+}
 
-    /// The fields of one level. Those of fragments on different types can differ, so that only spreads without a type
-    /// of their own are looked into.
-    fn collect(&self, selections: &'a [Selection], fields: &mut Vec<&'a Field>, open: &mut Vec<&'a str>) {
-        for selection in selections {
-            if fields.len() > FIELDS_MAX {
-                return;
-            }
-            match selection {
-                Selection::Field(field) => fields.push(field),
-                Selection::Inline { on: None, selections, .. } => self.collect(selections, fields, open),
-                Selection::Inline { .. } | Selection::Spread { .. } => {}
-            }
+/// The fields of one level. Those of fragments on a type can differ from those of others, so that only fragments without
+/// a type of their own are looked into.
+fn collect<'a>(selections: &'a [Selection], fields: &mut Vec<&'a Field>) {
+    for selection in selections {
+        match selection {
+            Selection::Field(field) => fields.push(field),
+            Selection::Inline { on: None, selections, .. } => collect(selections, fields),
+            Selection::Inline { .. } | Selection::Spread { .. } => {}
         }
     }
 }

@@ -141,13 +141,18 @@ pub(crate) async fn add_all(
             Ok((at, to, from.multi_tenancy.enabled, reference))
         });
         results.push(checked.map(|(at, to, tenants, reference)| {
+            let (from, id) = (&reference.from, reference.id);
+            let missing = match &reference.tenant {
+                Some(tenant) => format!("source: object {from}/{id} not found for tenant {tenant:?}"),
+                None => format!("ref batch: object with id {id} not found"),
+            };
             if tenants {
                 let target = Target { beacon: to.clone(), tenant: reference.tenant };
                 to_check.push((results.len(), target));
             }
             let mut patch = Patch::default();
             patch.set.insert(reference.property, Value::References(vec![to.clone()]));
-            changes.push((results.len(), (at, reference.id, patch)));
+            changes.push((results.len(), missing, (at, id, patch)));
             to
         }));
     }
@@ -156,14 +161,14 @@ pub(crate) async fn add_all(
     for ((index, target), _) in to_check.iter().zip(there).filter(|(_, there)| !there) {
         results[*index] = Err(ObjectError::Invalid(format!("no object with id {} found", target.beacon.id)));
     }
-    changes.retain(|(index, _)| results[*index].is_ok());
-    let (indexes, changes): (Vec<usize>, Vec<_>) = changes.into_iter().unzip();
-    let ids: Vec<Uuid> = changes.iter().map(|(_, id, _)| *id).collect();
+    changes.retain(|(index, ..)| results[*index].is_ok());
+    let (expected, changes): (Vec<_>, Vec<_>) =
+        changes.into_iter().map(|(index, missing, change)| ((index, missing), change)).unzip();
     let outcomes = change_all(app, changes).await?;
-    for ((index, id), outcome) in indexes.into_iter().zip(ids).zip(outcomes) {
+    for ((index, missing), outcome) in expected.into_iter().zip(outcomes) {
         if let Err(error) = outcome {
             results[index] = Err(match error {
-                ObjectError::NotFound => ObjectError::Invalid(format!("ref batch: object with id {id} not found")),
+                ObjectError::NotFound => ObjectError::Invalid(missing),
                 error => error,
             });
         }
@@ -191,5 +196,11 @@ fn check(catalog: &Catalog, from: &Collection, reference: &NewReference) -> Resu
         return Err(ObjectError::Invalid(format!("target class \"{name}\" not found in schema")));
     }
     check_tenancy(catalog, from, &to).map_err(ObjectError::Invalid)?;
-    Ok((shard::locate_to_write(from, reference.tenant.as_deref())?, to))
+    let at = shard::locate_to_write(from, reference.tenant.as_deref()).map_err(|error| match error {
+        ObjectError::Shard(why) if from.multi_tenancy.enabled => {
+            ObjectError::Shard(format!("source: get object {}/{}: determine shard: {why}", from.name, reference.id))
+        }
+        error => error,
+    })?;
+    Ok((at, to))
 }

@@ -1,5 +1,7 @@
 //! Rules of fragments.
 
+use std::collections::HashSet;
+
 use super::Check;
 use crate::graphql::GraphqlError;
 use crate::graphql::lexer::Position;
@@ -71,7 +73,7 @@ impl<'a> Check<'a> {
 
     /// A fragment must not come back to itself.
     fn cycles(&mut self, fragment: &Fragment) {
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen: HashSet<&str> = HashSet::new();
         let mut open: Vec<(&Fragment, Vec<&str>)> = vec![(fragment, Vec::new())];
         while let Some((current, via)) = open.pop() {
             for name in spreads(&current.selections) {
@@ -81,8 +83,7 @@ impl<'a> Check<'a> {
                     return self.refuse(name.at, text);
                 }
                 let next = self.document.fragments.iter().find(|next| next.name.text == name.text);
-                if let Some(next) = next.filter(|_| !seen.contains(&name.text.as_str())) {
-                    seen.push(&name.text);
+                if let Some(next) = next.filter(|_| seen.insert(&name.text)) {
                     let mut via = via.clone();
                     via.push(&name.text);
                     open.push((next, via));
@@ -93,22 +94,18 @@ impl<'a> Check<'a> {
 
     /// Every fragment is put in somewhere.
     pub(super) fn unused_fragments(&mut self) {
-        let mut used: Vec<&str> = Vec::new();
+        let mut used: HashSet<&str> = HashSet::new();
         let mut open: Vec<&[Selection]> =
             self.document.operations.iter().map(|operation| operation.selections.as_slice()).collect();
         while let Some(selections) = open.pop() {
-            for name in
-                spreads(selections).into_iter().filter(|name| !used.contains(&name.text.as_str())).collect::<Vec<_>>()
-            {
-                if used.contains(&name.text.as_str()) {
-                    continue;
+            for name in spreads(selections) {
+                if used.insert(&name.text) {
+                    open.extend(self.fragment_named(&name.text).map(|fragment| fragment.selections.as_slice()));
                 }
-                used.push(&name.text);
-                open.extend(self.fragment_named(&name.text).map(|fragment| fragment.selections.as_slice()));
             }
         }
         for fragment in &self.document.fragments {
-            if !used.contains(&fragment.name.text.as_str()) {
+            if !used.contains(fragment.name.text.as_str()) {
                 self.refuse(fragment.at, format!("Fragment {:?} is never used.", fragment.name.text));
             }
         }

@@ -1,6 +1,6 @@
 //! Rules of variables.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::Check;
 use crate::graphql::GraphqlError;
@@ -54,8 +54,15 @@ impl<'a> Check<'a> {
         walk.directives(&operation.directives);
         walk.selections(&Output::Root, &operation.selections);
         let name = operation.name.as_ref().map(|name| &name.text);
+        let declared: HashMap<&str, (&Variable, Option<Input>)> = operation
+            .variables
+            .iter()
+            .map(|variable| (variable.name.as_str(), (variable, effective(self, variable))))
+            .collect();
+        let mut used_names: HashSet<&str> = HashSet::new();
         for Use { name: used, at, wanted } in &uses {
-            let Some(variable) = operation.variables.iter().find(|variable| variable.name == *used) else {
+            used_names.insert(used);
+            let Some((variable, declared)) = declared.get(used) else {
                 let text = match name {
                     Some(name) => format!("Variable \"${used}\" is not defined by operation {name:?}."),
                     None => format!("Variable \"${used}\" is not defined."),
@@ -63,8 +70,8 @@ impl<'a> Check<'a> {
                 self.errors.push(GraphqlError::at_all(vec![*at, operation.at], text));
                 continue;
             };
-            if let (Some(declared), Some(wanted)) = (effective(self, variable), wanted)
-                && !wanted.takes(&declared)
+            if let (Some(declared), Some(wanted)) = (declared, wanted)
+                && !wanted.takes(declared)
             {
                 let (declared, wanted) = (&variable.declared, wanted.name());
                 let text =
@@ -73,7 +80,7 @@ impl<'a> Check<'a> {
             }
         }
         for variable in &operation.variables {
-            if !uses.iter().any(|used| used.name == variable.name) {
+            if !used_names.contains(variable.name.as_str()) {
                 let text = match name {
                     Some(name) => format!("Variable \"${}\" is never used in operation {name:?}.", variable.name),
                     None => format!("Variable \"${}\" is never used.", variable.name),

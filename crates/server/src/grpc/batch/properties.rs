@@ -182,7 +182,10 @@ mod tests {
                 prop_name: "texts".to_owned(),
                 values: vec!["a".to_owned()],
             }],
-            boolean_array_properties: vec![BooleanArrayProperties { prop_name: "bools".to_owned(), values: vec![true] }],
+            boolean_array_properties: vec![BooleanArrayProperties {
+                prop_name: "bools".to_owned(),
+                values: vec![true],
+            }],
             object_properties: vec![ObjectProperties { prop_name: "object".to_owned(), value: Some(inner.clone()) }],
             object_array_properties: vec![ObjectArrayProperties {
                 prop_name: "objects".to_owned(),
