@@ -42,7 +42,7 @@ fn near_vector<'a>(collection: &'a Collection, near: &Value) -> Result<(Ranking,
         chosen.is_ok_and(|chosen| chosen.iter().any(|chosen| chosen.config.multi))
     };
     let given = match per_target {
-        Some(per_target) => Some(assign(names.clone(), per_target, is_multi).map_err(refuse)?),
+        Some(per_target) => Some(assign(&names, per_target, is_multi).map_err(refuse)?),
         None => None,
     };
     let names = given.as_ref().map_or(names, |given| given.iter().map(|(name, _)| name.clone()).collect());
@@ -109,7 +109,7 @@ fn method(near: &Value, names: &[String]) -> Result<Method, String> {
 /// Which vector of `vectorPerTarget` belongs to which of the listed targets. Without a list all that are given are
 /// targets. A target with several vectors is listed as often, one after the other.
 fn assign<'v>(
-    names: Vec<String>,
+    names: &[String],
     per_target: &'v serde_json::Map<String, Value>,
     is_multi: impl Fn(&str) -> bool,
 ) -> Result<Vec<(String, &'v Value)>, String> {
@@ -221,9 +221,9 @@ mod tests {
 
     /// `vectorPerTarget` with `many` as a multi-vector, assigned to the listed targets.
     fn check(listed: &[&str], per_target: &Value, want: Result<&[(&str, Value)], &str>) {
-        let listed = listed.iter().map(|name| (*name).to_owned()).collect();
+        let listed: Vec<String> = listed.iter().map(|name| (*name).to_owned()).collect();
         let per_target = per_target.as_object().expect("a map");
-        let got = assign(listed, per_target, |name| name == "many");
+        let got = assign(&listed, per_target, |name| name == "many");
         let got: Result<Vec<_>, _> =
             got.map(|all| all.into_iter().map(|(name, value)| (name, value.clone())).collect());
         let want = want.map(|all| all.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect());

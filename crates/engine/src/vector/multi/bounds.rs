@@ -37,6 +37,11 @@ impl Bounds {
         }
     }
 
+    /// Documents found.
+    pub(super) fn len(&self) -> usize {
+        self.found.len()
+    }
+
     /// Lower bound of what was not found; `None` if everything was.
     pub(super) fn floor(&self) -> Option<f64> {
         self.more.then_some(self.floor)

@@ -324,8 +324,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Looks for rows, compares their documents, and does so again with more rows as long as a document that no row was
-    /// found of could be among the best. Compares `compared_max` documents at most.
+    /// Looks for rows, compares their documents, and does so again with more rows if they were of few documents and one
+    /// that no row was found of could be among the best. Compares `compared_max` documents at most.
     fn run(&mut self, compared_max: usize) -> Result<(), VectorError> {
         let hnsw = self.index.vectors.hnsw();
         let mut depth = hnsw.ef_for(self.request.k, None);
@@ -334,7 +334,7 @@ impl Walk<'_> {
             let bounds = self.nearest_rows(depth)?;
             self.compare(&bounds, &mut compared, compared_max);
             let sure = bounds.floor().is_none_or(|floor| floor >= f64::from(self.top.bound()));
-            if sure || compared.len() >= compared_max {
+            if sure || bounds.len() >= compared_max {
                 break;
             }
             depth = depth.saturating_mul(DEEPER);
