@@ -43,12 +43,12 @@ impl CodeRows {
 impl Store {
     /// From now on every vector that comes gets a code of `codec` too, beside the present one. What is there already is
     /// for the caller to code; nobody reads the new codes before [`finish_codes`](Self::finish_codes).
-    pub(super) fn begin_codes(&self, codec: Arc<Codec>) {
+    pub(super) fn begin_codes(&self, codec: &Arc<Codec>) {
         let mut guard = self.writer.lock();
         let writer = &mut *guard;
         let chunks = self.full_chunks(writer).into_iter();
         let chunks = chunks.map(|chunk| {
-            let next_codes = Some(code_column(&codec, chunk.capacity));
+            let next_codes = Some(code_column(codec, chunk.capacity));
             Arc::new(Chunk { next_codes, ..Chunk::clone(&chunk) })
         });
         let view = self.view();

@@ -34,6 +34,7 @@ mod persist;
 
 mod coding;
 mod docs;
+mod links;
 mod pending;
 mod store;
 mod view;
@@ -41,6 +42,8 @@ mod view;
 mod arena;
 mod codes;
 mod distance;
+
+mod atomics;
 
 #[cfg(test)]
 mod tests;

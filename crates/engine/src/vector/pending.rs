@@ -1,6 +1,6 @@
 //! Vectors that wait to be linked into the graph, in segments that only grow.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use super::atomics::{AtomicU32, AtomicUsize, Ordering};
 
 /// Slots in one segment.
 pub(super) const SEGMENT_SLOTS: usize = 512;
@@ -18,8 +18,13 @@ pub(super) struct Segment {
 
 impl Segment {
     pub(super) fn new() -> Self {
+        Self::with_room(SEGMENT_SLOTS)
+    }
+
+    /// An empty one for so many.
+    pub(super) fn with_room(slots: usize) -> Self {
         Self {
-            slots: (0..SEGMENT_SLOTS).map(|_| AtomicU32::new(0)).collect(),
+            slots: (0..slots).map(|_| AtomicU32::new(0)).collect(),
             len: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
             linked: AtomicUsize::new(0),

@@ -238,7 +238,7 @@ fn train(core: &Core, config: &IndexConfig, mut state: MutexGuard<'_, Recode>) -
 
 fn start(core: &Core, codec: Codec) -> Recode {
     let codec = Arc::new(codec);
-    core.store.begin_codes(codec.clone());
+    core.store.begin_codes(&codec);
     let end = core.store.high(&core.store.view());
     Recode::Encoding(Encoding { codec, claimed: 0, end, open: 0 })
 }

@@ -58,6 +58,10 @@ pub(super) fn memory(core: &Core) -> IndexMemory {
         if chunk.codes.is_some() {
             memory.codes_bytes += (used * tables.code_stride()) as u64;
         }
+        if chunk.next_codes.is_some() {
+            let stride = tables.codecs.next.as_ref().map_or(0, |codec| codec.stride());
+            memory.codes_bytes += (used * stride) as u64;
+        }
         if chunk.graph.is_some() {
             memory.links_bytes += (used * (layout.link_stride() + 4)) as u64;
         }

@@ -2,6 +2,7 @@
 
 mod data;
 mod exactness;
+mod interleavings;
 mod model;
 mod quantizers;
 mod recall;

@@ -5,7 +5,7 @@
 //!   to `LIVE` afterwards with release order. They are not written again until the slot is free once more.
 //! - A reader touches a slot's data only after it has seen the state `LIVE` or `DEAD` with acquire order, or has read the
 //!   slot's number from a list of links. Numbers are stored with release order after the slot became `LIVE`, and
-//!   [`read_links`] ends with an acquire fence: the data happen before.
+//!   [`read_links`](super::read_links) ends with an acquire fence: the data happen before.
 //! - A slot becomes free only when every [`View`](crate::vector::view::View) that existed before the last way to it was
 //!   removed has been dropped. Readers hold a view for as long as they hold slot numbers.
 //! - Links, states and upper handles are atomics; a list being rewritten is seen as any mixture of old and new entries,
@@ -14,7 +14,7 @@
 
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::{Chunk, Memory, Rows};
 use crate::vector::codes::Codec;
@@ -336,23 +336,4 @@ impl UpperHandle {
     pub(in crate::vector) fn block(self) -> u32 {
         self.0 >> 5
     }
-}
-
-/// Appends the neighbours in `list` to `out`.
-#[inline(always)]
-pub(in crate::vector) fn read_links(list: &[AtomicU32], out: &mut Vec<u32>) {
-    let Some((count, entries)) = list.split_first() else { return };
-    let count = count.load(Ordering::Acquire) as usize;
-    out.extend(entries.iter().take(count).map(|entry| entry.load(Ordering::Relaxed)));
-    fence(Ordering::Acquire);
-}
-
-/// Replaces the neighbours; the caller holds the node's lock.
-pub(in crate::vector) fn write_links(list: &[AtomicU32], neighbours: &[u32]) {
-    let Some((count, entries)) = list.split_first() else { return };
-    assert!(neighbours.len() <= entries.len(), "a list has a fixed size");
-    for (entry, &neighbour) in entries.iter().zip(neighbours) {
-        entry.store(neighbour, Ordering::Release);
-    }
-    count.store(u32::try_from(neighbours.len()).expect("lists are short"), Ordering::Release);
 }

@@ -117,7 +117,7 @@ fn values_are_within_the_stated_error() {
         (768, Distance::L2Squared),
         (2100, Distance::Dot),
     ] {
-        let size = |seed: u64, i: usize| if i == 0 && seed % 3 == 0 { 1000.0 } else { 0.01 + seed as f32 };
+        let size = |seed: u64, i: usize| if i == 0 && seed.is_multiple_of(3) { 1000.0 } else { 0.01 + seed as f32 };
         let vectors: Vec<Vec<f32>> = (0..50).map(|seed| vector(seed, dim, |i| size(seed, i) + 0.5)).collect();
         for kind in [
             CodeKind::Rotational { bits: 8 },

@@ -13,7 +13,7 @@ use super::pool::Pool;
 use super::scorer::{CodeScorer, RowScorer, Scorer};
 use super::scratch::Scratch;
 use super::searcher::{descend, walk};
-use crate::vector::arena::{State, Tables, UpperHandle, read_links, write_links};
+use crate::vector::arena::{State, Tables, UpperHandle, append_link, read_links, write_links};
 use crate::vector::config::FilterStrategy;
 use crate::vector::distance::Kernels;
 use crate::vector::store::Store;
@@ -197,9 +197,7 @@ impl Linking<'_> {
         }
         links.push(slot);
         if links.len() < list.len() {
-            // One entry more: readers see it once the count is up.
-            list[links.len()].store(slot, Ordering::Release);
-            list[0].store(u32::try_from(links.len()).expect("lists are short"), Ordering::Release);
+            append_link(list, links.len() - 1, slot);
             return;
         }
         links.retain(|&other| tables.has(other) && tables.state(other).load(Ordering::Acquire) & State::DEAD == 0);

@@ -106,7 +106,7 @@ pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport>
     let (graph_file, upper_blocks) = write_graph(&moment, dir, saved.save)?;
     report.written_bytes += graph_file.bytes;
     let files = Files { chunks: &chunks, codes: codes.as_ref(), graph: graph_file, upper_blocks };
-    let manifest = manifest(core, &moment, saved.save, files);
+    let manifest = manifest(core, &moment, saved.save, &files);
     report.written_bytes += write_manifest(dir, &manifest)?;
     let with_writes = |files: &[FileRef]| files.iter().copied().zip(moment.writes.iter().copied()).collect();
     saved.chunks = with_writes(&chunks);
@@ -207,7 +207,7 @@ struct Files<'a> {
     upper_blocks: u32,
 }
 
-fn manifest(core: &Core, moment: &Moment, save: u64, files: Files<'_>) -> Manifest {
+fn manifest(core: &Core, moment: &Moment, save: u64, files: &Files<'_>) -> Manifest {
     let tables = &moment.view.tables;
     let layout = tables.layout;
     let level = |slot: u32| u8::try_from(tables.level(slot)).unwrap_or(u8::MAX);

@@ -259,3 +259,46 @@ fn threads(codes: &[Codes]) {
     let (opened, report) = VectorIndex::open(dir.path(), None, config, options());
     assert_eq!((report.dropped, opened.live_ids()), (vec![], ids));
 }
+
+/// Everything is deleted, and memory given back, while vectors are coded and codes are changed.
+#[test]
+fn an_index_may_be_emptied_while_its_codes_change() {
+    let binary = Codes::Binary { rescore: None };
+    let product = Codes::Product { segments: 4, centroids: 4, training_limit: 200 };
+    let kinds = [Codes::Default, binary, product, Codes::None, Codes::Rotational { bits: 1, rescore: None }];
+    for kind in [IndexKind::Hnsw(small()), IndexKind::Flat] {
+        let config = IndexConfig { kind, ..config(Distance::L2Squared, small()) };
+        let (index, _) = VectorIndex::open(Path::new("/nonexistent"), None, config, options());
+        for round in 0..40u64 {
+            let documents = round * 1_000..round * 1_000 + 700;
+            for doc in documents.clone() {
+                index.insert(DocId(doc), &vector_of(doc)).expect("fits");
+            }
+            let done = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        while !done.load(Ordering::Acquire) {
+                            index.work(WorkBudget { link_max: 8, repair_max: 500 });
+                        }
+                    });
+                }
+                for codes in kinds {
+                    index.update_config(IndexConfig { codes, ..config });
+                    index.work(WorkBudget { link_max: 1, repair_max: 1 });
+                }
+                for doc in documents {
+                    assert!(index.delete(DocId(doc)));
+                }
+                done.store(true, Ordering::Release);
+            });
+            while index.work(WorkBudget::default()).more {}
+            assert!(index.is_empty() && index.search(&ask(&[0.0; DIM], 5)).expect("fits").is_empty());
+            assert_eq!(
+                (index.stats().memory.codes_bytes, index.stats().memory.originals_bytes),
+                (0, 0),
+                "round {round}"
+            );
+        }
+    }
+}
