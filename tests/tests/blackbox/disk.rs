@@ -186,7 +186,7 @@ fn a_disk_that_ends_in_the_middle_of_a_write_loses_nothing_acknowledged() {
         let client = server.client();
         create(&client).await;
         write(&client, 0).await.expect("there is room");
-        disk.fill(60);
+        disk.fill(72);
         write_until_refused(&client, BATCH).await.0
     });
     let status = server.wait_for_end();

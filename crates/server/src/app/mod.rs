@@ -15,12 +15,15 @@ use azimuth_engine::group::DataGroup;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::Collection;
 use azimuth_raft::Node;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 pub(crate) use error::{AppError, AppResult};
 
 use crate::auth::Auth;
 use crate::settings::Settings;
+
+/// Reads at once, over all connections; more wait.
+const READS_MAX: usize = 64;
 
 /// The application of one process.
 pub(crate) struct App {
@@ -29,6 +32,8 @@ pub(crate) struct App {
     /// Who may call what.
     pub(crate) auth: Arc<Auth>,
     node: OnceLock<Arc<Node>>,
+    /// Reads that may run at once: each has a thread and an answer in memory.
+    reads: Arc<Semaphore>,
     /// Changes of the schema follow one another, so that meta and data groups see them in one order.
     schema_changes: Mutex<()>,
 }
@@ -36,7 +41,8 @@ pub(crate) struct App {
 impl App {
     /// An application whose node is still starting.
     pub(crate) fn new(settings: Settings, auth: Arc<Auth>) -> Arc<Self> {
-        Arc::new(Self { settings, auth, node: OnceLock::new(), schema_changes: Mutex::default() })
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        Arc::new(Self { settings, auth, node: OnceLock::new(), reads, schema_changes: Mutex::default() })
     }
 
     /// Makes the node known, after data groups and schema were brought together.
@@ -108,7 +114,13 @@ impl App {
         F: FnOnce(&DataGroup) -> azimuth_engine::Result<T> + Send + 'static,
     {
         let data = self.data()?.clone();
-        let task = tokio::task::spawn_blocking(move || read(&data));
+        // A caller that goes away while it waits takes its read with it; one that runs cannot be stopped.
+        let permit = self.reads.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| AppError::Internal("reads are closed".to_owned()))?;
+        let task = tokio::task::spawn_blocking(move || {
+            let _running = permit;
+            read(&data)
+        });
         let result = task.await.map_err(|error| AppError::Internal(format!("a read did not end: {error}")))?;
         Ok(result?)
     }

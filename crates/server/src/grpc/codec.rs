@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn vectors_cost_about_their_size() {
         let vector_bytes = (0..1_536_u16).flat_map(|n| (f32::from(n) * 0.37).sin().to_le_bytes()).collect::<Vec<_>>();
-        let object = BatchObject { uuid: "0".repeat(36), vector_bytes: vector_bytes.into(), ..Default::default() };
+        let object = BatchObject { uuid: "0".repeat(36), vector_bytes, ..Default::default() };
         let message = BatchObjectsRequest { objects: vec![object; 100], ..Default::default() }.encode_to_vec();
         assert!(cost(&message) < 2 * message.len(), "{} for {}", cost(&message), message.len());
     }

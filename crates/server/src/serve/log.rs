@@ -23,9 +23,9 @@ pub(super) fn init() {
         _ => !std::io::stderr().is_terminal(),
     };
     if json {
-        builder.json().flatten_event(true).with_span_list(false).init()
+        builder.json().flatten_event(true).with_span_list(false).init();
     } else {
-        builder.init()
+        builder.init();
     }
     if known.is_none() {
         tracing::warn!(level_given = level, "LOG_LEVEL is none of trace, debug, info, warning, error; info is used");

@@ -80,7 +80,7 @@ impl Exporter {
         if !self.sampler.samples(span.parent, trace_id) || is_probe(&span.path) {
             return;
         }
-        if self.queue.try_send(to_message(span, trace_id)).is_err() {
+        if self.queue.try_send(to_message(&span, trace_id)).is_err() {
             metrics::SPANS_LOST.inc();
         }
     }
@@ -99,7 +99,7 @@ fn is_probe(path: &str) -> bool {
     path.starts_with("/v1/.well-known/") || path.starts_with("/grpc.health.") || path == "/metrics"
 }
 
-fn to_message(span: Span, trace_id: u128) -> message::Span {
+fn to_message(span: &Span, trace_id: u128) -> message::Span {
     let nanos = |time: SystemTime| {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
