@@ -6,9 +6,10 @@ mod atomics {
 }
 
 #[path = "../links.rs"]
+#[allow(clippy::duplicate_mod, reason = "compiled with other atomics")]
 mod links;
 #[path = "../pending.rs"]
-#[allow(dead_code, reason = "the model needs a part of it")]
+#[allow(clippy::duplicate_mod, dead_code, reason = "compiled with other atomics; the model needs a part of it")]
 mod pending;
 
 use loom::sync::Arc;
