@@ -28,7 +28,7 @@ pub(super) fn in_groups(data: &DataGroup, shape: &Shape, hits: &[Hit], by: &Grou
 
 /// The `groupBy` argument. Its path has one member; another number means no property.
 pub(super) fn group_by(class: &Field) -> Option<GroupBy> {
-    let Some(given) = object(class, "groupBy") else { return None };
+    let given = object(class, "groupBy")?;
     let property = match given.get("path") {
         Some(Json::String(only)) => only.clone(),
         Some(Json::Array(path)) if path.len() == 1 => path[0].as_str().unwrap_or_default().to_owned(),
@@ -41,7 +41,7 @@ pub(super) fn group_by(class: &Field) -> Option<GroupBy> {
 
 /// The deprecated `group` argument.
 pub(super) fn related(class: &Field) -> Option<Related> {
-    let Some(given) = object(class, "group") else { return None };
+    let given = object(class, "group")?;
     let strategy = match given.get("type").and_then(Json::as_str) {
         Some("merge") => Strategy::Merge,
         _ => Strategy::Closest,

@@ -181,7 +181,7 @@ impl Shape {
 }
 
 /// The error of references whose shard cannot be told.
-fn unreachable(why: String) -> Error {
+fn unreachable(why: &str) -> Error {
     Error::Invalid(format!("resolve references: {why}"))
 }
 
@@ -265,7 +265,7 @@ fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::ob
             if beacon.collection.as_ref().is_some_and(|name| *name != shape.collection.name) {
                 continue;
             }
-            let place = Place::behind(shape.collection.clone(), &shape.tenant).map_err(unreachable)?;
+            let place = Place::behind(shape.collection.clone(), &shape.tenant).map_err(|why| unreachable(&why))?;
             // As on the wire: objects behind references come without their vectors.
             let include = Include { properties: true, vectors: Vec::new() };
             if let Some(stored) = data.get(place.at, beacon.id, &include)? {

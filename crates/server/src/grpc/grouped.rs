@@ -40,14 +40,14 @@ pub(super) fn group_by(
 pub(super) fn results(
     data: &DataGroup,
     selection: &Selection,
-    hits: Vec<Hit>,
+    hits: &[Hit],
     by: &GroupBy,
 ) -> Result<Vec<GroupByResult>> {
     let mut selection = selection.clone();
     selection.metadata.asked.creation_time_unix = false;
     selection.metadata.asked.last_update_time_unix = false;
     let mut results = Vec::new();
-    for group in grouping::group(&hits, by) {
+    for group in grouping::group(hits, by) {
         let members = group.members.iter().map(|&position| {
             let ranked = Ranked { distance: hits[position].distance, ..Ranked::default() };
             result(data, &selection, hits[position].object.clone(), ranked)

@@ -42,7 +42,7 @@ pub(super) async fn search(
     let cosine = target::has_certainty(&chosen);
     let search = assemble(app, &collection, &request, ranking, filter, &selection)?;
     if let Some(by) = group_by {
-        let groups = app.read(move |data| grouped::results(data, &selection, search.hits(data)?, &by));
+        let groups = app.read(move |data| grouped::results(data, &selection, &search.hits(data)?, &by));
         return Ok(reply(Vec::new(), groups.await.map_err(status)?, start));
     }
     let results = app.read(move |data| {

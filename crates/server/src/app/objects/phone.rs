@@ -55,28 +55,28 @@ mod tests {
 
     use super::*;
 
-    fn parsed(given: Json) -> Result<Phone, String> {
+    fn parsed(given: &Json) -> Result<Phone, String> {
         parse(given.as_object().expect("a map"))
     }
 
     #[test]
     fn a_number_is_formatted_by_the_plan_of_its_country() {
-        let national = parsed(json!({"input": "030 1234567", "defaultCountry": "de"})).expect("a national number");
-        let international = parsed(json!({"input": "+49 30 1234567"})).expect("an international number");
+        let national = parsed(&json!({"input": "030 1234567", "defaultCountry": "de"})).expect("a national number");
+        let international = parsed(&json!({"input": "+49 30 1234567"})).expect("an international number");
         assert_eq!((national.default_country.as_str(), international.default_country.as_str()), ("DE", ""));
         for phone in [national, international] {
             assert_eq!((phone.country_code, phone.national, phone.valid), (49, 301_234_567, true));
             assert_eq!(phone.international_formatted, "+49 30 1234567");
             assert_eq!(phone.national_formatted, "030 1234567");
         }
-        let odd = parsed(json!({"input": "+1 23"})).expect("a number outside of the plan");
+        let odd = parsed(&json!({"input": "+1 23"})).expect("a number outside of the plan");
         assert!(!odd.valid);
     }
 
     #[test]
     fn what_is_no_number_is_refused() {
         let check = |given: Json, want: &str| {
-            let error = parsed(given.clone()).expect_err("no number");
+            let error = parsed(&given).expect_err("no number");
             assert!(error.contains(want), "{given}: {error}");
         };
         check(json!({}), "missing required field 'input'");

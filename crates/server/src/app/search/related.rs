@@ -74,7 +74,7 @@ fn merged(group: &[Hit]) -> Option<Hit> {
     for (sum, value) in vectors.iter().flat_map(|vector| (0..).zip(*vector)) {
         mean[sum] += value / vectors.len() as f32;
     }
-    let vectors = (!mean.is_empty()).then(|| (VectorId::UNNAMED, Vector::Single(mean))).into_iter().collect();
+    let vectors = (!mean.is_empty()).then_some((VectorId::UNNAMED, Vector::Single(mean))).into_iter().collect();
     let object = Object { id: Uuid::nil(), created_ms: 0, updated_ms: 0, properties, vectors };
     Some(Hit { doc_id: first.doc_id, distance: None, object })
 }

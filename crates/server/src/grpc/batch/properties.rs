@@ -174,7 +174,7 @@ mod tests {
             ]),
             number_array_properties: vec![NumberArrayProperties {
                 prop_name: "numbers".to_owned(),
-                values_bytes: doubles.into(),
+                values_bytes: doubles,
                 ..NumberArrayProperties::default()
             }],
             int_array_properties: vec![IntArrayProperties { prop_name: "ints".to_owned(), values: vec![i64::MAX, 2] }],
@@ -233,7 +233,7 @@ mod tests {
             deep = value(Kind::ListValue(prost_types::ListValue { values: vec![deep] }));
         }
         assert!(of(deep).expect_err("too deep").contains("nested deeper"));
-        let torn = NumberArrayProperties { values_bytes: vec![0; 9].into(), ..NumberArrayProperties::default() };
+        let torn = NumberArrayProperties { values_bytes: vec![0; 9], ..NumberArrayProperties::default() };
         let torn = Properties { number_array_properties: vec![torn], ..Properties::default() };
         assert!(map(None, torn).expect_err("torn").contains("9 bytes is not made of 8-byte floats"));
     }
