@@ -84,8 +84,9 @@ impl Sampler {
         match parent {
             Some(parent) if self.parent_based => parent.sampled,
             _ => {
-                let low = (trace_id & ((1 << 56) - 1)) as f64;
-                low < self.ratio * (1_u64 << 56) as f64
+                // Compared as integers: a float would round the highest ids up to the bound.
+                let bound = (self.ratio.clamp(0.0, 1.0) * (1_u64 << 56) as f64) as u128;
+                trace_id & ((1 << 56) - 1) < bound
             }
         }
     }
