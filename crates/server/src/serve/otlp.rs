@@ -75,12 +75,12 @@ impl Exporter {
     }
 
     /// Hands a span over, if its trace is recorded. Never waits.
-    pub(super) fn export(&self, span: Span) {
+    pub(super) fn export(&self, span: &Span) {
         let trace_id = span.parent.map_or_else(|| rand::rng().random_range(1..=u128::MAX), |parent| parent.trace_id);
         if !self.sampler.samples(span.parent, trace_id) || is_probe(&span.path) {
             return;
         }
-        if self.queue.try_send(to_message(&span, trace_id)).is_err() {
+        if self.queue.try_send(to_message(span, trace_id)).is_err() {
             metrics::SPANS_LOST.inc();
         }
     }

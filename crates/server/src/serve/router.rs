@@ -119,7 +119,15 @@ impl Router {
             false => tracing::debug!(status = outcome.label(), seconds, "answered"),
         });
         if let Some(exporter) = &shared.exporter {
-            exporter.export(Span { parent, began, ended: SystemTime::now(), method, path, wire: wire.name(), outcome });
+            exporter.export(&Span {
+                parent,
+                began,
+                ended: SystemTime::now(),
+                method,
+                path,
+                wire: wire.name(),
+                outcome,
+            });
         }
         response.headers_mut().insert(REQUEST_ID, id);
         Ok(response)

@@ -258,7 +258,7 @@ fn a_torn_document_is_not_there_after_a_restart() {
     assert!(live.len() == 99 && !live.contains(torn.0));
     assert_eq!(
         index.vectors().len(),
-        documents.iter().filter(|(doc, _)| **doc != torn.0).map(|(_, rows)| rows.len() / DIM).sum()
+        documents.iter().filter(|(doc, _)| **doc != torn.0).map(|(_, rows)| rows.len() / DIM).sum::<usize>()
     );
     index.insert(torn, DIM, &documents[&torn.0]).expect("fits");
     let query = query(&documents[&torn.0], 3);

@@ -407,7 +407,7 @@ fn size(wire: &Value, name: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn codes(kind: VectorIndexKind, given: Value) -> IndexConfig {
+    fn codes(kind: VectorIndexKind, given: &Value) -> IndexConfig {
         let given = given.as_object().cloned().unwrap_or_default();
         let wire = match kind {
             VectorIndexKind::Flat => flat(&given, "cosine"),
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn quantizers_of_a_graph() {
         let check = |given: Value, expected: Codes| {
-            assert_eq!(codes(VectorIndexKind::Hnsw, given.clone()).codes, expected, "{given}");
+            assert_eq!(codes(VectorIndexKind::Hnsw, &given).codes, expected, "{given}");
         };
         let rotational = |bits, rescore| Codes::Rotational { bits, rescore: Some(rescore) };
         check(json!({}), Codes::Default);
@@ -442,13 +442,13 @@ mod tests {
 
     #[test]
     fn quantizers_of_a_scan_and_of_both() {
-        let flat = |given| codes(VectorIndexKind::Flat, given).codes;
+        let flat = |given: Value| codes(VectorIndexKind::Flat, &given).codes;
         assert_eq!(flat(json!({"bq": {"enabled": true}})), Codes::Binary { rescore: None });
         assert_eq!(flat(json!({"bq": {"enabled": true, "rescoreLimit": 90}})), Codes::Binary { rescore: Some(90) });
         assert_eq!(flat(json!({"rq": {"enabled": true}})), Codes::Rotational { bits: 8, rescore: None });
         assert_eq!(flat(json!({})), Codes::Default);
         let given = json!({"threshold": 7, "hnsw": {"pq": {"enabled": true}}, "flat": {"bq": {"enabled": true}}});
-        let both = codes(VectorIndexKind::Dynamic, given);
+        let both = codes(VectorIndexKind::Dynamic, &given);
         assert_eq!(both.codes_with(false), Codes::Binary { rescore: None });
         assert!(matches!(both.codes_with(true), Codes::Product { segments: 0, centroids: 256, .. }));
         assert!(matches!(both.kind, IndexKind::Dynamic { threshold: 7, .. }));
