@@ -139,7 +139,13 @@ pub fn read_message(stream: &mut TcpStream) -> io::Result<Message> {
 
 fn read_more(stream: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<usize> {
     let mut part = [0; 16 * 1024];
-    let count = stream.read(&mut part)?;
+    let count = loop {
+        match stream.read(&mut part) {
+            // A signal, as for a child that ended, is no news about the connection.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
     bytes.extend_from_slice(&part[..count]);
     Ok(count)
 }

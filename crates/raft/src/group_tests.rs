@@ -38,6 +38,7 @@ impl Harness {
         let options = CoreOptions { node: 5, store: STORE, cluster: STORE, timings: RaftTimings::default() };
         let core = Core::start(options, group_log.clone(), state.clone(), snapshots).await.unwrap();
         core.lead_alone().await.unwrap();
+        core.wait_for(|health| health.leader).await;
         let (gate, disk) = (watch::channel(false).0, watch::channel(DiskUse::new(90)).0);
         let group = Group::new(state, Arc::new(core), group_log, limits, gate.subscribe(), disk.subscribe());
         Self { log, group, gate, disk }
