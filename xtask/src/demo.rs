@@ -102,7 +102,9 @@ fn start_server(root: &Path) -> Result<Running, Failure> {
     let since = Instant::now();
     while !is_ready(http_port) {
         if child.try_wait()?.is_some() || since.elapsed() > READY_TIMEOUT {
-            return Err(format!("the server did not get ready: see {}", log_path.display()).into());
+            let (log, data) = (log_path.display(), dir.join("data"));
+            let text = format!("the server did not get ready: see {log}; to begin anew, remove {}", data.display());
+            return Err(text.into());
         }
         std::thread::sleep(Duration::from_millis(20));
     }

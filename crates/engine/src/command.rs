@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::ids::{CollectionId, DocId, ShardId, VectorId};
 use crate::object::{Beacon, Object, Properties, Vector};
-use crate::schema::Collection;
+use crate::schema::{self, Collection};
 
 /// A change of replicated state. The first part is for the meta group, the second for data groups; a
 /// group that gets a command of the other part answers [`Outcome::Refused`].
@@ -19,20 +19,21 @@ use crate::schema::Collection;
 pub enum Command {
     /// Meta: a new collection. Ids are given at apply. `Outcome::Collection`, or `Conflict` when a
     /// collection with that name (without regard to case) is there.
-    CreateCollection(Box<Collection>),
+    CreateCollection(#[serde(with = "schema::embedded")] Box<Collection>),
     /// Meta: replaces the collection of the same id if it still has version `expected_version`.
     /// `Outcome::Collection`, `NotFound`, or `Conflict` when somebody else was faster.
     UpdateCollection {
         /// Version that the change was made from.
         expected_version: u64,
         /// The collection as it shall be.
+        #[serde(with = "schema::embedded")]
         collection: Box<Collection>,
     },
     /// Meta: removes a collection. `Outcome::Done` or `NotFound`.
     DeleteCollection(CollectionId),
 
     /// Data: makes this schema of a collection known to the group; ignored when a newer one is known.
-    PutCollection(Box<Collection>),
+    PutCollection(#[serde(with = "schema::embedded")] Box<Collection>),
     /// Data: forgets a collection and all its objects. Repeating it does nothing.
     DropCollection(CollectionId),
     /// Data: forgets one shard with all its objects.

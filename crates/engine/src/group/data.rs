@@ -12,11 +12,11 @@ use super::shard::{Shard, ShardView};
 use super::store::{Family, Store};
 use super::vectors::Opening;
 use super::work::Agenda;
-use super::{Applied, Entry, GroupOptions, LogPosition, OpenReport, StateMachine, apply, records};
+use super::{Applied, Entry, GroupOptions, LogPosition, OpenReport, StateMachine, apply};
 use crate::command::{At, Outcome};
 use crate::ids::{CollectionId, GroupId, ShardId, VectorId};
 use crate::key::{self, MetaKey};
-use crate::schema::Collection;
+use crate::schema::{Collection, decode_schema};
 use crate::vector::IndexOptions;
 use crate::{Error, Result};
 
@@ -70,7 +70,7 @@ impl DataGroup {
         let ledger = Ledger::load(&store, group)?;
         let mut collections = HashMap::new();
         for (_, value) in store.entries(Family::Meta, &key::meta(group, MetaKey::Collection, &[]))? {
-            let collection = records::decode_schema(&value)?;
+            let collection = decode_schema(&value)?;
             collections.insert(collection.id, Arc::new(collection));
         }
         report.collections = collections.len();

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::command::At;
 use crate::ids::DocId;
 use crate::object::codec;
+use crate::schema::encode_schema;
 
 impl DataGroup {
     /// A hash over the logical content: schemas, objects with their doc ids and vectors, and the statistics that are kept
@@ -22,7 +23,7 @@ impl DataGroup {
         let before = self.applied()?.position;
         let mut hasher = Hasher::default();
         for schema in self.collections() {
-            hasher.add(&records::encode_schema(&schema)?);
+            hasher.add(&encode_schema(&schema)?);
             let shards: BTreeMap<_, _> = schema.shards.values().map(|shard| (shard.id, ())).collect();
             for (shard, ()) in shards {
                 let at = At { collection: schema.id, shard };

@@ -41,7 +41,7 @@ pub use work::{WorkBudget, WorkReport};
 pub(crate) use hash::Hasher;
 pub(crate) use ledger::{Ledger, load_applied};
 pub(crate) use read::read_id;
-pub(crate) use records::{ProposerRecord, decode_schema, encode_schema};
+pub(crate) use records::ProposerRecord;
 pub(crate) use shard::{ShardState, ShardView};
 pub(crate) use store::{Changes, Cursor, Family, Store};
 

@@ -1,7 +1,6 @@
-//! Records of the `meta` family: their versions and forms.
+//! Records of the `meta` family other than schemas: their versions and forms.
 //!
-//! Each is one version byte and a body. The schema's body is MessagePack with field names, so that fields can be added
-//! with a default; the others' is postcard, and a change of their types is a new version.
+//! Each is one version byte and a body in postcard; a change of its type is a new version.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +12,9 @@ use super::store::{Changes, Family, Store};
 use crate::command::At;
 use crate::ids::{GroupId, PropertyId, VectorId};
 use crate::key::{self, MetaKey};
-use crate::schema::Collection;
 use crate::{Error, Result};
 
-/// Version byte of a schema record.
-const SCHEMA_VERSION: u8 = 1;
-/// Version byte of every other record.
+/// Version byte of a record.
 const RECORD_VERSION: u8 = 1;
 
 /// State of a shard that is not derivable from its rows, or costly to derive.
@@ -86,40 +82,22 @@ pub(crate) struct MembershipRecord {
     pub members: Vec<u8>,
 }
 
-/// Encodes a record other than the schema.
+/// Encodes a record.
 pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>> {
     postcard::to_extend(record, vec![RECORD_VERSION])
         .map_err(|error| Error::Storage(format!("encode a record: {error}")))
 }
 
-/// Decodes a record other than the schema.
+/// Decodes a record; `what` names it in an error.
 pub(crate) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
-    let body = body(what, bytes, RECORD_VERSION)?;
+    let body = match bytes.split_first() {
+        Some((&RECORD_VERSION, body)) => body,
+        Some((found, _)) => return Err(Error::Damaged(format!("{what}: unknown version {found}"))),
+        None => return Err(Error::Damaged(format!("{what}: empty"))),
+    };
     match postcard::take_from_bytes(body) {
         Ok((record, [])) => Ok(record),
         Ok(_) => Err(Error::Damaged(format!("{what}: bytes left over"))),
         Err(error) => Err(Error::Damaged(format!("{what}: {error}"))),
-    }
-}
-
-/// Encodes a schema.
-pub(crate) fn encode_schema(collection: &Collection) -> Result<Vec<u8>> {
-    let mut bytes = vec![SCHEMA_VERSION];
-    rmp_serde::encode::write_named(&mut bytes, collection)
-        .map_err(|error| Error::Storage(format!("encode a schema: {error}")))?;
-    Ok(bytes)
-}
-
-/// Decodes a schema.
-pub(crate) fn decode_schema(bytes: &[u8]) -> Result<Collection> {
-    rmp_serde::from_slice(body("schema", bytes, SCHEMA_VERSION)?)
-        .map_err(|error| Error::Damaged(format!("schema: {error}")))
-}
-
-fn body<'a>(what: &str, bytes: &'a [u8], version: u8) -> Result<&'a [u8]> {
-    match bytes.split_first() {
-        Some((&found, body)) if found == version => Ok(body),
-        Some((found, _)) => Err(Error::Damaged(format!("{what}: unknown version {found}"))),
-        None => Err(Error::Damaged(format!("{what}: empty"))),
     }
 }

@@ -22,7 +22,7 @@ use crate::inverted::terms::{self, OBJECT, vector_key};
 use crate::key::{self, InvKind, MetaKey};
 use crate::object::codec::{self, Header};
 use crate::object::{Object, Vector};
-use crate::schema::Collection;
+use crate::schema::{Collection, encode_schema};
 use crate::{Error, Result};
 
 /// The effects of one apply.
@@ -94,7 +94,7 @@ impl<'a> Transaction<'a> {
 
     pub(crate) fn put_collection(&mut self, collection: Collection) -> Result<()> {
         let record_key = key::meta(self.group.group, MetaKey::Collection, &collection.id.0.to_be_bytes());
-        self.changes.put(Family::Meta, &record_key, &records::encode_schema(&collection)?);
+        self.changes.put(Family::Meta, &record_key, &encode_schema(&collection)?);
         self.collections.insert(collection.id, Some(Arc::new(collection)));
         Ok(())
     }

@@ -15,11 +15,11 @@ pub use catalog::Catalog;
 use crate::command::{Command, Outcome};
 use crate::group::{
     Applied, Changes, Entry, EntryBody, Family, GroupOptions, Hasher, Ledger, LogPosition, OpenReport, ProposerRecord,
-    StateMachine, Store, decode_schema, encode_schema, load_applied,
+    StateMachine, Store, load_applied,
 };
 use crate::ids::{CollectionId, GroupId};
 use crate::key::{self, MetaKey};
-use crate::schema::Collection;
+use crate::schema::{Collection, decode_schema, encode_schema};
 use crate::{Error, Result};
 
 /// The group that holds the schema.

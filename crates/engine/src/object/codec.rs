@@ -448,7 +448,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn schema() -> Collection {
-        crate::schema::tests::collection()
+        Collection::default()
     }
 
     fn row() -> (Header, Properties, Vec<u8>) {

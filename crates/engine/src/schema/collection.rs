@@ -8,7 +8,7 @@ use super::{DataType, InvertedConfig, Property, VectorConfig, VectorSpace};
 use crate::ids::{CollectionId, PropertyId, ShardId, VectorId};
 
 /// Everything that is known of one collection.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Collection {
     /// Given by the meta group when the collection is created; 0 before.
     pub id: CollectionId,
@@ -66,8 +66,8 @@ pub enum TenantStatus {
     Frozen,
 }
 
-/// Hash sharding, as the wire reports it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Hash sharding, as the wire reports it; zero-valued where there are tenants instead.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Sharding {
     pub virtual_per_physical: i64,
@@ -89,6 +89,13 @@ pub struct Replication {
     pub deletion_strategy: Option<String>,
     /// Settings of asynchronous replication as the JSON text that was given: accepted, without effect under Raft.
     pub async_config: Option<String>,
+}
+
+impl Default for Replication {
+    /// One copy.
+    fn default() -> Self {
+        Self { factor: 1, deletion_strategy: None, async_config: None }
+    }
 }
 
 /// Multi-tenancy.

@@ -25,6 +25,22 @@ pub struct InvertedConfig {
     pub tokenizer_user_dict: Option<String>,
 }
 
+impl Default for InvertedConfig {
+    /// What a collection gets that says nothing.
+    fn default() -> Self {
+        Self {
+            cleanup_interval_s: 60,
+            bm25: Bm25::default(),
+            stopwords: Stopwords { preset: "en".into(), additions: None, removals: None },
+            stopword_presets: None,
+            index_timestamps: false,
+            index_null_state: false,
+            index_property_length: false,
+            tokenizer_user_dict: None,
+        }
+    }
+}
+
 /// Parameters of BM25.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bm25 {

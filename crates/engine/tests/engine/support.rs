@@ -12,8 +12,8 @@ use azimuth_engine::group::{
 use azimuth_engine::ids::{CollectionId, GroupId, PropertyId, ShardId, VectorId};
 use azimuth_engine::object::{Object, Properties, Value, Vector, Vectors};
 use azimuth_engine::schema::{
-    Bm25, Collection, DataType, InvertedConfig, MultiTenancy, Primitive, Property, Replication, Shard, Sharding,
-    Stopwords, TenantStatus, Tokenization, VectorConfig, VectorIndexKind, VectorSpace,
+    Collection, DataType, InvertedConfig, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig,
+    VectorIndexKind, VectorSpace,
 };
 use azimuth_engine::vector::{IndexConfig, IndexOptions};
 use uuid::Uuid;
@@ -64,40 +64,20 @@ pub(crate) fn collection(id: u32, name: &str, properties: Vec<Property>) -> Coll
         id: CollectionId(id),
         version: 1,
         name: name.into(),
-        description: None,
         properties: Some(properties),
         vectors: VectorSpace { unnamed: Some(vector_config()), named: BTreeMap::new() },
         inverted: InvertedConfig {
-            cleanup_interval_s: 60,
-            bm25: Bm25::default(),
-            stopwords: Stopwords { preset: "en".into(), additions: None, removals: None },
-            stopword_presets: None,
             index_timestamps: true,
             index_null_state: true,
             index_property_length: true,
-            tokenizer_user_dict: None,
+            ..InvertedConfig::default()
         },
-        sharding: Sharding {
-            virtual_per_physical: 128,
-            desired_count: 1,
-            actual_count: 1,
-            desired_virtual_count: 128,
-            actual_virtual_count: 128,
-            key: "_id".into(),
-            strategy: "hash".into(),
-            function: "murmur3".into(),
-        },
-        replication: Replication { factor: 1, deletion_strategy: None, async_config: None },
-        multi_tenancy: MultiTenancy::default(),
-        object_ttl: None,
-        module_config: None,
         shards: BTreeMap::from([(
             "s0".to_owned(),
             Shard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false },
         )]),
-        next_property_id: 0,
-        next_vector_id: 0,
         next_shard_id: 1,
+        ..Collection::default()
     };
     collection.assign_ids();
     collection

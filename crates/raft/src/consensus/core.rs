@@ -115,13 +115,14 @@ impl Core {
 
     /// Makes this node the only voter of a group that has never had one, and its leader.
     pub(crate) async fn lead_alone(&self) -> Result<(), String> {
-        if !self.raft.is_initialized().await.map_err(|fatal| fatal.to_string())? {
-            let peer = Peer { store: self.options.store, address: String::new() };
-            let members = BTreeMap::from([(self.options.node, peer)]);
-            self.raft.initialize(members).await.map_err(|error| error.to_string())?;
+        if self.raft.is_initialized().await.map_err(|fatal| fatal.to_string())? {
+            // A voter that is alone need not wait for an election timeout.
+            return self.raft.trigger().elect().await.map_err(|fatal| fatal.to_string());
         }
-        // A voter that is alone need not wait for an election timeout. No-op for one that leads already.
-        self.raft.trigger().elect().await.map_err(|fatal| fatal.to_string())
+        let peer = Peer { store: self.options.store, address: String::new() };
+        let members = BTreeMap::from([(self.options.node, peer)]);
+        // Elects, too.
+        self.raft.initialize(members).await.map_err(|error| error.to_string())
     }
 
     /// Puts a proposal into the log, behind all that were submitted before.

@@ -38,8 +38,9 @@ pub(crate) enum Kind {
     Blank = 0,
     /// The members of the group.
     Membership = 1,
-    /// Commands: `azimuth_engine::group::Batch` in postcard.
-    Batch = 2,
+    /// Commands: `azimuth_engine::group::Batch` in postcard. A change of its types is a new kind; 2 was one in which a
+    /// schema could not gain a field, and was never released.
+    Batch = 3,
 }
 
 impl Kind {
@@ -47,7 +48,7 @@ impl Kind {
         match byte {
             0 => Some(Self::Blank),
             1 => Some(Self::Membership),
-            2 => Some(Self::Batch),
+            3 => Some(Self::Batch),
             _ => None,
         }
     }
@@ -113,7 +114,8 @@ impl Record {
         if position.index != index {
             return Err(damaged(&format!("says it is entry {}", position.index)));
         }
-        let kind = Kind::from_byte(header[1]).ok_or_else(|| damaged("unknown kind"))?;
+        let kind = Kind::from_byte(header[1])
+            .ok_or_else(|| damaged(&format!("kind {}, which this version does not read", header[1])))?;
         Ok(Self { position, kind, payload: Bytes::copy_from_slice(&bytes[HEADER_BYTES..]) })
     }
 }

@@ -171,12 +171,23 @@ fn frozen_format() {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     assert_eq!(
         hex(&record.encode(GroupId(1)).unwrap()),
-        "0102000002000000f52fcecf00000000020000000000000003000000000000000400000000000000617a"
+        "010300000200000005ca277600000000020000000000000003000000000000000400000000000000617a"
     );
     assert_eq!(
         hex(&Vote { term: 1, node: 2, committed: true }.encode()),
         "01d426f39a0100000000000000020000000000000001"
     );
+}
+
+/// Entries of kind 2, with commands whose schemas could not gain a field.
+#[test]
+fn commands_of_an_unreleased_version_are_refused_by_name() {
+    let bytes = [
+        &[1, 2, 0, 0, 2, 0, 0, 0, 0xf5, 0x2f, 0xce, 0xcf, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0][..],
+        &[4, 0, 0, 0, 0, 0, 0, 0, b'a', b'z'],
+    ];
+    let refused = Record::decode(GroupId(1), 4, &bytes.concat()).unwrap_err().to_string();
+    assert!(refused.contains("kind 2"), "{refused}");
 }
 
 type Contents = BTreeMap<GroupId, (Option<Vote>, Vec<Record>)>;

@@ -145,7 +145,7 @@ fn place(collection: &mut Collection, class: &Value) -> AppResult<()> {
         if given.is_some() {
             return Err(invalid("cannot have both shardingConfig and multiTenancyConfig"));
         }
-        collection.sharding = defaults::no_sharding();
+        collection.sharding = Sharding::default();
         collection.shards.clear();
         return Ok(());
     }

@@ -121,20 +121,6 @@ pub(super) fn new_sharding(count: i64) -> Sharding {
     }
 }
 
-/// What a collection with tenants shows as its sharding.
-pub(super) fn no_sharding() -> Sharding {
-    Sharding {
-        virtual_per_physical: 0,
-        desired_count: 0,
-        actual_count: 0,
-        desired_virtual_count: 0,
-        actual_virtual_count: 0,
-        key: String::new(),
-        strategy: String::new(),
-        function: String::new(),
-    }
-}
-
 /// Shards with random names of twelve letters and digits.
 pub(super) fn new_shards(count: u32) -> BTreeMap<String, Shard> {
     let shard = |id| Shard { id: ShardId(id), status: TenantStatus::Hot, read_only: false };

@@ -1,0 +1,50 @@
+//! The stored form of a schema, in the `meta` family and within commands.
+//!
+//! A version byte and MessagePack with field names, so that a field can be added with a default and what was written
+//! before still reads.
+
+use super::Collection;
+use crate::{Error, Result};
+
+const VERSION: u8 = 1;
+
+/// Encodes a schema.
+pub(crate) fn encode_schema(collection: &Collection) -> Result<Vec<u8>> {
+    let mut bytes = vec![VERSION];
+    rmp_serde::encode::write_named(&mut bytes, collection)
+        .map_err(|error| Error::Storage(format!("encode a schema: {error}")))?;
+    Ok(bytes)
+}
+
+/// Decodes a schema.
+///
+/// # Errors
+/// [`Error::Damaged`] for an unknown version, and for bytes that are no schema.
+pub(crate) fn decode_schema(bytes: &[u8]) -> Result<Collection> {
+    match bytes.split_first() {
+        Some((&VERSION, body)) => {
+            rmp_serde::from_slice(body).map_err(|error| Error::Damaged(format!("schema: {error}")))
+        }
+        Some((found, _)) => Err(Error::Damaged(format!("schema: unknown version {found}"))),
+        None => Err(Error::Damaged("schema: empty".into())),
+    }
+}
+
+/// Serialises a schema as the bytes of its record, whatever the format around it: for `#[serde(with)]`.
+pub(crate) mod embedded {
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserializer, Serializer};
+
+    use super::{Collection, decode_schema, encode_schema};
+
+    pub(crate) fn serialize<S: Serializer>(collection: &Collection, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes = encode_schema(collection).map_err(S::Error::custom)?;
+        serde_bytes::serialize(&bytes, serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Collection>, D::Error> {
+        let bytes: Vec<u8> = serde_bytes::deserialize(deserializer)?;
+        decode_schema(&bytes).map(Box::new).map_err(D::Error::custom)
+    }
+}
