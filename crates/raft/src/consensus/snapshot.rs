@@ -82,21 +82,21 @@ impl SnapshotStore {
     pub(crate) fn build<S: StateMachine>(&self, state: &S) -> Result<Snapshot<TypeConfig>, StorageError> {
         let mut current = self.current.lock();
         let building = self.dir.join(BUILDING);
-        remove_if_there(&building).map_err(|error| self.failed(&error))?;
-        fs::create_dir(&building).map_err(|error| self.failed(&error))?;
+        remove_if_there(&building).map_err(|error| self.failed("remove an unfinished one", &error))?;
+        fs::create_dir(&building).map_err(|error| self.failed("create its directory", &error))?;
         let Applied { position, membership } =
             state.checkpoint(&building.join(STATE)).map_err(|error| types::state_failed(&error))?;
         // The checkpoint can contain more than the state had made durable before it; the log may be purged up to it.
         if state.durable() < position {
             state.flush().map_err(|error| types::state_failed(&error))?;
         }
-        let files = list(&building.join(STATE)).map_err(|error| self.failed(&error))?;
+        let files = list(&building.join(STATE)).map_err(|error| self.failed("list its files", &error))?;
         let manifest = Manifest { store: self.store, group: self.group, position, membership, files };
-        let path = self.publish(&building, &manifest).map_err(|error| self.failed(&error))?;
+        let path = self.publish(&building, &manifest).map_err(|error| self.failed("publish it", &error))?;
         let snapshot = snapshot(&manifest, &path)?;
         let replaced = current.replace((manifest, path.clone()));
         if let Some((_, old)) = replaced.filter(|(_, old)| *old != path) {
-            fs::remove_dir_all(old).map_err(|error| self.failed(&error))?;
+            fs::remove_dir_all(old).map_err(|error| self.failed("remove the one before it", &error))?;
         }
         Ok(snapshot)
     }
@@ -111,8 +111,8 @@ impl SnapshotStore {
         Ok(path)
     }
 
-    fn failed(&self, error: &io::Error) -> StorageError {
-        types::state_failed(&format!("snapshot of group {}: {error}", self.group))
+    fn failed(&self, doing: &str, error: &io::Error) -> StorageError {
+        types::state_failed(&format!("snapshot of group {}: {doing}: {error}", self.group))
     }
 }
 
@@ -135,6 +135,10 @@ fn load(path: &Path, group: GroupId, store: Uuid) -> Result<Manifest, String> {
     let manifest: Manifest = postcard::from_bytes(manifest).map_err(|error| format!("manifest: {error}"))?;
     if (manifest.group, manifest.store) != (group, store) {
         return Err(format!("it is of group {} of store {}", manifest.group, manifest.store));
+    }
+    // A crash can come between the manifest and the name that makes it a snapshot.
+    if path.file_name().is_none_or(|found| found != name(manifest.position).as_str()) {
+        return Err("it was not finished".to_owned());
     }
     let files = list(&path.join(STATE)).map_err(|error| error.to_string())?;
     if files != manifest.files {
@@ -161,5 +165,50 @@ fn remove_if_there(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use azimuth_engine::group::{Entry, EntryBody};
+
+    use super::*;
+    use crate::consensus::double::Double;
+
+    const GROUP: GroupId = GroupId(3);
+    const STORE: Uuid = Uuid::from_u128(3);
+
+    fn apply(state: &Double, index: u64) {
+        let position = LogPosition { term: 1, node: 1, index };
+        state.apply(vec![Entry { position, body: EntryBody::Blank }]).unwrap();
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// The crash between a manifest and the rename that makes its directory a snapshot.
+    #[test]
+    fn a_whole_snapshot_without_its_name_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let snap = dir.path().join("snap");
+        let state = Double::open(dir.path()).unwrap();
+        let open = || SnapshotStore::open(snap.clone(), GROUP, STORE).unwrap();
+        apply(&state, 1);
+        open().build(&state).unwrap();
+        apply(&state, 2);
+        open().build(&state).unwrap();
+        assert_eq!(names(&snap), ["2-1-1"]);
+
+        fs::rename(snap.join("2-1-1"), snap.join(BUILDING)).unwrap();
+        let store = open();
+        assert!(store.current().unwrap().is_none());
+        apply(&state, 3);
+        let built = store.build(&state).unwrap();
+        assert_eq!(built.meta.snapshot_id, "3-1-1");
+        assert_eq!(names(&snap), ["3-1-1"]);
     }
 }
