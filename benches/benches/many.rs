@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench talks to its reader")]
 
 use std::error::Error as StdError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -34,6 +34,9 @@ struct Options {
     /// Requests on the way at a time while loading.
     #[arg(long, default_value_t = 8)]
     concurrency: usize,
+    /// Folder to keep the collections in; one that holds them already is measured from its start on.
+    #[arg(long)]
+    data: Option<PathBuf>,
     /// Seconds that a measurement of queries takes.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -47,8 +50,8 @@ fn main() -> Outcome<()> {
     let binary = built_binary()?;
     let corpus = Arc::new(Corpus::load(50_000, 500)?);
     let folder = tempfile::Builder::new().prefix("azimuth-many-").tempdir()?;
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data)?;
+    let data = options.data.clone().unwrap_or_else(|| folder.path().join("data"));
+    std::fs::create_dir_all(&data)?;
     let rows = run(&options, &corpus, &binary, &data)?;
     println!("\n{} collections x {} objects, {}\n", options.collections, options.objects, corpus.name);
     println!("| what | |\n| --- | --- |");
@@ -62,20 +65,9 @@ fn run(options: &Options, corpus: &Arc<Corpus>, binary: &Path, data: &Path) -> O
         eprintln!("{what}: {figure}");
         rows.push((what, figure));
     };
-    let runtime = tokio::runtime::Runtime::new()?;
-    let server = Server::start(binary, data)?;
-    let begun = Instant::now();
-    runtime.block_on(for_each(&server, options, create))?;
-    show("collections created", per_second(options.collections, begun.elapsed()));
-    let begun = Instant::now();
-    let (documents, objects) = (corpus.clone(), options.objects);
-    let load = move |client, n| fill(client, objects, documents.clone(), n);
-    runtime.block_on(for_each(&server, options, load))?;
-    show("objects loaded, durable", per_second(options.collections * options.objects, begun.elapsed()));
-    let memory = server.memory()?;
-    show("resident after loading", format!("{} (peak {})", megabytes(memory.resident), megabytes(memory.peak)));
-    show("disk", megabytes(server.disk_bytes()?));
-    show("stop", time(server.stop()?));
+    if std::fs::read_dir(data)?.next().is_none() {
+        load(options, corpus, binary, data, &mut show)?;
+    }
     let server = Server::start(binary, data)?;
     show("start to ready", time(server.start));
     std::thread::sleep(Duration::from_secs(2));
@@ -104,6 +96,31 @@ fn run(options: &Options, corpus: &Arc<Corpus>, binary: &Path, data: &Path) -> O
     show("resident after the queries", megabytes(memory.resident));
     server.stop()?;
     Ok(rows)
+}
+
+/// Creates and fills the collections.
+fn load(
+    options: &Options,
+    corpus: &Arc<Corpus>,
+    binary: &Path,
+    data: &Path,
+    show: &mut impl FnMut(&'static str, String),
+) -> Outcome<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let server = Server::start(binary, data)?;
+    let begun = Instant::now();
+    runtime.block_on(for_each(&server, options, create))?;
+    show("collections created", per_second(options.collections, begun.elapsed()));
+    let begun = Instant::now();
+    let (documents, objects) = (corpus.clone(), options.objects);
+    let load = move |client, n| fill(client, objects, documents.clone(), n);
+    runtime.block_on(for_each(&server, options, load))?;
+    show("objects loaded, durable", per_second(options.collections * options.objects, begun.elapsed()));
+    let memory = server.memory()?;
+    show("resident after loading", format!("{} (peak {})", megabytes(memory.resident), megabytes(memory.peak)));
+    show("disk", megabytes(server.disk_bytes()?));
+    show("stop", time(server.stop()?));
+    Ok(())
 }
 
 fn name(n: usize) -> String {

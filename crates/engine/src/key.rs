@@ -42,6 +42,8 @@ pub(crate) enum MetaKey {
     Sweep = 8,
     /// Meta group, `[]` -> next collection id.
     NextCollection = 9,
+    /// Data group, `[]` -> shards that the background should look at, and the position as of which that is so.
+    Due = 10,
 }
 
 /// Kinds of entries of the `inv` family: `prefix, property u16, kind u8, value.., doc id u64`. Never renumber.

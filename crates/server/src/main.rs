@@ -8,6 +8,7 @@ mod auth;
 mod cli;
 mod graphql;
 mod grpc;
+mod heap;
 mod indexing;
 mod memory;
 mod metrics;

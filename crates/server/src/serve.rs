@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
 use crate::auth::Auth;
+use crate::heap;
 use crate::indexing::Indexing;
 use crate::settings::{Flags, Settings, TlsFiles};
 use connection::Connections;
@@ -40,6 +41,7 @@ const METRICS_CONNECTIONS_MAX: usize = 64;
 /// Runs the server until it is told to stop.
 pub(crate) fn run(flags: &Flags) -> ExitCode {
     log::init();
+    heap::configure();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("start threads: {error}")),
@@ -64,6 +66,7 @@ async fn serve(flags: &Flags) -> Result<(), String> {
     let [tls, grpc_tls] = certificates(&settings)?;
     let app = App::new(settings, auth);
     tokio::spawn(app.auth.clone().watch_file());
+    tokio::spawn(heap::give_back());
     let (host, idle_max) = (app.settings.host, app.settings.idle_max);
     let (exporter, sending) = Exporter::from_environment()?.unzip();
     let connections = Connections::new(Router::new(app.clone(), exporter)?, app.settings.connections_max, idle_max);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::due::DueRecord;
 use super::ledger::{self, Ledger};
 use super::shard::{Shard, ShardView};
 use super::store::{Family, Store};
@@ -90,7 +91,7 @@ impl DataGroup {
             options,
             store,
         };
-        this.look_at_everything();
+        this.look_at_what_is_due()?;
         Ok((Arc::new(this), report))
     }
 
@@ -178,19 +179,28 @@ impl DataGroup {
             }
         }
         dropped.shards.extend(dropped_shards.iter().map(|at| (at.collection, at.shard)));
+        if dropped_shards.is_empty() && changed.values().all(Option::is_some) {
+            return;
+        }
         let gone = |at: &At| dropped.contains(at.collection, Some(at.shard));
         self.shards.write().retain(|at, _| !gone(at));
-        self.agenda.indexes.lock().retain(|(shard, _)| !gone(&shard.at));
+        self.agenda.forget(gone);
         self.agenda.remove_dropped();
     }
 
-    /// Has the background look at every shard once.
-    fn look_at_everything(&self) {
+    /// Has the background look at the shards where something may be due, at every one if that is not known.
+    fn look_at_what_is_due(&self) -> Result<()> {
         self.agenda.remove_dropped();
-        for collection in self.collections() {
-            self.agenda
-                .look_at(collection.shards.values().map(|shard| At { collection: collection.id, shard: shard.id }));
+        match DueRecord::load(&self.store, self.group, self.applied.read().position)? {
+            Some(shards) => self.agenda.look_at(shards),
+            None => {
+                for collection in self.collections() {
+                    let at = |shard: ShardId| At { collection: collection.id, shard };
+                    self.agenda.look_at(collection.shards.values().map(|shard| at(shard.id)));
+                }
+            }
         }
+        Ok(())
     }
 
     fn update_indexes(&self, collection: &Collection) {
@@ -227,6 +237,7 @@ impl StateMachine for DataGroup {
 
     fn flush(&self) -> Result<Option<LogPosition>> {
         let position = self.applied.read().position;
+        self.note_due(position)?;
         self.store.flush()?;
         let mut durable = self.durable.lock();
         *durable = position.max(*durable);

@@ -49,6 +49,13 @@ impl DocIndex {
         }
     }
 
+    /// Makes room for so many more documents of one vector each.
+    pub(crate) fn reserve(&self, more: u64) {
+        if let Self::Single(index) = self {
+            index.reserve(usize::try_from(more).unwrap_or(usize::MAX));
+        }
+    }
+
     /// Adds a document. A vector of the other kind, which no schema lets in, is left out.
     pub(crate) fn insert(&self, doc_id: DocId, vector: &Vector) -> Result<(), VectorError> {
         match (self, vector) {

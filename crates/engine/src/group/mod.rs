@@ -12,6 +12,7 @@
 mod apply;
 mod data;
 mod doc_index;
+mod due;
 mod generation;
 mod hash;
 mod ledger;

@@ -175,7 +175,9 @@ fn reconcile(index: &DocIndex, shard: &Shard, vector: VectorId, view: &ShardView
     for doc_id in &held - wanted {
         index.delete(DocId(doc_id));
     }
-    each_vector(shard, vector, view, &(wanted - &held), |doc_id, values| insert(index, doc_id, &values))
+    let missing = wanted - &held;
+    index.reserve(missing.len());
+    each_vector(shard, vector, view, &missing, |doc_id, values| insert(index, doc_id, &values))
 }
 
 /// Reads the vectors of `doc_ids`, ascending; each must be there.

@@ -1,13 +1,14 @@
 //! Background work: graphs, the inverted index, dropped data. Bounded steps, fair between collections.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::LogPosition;
 use super::data::DataGroup;
 use super::doc_index::DocIndex;
+use super::due::{Due, DueRecord};
 use super::memory::index_memory;
 use super::metrics::GroupMetrics;
 use super::records::SweepRecord;
@@ -43,6 +44,8 @@ pub struct WorkReport {
     pub linked: usize,
     /// Vectors coded for a change of codes.
     pub coded: usize,
+    /// Shards looked at, to see what is due there.
+    pub looked: usize,
     /// Keys of the inverted index looked at.
     pub swept: usize,
     /// Keys of dropped collections and shards removed.
@@ -61,13 +64,10 @@ const ROWS_TYPICAL: u64 = 16;
 
 /// What background work knows between its steps.
 pub(super) struct Agenda {
-    /// Shards to look at.
-    survey: Mutex<BTreeSet<At>>,
+    due: Mutex<Due>,
     /// Indexes in memory; the next turn is the one at `turn`.
     pub(super) indexes: Mutex<Vec<(Arc<Shard>, VectorId)>>,
     turn: AtomicUsize,
-    /// Shards whose inverted index is to be swept.
-    sweeps: Mutex<BTreeSet<At>>,
     /// Whether something was dropped and not yet removed.
     purge: AtomicBool,
     /// Whether the vector indexes hold more than they may, with nothing left to drop.
@@ -84,10 +84,9 @@ pub(super) struct Agenda {
 impl Default for Agenda {
     fn default() -> Self {
         Self {
-            survey: Mutex::default(),
+            due: Mutex::default(),
             indexes: Mutex::default(),
             turn: AtomicUsize::default(),
-            sweeps: Mutex::default(),
             purge: AtomicBool::default(),
             memory_full: AtomicBool::default(),
             writing: Mutex::default(),
@@ -101,7 +100,13 @@ impl Default for Agenda {
 impl Agenda {
     /// Asks for a look at these shards.
     pub(super) fn look_at(&self, shards: impl IntoIterator<Item = At>) {
-        self.survey.lock().extend(shards);
+        self.due.lock().look_at(shards);
+    }
+
+    /// Forgets shards that are gone.
+    pub(super) fn forget(&self, gone: impl Fn(&At) -> bool) {
+        self.indexes.lock().retain(|(shard, _)| !gone(&shard.at));
+        self.due.lock().forget(gone);
     }
 
     /// Asks for what was dropped to be removed.
@@ -135,13 +140,13 @@ impl DataGroup {
     }
 
     fn step(&self, budget: &WorkBudget, report: &mut WorkReport) -> Result<()> {
-        self.survey()?;
+        report.looked = self.survey()?;
         self.work_on_vectors(budget, report);
         if let Some(_writing) = self.agenda.writing.try_lock() {
             self.purge(budget.keys_max, report)?;
             self.sweep(budget.keys_max, report)?;
         }
-        report.more |= !self.agenda.survey.lock().is_empty();
+        report.more |= self.agenda.due.lock().has_looks();
         self.keep_memory_budget();
         Ok(())
     }
@@ -194,38 +199,60 @@ impl DataGroup {
         loaded.collect()
     }
 
-    /// Looks at some shards and notes what is due there.
-    fn survey(&self) -> Result<()> {
-        for _ in 0..SURVEY_MAX {
-            let Some(at) = self.agenda.survey.lock().pop_first() else { return Ok(()) };
-            let Some(schema) = self.collection(at.collection) else { continue };
-            let loaded = self.shards.read().get(&at).cloned();
-            // A shard that nobody has asked for is looked at and let go.
-            let shard = match loaded {
-                Some(shard) => shard,
-                None => Arc::new(Shard::load(&self.store, self.group, at)?),
-            };
-            let state = shard.state();
-            if self.sweep_is_due(at, &state)? || promote::is_due(&shard.view(&self.store), shard.prefix)? {
-                self.agenda.sweeps.lock().insert(at);
-            }
-            for vector in self.graphs(&schema, &state) {
-                if let (Ok((schema, shard)), true) = (self.known(at), shard.indexes.loaded(vector).is_none())
-                    && let Some(opening) = self.opening(&schema, vector)
-                {
-                    shard.index(vector, &opening)?;
-                }
+    /// Looks at some shards and notes what is due there. Returns how many.
+    fn survey(&self) -> Result<usize> {
+        for looked in 0..SURVEY_MAX {
+            let Some(at) = self.agenda.due.lock().next_look() else { return Ok(looked) };
+            self.look(at)?;
+            self.agenda.due.lock().done(at);
+        }
+        Ok(SURVEY_MAX)
+    }
+
+    fn look(&self, at: At) -> Result<()> {
+        let Some(schema) = self.collection(at.collection) else { return Ok(()) };
+        let loaded = self.shards.read().get(&at).cloned();
+        // A shard that nobody has asked for is looked at and let go.
+        let shard = match loaded {
+            Some(shard) => shard,
+            None => Arc::new(Shard::load(&self.store, self.group, at)?),
+        };
+        let state = shard.state();
+        if self.sweep_is_due(at, &state)? || promote::is_due(&shard.view(&self.store), shard.prefix)? {
+            self.agenda.due.lock().sweep(at);
+        }
+        for vector in self.graphs(&schema, &state) {
+            if let (Ok((schema, shard)), true) = (self.known(at), shard.indexes.loaded(vector).is_none())
+                && let Some(opening) = self.opening(&schema, vector)
+            {
+                shard.index(vector, &opening)?;
             }
         }
         Ok(())
     }
 
-    /// Asks for a look at a shard when it grew over a threshold of background work.
+    /// Records what is due, for the next start.
+    pub(super) fn note_due(&self, position: Option<LogPosition>) -> Result<()> {
+        let mut shards = self.agenda.due.lock().all();
+        let loaded: Vec<_> = self.shards.read().values().cloned().collect();
+        // Their graphs are opened at the start, not by the first query.
+        let with_graph = loaded.iter().filter(|shard| {
+            let schema = self.collection(shard.at.collection);
+            schema.is_some_and(|schema| !self.graphs(&schema, &shard.state()).is_empty())
+        });
+        shards.extend(with_graph.map(|shard| shard.at));
+        DueRecord { position, shards: shards.into_iter().collect() }.put(&self.store, self.group)
+    }
+
+    /// Notes a change of a shard, and asks for a look when it grew over a threshold of background work.
     pub(super) fn note_growth(&self, shard: &Shard, before: &ShardState, after: &ShardState) {
         let changes = self.options.sweep_changes_min.clamp(1, SURVEY_CHANGES);
         let steps = |state: &ShardState| (state.record.next_doc_id + state.removals) / changes;
-        if steps(before) != steps(after) {
-            self.agenda.look_at([shard.at]);
+        let mut due = self.agenda.due.lock();
+        if steps(before) == steps(after) {
+            due.touch(shard.at);
+        } else {
+            due.look_at([shard.at]);
         }
     }
 
@@ -335,8 +362,20 @@ impl DataGroup {
 
     /// Joins and cleans a part of one shard's inverted index.
     fn sweep(&self, keys_max: usize, report: &mut WorkReport) -> Result<()> {
-        let Some(at) = self.agenda.sweeps.lock().pop_first() else { return Ok(()) };
-        let Ok((_, shard)) = self.known(at) else { return Ok(()) };
+        let Some(at) = self.agenda.due.lock().next_sweep() else { return Ok(()) };
+        let goes_on = self.sweep_shard(at, keys_max, report)?;
+        let mut due = self.agenda.due.lock();
+        due.done(at);
+        if goes_on {
+            due.sweep(at);
+        }
+        report.more |= due.has_sweeps();
+        Ok(())
+    }
+
+    /// Whether the shard has to be swept further.
+    fn sweep_shard(&self, at: At, keys_max: usize, report: &mut WorkReport) -> Result<bool> {
+        let Ok((_, shard)) = self.known(at) else { return Ok(false) };
         let view = shard.view(&self.store);
         if promote::is_due(&view, shard.prefix)? {
             let mut changes = self.store.changes();
@@ -346,14 +385,12 @@ impl DataGroup {
             changes.write()?;
             shard.fresh_from.store(step.upto.0, Ordering::Release);
             report.swept += step.entries;
-            report.more = true;
-            self.agenda.sweeps.lock().insert(at);
-            return Ok(());
+            return Ok(true);
         }
         let mut sweep = SweepRecord::load(&self.store, self.group, at)?;
         if sweep.cursor.is_none() {
             if !self.sweep_is_due(at, &view.state)? {
-                return Ok(());
+                return Ok(false);
             }
             sweep.upto = view.state.record.next_doc_id;
             sweep.live = view.state.live.len();
@@ -366,10 +403,6 @@ impl DataGroup {
         let running = sweep.cursor.is_some();
         sweep.put(&mut changes, self.group, at)?;
         changes.write()?;
-        if running {
-            self.agenda.sweeps.lock().insert(at);
-        }
-        report.more |= running || !self.agenda.sweeps.lock().is_empty();
-        Ok(())
+        Ok(running)
     }
 }

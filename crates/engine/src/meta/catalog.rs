@@ -1,23 +1,26 @@
 //! The catalog: all collections at one moment, by id and by name.
 
 use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::ids::CollectionId;
 use crate::schema::Collection;
 
-/// All collections at one moment. Cheap to hold: a change makes a new catalog and leaves this one as it is.
+/// All collections at one moment. Cheap to hold and to copy: a change makes a new catalog, which shares with this one all
+/// but a few buckets, and leaves this one as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    by_id: HashMap<CollectionId, Arc<Collection>>,
+    by_id: Buckets<CollectionId, Arc<Collection>>,
     /// Ids by lower-cased name.
-    by_name: HashMap<String, CollectionId>,
+    by_name: Buckets<String, CollectionId>,
 }
 
 impl Catalog {
     /// The collection with that id.
     pub fn get(&self, id: CollectionId) -> Option<&Arc<Collection>> {
-        self.by_id.get(&id)
+        self.by_id.bucket(&id).get(&id)
     }
 
     /// The collection of exactly that name.
@@ -27,34 +30,98 @@ impl Catalog {
 
     /// The collection of that name, without regard to case.
     pub fn find_similar(&self, name: &str) -> Option<&Arc<Collection>> {
-        self.by_id.get(self.by_name.get(&name.to_lowercase())?)
+        let name = name.to_lowercase();
+        self.get(*self.by_name.bucket(&name).get(&name)?)
     }
 
     /// All collections, by id, which is the order of creation.
     pub fn collections(&self) -> Vec<Arc<Collection>> {
-        let mut all: Vec<_> = self.by_id.values().cloned().collect();
+        let buckets = self.by_id.buckets.iter();
+        let mut all: Vec<_> = buckets.flat_map(|bucket| bucket.values().cloned()).collect();
         all.sort_unstable_by_key(|collection| collection.id);
         all
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.by_id.buckets.iter().map(|bucket| bucket.len()).sum()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.len() == 0
     }
 
     pub(super) fn insert(&mut self, collection: Arc<Collection>) {
-        self.by_name.insert(collection.name.to_lowercase(), collection.id);
-        self.by_id.insert(collection.id, collection);
+        let name = collection.name.to_lowercase();
+        self.by_name.bucket_mut(&name).insert(name, collection.id);
+        self.by_id.bucket_mut(&collection.id).insert(collection.id, collection);
     }
 
     pub(super) fn remove(&mut self, id: CollectionId) -> Option<Arc<Collection>> {
-        let collection = self.by_id.remove(&id)?;
-        self.by_name.remove(&collection.name.to_lowercase());
+        let collection = self.by_id.bucket_mut(&id).remove(&id)?;
+        let name = collection.name.to_lowercase();
+        self.by_name.bucket_mut(&name).remove(&name);
         Some(collection)
+    }
+}
+
+/// Buckets of a map: with ten thousand collections a change copies some forty entries.
+const BUCKETS: usize = 256;
+
+/// A map in buckets that its copies share until one of them changes.
+#[derive(Debug, Clone)]
+struct Buckets<K, V> {
+    buckets: Arc<[Arc<HashMap<K, V>>]>,
+}
+
+impl<K, V> Default for Buckets<K, V> {
+    fn default() -> Self {
+        Self { buckets: vec![Arc::default(); BUCKETS].into() }
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Buckets<K, V> {
+    fn bucket(&self, key: &K) -> &HashMap<K, V> {
+        &self.buckets[number(key)]
+    }
+
+    fn bucket_mut(&mut self, key: &K) -> &mut HashMap<K, V> {
+        Arc::make_mut(&mut Arc::make_mut(&mut self.buckets)[number(key)])
+    }
+}
+
+fn number(key: &impl Hash) -> usize {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    (hasher.finish() % BUCKETS as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::tests::collection;
+
+    #[test]
+    fn a_change_leaves_older_copies_as_they_were() {
+        let mut catalog = Catalog::default();
+        let mut copies = Vec::new();
+        for n in 1..=1_000 {
+            copies.push(catalog.clone());
+            let new = Collection { id: CollectionId(n), name: format!("Name{n}"), ..collection() };
+            catalog.insert(Arc::new(new));
+        }
+        for (len, copy) in copies.iter().enumerate() {
+            assert_eq!((copy.len(), copy.is_empty()), (len, len == 0));
+            let ids: Vec<_> = copy.collections().iter().map(|collection| collection.id.0 as usize).collect();
+            assert_eq!(ids, (1..=len).collect::<Vec<_>>());
+        }
+        let before = catalog.clone();
+        assert_eq!(catalog.remove(CollectionId(7)).map(|gone| gone.name.clone()), Some("Name7".to_owned()));
+        assert!(catalog.remove(CollectionId(7)).is_none());
+        assert!(catalog.get(CollectionId(7)).is_none() && catalog.find_similar("name7").is_none());
+        assert_eq!(catalog.len(), 999);
+        assert!(before.find("Name7").is_some() && before.find("name7").is_none());
+        assert!(before.find_similar("nAME7").is_some());
     }
 }

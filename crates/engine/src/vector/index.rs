@@ -78,6 +78,14 @@ impl VectorIndex {
         Ok(())
     }
 
+    /// Makes room for `more` vectors at once: to be called before inserting many into a small index, which otherwise moves
+    /// each time it has doubled. Without effect before the dimension is known.
+    pub fn reserve(&self, more: usize) {
+        if let Some(core) = self.core.get().filter(|_| !self.is_skipped()) {
+            core.store.reserve(more);
+        }
+    }
+
     /// Removes a vector; the next search no longer sees it. `false` if it was not there.
     pub fn delete(&self, doc_id: DocId) -> bool {
         self.core.get().is_some_and(|core| core.store.delete(doc_id))

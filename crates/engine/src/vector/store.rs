@@ -195,6 +195,27 @@ impl Store {
         Ok(next)
     }
 
+    /// Makes room for so many more at once, as far as they fit into the first chunk of a small index.
+    pub(super) fn reserve(&self, more: usize) {
+        if more == 0 {
+            return;
+        }
+        let mut guard = self.writer.lock();
+        let writer = &mut *guard;
+        let view = self.view();
+        let (layout, codecs) = (view.tables.layout, &view.tables.codecs);
+        let wanted = (self.high.load(Ordering::Acquire) as usize).saturating_add(more).min(layout.chunk_slots());
+        let chunk = match view.tables.chunks.as_slice() {
+            [] if !layout.graph => Chunk::new(&layout, codecs, wanted.max(FIRST_CAPACITY)),
+            [only] if only.capacity < wanted => only.enlarged(&layout, wanted),
+            _ => return,
+        };
+        // Free slots of a moved chunk are still read through the old one.
+        writer.retired.append(&mut writer.free);
+        let tables = Arc::new(view.tables.with_chunks(vec![Arc::new(chunk)]));
+        self.publish(writer, View { tables, ..View::clone(&view) });
+    }
+
     /// More room: the first chunk of a small index is replaced by a larger one, after that whole chunks are added.
     fn grow(&self, writer: &mut Writer) {
         let view = self.view();

@@ -9,7 +9,7 @@ use azimuth_engine::schema::Primitive;
 use azimuth_engine::vector::WorkBudget as VectorBudget;
 use tempfile::tempdir;
 
-use crate::support::{VECTOR, apply, at, collection, id, object, one, open, options, put, text, work};
+use crate::support::{VECTOR, apply, at, collection, copy_dir, id, object, one, open, options, put, text, work};
 
 fn schema(id: u32) -> Command {
     let properties = vec![one("title", Primitive::Text), one("pages", Primitive::Int)];
@@ -172,4 +172,57 @@ fn graphs_beyond_the_budget_leave_memory_and_come_back_by_their_files() {
     assert!(was_full);
     assert!(!group.index_memory_full());
     assert_eq!(group.metrics().indexes_loaded, 0);
+}
+
+/// Works until nothing is due, and returns how many shards were looked at.
+fn looked(group: &DataGroup) -> usize {
+    let mut looked = 0;
+    loop {
+        let report = group.work(&WorkBudget::default()).unwrap();
+        looked += report.looked;
+        if !report.more {
+            return looked;
+        }
+    }
+}
+
+#[test]
+fn a_start_looks_only_at_what_changed_since_the_last_look() {
+    const COLLECTIONS: u32 = 100;
+    let dir = tempdir().unwrap();
+    let [path, crashed, copy] = ["group", "crashed", "copy"].map(|name| dir.path().join(name));
+    let group = open(&path);
+    for n in 1..=COLLECTIONS {
+        apply(&group, vec![schema(n), write(n, 0)]);
+    }
+    assert_eq!(looked(&group), 0, "one object each is nothing to look at");
+    group.flush().unwrap();
+    drop(group);
+
+    let group = open(&path);
+    assert_eq!(looked(&group), COLLECTIONS as usize, "all changed since the group was made");
+    group.flush().unwrap();
+    drop(group);
+
+    let group = open(&path);
+    assert_eq!(looked(&group), 0, "nothing changed");
+    apply(&group, vec![write(7, 1)]);
+    apply(&group, vec![Command::Delete { at: at(9), id: id(0) }]);
+    copy_dir(&path, &crashed).unwrap();
+    let after_crash = open(&crashed);
+    assert_eq!(looked(&after_crash), 0, "it is where the last flush left it; the log brings both again");
+    drop(after_crash);
+    apply(&group, vec![write(10, 1), Command::DropCollection(CollectionId(10))]);
+    group.flush().unwrap();
+    drop(group);
+
+    let group = open(&path);
+    assert_eq!(looked(&group), 2, "one grew, one lost an object, one is gone");
+    apply(&group, vec![write(11, 1)]);
+    // Makes the store durable at a position of which no flush recorded what is due.
+    group.checkpoint(&copy).unwrap();
+    drop(group);
+
+    let group = open(&path);
+    assert_eq!(looked(&group), COLLECTIONS as usize - 1, "what is due at this position is not known");
 }

@@ -7,6 +7,7 @@ mod reconcile;
 pub(crate) mod schema;
 pub(crate) mod search;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,9 @@ pub(crate) use error::{AppError, AppResult};
 use crate::auth::Auth;
 use crate::settings::Settings;
 
+/// Changes of the schema at once, at most.
+const SCHEMA_LOCKS: usize = 64;
+
 /// Reads at once, over all connections; more wait.
 const READS_MAX: usize = 64;
 
@@ -34,15 +38,22 @@ pub(crate) struct App {
     node: OnceLock<Arc<Node>>,
     /// Reads that may run at once: each has a thread and an answer in memory.
     reads: Arc<Semaphore>,
-    /// Changes of the schema follow one another, so that meta and data groups see them in one order.
-    schema_changes: Mutex<()>,
+    /// Changes of one collection's schema follow one another, so that meta and data groups see them in one order; those
+    /// of others go beside them. By name without regard to case.
+    schema_changes: [Mutex<()>; SCHEMA_LOCKS],
 }
 
 impl App {
     /// An application whose node is still starting.
     pub(crate) fn new(settings: Settings, auth: Arc<Auth>) -> Arc<Self> {
         let reads = Arc::new(Semaphore::new(READS_MAX));
-        Arc::new(Self { settings, auth, node: OnceLock::new(), reads, schema_changes: Mutex::default() })
+        Arc::new(Self {
+            settings,
+            auth,
+            node: OnceLock::new(),
+            reads,
+            schema_changes: std::array::from_fn(|_| Mutex::default()),
+        })
     }
 
     /// Makes the node known, after data groups and schema were brought together.
@@ -130,7 +141,7 @@ impl App {
     /// # Errors
     /// [`AppError::Invalid`] when the name is taken.
     pub(crate) async fn create_collection(&self, collection: Collection) -> AppResult<Arc<Collection>> {
-        let _order = self.schema_changes.lock().await;
+        let _order = self.order_of(&collection.name).lock().await;
         let outcome = self.change_schema(Command::CreateCollection(Box::new(collection))).await?;
         self.publish(outcome).await
     }
@@ -140,7 +151,7 @@ impl App {
     /// # Errors
     /// [`AppError::Invalid`] when somebody else was faster.
     pub(crate) async fn update_collection(&self, old: &Collection, new: Collection) -> AppResult<Arc<Collection>> {
-        let _order = self.schema_changes.lock().await;
+        let _order = self.order_of(&old.name).lock().await;
         let change = Command::UpdateCollection { expected_version: old.version, collection: Box::new(new) };
         let outcome = self.change_schema(change).await?;
         self.publish(outcome).await
@@ -151,10 +162,17 @@ impl App {
     /// # Errors
     /// What a write can end with; a crash on the way is made good at the next start.
     pub(crate) async fn delete_collection(&self, collection: &Collection) -> AppResult<()> {
-        let _order = self.schema_changes.lock().await;
+        let _order = self.order_of(&collection.name).lock().await;
         self.change_schema(Command::DeleteCollection(collection.id)).await?;
         self.propose(vec![Command::DropCollection(collection.id)]).await?;
         Ok(())
+    }
+
+    /// What changes of that collection wait for.
+    fn order_of(&self, name: &str) -> &Mutex<()> {
+        let mut hasher = DefaultHasher::new();
+        name.to_lowercase().hash(&mut hasher);
+        &self.schema_changes[(hasher.finish() % SCHEMA_LOCKS as u64) as usize]
     }
 
     async fn change_schema(&self, command: Command) -> AppResult<Outcome> {

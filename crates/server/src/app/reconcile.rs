@@ -15,7 +15,8 @@ use super::AppResult;
 /// # Errors
 /// What a write can end with.
 pub(super) async fn reconcile(node: &Node) -> AppResult<()> {
-    let wanted = node.meta().state().catalog().collections();
+    let catalog = node.meta().state().catalog();
+    let wanted = catalog.collections();
     let known = node.data().state().collections();
     let known: HashMap<_, _> = known.iter().map(|collection| (collection.id, collection.version)).collect();
     let mut commands: Vec<_> = wanted
@@ -23,7 +24,7 @@ pub(super) async fn reconcile(node: &Node) -> AppResult<()> {
         .filter(|collection| known.get(&collection.id).is_none_or(|&version| version < collection.version))
         .map(|collection| Command::PutCollection(Box::new(collection.as_ref().clone())))
         .collect();
-    let dropped = known.keys().filter(|id| !wanted.iter().any(|collection| collection.id == **id));
+    let dropped = known.keys().filter(|id| catalog.get(**id).is_none());
     commands.extend(dropped.map(|&id| Command::DropCollection(id)));
     if !commands.is_empty() {
         tracing::info!(commands = commands.len(), "bring the data group in line with the schema");
