@@ -12,6 +12,7 @@ mod test;
 mod bench;
 mod golden;
 mod lint;
+mod sanitize;
 mod tidy;
 
 mod cache;
@@ -42,6 +43,8 @@ Developer commands of Azimuth.
   cargo xtask setup            install what the machine lacks: libclang, prebuilt RocksDB, Python and npm environments
   cargo xtask lint             formatting, clippy, tidy, and cargo deny where it is installed
   cargo xtask tidy [--update]  the structural rules: headers, lengths, module edges, links; --update shrinks its list
+  cargo xtask sanitize [TOOL [FILTER]]
+                               the vector index' tests under `address` (the default), `thread` or `miri`; minutes
   cargo xtask golden FILE..    replay recorded conversations against the built server and print every difference
   cargo xtask bench [ARGS..]   cargo bench with everything set up; ARGS go to the benches
 
@@ -77,6 +80,9 @@ fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
         ["lint"] => lint::run(root),
         ["tidy"] => tidy::run(root, false),
         ["tidy", "--update"] => tidy::run(root, true),
+        ["sanitize"] => sanitize::run(root, "address", None),
+        ["sanitize", tool] => sanitize::run(root, tool, None),
+        ["sanitize", tool, filter] => sanitize::run(root, tool, Some(filter)),
         ["golden", files @ ..] if !files.is_empty() => golden::run(root, files),
         ["bench", rest @ ..] => bench::run(root, rest),
         _ => Err(format!("unknown command `{}`; see `cargo xtask --help`", words.join(" ")).into()),

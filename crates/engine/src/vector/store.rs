@@ -206,7 +206,7 @@ impl Store {
         let (layout, codecs) = (view.tables.layout, &view.tables.codecs);
         let wanted = (self.high.load(Ordering::Acquire) as usize).saturating_add(more).min(layout.chunk_slots());
         let chunk = match view.tables.chunks.as_slice() {
-            [] if !layout.graph => Chunk::new(&layout, codecs, wanted.max(FIRST_CAPACITY)),
+            [] if may_start_small(&view.tables) => Chunk::new(&layout, codecs, wanted.max(FIRST_CAPACITY)),
             [only] if only.capacity < wanted => only.enlarged(&layout, wanted),
             _ => return,
         };
@@ -228,7 +228,7 @@ impl Store {
                 // Free slots of the moved chunk are still read through the old one.
                 writer.retired.append(&mut writer.free);
             }
-            [] if !layout.graph => chunks.push(Arc::new(Chunk::new(&layout, codecs, FIRST_CAPACITY))),
+            [] if may_start_small(&view.tables) => chunks.push(Arc::new(Chunk::new(&layout, codecs, FIRST_CAPACITY))),
             _ => chunks.push(Arc::new(Chunk::new(&layout, codecs, layout.chunk_slots()))),
         }
         let tables = Arc::new(Tables::new(layout, codecs.clone(), chunks, view.tables.uppers.clone()));
@@ -392,6 +392,12 @@ impl Store {
     }
 }
 
+/// Whether the first chunk may be smaller than the others: it moves when it grows, which one with links or codes cannot.
+/// Codes can be asked for of an index that loses its last vector at the same moment.
+fn may_start_small(tables: &Tables) -> bool {
+    !tables.layout.graph && tables.codecs.present.is_none() && tables.codecs.next.is_none()
+}
+
 impl Writer {
     /// Frees what no view reaches any more.
     pub(super) fn collect(&mut self) {
@@ -442,5 +448,54 @@ impl Writer {
         }
         self.upper_free.resize_with(LEVEL_MAX + 1, Vec::new);
         self.upper_free[level].push(handle.block());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vector::Distance;
+    use crate::vector::codes::{CodeKind, Codec};
+
+    const DIM: usize = 8;
+
+    fn fill(store: &Store, docs: std::ops::Range<u64>) {
+        for doc in docs {
+            assert_eq!(store.insert(DocId(doc), &[doc as f32; DIM]), Ok(true));
+        }
+    }
+
+    fn check(store: &Store, docs: std::ops::Range<u64>) {
+        let view = store.view();
+        for doc in docs {
+            let slot = store.docs.read().get(doc).expect("it is there");
+            // SAFETY: the map names only slots whose data are written.
+            assert_eq!(unsafe { view.tables.original(slot) }, [doc as f32; DIM]);
+        }
+    }
+
+    #[test]
+    fn codes_may_begin_in_an_index_that_has_just_been_emptied() {
+        let store = Store::new(Layout::new(DIM, 16));
+        let codec = Codec::untrained(Distance::L2Squared, DIM, CodeKind::Signs, 1).expect("needs no training");
+        store.begin_codes(&Arc::new(codec));
+        fill(&store, 0..100);
+        check(&store, 0..100);
+    }
+
+    #[test]
+    fn reserved_room_is_exact_and_can_be_outgrown() {
+        let store = Store::new(Layout::new(DIM, 16));
+        store.reserve(100);
+        assert_eq!(store.view().tables.capacity(), 100);
+        fill(&store, 0..100);
+        assert_eq!(store.view().tables.capacity(), 100, "nothing moved");
+        store.reserve(50);
+        fill(&store, 100..151);
+        assert_eq!(store.view().tables.capacity(), 300, "twice the reserved room");
+        check(&store, 0..151);
+        store.reserve(usize::MAX);
+        assert_eq!(store.view().tables.capacity() as usize, Layout::new(DIM, 16).chunk_slots());
+        check(&store, 0..151);
     }
 }
