@@ -56,6 +56,9 @@ struct Options {
     ef: usize,
     #[arg(long)]
     percent: Option<f64>,
+    /// Instead: a filter against the query, which excludes so many per cent, those nearest to it.
+    #[arg(long)]
+    without: Option<f64>,
     /// Cargo says so.
     #[arg(long, hide = true)]
     bench: bool,
@@ -125,7 +128,9 @@ fn main() {
             ingest::ingest(set, ours(set));
         }
         if options.parts.contains(&Part::Walk) {
-            walk::walk(set, options.seconds, options.ef, options.percent, ours(set));
+            let against = options.without.map(|excluded| filter::against(set, excluded));
+            let filter = against.or_else(|| options.percent.map(|percent| filter::independent(set, percent)));
+            walk::walk(set, options.seconds, options.ef, filter.as_ref(), ours(set));
         }
         if wanted(Part::Save) {
             million::life(set, options.rounds, ours(set));

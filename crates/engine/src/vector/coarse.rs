@@ -1,4 +1,4 @@
-//! Scans by coarse codes: the best by their codes are compared on the originals.
+//! Scans by codes alone: the best by their codes are compared on the originals.
 //!
 //! Not exact: how many are compared is the setting `rescore`, or what the codes are known to need.
 
@@ -11,18 +11,20 @@ use super::query::{Query, finish};
 use super::top::Top;
 use super::view::View;
 
-/// Scans the live slots that `live` gives, [`BATCH`] at a time at most, into `top`; `code` is the query's.
+/// Scans the live slots that `live` gives, [`BATCH`] at a time at most, into `top`; `code` is the query's. At least
+/// `fetched_min` are compared on the originals, unless it is plain before that the rest is farther.
 pub(super) fn scan(
     view: &View,
     kernels: &Kernels,
     query: &Query,
     code: &CodedQuery,
     live: impl FnOnce(&mut dyn FnMut(&[u32])),
+    fetched_min: usize,
     top: &mut Top,
 ) {
     let tables = &*view.tables;
     let wanted = top.wanted();
-    let fetched = query.rescore.unwrap_or_else(|| code.fetched(wanted)).max(wanted);
+    let fetched = query.rescore.unwrap_or_else(|| code.fetched(wanted)).max(fetched_min).max(wanted);
     let best = best_by_code(tables, kernels, code, live, fetched);
     let mut batch = Vec::with_capacity(BATCH);
     for candidates in best.chunks(16) {

@@ -32,10 +32,51 @@ pub(super) fn chunks_of(mut slots: impl Iterator<Item = u32>) -> impl Chunks {
 
 /// Scans the slots of `chunks` into `top`. Slots that are not live, or are newer than the view, are passed over; a slot
 /// must not come twice.
-pub(super) fn scan(view: &View, kernels: &Kernels, query: &Query, mut chunks: impl Chunks, top: &mut Top) {
+pub(super) fn scan(view: &View, kernels: &Kernels, query: &Query, chunks: impl Chunks, top: &mut Top) {
     let tables = &*view.tables;
+    match &query.code {
+        Some(code) => match code.worst_error() {
+            Some(error) => {
+                let live = live(tables, chunks);
+                let candidates = Bounded { tables, kernels, query, code, error }.candidates(live, top);
+                rerank(tables, kernels, query, &candidates, top);
+            }
+            None => coarse::scan(view, kernels, query, code, live(tables, chunks), 0, top),
+        },
+        None => scan_originals(tables, kernels, query, chunks, top),
+    }
+}
+
+/// Candidates by codes that a scan keeps for each that a walk would keep. A scan is taken where the border of the answer runs
+/// through dense places, and there are more within the error of the codes than a walk meets.
+const KEPT_PER_CANDIDATE: usize = 8;
+
+/// As [`scan`] where a walk that keeps `ef` candidates would have been good enough: of the slots only those nearest by their
+/// codes are compared on the originals, in order, until the codes' likely error leaves no room.
+pub(super) fn scan_like_walk(
+    view: &View,
+    kernels: &Kernels,
+    query: &Query,
+    chunks: impl Chunks,
+    ef: usize,
+    top: &mut Top,
+) {
+    let tables = &*view.tables;
+    let fetched_min = ef.saturating_mul(KEPT_PER_CANDIDATE);
+    match &query.code {
+        Some(code) => coarse::scan(view, kernels, query, code, live(tables, chunks), fetched_min, top),
+        None => scan_originals(tables, kernels, query, chunks, top),
+    }
+}
+
+fn scan_originals(tables: &Tables, kernels: &Kernels, query: &Query, chunks: impl Chunks, top: &mut Top) {
+    live(tables, chunks)(&mut |batch| offer_originals(tables, kernels, query, batch, top));
+}
+
+/// Gives the live slots of `chunks`, [`BATCH`] at a time at most.
+fn live(tables: &Tables, mut chunks: impl Chunks) -> impl FnOnce(&mut dyn FnMut(&[u32])) {
     let mut chunk = Vec::new();
-    let mut live = move |body: &mut dyn FnMut(&[u32])| loop {
+    move |body| loop {
         chunk.clear();
         chunks(&mut chunk);
         if chunk.is_empty() {
@@ -43,16 +84,6 @@ pub(super) fn scan(view: &View, kernels: &Kernels, query: &Query, mut chunks: im
         }
         chunk.retain(|&slot| is_live(tables, slot));
         chunk.chunks(BATCH).for_each(&mut *body);
-    };
-    match &query.code {
-        Some(code) => match code.worst_error() {
-            Some(error) => {
-                let candidates = Bounded { tables, kernels, query, code, error }.candidates(live, top);
-                rerank(tables, kernels, query, &candidates, top);
-            }
-            None => coarse::scan(view, kernels, query, code, live, top),
-        },
-        None => live(&mut |batch| offer_originals(tables, kernels, query, batch, top)),
     }
 }
 

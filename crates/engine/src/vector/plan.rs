@@ -11,6 +11,11 @@ pub(super) enum Plan {
     ScanAll,
     /// Compare every allowed vector.
     ScanAllowed,
+    /// Compare every allowed vector, but by its code alone unless it is among the best by that, as a walk does.
+    ScanLikeWalk {
+        /// Candidates kept.
+        ef: usize,
+    },
     /// Walk the graph.
     Walk {
         /// Candidates kept.
@@ -141,6 +146,9 @@ pub(super) struct Situation {
 /// More nodes than estimated by this factor mean that the filter is against the query.
 const SURPRISE: usize = 3;
 
+/// Allow lists up to this length are compared exactly wherever they are scanned.
+const EXACT_MAX: usize = 1_024;
+
 /// Cost of one step in nanoseconds, at 384 dimensions on the machine of the benches. Only their ratios matter.
 mod cost {
     /// A document looked up and its code compared, in order of the documents.
@@ -194,8 +202,11 @@ pub(super) fn plan(hnsw: Option<&HnswConfig>, now: Situation) -> Plan {
         FilterStrategy::Acorn | FilterStrategy::Sweeping => (FilterStrategy::Sweeping, sweep, SURPRISE * swept),
     };
     // A walk for this many candidates would meet all of them anyway.
-    if allowed <= 2 * ef || (allowed <= hnsw.flat_search_cutoff && scan <= walk) {
+    if allowed <= 2 * ef || (allowed <= hnsw.flat_search_cutoff.min(EXACT_MAX) && scan <= walk) {
         return Plan::ScanAllowed;
+    }
+    if allowed <= hnsw.flat_search_cutoff && scan <= walk {
+        return Plan::ScanLikeWalk { ef };
     }
     let excluded = (now.live + now.tombstones).saturating_sub(allowed);
     Plan::WalkFiltered(Filtered { ef, k: now.k, strategy, seen_max, share_per_mille, excluded })
@@ -241,6 +252,7 @@ mod tests {
         check(Situation { allowed: Some(5), ..all }, "ScanAllowed");
         check(Situation { allowed: Some(1_000), ..all }, "ScanAllowed");
         check(Situation { linked: 0, allowed: Some(90_000), ..all }, "ScanAllowed");
+        check(Situation { allowed: Some(4_000), ..all }, "ScanLikeWalk { ef: 64 }");
         check(Situation { allowed: Some(25_000), ..all }, "WalkFiltered(Filtered { ef: 64, k: 10, strategy: Sweeping");
         let many = Situation { live: 10_000_000, linked: 10_000_000, ..all };
         check(Situation { allowed: Some(50_000), ..many }, "WalkFiltered(Filtered { ef: 64, k: 10, strategy: Acorn");

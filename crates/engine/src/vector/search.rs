@@ -6,7 +6,7 @@ use super::allow::Allow;
 use super::codes::CodeKind;
 use super::config::{FilterStrategy, HnswConfig, IndexConfig};
 use super::core::Core;
-use super::exact::{chunks_of, is_live, scan};
+use super::exact::{chunks_of, is_live, scan, scan_like_walk};
 use super::hnsw::{
     CodeScorer, FilteredWalk, Graph, Pool, RowScorer, Scorer, Scratch, ScratchPool, descend, filtered_walk, walk,
     walk_while,
@@ -88,35 +88,47 @@ struct Execution<'a> {
 
 impl Execution<'_> {
     fn run(mut self, plan: Plan) -> Vec<Hit> {
-        let found_enough = match plan {
-            Plan::Empty => true,
-            Plan::ScanAll | Plan::ScanAllowed => false,
-            Plan::Walk { ef } => {
+        match plan {
+            Plan::Empty => {}
+            Plan::ScanAll | Plan::ScanAllowed => self.scan_exactly(),
+            Plan::ScanLikeWalk { ef } => {
                 self.scan_pending();
-                self.with_scorer(Walking::Plain { ef })
+                self.scan_like_walk(ef);
             }
-            Plan::WalkFiltered(filtered) => {
-                self.scan_pending();
-                self.with_scorer(Walking::Filtered(filtered))
-            }
-        };
-        if !found_enough {
-            self.scan_rest();
+            Plan::Walk { ef } => self.walk_or_scan(Walking::Plain { ef }, ef),
+            Plan::WalkFiltered(filtered) => self.walk_or_scan(Walking::Filtered(filtered), filtered.ef),
         }
         self.top.into_hits()
     }
 
-    /// Everything that may be returned, compared exactly.
-    fn scan_rest(&mut self) {
+    /// Everything that may be returned.
+    fn scan_exactly(&mut self) {
         let Self { core, view, query, allow, top } = self;
-        top.clear();
         match allow {
             None => scan(view, &core.kernels, query, chunks_of(0..core.store.high(view)), top),
             Some(allow) => scan(view, &core.kernels, query, allow.slots(&core.store), top),
         }
     }
 
-    /// What waits for the graph.
+    /// Everything that may be returned, as well as a walk would. What waits for the graph is in already.
+    fn scan_like_walk(&mut self, ef: usize) {
+        let Self { core, view, query, allow, top } = self;
+        match allow {
+            None => scan_like_walk(view, &core.kernels, query, chunks_of(0..core.store.high(view)), ef, top),
+            Some(allow) => scan_like_walk(view, &core.kernels, query, allow.slots(&core.store), ef, top),
+        }
+    }
+
+    /// What a walk finds, and what waits for the graph; what a scan finds if the walk does not find enough.
+    fn walk_or_scan(&mut self, walking: Walking, ef: usize) {
+        self.scan_pending();
+        if !self.with_scorer(walking) {
+            self.top.begin_anew();
+            self.scan_like_walk(ef);
+        }
+    }
+
+    /// What waits for the graph, exactly.
     fn scan_pending(&mut self) {
         let Self { core, view, query, allow, top } = self;
         if view.pending.is_empty() {

@@ -71,11 +71,10 @@ impl Top {
         }
     }
 
-    /// Begins anew.
-    pub(super) fn clear(&mut self) {
-        self.heap.clear();
-        if let Some(taken) = &mut self.taken {
-            taken.clear();
+    /// Makes room for everything to be offered again. What may be offered twice stays.
+    pub(super) fn begin_anew(&mut self) {
+        if self.taken.is_none() {
+            self.heap.clear();
         }
     }
 

@@ -153,11 +153,9 @@ unsafe fn bytes(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mu
     // SAFETY: the query holds `len` bytes.
     let surplus = _mm_set1_epi32(128 * unsafe { sum_of_bytes(query.code) });
     let (fours, _) = slots.as_chunks::<4>();
-    if let Some(first) = fours.first() {
-        first.iter().for_each(|&slot| rows.prefetch(slot, row_bytes));
-    }
+    slots.iter().take(4 * FOURS_AHEAD).for_each(|&slot| rows.prefetch(slot, row_bytes));
     for (i, (four, out)) in fours.iter().zip(out.as_chunks_mut::<4>().0).enumerate() {
-        for &ahead in slots.iter().skip(4 * i + 4).take(4) {
+        for &ahead in slots.iter().skip(4 * (i + FOURS_AHEAD)).take(4) {
             rows.prefetch(ahead, row_bytes);
         }
         // SAFETY: the caller promises that the slots are in range.
@@ -196,6 +194,9 @@ unsafe fn bytes(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mu
         unsafe { bytes_one_by_one(rows, query, &slots[rest..], &mut out[rest..]) };
     }
 }
+
+/// Groups of four rows requested from memory ahead of the one being compared.
+const FOURS_AHEAD: usize = 2;
 
 /// The sum of each.
 #[inline]
