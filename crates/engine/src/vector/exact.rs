@@ -37,11 +37,11 @@ pub(super) fn scan(view: &View, kernels: &Kernels, query: &Query, chunks: impl C
     match &query.code {
         Some(code) => match code.worst_error() {
             Some(error) => {
-                let live = live(tables, chunks);
-                let candidates = Bounded { tables, kernels, query, code, error }.candidates(live, top);
+                let bounded = Bounded { tables, kernels, query, code, error };
+                let candidates = bounded.candidates(|body| each_live(tables, chunks, body), top);
                 rerank(tables, kernels, query, &candidates, top);
             }
-            None => coarse::scan(view, kernels, query, code, live(tables, chunks), 0, top),
+            None => coarse::scan(view, kernels, query, code, |body| each_live(tables, chunks, body), 0, top),
         },
         None => scan_originals(tables, kernels, query, chunks, top),
     }
@@ -64,19 +64,21 @@ pub(super) fn scan_like_walk(
     let tables = &*view.tables;
     let fetched_min = ef.saturating_mul(KEPT_PER_CANDIDATE);
     match &query.code {
-        Some(code) => coarse::scan(view, kernels, query, code, live(tables, chunks), fetched_min, top),
+        Some(code) => {
+            coarse::scan(view, kernels, query, code, |body| each_live(tables, chunks, body), fetched_min, top);
+        }
         None => scan_originals(tables, kernels, query, chunks, top),
     }
 }
 
 fn scan_originals(tables: &Tables, kernels: &Kernels, query: &Query, chunks: impl Chunks, top: &mut Top) {
-    live(tables, chunks)(&mut |batch| offer_originals(tables, kernels, query, batch, top));
+    each_live(tables, chunks, &mut |batch| offer_originals(tables, kernels, query, batch, top));
 }
 
-/// Gives the live slots of `chunks`, [`BATCH`] at a time at most.
-fn live(tables: &Tables, mut chunks: impl Chunks) -> impl FnOnce(&mut dyn FnMut(&[u32])) {
+/// Shows the live slots of `chunks` to `body`, [`BATCH`] at a time at most.
+fn each_live(tables: &Tables, mut chunks: impl Chunks, body: &mut dyn FnMut(&[u32])) {
     let mut chunk = Vec::new();
-    move |body| loop {
+    loop {
         chunk.clear();
         chunks(&mut chunk);
         if chunk.is_empty() {

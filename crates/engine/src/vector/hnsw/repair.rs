@@ -4,13 +4,13 @@
 //! 1. *Take*: the batch is fixed, and the view is replaced. Builders choose no dead neighbours, so once all older views
 //!    are dropped no list gains a link to the batch.
 //! 2. *Rewrite*: every list of the graph is looked at once, a bounded number at a step. Where it leads to the batch, the
-//!    living among its own and its dead neighbours' neighbours are candidates for a new choice.
+//!    living neighbours stay, and the dead ones are replaced by the best of their own living neighbours.
 //! 3. *Retire*: nothing leads to the batch now. Its slots are free when all views up to now are dropped.
 
 use std::sync::atomic::Ordering;
 
 use super::graph::Graph;
-use super::heuristic::select;
+use super::heuristic::{Choice, replace};
 use super::scorer::{CodeScorer, RowScorer, Scorer};
 use super::visited::Visited;
 use crate::vector::arena::{State, Tables, UpperHandle, read_links, write_links};
@@ -135,7 +135,7 @@ impl Repair {
         step
     }
 
-    /// Chooses the list anew if it leads to the batch.
+    /// Replaces what of the list leads to the batch.
     fn rewrite_list(
         &self,
         around: Surroundings<'_>,
@@ -156,33 +156,31 @@ impl Repair {
         links.clear();
         read_links(list, links);
         candidates.clear();
-        for &neighbour in links.iter() {
-            if self.members.is_marked(neighbour) {
-                if let Some(beyond) = tables.links(neighbour, level) {
-                    read_links(beyond, candidates);
-                }
-            } else {
-                candidates.push(neighbour);
+        for &dead in links.iter().filter(|&&other| self.members.is_marked(other)) {
+            if let Some(beyond) = tables.links(dead, level) {
+                read_links(beyond, candidates);
             }
         }
+        let before = links.len();
+        links.retain(|&other| tables.has(other) && !self.members.is_marked(other));
+        let replaced = before - links.len();
         let linked = State::LIVE | State::LINKED;
         candidates.sort_unstable();
         candidates.dedup();
-        // A dead neighbour outside the batch stays a candidate only if it was one before: its turn comes later.
         candidates.retain(|&other| {
             other != slot
                 && tables.has(other)
-                && !self.members.is_marked(other)
-                && (tables.state(other).load(Ordering::Acquire) == linked || links.contains(&other))
+                && !links.contains(&other)
+                && tables.state(other).load(Ordering::Acquire) == linked
         });
         if let Some(codec) = tables.linking_codec() {
             // SAFETY: the slot is linked under the view that the caller holds.
             let scorer = unsafe { CodeScorer::stored(tables, around.kernels, codec, slot) };
-            choose(&scorer, slot, list, buffers);
+            choose(&scorer, slot, list, replaced, buffers);
         } else {
             // SAFETY: as above.
             let scorer = unsafe { RowScorer::stored(tables, around.kernels, slot) };
-            choose(&scorer, slot, list, buffers);
+            choose(&scorer, slot, list, replaced, buffers);
         }
         true
     }
@@ -225,18 +223,27 @@ struct Buffers {
     candidates: Vec<u32>,
     scores: Vec<f32>,
     kept: Vec<u32>,
-    ranked: Vec<(f32, u32)>,
+    choices: Vec<Choice>,
 }
 
-/// Writes the best of `buffers.candidates` into `list`; the caller holds the node's lock.
-fn choose(scorer: &impl Scorer, node: u32, list: &[std::sync::atomic::AtomicU32], buffers: &mut Buffers) {
-    let Buffers { candidates, scores, kept, ranked, .. } = buffers;
-    // SAFETY: the candidates come from lists of links and are in the tables.
-    unsafe { scorer.score(candidates, scores) };
-    ranked.clear();
-    ranked.extend(scores.iter().copied().zip(candidates.iter().copied()));
-    ranked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+/// Writes `buffers.links` and the best of `buffers.candidates`, up to `added_max`, into `list`; the caller holds the node's
+/// lock.
+fn choose(
+    scorer: &impl Scorer,
+    node: u32,
+    list: &[std::sync::atomic::AtomicU32],
+    added_max: usize,
+    buffers: &mut Buffers,
+) {
+    let Buffers { links, candidates, scores, kept, choices } = buffers;
+    choices.clear();
+    for (slots, is_link) in [(&*links, true), (&*candidates, false)] {
+        // SAFETY: the candidates come from lists of links and are in the tables.
+        unsafe { scorer.score(slots, scores) };
+        choices.extend(scores.iter().zip(slots).map(|(&distance, &slot)| Choice { distance, slot, is_link }));
+    }
+    choices.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.slot.cmp(&b.slot)));
     // SAFETY: as above.
-    unsafe { select(scorer, node, ranked, list.len() - 1, kept, scores) };
+    unsafe { replace(scorer, node, choices, (added_max, list.len() - 1), kept, scores) };
     write_links(list, kept);
 }

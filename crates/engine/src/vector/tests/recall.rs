@@ -90,6 +90,41 @@ fn codes_lose_nothing_against_f32() {
     assert!(below.is_empty(), "{below:?}");
 }
 
+/// Half of the vectors go, a few at a time: what repair leaves finds as much as a graph built over the rest.
+#[test]
+fn deletes_leave_a_graph_as_good_as_new() {
+    let seed = 31;
+    let data = Data::clustered(seed, 12_000, 64, 60, 0.8);
+    let queries = data.near(200, 0.5);
+    for codes in [Codes::Default, Codes::None] {
+        let index = built(Distance::Cosine, m16(), codes, &data);
+        let mut order: Vec<usize> = (0..data.len()).filter(|i| i % 2 == 0).collect();
+        order.sort_by_key(|&i| codes::splitmix(seed ^ (i as u64) << 8));
+        for part in order.chunks(150) {
+            part.iter().for_each(|&i| assert!(index.delete(doc(i))));
+            work_all(&index, 1);
+        }
+        assert_eq!(index.stats().tombstones, 0);
+        let rest = Data { dim: data.dim, values: data.rows().skip(1).step_by(2).flatten().copied().collect() };
+        let fresh = built(Distance::Cosine, m16(), codes, &rest);
+        let recall = |index: &VectorIndex, row_of: &dyn Fn(usize) -> usize| {
+            let sum: f64 = queries
+                .rows()
+                .map(|query| {
+                    let hits = index.search(&SearchRequest { ef: Some(24), ..ask(query, 10) }).expect("fits");
+                    let truth = exact(Distance::Cosine, &data, query, 10, |i| i % 2 == 1);
+                    let found = |i: usize| hits.iter().any(|hit| row_of(((hit.doc_id.0 - doc(0).0) / 3) as usize) == i);
+                    truth.iter().filter(|&&(_, i)| found(i)).count() as f64 / truth.len() as f64
+                })
+                .sum();
+            sum / queries.len() as f64
+        };
+        let (after, anew) = (recall(&index, &|row| row), recall(&fresh, &|row| 2 * row + 1));
+        println!("seed {seed}, {codes:?}: after deletes {after:.4}, built anew {anew:.4}");
+        assert!(after >= anew - 0.01, "seed {seed}, {codes:?}: {after} after deletes, {anew} built anew");
+    }
+}
+
 /// With ties excluded from the neighbour heuristic the clump of identical vectors would cut off the others.
 #[test]
 fn duplicates_do_not_hide_the_others() {
