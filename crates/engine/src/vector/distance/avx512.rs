@@ -1,13 +1,15 @@
 //! The tier for AVX-512 with VNNI: 64 int8 products an instruction, loops kept inside one function per batch.
 
 use std::arch::x86_64::{
-    __m128, __m128i, __m512, __m512i, _mm_add_epi32, _mm_add_ps, _mm_cvtepi32_ps, _mm_min_ps, _mm_movehl_ps,
-    _mm_movelh_ps, _mm_mul_ps, _mm_set1_epi32, _mm_set1_ps, _mm_storeu_ps, _mm_sub_epi32, _mm_unpacklo_ps,
-    _mm256_add_epi32, _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_loadu_si256,
-    _mm256_srli_epi16, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castsi256_si512,
-    _mm512_castsi512_si256, _mm512_dpbusd_epi32, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_inserti64x4,
-    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_maskz_mov_epi8, _mm512_reduce_add_epi32,
-    _mm512_reduce_add_ps, _mm512_set1_epi8, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_sub_ps, _mm512_xor_si512,
+    __m128, __m128i, __m512, __m512i, _mm_add_epi32, _mm_add_ps, _mm_add_ss, _mm_cvtepi32_ps, _mm_cvtss_f32,
+    _mm_min_ps, _mm_movehl_ps, _mm_movelh_ps, _mm_mul_ps, _mm_set1_epi32, _mm_set1_ps, _mm_shuffle_ps, _mm_storeu_ps,
+    _mm_sub_epi32, _mm_sub_ps, _mm_unpacklo_ps, _mm256_add_epi32, _mm256_castps256_ps128, _mm256_castsi256_si128,
+    _mm256_extractf128_ps, _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_loadu_si256, _mm256_srli_epi16,
+    _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castpd_ps, _mm512_castpd256_pd512, _mm512_castps_pd,
+    _mm512_castps512_ps256, _mm512_castsi256_si512, _mm512_castsi512_si256, _mm512_dpbusd_epi32,
+    _mm512_extractf64x4_pd, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_inserti64x4, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_maskz_mov_epi8, _mm512_reduce_add_epi32, _mm512_set1_epi8,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_sub_ps, _mm512_xor_si512,
 };
 
 use super::coarse::{CENTROIDS, squares_loop};
@@ -55,7 +57,97 @@ unsafe fn accumulate(a: *const f32, b: *const f32, len: usize, step: impl Fn(__m
         sums[0] = step(a, b, sums[0]);
         i += LANES;
     }
-    _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])))
+    let half = half_of(sums);
+    let pairs = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    _mm_cvtss_f32(_mm_add_ss(pairs, _mm_shuffle_ps::<1>(pairs, pairs)))
+}
+
+/// Four partial sums in which all of `sums` are.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn half_of([a, b, c, d]: [__m512; 4]) -> __m128 {
+    let sum = _mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d));
+    let upper = _mm512_castpd_ps(_mm512_castpd256_pd512(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(sum))));
+    let sum = _mm512_castps512_ps256(_mm512_add_ps(sum, upper));
+    _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum))
+}
+
+/// As [`accumulate`] for four rows at a time, which share the loads of the query; the same sums in the same order.
+///
+/// # Safety
+/// AVX-512 F; all pointers are good for `len` reads.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn accumulate_four(
+    query: *const f32,
+    rows: [*const f32; 4],
+    len: usize,
+    step: impl Fn(__m512, __m512, __m512) -> __m512,
+) -> __m128 {
+    let mut sums = [[_mm512_setzero_ps(); 4]; 4];
+    let mut i = 0;
+    while i + 4 * LANES <= len {
+        for lane in 0..4 {
+            let at = i + lane * LANES;
+            // SAFETY: `i + 64 <= len`, so this load and the rows' lie inside.
+            let query = unsafe { _mm512_loadu_ps(query.add(at)) };
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                // SAFETY: as above.
+                sums[lane] = step(query, unsafe { _mm512_loadu_ps(row.add(at)) }, sums[lane]);
+            }
+        }
+        i += 4 * LANES;
+    }
+    while i < len {
+        let mask = if len - i >= LANES { u16::MAX } else { (1 << (len - i)) - 1 };
+        // SAFETY: the mask covers what is left of the query and of the rows.
+        let query = unsafe { _mm512_maskz_loadu_ps(mask, query.add(i)) };
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            // SAFETY: as above.
+            sums[0] = step(query, unsafe { _mm512_maskz_loadu_ps(mask, row.add(i)) }, sums[0]);
+        }
+        i += LANES;
+    }
+    let [a, b, c, d] = sums.map(|sums| half_of(sums));
+    let (ab, cd) =
+        (_mm_add_ps(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a)), _mm_add_ps(_mm_movelh_ps(c, d), _mm_movehl_ps(d, c)));
+    _mm_add_ps(_mm_shuffle_ps::<0b10_00_10_00>(ab, cd), _mm_shuffle_ps::<0b11_01_11_01>(ab, cd))
+}
+
+/// Four rows at a time as long as there are as many; what is left goes one by one.
+///
+/// # Safety
+/// AVX-512 F; as [`Kernels::score_rows`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn rows_by_four(
+    rows: Rows<'_>,
+    query: &[f32],
+    slots: &[u32],
+    out: &mut [f32],
+    four: impl Fn([*const f32; 4]) -> __m128,
+    one: impl Fn(*const f32) -> f32,
+) {
+    let bytes = size_of_val(query);
+    let (fours, rest) = slots.as_chunks::<4>();
+    if let Some(first) = fours.first() {
+        first.iter().for_each(|&slot| rows.prefetch(slot, bytes));
+    }
+    for (i, (slots_of_four, out)) in fours.iter().zip(out.as_chunks_mut::<4>().0).enumerate() {
+        for &ahead in slots.iter().skip(4 * i + 4).take(4) {
+            rows.prefetch(ahead, bytes);
+        }
+        // SAFETY: the caller promises that the slots are in range and their rows written.
+        let starts = slots_of_four.map(|slot| unsafe { rows.row(slot) }.cast());
+        // The second operand wins over NaN, which becomes the farthest.
+        let values = _mm_min_ps(four(starts), _mm_set1_ps(f32::MAX));
+        // SAFETY: four f32.
+        unsafe { _mm_storeu_ps(out.as_mut_ptr(), values) };
+    }
+    if !rest.is_empty() {
+        // SAFETY: as the caller's.
+        unsafe { rows_loop(rows, query, rest, &mut out[4 * fours.len()..], one) };
+    }
 }
 
 #[inline]
@@ -74,6 +166,29 @@ unsafe fn l2_squared(a: *const f32, b: *const f32, len: usize) -> f32 {
     };
     // SAFETY: as the caller's.
     unsafe { accumulate(a, b, len, step) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn dot_rows(rows: Rows<'_>, query: &[f32], slots: &[u32], out: &mut [f32]) {
+    let (start, len) = (query.as_ptr(), query.len());
+    let step = |a, b, sum| _mm512_fmadd_ps(a, b, sum);
+    // SAFETY: as the caller's.
+    let four = |rows| _mm_sub_ps(_mm_set1_ps(-0.0), unsafe { accumulate_four(start, rows, len, step) });
+    // SAFETY: as the caller's.
+    unsafe { rows_by_four(rows, query, slots, out, four, |row| dot(start, row, len)) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn l2_squared_rows(rows: Rows<'_>, query: &[f32], slots: &[u32], out: &mut [f32]) {
+    let (start, len) = (query.as_ptr(), query.len());
+    let step = |a, b, sum| {
+        let difference = _mm512_sub_ps(a, b);
+        _mm512_fmadd_ps(difference, difference, sum)
+    };
+    // SAFETY: as the caller's.
+    let four = |rows| unsafe { accumulate_four(start, rows, len, step) };
+    // SAFETY: as the caller's.
+    unsafe { rows_by_four(rows, query, slots, out, four, |row| l2_squared(start, row, len)) }
 }
 
 #[inline]
@@ -99,8 +214,6 @@ macro_rules! rows_kernel {
         }
     };
 }
-rows_kernel!(dot_rows, dot);
-rows_kernel!(l2_squared_rows, l2_squared);
 rows_kernel!(manhattan_rows, manhattan);
 rows_kernel!(hamming_rows, hamming);
 

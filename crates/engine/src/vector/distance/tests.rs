@@ -36,11 +36,13 @@ fn tiers_agree_with_f64() {
                 let tolerance = 1e-6 * dim as f64;
                 let pair = kernels.pair(&a, &b);
                 assert!((f64::from(pair) - expected).abs() <= tolerance, "{distance:?} {dim} {}: {pair}", kernels.tier);
-                let mut out = [0.0];
-                let bases = [b.as_ptr().cast::<u8>()];
-                // SAFETY: slot 0 is `b`.
-                unsafe { kernels.score_rows(Rows::new(&bases, 0, dim * 4), &a, &[0], &mut out) };
-                assert_eq!(out[0], pair, "one row and a batch give the same value");
+                let rows: Vec<f32> = [&a, &b, &a, &b, &b].into_iter().flatten().copied().collect();
+                let mut out = [0.0; 7];
+                let bases = [rows.as_ptr().cast::<u8>()];
+                // SAFETY: there are five rows.
+                unsafe { kernels.score_rows(Rows::new(&bases, 3, dim * 4), &a, &[1, 0, 3, 4, 2, 0, 1], &mut out) };
+                let twin = kernels.pair(&a, &a);
+                assert_eq!(out, [pair, twin, pair, pair, twin, twin, pair], "one row and a batch give the same value");
             }
         }
     }
