@@ -59,6 +59,9 @@ struct Options {
     /// Instead: a filter against the query, which excludes so many per cent, those nearest to it.
     #[arg(long)]
     without: Option<f64>,
+    /// The part `walk` compares f32 instead of codes.
+    #[arg(long)]
+    f32: bool,
     /// Cargo says so.
     #[arg(long, hide = true)]
     bench: bool,
@@ -130,7 +133,9 @@ fn main() {
         if options.parts.contains(&Part::Walk) {
             let against = options.without.map(|excluded| filter::against(set, excluded));
             let filter = against.or_else(|| options.percent.map(|percent| filter::independent(set, percent)));
-            walk::walk(set, options.seconds, options.ef, filter.as_ref(), ours(set));
+            let codes = if options.f32 { Codes::None } else { Codes::Default };
+            let config = config(set, Graph { m: 16, ef_construction: 128 }, codes);
+            walk::walk(set, options.seconds, options.ef, filter.as_ref(), config);
         }
         if wanted(Part::Save) {
             million::life(set, options.rounds, ours(set));

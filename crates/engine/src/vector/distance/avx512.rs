@@ -114,6 +114,10 @@ unsafe fn accumulate_four(
     _mm_add_ps(_mm_shuffle_ps::<0b10_00_10_00>(ab, cd), _mm_shuffle_ps::<0b11_01_11_01>(ab, cd))
 }
 
+/// What of a long row is requested ahead: the rest is fetched by the processor's own prefetcher once the row is being read, and
+/// more requests than it can hold would only wait for each other.
+const ASKED_BYTES_MAX: usize = 512;
+
 /// Four rows at a time as long as there are as many; what is left goes one by one.
 ///
 /// # Safety
@@ -128,7 +132,7 @@ unsafe fn rows_by_four(
     four: impl Fn([*const f32; 4]) -> __m128,
     one: impl Fn(*const f32) -> f32,
 ) {
-    let bytes = size_of_val(query);
+    let bytes = size_of_val(query).min(ASKED_BYTES_MAX);
     let (fours, rest) = slots.as_chunks::<4>();
     if let Some(first) = fours.first() {
         first.iter().for_each(|&slot| rows.prefetch(slot, bytes));
@@ -261,7 +265,7 @@ unsafe fn bytes_one_by_one(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32
 unsafe fn bytes(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mut [f32]) {
     let len = query.code.len();
     assert!(len.is_multiple_of(64), "codes are padded to whole blocks");
-    let row_bytes = len + CODE_TRAILER_BYTES;
+    let row_bytes = (len + CODE_TRAILER_BYTES).min(CODE_ASKED_BYTES_MAX);
     let sign = _mm512_set1_epi8(i8::MIN);
     // SAFETY: the query holds `len` bytes.
     let surplus = _mm_set1_epi32(128 * unsafe { sum_of_bytes(query.code) });
@@ -307,6 +311,9 @@ unsafe fn bytes(rows: Rows<'_>, query: &LinearQuery<'_>, slots: &[u32], out: &mu
         unsafe { bytes_one_by_one(rows, query, &slots[rest..], &mut out[rest..]) };
     }
 }
+
+/// What of a code is requested ahead, see [`ASKED_BYTES_MAX`].
+const CODE_ASKED_BYTES_MAX: usize = 256;
 
 /// Groups of four rows requested from memory ahead of the one being compared.
 const FOURS_AHEAD: usize = 2;
