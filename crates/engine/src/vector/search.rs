@@ -49,7 +49,8 @@ pub(super) fn search_allowed(
     if plan == Plan::Empty {
         return Vec::new();
     }
-    let top = Top::new(now.k, request.max_distance.unwrap_or(f32::INFINITY), waiting > 0);
+    // A segment whose vectors have all been linked by now is scanned too, as long as it is in the view.
+    let top = Top::new(now.k, request.max_distance.unwrap_or(f32::INFINITY), !view.pending.is_empty());
     let query = Query { rescore, ..Query::new(core.distance, request.query, &view) };
     Execution { core, view: &view, query: &query, allow, top }.run(plan)
 }

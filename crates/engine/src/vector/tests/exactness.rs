@@ -79,6 +79,35 @@ fn pending_vectors_are_found_at_once_and_exactly() {
     assert!(recall / 100.0 > 0.97, "{recall}");
 }
 
+/// Between the last link of a segment and the view without it, what it holds is met twice.
+#[test]
+fn what_was_just_linked_is_found_once() {
+    let data = Data::clustered(6, 3_000, 24, 30, 0.4);
+    let index = open(config(Distance::L2Squared, m16()));
+    let (before, after) = data.values.split_at(2_990 * data.dim);
+    before.chunks_exact(data.dim).enumerate().for_each(|(i, row)| index.insert(doc(i), row).expect("fits"));
+    work_all(&index, 1);
+    after.chunks_exact(data.dim).zip(2_990..).for_each(|(row, i)| index.insert(doc(i), row).expect("fits"));
+    let core = index.core().expect("it has vectors");
+    let builder = hnsw::Builder { store: &core.store, kernels: &core.kernels, ef_construction: 128 };
+    for segment in &core.store.view().pending {
+        let slots = segment.claim(usize::MAX);
+        hnsw::ScratchPool::with(|scratch| slots.iter().for_each(|&slot| builder.link(slot, scratch)));
+        segment.finish(slots.len());
+    }
+    let view = core.store.view();
+    assert!(!view.pending.is_empty() && view.waiting() == 0);
+    let allow: RoaringTreemap = (0..data.len()).map(|i| doc(i).0).collect();
+    let few: RoaringTreemap = (1_500..data.len()).map(|i| doc(i).0).collect();
+    for row in 2_990..3_000 {
+        for allow in [None, Some(&allow), Some(&few)] {
+            let hits = index.search(&SearchRequest { allow, ..ask(data.row(row), 10) }).expect("fits");
+            let docs: std::collections::BTreeSet<u64> = hits.iter().map(|hit| hit.doc_id.0).collect();
+            assert_eq!((docs.len(), hits[0].doc_id), (10, doc(row)), "{hits:?}");
+        }
+    }
+}
+
 #[test]
 fn unreasonable_wishes_are_met() {
     let data = Data::clustered(4, 3_000, 8, 10, 0.4);
