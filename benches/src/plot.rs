@@ -57,11 +57,23 @@ pub fn recall_plot(title: &str, curves: &[Curve]) -> String {
         line(&format!("<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{colour}\"/>", y - 10.0));
         line(&format!("<text x=\"{}\" y=\"{y}\">{}</text>", x + 18.0, escaped(&curve.name)));
     }
+    let (x, y) = (WIDTH - RIGHT + 15.0, TOP + 30.0 + 20.0 * curves.len() as f64);
+    for (i, text) in ["point: median of the rounds", "bar: slowest to fastest round"].into_iter().enumerate() {
+        line(&format!("<text x=\"{x}\" y=\"{}\" fill=\"#555\">{text}</text>", y + 16.0 * i as f64));
+    }
     line("</svg>");
     svg
 }
 
-/// Recall linearly, queries a second by their logarithm.
+/// Recall that has a line and a label.
+const RECALLS: [f64; 9] = [0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 1.0];
+
+/// What is missed, by its logarithm, so that there is room where engines are compared; a thousandth stands for nothing missed.
+fn missed(recall: f64) -> f64 {
+    (1.0 - recall + 0.001).ln()
+}
+
+/// Recall by the logarithm of what is missed, queries a second by their logarithm.
 struct Axes {
     bottom: f64,
     top: f64,
@@ -76,7 +88,8 @@ impl Axes {
     }
 
     fn x(&self, recall: f64) -> f64 {
-        LEFT + (recall - RECALL_MIN) / (1.0 - RECALL_MIN) * (WIDTH - LEFT - RIGHT)
+        let (first, last) = (missed(RECALL_MIN), missed(1.0));
+        LEFT + (missed(recall) - first) / (last - first) * (WIDTH - LEFT - RIGHT)
     }
 
     fn y(&self, qps: f64) -> f64 {
@@ -85,11 +98,10 @@ impl Axes {
 
     fn draw(&self, line: &mut impl FnMut(&str)) {
         let (right, floor) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-        for step in 0..=15u8 {
-            let recall = RECALL_MIN + f64::from(step) * 0.01;
+        for recall in RECALLS {
             let x = self.x(recall);
             line(&format!("<path d=\"M{x:.1} {floor}V{TOP}\" stroke=\"#ddd\"/>"));
-            line(&format!("<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{recall:.2}</text>", floor + 16.0));
+            line(&format!("<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{recall}</text>", floor + 16.0));
         }
         let mut tick = 1.0f64;
         while tick < 1e7 {
