@@ -12,6 +12,9 @@ use crate::{Failure, cargo, process, setup};
 /// Tests that are run unless others are named: the vector index, where nearly all unsafe code is.
 const TESTS: &str = "vector::";
 
+/// Tests by loom, which switches stacks by itself and takes no sanitizer.
+const LOOM: &str = "interleavings";
+
 /// The vector index under `tool`: `address`, `thread` or `miri`; the tests whose name holds `filter` if given.
 pub(crate) fn run(root: &Path, tool: &str, filter: Option<&str>) -> Result<(), Failure> {
     setup::build(root)?;
@@ -53,7 +56,7 @@ fn miri(root: &Path, filter: &str) -> Result<(), Failure> {
 /// The rest of the call: which tests, and where to build them.
 fn tests<'a>(command: &'a mut Command, root: &Path, tool: &str, filter: &str) -> &'a mut Command {
     let target = root.join("target/sanitize").join(tool);
-    command.arg("--target-dir").arg(target).args(["--package", "azimuth-engine", "--lib", "--", filter])
+    command.arg("--target-dir").arg(target).args(["--package", "azimuth-engine", "--lib", "--", filter, "--skip", LOOM])
 }
 
 /// A call of the nightly toolchain's cargo. That of this process is in the way.

@@ -42,6 +42,8 @@ impl DataGroup {
     /// Drops the least recently used indexes: small ones, which are rebuilt by reading their vectors, beyond their own
     /// budget, and any beyond the budget of all.
     pub(super) fn keep_memory_budget(&self) {
+        // One at a time: of two that drop the same index, one could drop what a query has opened again in between.
+        let Some(_alone) = self.agenda.dropping.try_lock() else { return };
         let (mut small, mut all) = (Vec::new(), 0);
         let mut large = Vec::new();
         for candidate in self.candidates() {
@@ -95,8 +97,9 @@ impl DataGroup {
                 break;
             }
             if may(&index) {
-                shard.indexes.unload(vector);
+                // In this order: once it has left memory, a query may open and list it again.
                 self.agenda.indexes.lock().retain(|(listed, of)| !(Arc::ptr_eq(listed, &shard) && *of == vector));
+                shard.indexes.unload(vector);
                 freed += bytes;
             }
         }

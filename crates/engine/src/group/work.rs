@@ -74,6 +74,8 @@ pub(super) struct Agenda {
     pub(super) memory_full: AtomicBool,
     /// Held by whoever writes to families in the background.
     writing: Mutex<()>,
+    /// Held by whoever drops indexes from memory.
+    pub(super) dropping: Mutex<()>,
     /// Steps begun, and threads in one.
     entered: AtomicU64,
     workers: AtomicUsize,
@@ -90,6 +92,7 @@ impl Default for Agenda {
             purge: AtomicBool::default(),
             memory_full: AtomicBool::default(),
             writing: Mutex::default(),
+            dropping: Mutex::default(),
             entered: AtomicU64::default(),
             workers: AtomicUsize::default(),
             rested_at: AtomicU64::new(u64::MAX),

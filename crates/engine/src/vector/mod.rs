@@ -34,6 +34,7 @@ mod persist;
 
 mod coding;
 mod docs;
+mod limbo;
 mod links;
 mod pending;
 mod store;

@@ -4,7 +4,6 @@
 //! (its document was deleted) -> no link leads to it (graph only) -> retired -> free again when every view that existed
 //! when it was retired is dropped.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -17,6 +16,7 @@ use super::arena::{
 use super::coding::CodeRows;
 use super::docs::DocMap;
 use super::hnsw::Graph;
+use super::limbo::Limbo;
 use super::pending::Segment;
 use super::view::View;
 use super::{DocId, VectorError};
@@ -41,13 +41,10 @@ pub(super) struct Writer {
     pub free: Vec<u32>,
     /// Slots that only present or older views reach; they go with the next view that is replaced.
     pub retired: Vec<u32>,
-    /// Replaced views in order, each with the slots that are free once it and all before it are dropped.
-    limbo: VecDeque<(Arc<View>, Vec<u32>)>,
+    /// Views that were replaced, with the slots that wait for them.
+    limbo: Limbo<View>,
     /// Dead slots in the graph, not yet taken up by repair.
     pub dead: Vec<u32>,
-    /// Views replaced so far, and how many of those are dropped.
-    replaced: u64,
-    dropped: u64,
     /// How often each chunk was written to, so that a save knows which files still hold.
     pub chunk_writes: Vec<u64>,
     /// How often all codes were replaced, for the same purpose.
@@ -161,8 +158,7 @@ impl Store {
     pub(super) fn publish(&self, writer: &mut Writer, view: View) {
         let old = self.view.swap(Arc::new(view));
         let retired = std::mem::take(&mut writer.retired);
-        writer.limbo.push_back((old, retired));
-        writer.replaced += 1;
+        writer.limbo.push(old, retired);
         writer.collect();
     }
 
@@ -173,7 +169,7 @@ impl Store {
         let renewed = View::clone(&view);
         drop(view);
         self.publish(writer, renewed);
-        writer.replaced
+        writer.limbo.replaced()
     }
 
     /// A slot that no view reaches.
@@ -343,8 +339,7 @@ impl Store {
             {
                 *chunk = Arc::new(Chunk { originals: Arc::new(originals), ..Chunk::clone(chunk) });
                 // Its free slots, once used again, must not be met by readers of the old mapping: they wait for those too.
-                let on_the_way = writer.limbo.iter_mut().map(|(_, slots)| slots);
-                for slots in on_the_way.chain([&mut writer.free]) {
+                for slots in writer.limbo.slots_mut().chain([&mut writer.free]) {
                     writer.retired.extend(slots.extract_if(.., |slot| (*slot >> shift) as usize == number));
                 }
             }
@@ -369,9 +364,7 @@ impl Store {
         // Slot numbers start anew: nothing that was freed or is on its way to be means anything now.
         writer.free.clear();
         writer.dead.clear();
-        for (_, slots) in &mut writer.limbo {
-            slots.clear();
-        }
+        writer.limbo.slots_mut().for_each(Vec::clear);
         (writer.upper_next, writer.upper_free) = (0, Vec::new());
         writer.chunk_writes.iter_mut().for_each(|writes| *writes += 1);
         writer.note_codes();
@@ -401,20 +394,7 @@ fn may_start_small(tables: &Tables) -> bool {
 impl Writer {
     /// Frees what no view reaches any more.
     pub(super) fn collect(&mut self) {
-        while let Some((view, slots)) = self.limbo.pop_front() {
-            // Only `try_unwrap` synchronises with the readers' last use; the count alone would not.
-            match Arc::try_unwrap(view) {
-                Ok(view) => {
-                    drop(view);
-                    self.dropped += 1;
-                    self.free.extend(slots);
-                }
-                Err(view) => {
-                    self.limbo.push_front((view, slots));
-                    return;
-                }
-            }
-        }
+        self.limbo.collect(&mut self.free);
     }
 
     /// The codes are others than before: no file holds them.
@@ -437,7 +417,7 @@ impl Writer {
     /// Whether all views replaced up to `renewal` are dropped.
     pub(super) fn is_dropped(&mut self, renewal: u64) -> bool {
         self.collect();
-        self.dropped >= renewal
+        self.limbo.dropped() >= renewal
     }
 
     /// Gives a run of upper blocks back. No view may reach it.

@@ -11,3 +11,4 @@ mod model;
 mod readers;
 mod support;
 mod targets;
+mod unloading;

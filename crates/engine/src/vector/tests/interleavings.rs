@@ -2,9 +2,13 @@
 //! (loom). What is modelled is the code itself, compiled here once more with loom's atomics.
 
 mod atomics {
+    pub(super) use loom::sync::Arc;
     pub(super) use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 }
 
+#[path = "../limbo.rs"]
+#[allow(clippy::duplicate_mod, dead_code, reason = "compiled with other atomics; the model needs a part of it")]
+mod limbo;
 #[path = "../links.rs"]
 #[allow(clippy::duplicate_mod, reason = "compiled with other atomics")]
 mod links;
@@ -12,10 +16,12 @@ mod links;
 #[allow(clippy::duplicate_mod, dead_code, reason = "compiled with other atomics; the model needs a part of it")]
 mod pending;
 
-use loom::sync::Arc;
+use loom::cell::UnsafeCell;
+use loom::sync::{Arc, Mutex};
 use loom::thread;
 
 use atomics::{AtomicU32, Ordering};
+use limbo::Limbo;
 use links::{append_link, read_links, write_links};
 use pending::Segment;
 
@@ -107,5 +113,74 @@ fn a_list_being_replaced_holds_slots_in_use() {
         assert!((1..=2).contains(&found.len()), "{found:?}");
         writer.join().expect("no panic");
         assert_eq!(node.read(), [1]);
+    });
+}
+
+/// Two slots and the view in force, which names one of them. Data are plain memory: loom fails when a write and a read of
+/// one slot are not in order.
+struct Slots {
+    data: [UnsafeCell<u32>; 2],
+    /// Stands for the pointer that readers load and count in one step without a lock.
+    view: Mutex<Arc<Named>>,
+}
+
+/// A view: the slot that it leads to and what is written there.
+struct Named {
+    slot: usize,
+    value: u32,
+}
+
+impl Slots {
+    fn write(&self, slot: usize, value: u32) {
+        // SAFETY: loom checks that nobody reads or writes the slot meanwhile.
+        self.data[slot].with_mut(|place| unsafe { *place = value });
+    }
+
+    /// Puts a new view in force; the slot of the old one waits until nobody holds that.
+    fn publish(&self, limbo: &mut Limbo<Named>, named: Named) {
+        let old = std::mem::replace(&mut *self.view.lock().expect("no panic"), Arc::new(named));
+        let slot = u32::try_from(old.slot).expect("two slots");
+        limbo.push(old, vec![slot]);
+    }
+
+    /// What a search does: takes the view, and reads what it leads to.
+    fn read(&self) {
+        let view = Arc::clone(&self.view.lock().expect("no panic"));
+        // SAFETY: loom checks that nobody writes the slot meanwhile.
+        let found = self.data[view.slot].with(|place| unsafe { *place });
+        assert_eq!(found, view.value, "slot {} was given out under a reader", view.slot);
+    }
+}
+
+/// A slot is written again only after every reader whose view leads to it is done, and readers find what their view says.
+#[test]
+fn a_slot_is_used_again_only_when_no_reader_can_reach_it() {
+    loom::model(|| {
+        let slots = Arc::new(Slots {
+            data: [10, 0].map(UnsafeCell::new),
+            view: Mutex::new(Arc::new(Named { slot: 0, value: 10 })),
+        });
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let slots = Arc::clone(&slots);
+                thread::spawn(move || slots.read())
+            })
+            .collect();
+        let (mut limbo, mut free) = (Limbo::default(), Vec::new());
+        slots.write(1, 11);
+        slots.publish(&mut limbo, Named { slot: 1, value: 11 });
+        limbo.collect(&mut free);
+        let mut given = 0;
+        if let Some(slot) = free.pop() {
+            given += 1;
+            assert_eq!(slot, 0);
+            slots.write(0, 12);
+            slots.publish(&mut limbo, Named { slot: 0, value: 12 });
+            limbo.collect(&mut free);
+        }
+        readers.into_iter().for_each(|reader| reader.join().expect("no panic"));
+        limbo.collect(&mut free);
+        assert_eq!(limbo.dropped(), limbo.replaced(), "nobody holds a view any more");
+        assert_eq!(free.len() as u64 + given, limbo.replaced(), "every retired slot was free");
     });
 }
