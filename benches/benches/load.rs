@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use azimuth_benches::corpus::{Corpus, K, recall};
+use azimuth_benches::in_process;
 use azimuth_benches::meter::{Rate, measure, median};
 use azimuth_benches::server::{Memory, Server, built_binary};
 use azimuth_benches::table::{self, PeerTable, megabytes, time};
@@ -181,6 +182,23 @@ impl Bench {
             let what = format!("queries over GraphQL, text + id, {clients} client(s)");
             self.table.add(&what, &table::rate(&rate), "", "");
         }
+        self.limits(server, exact)
+    }
+
+    /// What bounds one client: calls that do nothing, and the same queries without a server.
+    fn limits(&mut self, server: &Server, exact: &[Vec<usize>]) -> Outcome<()> {
+        let calls = self.median_rate(1, || {
+            let client = server.client()?;
+            Ok(move |_| {
+                let client = client.clone();
+                async move { Ok(f64::from(u8::from(client.is_serving_grpc().await))) }
+            })
+        })?;
+        let ours = format!("{:.0}/s, p50 {}, p99 {}", calls.per_second, time(calls.p50), time(calls.p99));
+        self.table.add("health checks over gRPC, 1 client", &ours, "", "");
+        let span = Duration::from_secs(self.options.seconds.max(1));
+        let rate = in_process::rate(&self.corpus, exact, self.options.runs, span)?;
+        self.table.add("the same queries in process, one thread", &table::rate(&rate), "", "");
         Ok(())
     }
 
