@@ -14,6 +14,9 @@ use crate::query::Include;
 use crate::schema::Collection;
 use crate::{Error, Result};
 
+/// Rows that are read at once; each keeps a block in memory meanwhile.
+const READ_TOGETHER_MAX: usize = 64;
+
 impl DataGroup {
     /// The object with that id. Vectors that it does not have are left out.
     ///
@@ -86,8 +89,38 @@ pub(super) fn read_object(
     include: &Include,
 ) -> Result<Object> {
     let row = view.store.get(Family::Objects, &shard.prefix.object(doc_id))?;
+    from_row(shard, view, schema, doc_id, row.as_deref(), include)
+}
+
+/// Reads live objects, in the order of `doc_ids`.
+pub(super) fn read_objects(
+    shard: &Shard,
+    view: &ShardView<'_>,
+    schema: &Collection,
+    doc_ids: &[DocId],
+    include: &Include,
+) -> Result<Vec<Object>> {
+    let mut objects = Vec::with_capacity(doc_ids.len());
+    for doc_ids in doc_ids.chunks(READ_TOGETHER_MAX) {
+        let keys: Vec<_> = doc_ids.iter().map(|doc_id| shard.prefix.object(*doc_id)).collect();
+        let rows = view.store.get_many(Family::Objects, &keys)?;
+        for (doc_id, row) in doc_ids.iter().zip(rows) {
+            objects.push(from_row(shard, view, schema, *doc_id, row.as_deref(), include)?);
+        }
+    }
+    Ok(objects)
+}
+
+fn from_row(
+    shard: &Shard,
+    view: &ShardView<'_>,
+    schema: &Collection,
+    doc_id: DocId,
+    row: Option<&[u8]>,
+    include: &Include,
+) -> Result<Object> {
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
-    let (header, mut object) = codec::decode(&row, schema, include.properties)?;
+    let (header, mut object) = codec::decode(row, schema, include.properties)?;
     for vector in include.vectors.iter().filter(|vector| header.vectors.contains(vector)) {
         let row = view.store.get(Family::Vectors, &shard.prefix.vector(*vector, doc_id))?;
         let row = row.ok_or_else(|| Error::Damaged(format!("vector {vector} of doc id {doc_id} has no row")))?;

@@ -7,7 +7,7 @@ use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use super::data::DataGroup;
-use super::read::{read_id, read_object};
+use super::read::{read_id, read_object, read_objects};
 use super::shard::{Shard, ShardView};
 use super::store::Family;
 use crate::command::At;
@@ -211,11 +211,10 @@ impl Search<'_> {
     fn read(&self, query: &Query, plan: &Plan, found: Vec<Found>) -> Result<Vec<Hit>> {
         let sort_here = !query.sort.is_empty() && plan.source != Source::Sorted;
         let include = Include { properties: query.include.properties || sort_here, ..query.include.clone() };
-        let mut hits = Vec::with_capacity(found.len());
-        for Found { doc_id, distance } in found {
-            let object = read_object(self.shard, &self.view, self.schema, doc_id, &include)?;
-            hits.push(Hit { doc_id, distance, object });
-        }
+        let doc_ids: Vec<DocId> = found.iter().map(|found| found.doc_id).collect();
+        let objects = read_objects(self.shard, &self.view, self.schema, &doc_ids, &include)?;
+        let hit = |(Found { doc_id, distance }, object)| Hit { doc_id, distance, object };
+        let mut hits: Vec<Hit> = found.into_iter().zip(objects).map(hit).collect();
         if sort_here {
             let terms = SortTerms::new(self.schema, &query.sort)?;
             hits.sort_by_cached_key(|hit| terms.keys(&hit.object));

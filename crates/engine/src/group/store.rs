@@ -192,6 +192,19 @@ impl View<'_> {
         Ok(self.snapshot.get_pinned_cf(&self.store.family(family), key)?)
     }
 
+    /// Reads many values at once, in the order of `keys`: cheaper than one by one. Pins a block for each, so the caller
+    /// bounds how many.
+    pub(crate) fn get_many<K: AsRef<[u8]>>(
+        &self,
+        family: Family,
+        keys: &[K],
+    ) -> Result<Vec<Option<DBPinnableSlice<'_>>>> {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        let values = self.store.db.batched_multi_get_cf_opt(&self.store.family(family), keys, false, &options);
+        values.into_iter().map(|value| Ok(value?)).collect()
+    }
+
     /// A cursor over the keys that start with `prefix` (and, if given, are below `end`), not yet placed.
     pub(crate) fn cursor(&self, family: Family, prefix: &[u8], end: Option<&[u8]>) -> Cursor<'_> {
         Cursor::new(self.snapshot.raw_iterator_cf_opt(&self.store.family(family), bounds(prefix, end)))
