@@ -14,13 +14,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use azimuth_benches::corpus::{Corpus, K, recall};
+use azimuth_benches::filters::{FilterCase, filter_cases};
 use azimuth_benches::in_process;
 use azimuth_benches::meter::{Rate, measure, median};
 use azimuth_benches::server::{Memory, Server, built_binary};
 use azimuth_benches::table::{self, PeerTable, megabytes, time};
-use azimuth_client::{
-    BatchOptions, Collection, CollectionConfig, DataType, Filter, Object, Property, Query, VectorIndex,
-};
+use azimuth_client::{BatchOptions, Collection, CollectionConfig, DataType, Object, Property, Query, VectorIndex};
 use clap::Parser;
 use serde_json::json;
 
@@ -182,7 +181,35 @@ impl Bench {
             let what = format!("queries over GraphQL, text + id, {clients} client(s)");
             self.table.add(&what, &table::rate(&rate), "", "");
         }
+        self.many_a_call(server, exact)?;
         self.limits(server, exact)
+    }
+
+    /// Queries of one client, many in a call; the rate is of queries.
+    fn many_a_call(&mut self, server: &Server, exact: &[Vec<usize>]) -> Outcome<()> {
+        const IN_A_CALL: usize = 32;
+        let mut rate = self.median_rate(1, || {
+            let collection = server.client()?.collection(NAME)?;
+            Ok(move |call: usize| {
+                let collection = collection.clone();
+                let numbers: Vec<usize> = (0..IN_A_CALL).map(|n| (call * IN_A_CALL + n) % exact.len()).collect();
+                let query = |number: &usize| Query::near_vector(self.corpus.queries.row(*number)).limit(K as u32);
+                let queries: Vec<Query> =
+                    numbers.iter().map(query).map(|query| query.properties(Vec::<String>::new())).collect();
+                async move {
+                    let mut sum = 0.0;
+                    for (hits, number) in collection.search_many(queries).await?.into_iter().zip(numbers) {
+                        let found: Vec<usize> = hits?.iter().map(|hit| Corpus::index(hit.object.id)).collect();
+                        sum += recall(&found, &exact[number]);
+                    }
+                    Ok(sum / IN_A_CALL as f64)
+                }
+            })
+        })?;
+        rate.per_second *= IN_A_CALL as f64;
+        let what = format!("queries over gRPC, ids only, {IN_A_CALL} a call, 1 client");
+        self.table.add(&what, &table::rate(&rate), "", "");
+        Ok(())
     }
 
     /// What bounds one client: calls that do nothing, and the same queries without a server.
@@ -410,54 +437,6 @@ fn configuration(name: &str) -> CollectionConfig {
         .property(Property::new("bucket", DataType::Int))
         .property(Property::new("half", DataType::Int))
         .unnamed_vector(VectorIndex::hnsw())
-}
-
-/// A filter, the documents that it admits, and what is known of the peers.
-struct FilterCase {
-    share: &'static str,
-    admit: fn(usize) -> bool,
-    filter: Filter,
-    weaviate: &'static str,
-    milvus: &'static str,
-}
-
-fn filter_cases() -> [FilterCase; 4] {
-    [
-        FilterCase {
-            share: "1 %",
-            admit: |index| Corpus::bucket(index) == 0,
-            filter: buckets(1),
-            weaviate: "",
-            milvus: "",
-        },
-        FilterCase {
-            share: "6 %",
-            admit: |index| Corpus::bucket(index) < 6,
-            filter: buckets(6),
-            weaviate: "170-234/s; 478-534/s, recall 1.0",
-            milvus: "",
-        },
-        FilterCase {
-            share: "18 %",
-            admit: |index| Corpus::bucket(index) < 18,
-            filter: buckets(18),
-            weaviate: "80-109/s; 188-226/s, recall 1.0",
-            milvus: "368/s, recall .914",
-        },
-        FilterCase {
-            share: "50 %",
-            admit: |index| Corpus::half(index) == 0,
-            filter: Filter::property("half").equal(0),
-            weaviate: "",
-            milvus: "",
-        },
-    ]
-}
-
-/// The documents of the first `count` buckets, one percent each.
-fn buckets(count: i64) -> Filter {
-    let bucket = |bucket: i64| Filter::property("bucket").equal(bucket);
-    if count == 1 { bucket(0) } else { Filter::any((0..count).map(bucket)) }
 }
 
 async fn recall_of(

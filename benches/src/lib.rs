@@ -8,6 +8,7 @@ pub mod peers;
 pub mod rounds;
 
 pub mod corpus;
+pub mod filters;
 pub mod in_process;
 pub mod meter;
 pub mod server;

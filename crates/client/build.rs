@@ -5,7 +5,10 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(["weaviate/v1/weaviate.proto", "grpc/health/v1/health.proto"], ["proto"])?;
+    let descriptors = protox::compile(
+        ["weaviate/v1/weaviate.proto", "azimuth/v1/azimuth.proto", "grpc/health/v1/health.proto"],
+        ["proto"],
+    )?;
     tonic_prost_build::configure()
         .bytes(".weaviate.v1")
         .server_mod_attribute(".", "#[cfg(test)]")

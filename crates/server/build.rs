@@ -3,11 +3,10 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = "../client/proto";
     println!("cargo:rerun-if-changed={root}");
-    let descriptors = protox::compile(["weaviate/v1/weaviate.proto", "grpc/health/v1/health.proto"], [root])?;
-    tonic_prost_build::configure()
-        .build_client(false)
-        .codec_path("crate::grpc::codec::Charged")
-        .bytes("weaviate.v1.Vectors.vector_bytes")
-        .compile_fds(descriptors)?;
+    let generated = || tonic_prost_build::configure().build_client(false).codec_path("crate::grpc::codec::Charged");
+    let theirs = protox::compile(["weaviate/v1/weaviate.proto", "grpc/health/v1/health.proto"], [root])?;
+    generated().bytes("weaviate.v1.Vectors.vector_bytes").compile_fds(theirs)?;
+    let ours = protox::compile(["azimuth/v1/azimuth.proto"], [root])?;
+    generated().extern_path(".weaviate.v1", "crate::pb::weaviate").compile_fds(ours)?;
     Ok(())
 }

@@ -7,9 +7,10 @@ use uuid::Uuid;
 use crate::batch::{BatchOptions, BatchReport, BatchWriter, ObjectFailure};
 use crate::client::{Client, ShardStatus, path_segment};
 use crate::config::Property;
-use crate::error::{Error, Result};
+use crate::error::{Error, Failure, Result};
 use crate::filter::Filter;
 use crate::object::{Object, StoredObject};
+use crate::proto::azimuth::v1 as ours;
 use crate::proto::weaviate::v1 as pb;
 use crate::query::{Hit, Query};
 use crate::rest::{body_of, parse};
@@ -148,6 +149,31 @@ impl Collection {
     pub async fn search(&self, query: Query) -> Result<Vec<Hit>> {
         let request = query.into_request(&self.name, self.tenant.as_deref());
         Hit::all_of(self.client.grpc().search(&request).await?)
+    }
+
+    /// Runs several queries in one call, and gives what became of each, in their order. They share what they can: equal
+    /// filters, and vectors that several have to be compared with. Only Azimuth has this call; any other server answers
+    /// that it does not know it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for none or more than 256 queries.
+    pub async fn search_many(&self, queries: impl IntoIterator<Item = Query>) -> Result<Vec<Result<Vec<Hit>>>> {
+        let request = |query: Query| query.into_request(&self.name, self.tenant.as_deref());
+        let request = ours::SearchManyRequest { requests: queries.into_iter().map(request).collect() };
+        let reply = self.client.grpc().search_many(&request).await?;
+        if reply.outcomes.len() != request.requests.len() {
+            let (outcomes, requests) = (reply.outcomes.len(), request.requests.len());
+            return Err(Error::Protocol(format!("{outcomes} answers to {requests} queries")));
+        }
+        let hits = |outcome: ours::Outcome| match outcome.outcome {
+            Some(ours::outcome::Outcome::Reply(reply)) => Hit::all_of(reply),
+            Some(ours::outcome::Outcome::Failure(failure)) => {
+                let status = tonic::Status::new(failure.code.into(), failure.message);
+                Err(Failure::from_status(&status).error)
+            }
+            None => Err(Error::Protocol("a query without an answer".to_owned())),
+        };
+        Ok(reply.outcomes.into_iter().map(hits).collect())
     }
 
     /// Runs a request in the wire's own form, for what [`Query`] has no method for; collection and tenant are filled in.

@@ -7,9 +7,11 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::error::{Error, Failure, Result};
+use crate::proto::azimuth::v1 as ours;
 use crate::proto::health::v1::health_client::HealthClient;
 use crate::proto::weaviate::v1 as pb;
 use crate::retry::{Repeat, RetryPolicy, with_retry};
+use ours::azimuth_client::AzimuthClient;
 use pb::weaviate_client::WeaviateClient;
 
 type Stub = WeaviateClient<InterceptedService<Channel, Credentials>>;
@@ -18,6 +20,7 @@ type Stub = WeaviateClient<InterceptedService<Channel, Credentials>>;
 pub(crate) struct Grpc {
     channel: Channel,
     stub: Stub,
+    ours: AzimuthClient<InterceptedService<Channel, Credentials>>,
     retry: RetryPolicy,
 }
 
@@ -57,14 +60,27 @@ impl Grpc {
         retry: RetryPolicy,
     ) -> Result<Grpc> {
         let bearer = api_key.map(bearer).transpose()?;
-        let stub = WeaviateClient::with_interceptor(channel.clone(), Credentials { bearer })
+        let credentials = Credentials { bearer };
+        let stub = WeaviateClient::with_interceptor(channel.clone(), credentials.clone())
             .max_decoding_message_size(message_bytes_max)
             .max_encoding_message_size(message_bytes_max);
-        Ok(Grpc { channel, stub, retry })
+        let ours = AzimuthClient::with_interceptor(channel.clone(), credentials)
+            .max_decoding_message_size(message_bytes_max)
+            .max_encoding_message_size(message_bytes_max);
+        Ok(Grpc { channel, stub, ours, retry })
     }
 
     pub(crate) fn health(&self) -> HealthClient<Channel> {
         HealthClient::new(self.channel.clone())
+    }
+
+    /// Several queries, of any collections.
+    pub(crate) async fn search_many(&self, request: &ours::SearchManyRequest) -> Result<ours::SearchManyReply> {
+        let answer = with_retry(self.retry, Repeat::Harmless, || {
+            let mut stub = self.ours.clone();
+            async move { settle(stub.search_many(request.clone()).await) }
+        });
+        answer.await
     }
 
     unary! {

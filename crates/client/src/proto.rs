@@ -11,6 +11,14 @@ pub mod weaviate {
     }
 }
 
+/// Package `azimuth`.
+pub mod azimuth {
+    /// Package `azimuth.v1`.
+    pub mod v1 {
+        tonic::include_proto!("azimuth.v1");
+    }
+}
+
 /// Package `grpc.health`.
 pub mod health {
     /// Package `grpc.health.v1`.

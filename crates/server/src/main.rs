@@ -28,6 +28,10 @@ pub(crate) mod pb {
     pub(crate) mod weaviate {
         tonic::include_proto!("weaviate.v1");
     }
+    /// Package `azimuth.v1`.
+    pub(crate) mod azimuth {
+        tonic::include_proto!("azimuth.v1");
+    }
     /// Package `grpc.health.v1`.
     pub(crate) mod health {
         tonic::include_proto!("grpc.health.v1");

@@ -18,4 +18,5 @@ mod lifecycle;
 mod logs;
 mod metrics;
 mod real_data;
+mod search_many;
 mod tls;

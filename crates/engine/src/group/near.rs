@@ -18,6 +18,73 @@ use crate::{Error, Result};
 /// Added to a distance threshold, so that a distance that was read from an answer matches again.
 const DISTANCE_SLACK: f32 = 1e-6;
 
+/// A search of several that are answered together: for the `k` nearest by the one vector of `near`.
+pub(super) struct Asked<'a> {
+    pub query: &'a Query,
+    pub near: &'a Near,
+    pub k: usize,
+    pub matches: Option<&'a RoaringTreemap>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(&self, compared: &'a Compared<'a>) -> Ask<'a>
+    where
+        Self: 'a,
+    {
+        let max_distance = self.near.max_distance.map(|max| max + DISTANCE_SLACK);
+        Ask { compared, k: self.k, max_distance, allow: self.matches }
+    }
+}
+
+/// What an index is asked for.
+#[derive(Clone, Copy)]
+struct Ask<'a> {
+    compared: &'a Compared<'a>,
+    k: usize,
+    max_distance: Option<f32>,
+    allow: Option<&'a RoaringTreemap>,
+}
+
+impl Ask<'_> {
+    fn answer(self) -> Result<Vec<Hit>> {
+        self.compared.nearest(self.k, self.max_distance, self.allow)
+    }
+}
+
+/// The answers of several, those of one index together.
+fn nearest_of_each(asks: &[Ask<'_>]) -> Vec<Result<Vec<Hit>>> {
+    let mut answers: Vec<Option<Result<Vec<Hit>>>> = asks.iter().map(|_| None).collect();
+    for at in 0..asks.len() {
+        if answers[at].is_some() {
+            continue;
+        }
+        let (DocIndex::Single(index), Vector::Single(_)) = (&*asks[at].compared.index, &asks[at].compared.target.query)
+        else {
+            answers[at] = Some(asks[at].answer());
+            continue;
+        };
+        let (mut places, mut requests) = (Vec::new(), Vec::new());
+        for (place, Ask { compared, k, max_distance, allow }) in asks.iter().copied().enumerate().skip(at) {
+            if Arc::ptr_eq(&compared.index, &asks[at].compared.index)
+                && let Vector::Single(query) = &compared.target.query
+            {
+                places.push(place);
+                requests.push(SearchRequest { query, k, ef: None, max_distance, allow });
+            }
+        }
+        for (place, answer) in places.into_iter().zip(index.search_many(&requests)) {
+            answers[place] = Some(answer.map_err(|error| refused(&error)));
+        }
+    }
+    answers.into_iter().map(|answer| answer.unwrap_or_else(|| Ok(Vec::new()))).collect()
+}
+
+/// The page of the hits that the query wants.
+fn page(hits: Vec<Hit>, query: &Query) -> Vec<Found> {
+    let hits = hits.into_iter().skip(query.offset).take(query.limit);
+    hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance) }).collect()
+}
+
 /// A target and its index.
 struct Compared<'s> {
     search: &'s Search<'s>,
@@ -77,17 +144,41 @@ impl Search<'_> {
     ) -> Result<Option<Vec<Found>>> {
         let Some(compared) = self.compared(near, still)? else { return Ok(None) };
         let mut hits = ask(&compared, query, plan, near, matches)?;
-        let live = &self.view.state.live;
-        // An index knows nothing of moments. It may hold what came after this one,
-        if hits.iter().any(|hit| !live.contains(hit.doc_id.0)) {
+        if let Some(live) = self.live_if_beyond(&hits) {
             hits = ask(&compared, query, plan, near, Some(live))?;
         }
-        // or have lost what this one still has, which only happens after a newer one was published.
-        if !still && self.shard.state().removals != self.view.state.removals {
-            return Ok(None);
+        Ok(self.has_lost_nothing(still).then(|| page(hits, query)))
+    }
+
+    /// Several searches, each for the nearest by one vector: as [`near`](Self::near) would answer each.
+    pub(super) fn near_many(&self, asked: &[Asked<'_>], still: bool) -> Result<Option<Vec<Result<Vec<Found>>>>> {
+        let mut compared = Vec::with_capacity(asked.len());
+        for asked in asked {
+            let Some(one) = self.compared(asked.near, still)? else { return Ok(None) };
+            compared.extend(one);
         }
-        let hits = hits.into_iter().skip(query.offset).take(query.limit);
-        Ok(Some(hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance) }).collect()))
+        let asks: Vec<Ask<'_>> = compared.iter().zip(asked).map(|(compared, asked)| asked.of(compared)).collect();
+        let mut found = Vec::with_capacity(asks.len());
+        for ((ask, asked), hits) in asks.iter().zip(asked).zip(nearest_of_each(&asks)) {
+            let hits = hits.and_then(|hits| match self.live_if_beyond(&hits) {
+                Some(live) => Ask { allow: Some(live), ..*ask }.answer(),
+                None => Ok(hits),
+            });
+            found.push(hits.map(|hits| page(hits, asked.query)));
+        }
+        Ok(self.has_lost_nothing(still).then_some(found))
+    }
+
+    /// An index knows nothing of moments. If some of its hits came after this one: what is live, to ask again for nothing
+    /// else. Hits of a filter never did.
+    fn live_if_beyond(&self, hits: &[Hit]) -> Option<&RoaringTreemap> {
+        let live = &self.view.state.live;
+        hits.iter().any(|hit| !live.contains(hit.doc_id.0)).then_some(live)
+    }
+
+    /// Whether the indexes still have what this moment has: they only lose it after a newer one was published.
+    fn has_lost_nothing(&self, still: bool) -> bool {
+        still || self.shard.state().removals == self.view.state.removals
     }
 
     /// The targets with their indexes, opened unless the shard is kept `still`; `None` if one is not in memory then.
@@ -118,11 +209,13 @@ fn ask(
         (Source::WithinDistance { .. }, [only]) => only.within(max_distance, allow, keep),
         (Source::Nearest { k, .. }, [only]) => only.nearest(k, max_distance, allow),
         (Source::Combined { k, .. }, _) => {
-            let candidates = |one: &Compared<'_>| match k {
-                Some(k) => one.nearest(k, None, allow),
-                None => one.within(max_distance, allow, keep),
-            };
-            let found = compared.iter().map(candidates).collect::<Result<Vec<_>>>()?;
+            let found = match k {
+                Some(k) => {
+                    let ask = |compared| Ask { compared, k, max_distance: None, allow };
+                    nearest_of_each(&compared.iter().map(ask).collect::<Vec<_>>()).into_iter().collect()
+                }
+                None => compared.iter().map(|one| one.within(max_distance, allow, keep)).collect::<Result<Vec<_>>>(),
+            }?;
             let mut hits = combined(near, compared, &found)?;
             hits.retain(|hit| max_distance.is_none_or(|max| hit.distance <= max));
             hits.truncate(keep);

@@ -7,6 +7,7 @@ use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use super::data::DataGroup;
+use super::near::Asked;
 use super::read::{read_id, read_object, read_objects};
 use super::shard::{Shard, ShardView};
 use super::store::Family;
@@ -66,6 +67,23 @@ impl DataGroup {
         Err(Error::Limit("the shard changed too often".into()))
     }
 
+    /// Answers several queries from one moment of the shard, each as [`DataGroup::search`] would. They share what they
+    /// can: filters that are equal are looked up once, and vectors that several have to be compared with are read once.
+    pub fn search_many(&self, at: At, queries: &[Query]) -> Vec<Result<Vec<Hit>>> {
+        let mut answers: Vec<Option<Result<Vec<Hit>>>> = queries.iter().map(|_| None).collect();
+        if let Ok((schema, shard)) = self.known(at) {
+            for _ in 0..RETRIES_MAX {
+                let search = Search { group: self, schema: &schema, shard: &shard, view: shard.view(&self.store) };
+                if !matches!(search.answer_together(queries, &mut answers), Ok(false)) {
+                    break;
+                }
+            }
+        }
+        // What cannot share anything, or had no peace to, or fails.
+        let answer = |(query, answer): (&Query, Option<_>)| answer.unwrap_or_else(|| self.search(at, query));
+        queries.iter().zip(answers).map(answer).collect()
+    }
+
     /// How [`DataGroup::search`] would answer a query now.
     ///
     /// # Errors
@@ -104,6 +122,40 @@ impl DataGroup {
 }
 
 impl Search<'_> {
+    /// Answers those of the queries that can share something; `false` when the shard changed meanwhile.
+    fn answer_together(&self, queries: &[Query], answers: &mut [Option<Result<Vec<Hit>>>]) -> Result<bool> {
+        let mut lists: Vec<(&Filter, RoaringTreemap)> = Vec::new();
+        for filter in queries.iter().filter_map(|query| query.filter.as_ref()) {
+            // What is wrong with it is said where its query is answered.
+            if lists.iter().all(|(other, _)| *other != filter)
+                && let Ok(matches) = self.matches(filter)
+            {
+                lists.push((filter, matches));
+            }
+        }
+        let (mut places, mut plans, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, query) in queries.iter().enumerate() {
+            let matches = match &query.filter {
+                None => None,
+                Some(filter) => match lists.iter().find(|(other, _)| *other == filter) {
+                    Some((_, matches)) => Some(matches),
+                    None => continue,
+                },
+            };
+            let Ok(plan) = self.plan_with(query, matches) else { continue };
+            if let (Source::Nearest { k, .. }, Rank::Near(near)) = (plan.source, &query.rank) {
+                places.push(place);
+                plans.push(plan);
+                asked.push(Asked { query, near, k, matches });
+            }
+        }
+        let Some(found) = self.near_many(&asked, false)? else { return Ok(false) };
+        for (((place, plan), asked), found) in places.into_iter().zip(plans).zip(asked).zip(found) {
+            answers[place] = Some(found.and_then(|found| self.read(asked.query, &plan, found)));
+        }
+        Ok(true)
+    }
+
     fn matches(&self, filter: &Filter) -> Result<RoaringTreemap> {
         let (at, prefix) = (self.shard.at, self.shard.prefix);
         Lookup { group: self.group, schema: self.schema, at, prefix, view: &self.view }.matches(filter)
@@ -111,6 +163,12 @@ impl Search<'_> {
 
     fn plan(&self, query: &Query) -> Result<(Option<RoaringTreemap>, Plan)> {
         let matches = query.filter.as_ref().map(|filter| self.matches(filter)).transpose()?;
+        let plan = self.plan_with(query, matches.as_ref())?;
+        Ok((matches, plan))
+    }
+
+    /// The plan of a query whose filter was looked up.
+    fn plan_with(&self, query: &Query, matches: Option<&RoaringTreemap>) -> Result<Plan> {
         let with_vector = match &query.rank {
             Rank::Near(near) => {
                 self.check_near(near)?;
@@ -118,10 +176,8 @@ impl Search<'_> {
             }
             Rank::Listing { .. } => 0,
         };
-        let facts =
-            Facts { live: self.view.state.live.len(), matches: matches.as_ref().map(RoaringTreemap::len), with_vector };
-        let plan = Plan::of(query, &facts);
-        Ok((matches, plan))
+        let facts = Facts { live: self.view.state.live.len(), matches: matches.map(RoaringTreemap::len), with_vector };
+        Ok(Plan::of(query, &facts))
     }
 
     fn with_vector(&self, vector: VectorId) -> Option<&RoaringTreemap> {

@@ -14,7 +14,7 @@ use super::exact::is_live;
 use super::query::{Query, check, distance_at};
 use super::{
     DocId, Hit, IndexConfig, IndexMemory, IndexOptions, IndexStats, OpenReport, Progress, SaveReport, SearchRequest,
-    VectorError, WorkBudget, persist, search, stats, work,
+    VectorError, WorkBudget, persist, search, stats, together, work,
 };
 
 /// The vectors of one (collection shard, vector name). All calls take `&self` and may run at the same time.
@@ -99,6 +99,26 @@ impl VectorIndex {
         let config = self.config.load();
         let Some(core) = self.checked(&config, request.query)? else { return Ok(Vec::new()) };
         Ok(search::search(core, &config, request))
+    }
+
+    /// As many searches, answered in their order: each as [`search`](Self::search) would, from one moment of the index.
+    /// Those that must compare the same vectors read them once. Requests with the same allow list hand in the same
+    /// reference.
+    pub fn search_many(&self, requests: &[SearchRequest<'_>]) -> Vec<Result<Vec<Hit>, VectorError>> {
+        let config = self.config.load();
+        let checked: Vec<_> = requests.iter().map(|request| self.checked(&config, request.query)).collect();
+        let good = requests.iter().zip(&checked).filter(|(_, checked)| matches!(checked, Ok(Some(_))));
+        let good: Vec<SearchRequest<'_>> = good.map(|(request, _)| *request).collect();
+        let mut found = match self.core() {
+            Some(core) if !good.is_empty() => together::search_many(core, &config, &good),
+            _ => Vec::new(),
+        }
+        .into_iter();
+        let answer = |checked: Result<Option<&Core>, VectorError>| match checked? {
+            Some(_) => Ok(found.next().unwrap_or_default()),
+            None => Ok(Vec::new()),
+        };
+        checked.into_iter().map(answer).collect()
     }
 
     /// As [`search`](Self::search) where vectors are rows of documents and the allow list names documents, which have

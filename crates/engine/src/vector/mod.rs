@@ -27,6 +27,7 @@ mod coarse;
 mod exact;
 mod query;
 mod stats;
+mod together;
 mod top;
 
 mod hnsw;

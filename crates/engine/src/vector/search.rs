@@ -33,6 +33,18 @@ pub(super) fn search_allowed(
     allow: Option<Allow<'_>>,
 ) -> Vec<Hit> {
     let view = core.store.view();
+    let (plan, query, top) = begin(core, &view, config, request, allow.as_ref());
+    Execution { core, view: &view, query: &query, allow, top, pending_compared: false }.run(plan)
+}
+
+/// How one search over a view will be answered, with its query made ready.
+pub(super) fn begin(
+    core: &Core,
+    view: &View,
+    config: &IndexConfig,
+    request: &SearchRequest<'_>,
+    allow: Option<&Allow<'_>>,
+) -> (Plan, Query, Top) {
     let (hnsw, rescore) = (config.hnsw(), config.codes_with(view.graph.is_some()).rescore());
     let waiting = view.waiting();
     let live = core.store.len();
@@ -41,18 +53,14 @@ pub(super) fn search_allowed(
         live,
         tombstones,
         linked: if view.graph.is_some() { (live + tombstones).saturating_sub(waiting) } else { 0 },
-        allowed: allow.as_ref().map(Allow::len),
+        allowed: allow.map(Allow::len),
         k: request.k.min(live),
         ef: widened(hnsw, request, view.tables.codec().map(|codec| (codec.kind(), rescore))),
     };
-    let plan = plan(hnsw, now);
-    if plan == Plan::Empty {
-        return Vec::new();
-    }
     // A segment whose vectors have all been linked by now is scanned too, as long as it is in the view.
     let top = Top::new(now.k, request.max_distance.unwrap_or(f32::INFINITY), !view.pending.is_empty());
-    let query = Query { rescore, ..Query::new(core.distance, request.query, &view) };
-    Execution { core, view: &view, query: &query, allow, top }.run(plan)
+    let query = Query { rescore, ..Query::new(core.distance, request.query, view) };
+    (plan(hnsw, now), query, top)
 }
 
 /// The `ef` asked for, raised to the candidates that are to be fetched by such codes.
@@ -76,19 +84,32 @@ pub(super) fn search_by_distance(core: &Core, request: &SearchRequest<'_>) -> Ve
     };
     let top = Top::new(request.k, request.max_distance.unwrap_or(f32::INFINITY), false);
     let query = Query::exact(core.distance, request.query, &view);
-    Execution { core, view: &view, query: &query, allow: request.allow.map(Allow::new), top }.run(plan)
+    let allow = request.allow.map(Allow::new);
+    Execution { core, view: &view, query: &query, allow, top, pending_compared: false }.run(plan)
 }
 
-struct Execution<'a> {
-    core: &'a Core,
-    view: &'a View,
-    query: &'a Query,
-    allow: Option<Allow<'a>>,
-    top: Top,
+/// Slots of what waits for the graph and may be returned.
+pub(super) fn pending_slots(view: &View, allow: Option<&Allow<'_>>) -> impl Iterator<Item = u32> {
+    let tables = &view.tables;
+    let allowed = move |slot: &u32| {
+        allow.is_none_or(|allow| is_live(tables, *slot) && allow.contains(tables.doc(*slot).load(Ordering::Relaxed)))
+    };
+    view.pending.iter().flat_map(|segment| segment.slots()).filter(allowed)
+}
+
+/// A search under way.
+pub(super) struct Execution<'a> {
+    pub core: &'a Core,
+    pub view: &'a View,
+    pub query: &'a Query,
+    pub allow: Option<Allow<'a>>,
+    pub top: Top,
+    /// What waits for the graph is in `top` already.
+    pub pending_compared: bool,
 }
 
 impl Execution<'_> {
-    fn run(mut self, plan: Plan) -> Vec<Hit> {
+    pub(super) fn run(mut self, plan: Plan) -> Vec<Hit> {
         match plan {
             Plan::Empty => {}
             Plan::ScanAll | Plan::ScanAllowed => self.scan_exactly(),
@@ -104,7 +125,7 @@ impl Execution<'_> {
 
     /// Everything that may be returned.
     fn scan_exactly(&mut self) {
-        let Self { core, view, query, allow, top } = self;
+        let Self { core, view, query, allow, top, .. } = self;
         match allow {
             None => scan(view, &core.kernels, query, chunks_of(0..core.store.high(view)), top),
             Some(allow) => scan(view, &core.kernels, query, allow.slots(&core.store), top),
@@ -113,7 +134,7 @@ impl Execution<'_> {
 
     /// Everything that may be returned, as well as a walk would. What waits for the graph is in already.
     fn scan_like_walk(&mut self, ef: usize) {
-        let Self { core, view, query, allow, top } = self;
+        let Self { core, view, query, allow, top, .. } = self;
         match allow {
             None => scan_like_walk(view, &core.kernels, query, chunks_of(0..core.store.high(view)), ef, top),
             Some(allow) => scan_like_walk(view, &core.kernels, query, allow.slots(&core.store), ef, top),
@@ -131,18 +152,11 @@ impl Execution<'_> {
 
     /// What waits for the graph, exactly.
     fn scan_pending(&mut self) {
-        let Self { core, view, query, allow, top } = self;
-        if view.pending.is_empty() {
+        let Self { core, view, query, allow, top, pending_compared } = self;
+        if *pending_compared || view.pending.is_empty() {
             return;
         }
-        let tables = &view.tables;
-        let allowed = |slot: &u32| {
-            allow
-                .as_ref()
-                .is_none_or(|allow| is_live(tables, *slot) && allow.contains(tables.doc(*slot).load(Ordering::Relaxed)))
-        };
-        let slots = view.pending.iter().flat_map(|segment| segment.slots()).filter(allowed);
-        scan(view, &core.kernels, query, chunks_of(slots), top);
+        scan(view, &core.kernels, query, chunks_of(pending_slots(view, allow.as_ref())), top);
     }
 
     /// Walks on codes or originals; `false` if the walk did not find as many as there must be.
@@ -216,7 +230,7 @@ impl Execution<'_> {
 
     /// Offers what a walk found and the filter allows, nearest first, on the originals.
     fn collect(&mut self, scratch: &mut Scratch) -> bool {
-        let Self { core, view, query, top, allow } = self;
+        let Self { core, view, query, top, allow, .. } = self;
         let tables = &*view.tables;
         let accept = |slot: u32| {
             is_live(tables, slot)

@@ -7,6 +7,7 @@ mod model;
 mod quantizers;
 mod recall;
 mod saved;
+mod together;
 
 use super::*;
 use data::Data;

@@ -11,4 +11,5 @@ mod model;
 mod readers;
 mod support;
 mod targets;
+mod together;
 mod unloading;

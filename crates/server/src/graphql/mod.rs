@@ -22,6 +22,7 @@ mod validate;
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -33,6 +34,9 @@ use document::Field;
 
 /// Requests in one batch, at most.
 const BATCH_MAX: usize = 1_000;
+
+/// Requests of a batch, and classes of a request, that are answered at a time.
+const TOGETHER_MAX: usize = 8;
 
 /// An error of the answer's `errors` list.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,17 +111,17 @@ async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
     }
     let refuse = |message: String| json!({"errors": [{"message": message, "path": null, "locations": null}]});
-    let mut answers = Vec::with_capacity(bodies.len());
-    for body in bodies {
+    let one = async |body: &Value| {
         let variables = body.get("variables").filter(|variables| not_a_map(variables).is_some());
-        answers.push(if body.get("query").and_then(Value::as_str).unwrap_or_default().is_empty() {
+        if body.get("query").and_then(Value::as_str).unwrap_or_default().is_empty() {
             refuse("422: The request is well-formed but was unable to be followed due to semantic errors.".to_owned())
         } else if let Some(variables) = variables {
             refuse(format!("422: expected map[string]interface{{}}, received {variables}"))
         } else {
             answer(app, &request.principal, body).await
-        });
-    }
+        }
+    };
+    let answers = stream::iter(bodies).map(one).buffered(TOGETHER_MAX).collect::<Vec<_>>().await;
     Ok(Reply::ok(Value::Array(answers)))
 }
 
@@ -194,18 +198,15 @@ async fn classes(
     root: &Field,
     errors: &mut Vec<GraphqlError>,
 ) -> Map<String, Value> {
+    let one = async |class: &Field| match (class.name.as_str(), root.name.as_str()) {
+        ("__typename", "Get") => Ok(json!("GetObjectsObj")),
+        ("__typename", _) => Ok(json!("AggregateObjectsObj")),
+        (_, "Get") => get::class(app, principal, class).await,
+        _ => aggregate::class(app, principal, class).await,
+    };
+    let answers = stream::iter(&root.fields).map(one).buffered(TOGETHER_MAX).collect::<Vec<_>>().await;
     let mut found = Map::new();
-    for class in &root.fields {
-        if class.name == "__typename" {
-            let name = if root.name == "Get" { "GetObjectsObj" } else { "AggregateObjectsObj" };
-            found.insert(class.key.clone(), json!(name));
-            continue;
-        }
-        let answer = if root.name == "Get" {
-            get::class(app, principal, class).await
-        } else {
-            aggregate::class(app, principal, class).await
-        };
+    for (class, answer) in root.fields.iter().zip(answers) {
         let value = match answer {
             Ok(value) => value,
             Err(FieldError(message)) => {

@@ -1,4 +1,4 @@
-//! gRPC: `weaviate.v1.Weaviate` and `grpc.health.v1.Health`.
+//! gRPC: `weaviate.v1.Weaviate`, `azimuth.v1.Azimuth` and `grpc.health.v1.Health`.
 //!
 //! [`routes`] is what the listeners mount; [`service`] authenticates and hands each call to its file.
 
@@ -10,6 +10,7 @@ mod health;
 mod near;
 mod reply;
 mod search;
+mod search_many;
 mod selection;
 mod service;
 mod tenants;
@@ -23,19 +24,25 @@ use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 
 use crate::app::{App, AppError};
+use crate::pb::azimuth::azimuth_server::AzimuthServer;
 use crate::pb::health::health_server::HealthServer;
 use crate::pb::weaviate::weaviate_server::WeaviateServer;
 
 /// The services; anything else is an unknown service.
 pub(crate) fn routes(app: Arc<App>) -> Router {
     let bytes_max = app.settings.grpc_max_message_bytes;
-    let weaviate = WeaviateServer::new(service::Service::new(app))
+    let weaviate = WeaviateServer::new(service::Service::new(app.clone()))
+        .max_decoding_message_size(bytes_max)
+        .max_encoding_message_size(usize::MAX)
+        .accept_compressed(CompressionEncoding::Gzip);
+    let azimuth = AzimuthServer::new(service::Service::new(app))
         .max_decoding_message_size(bytes_max)
         .max_encoding_message_size(usize::MAX)
         .accept_compressed(CompressionEncoding::Gzip);
     let health = HealthServer::new(health::Health);
     Router::new()
         .route_service(&path_of(&weaviate), weaviate)
+        .route_service(&path_of(&azimuth), azimuth)
         .route_service(&path_of(&health), health)
         .layer(axum::middleware::from_fn(texts::reword))
         .fallback(unknown_service)

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use azimuth_engine::group::DataGroup;
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::query::{Filter, Sort};
+use azimuth_engine::query::{Filter, Hit, Sort};
 use azimuth_engine::schema::Collection;
 use tonic::Status;
 
@@ -12,6 +13,7 @@ use super::reply::{Ranked, result};
 use super::selection::Selection;
 use super::{grouped, near, status, took};
 use crate::app::schema::names::upper_first;
+use crate::app::search::grouping::GroupBy;
 use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page, target};
 use crate::app::{App, filter};
 use crate::auth::{Access, Principal};
@@ -24,42 +26,72 @@ pub(super) async fn search(
     request: SearchRequest,
 ) -> Result<SearchReply, Status> {
     let start = Instant::now();
-    let catalog = app.catalog().map_err(status)?;
-    let collection = find_collection(&catalog, &request.collection)?;
-    let tenant = if request.tenant.is_empty() { "*" } else { &request.tenant };
-    let resource = format!("data/collections/{}/shards/{tenant}/objects/*", collection.name);
-    app.auth.authorize(principal, Access::Read, &resource).map_err(status)?;
+    let prepared = Prepared::new(app, principal, request)?;
+    let answer = app.read(move |data| {
+        let hits = prepared.search.clone().hits(data)?;
+        prepared.answer(data, hits)
+    });
+    Ok(reply(answer.await.map_err(status)?, start))
+}
 
-    let mut selection =
-        Selection::new(&catalog, &collection, request.properties.as_ref(), request.metadata.as_ref(), &request.tenant)?;
-    let group_by = grouped::group_by(&collection, request.group_by.as_ref())?;
-    if let Some(by) = &group_by {
-        selection.add(&by.property);
+/// A request that was checked.
+pub(super) struct Prepared {
+    pub(super) search: Search,
+    selection: Selection,
+    group_by: Option<GroupBy>,
+    /// Whether hits have a certainty.
+    cosine: bool,
+}
+
+/// What a search found.
+pub(super) enum Answer {
+    Hits(Vec<SearchResult>),
+    Groups(Vec<GroupByResult>),
+}
+
+impl Prepared {
+    /// Checks a request against the schema and the caller's rights.
+    pub(super) fn new(app: &Arc<App>, principal: &Principal, request: SearchRequest) -> Result<Self, Status> {
+        let catalog = app.catalog().map_err(status)?;
+        let collection = find_collection(&catalog, &request.collection)?;
+        let tenant = if request.tenant.is_empty() { "*" } else { &request.tenant };
+        let resource = format!("data/collections/{}/shards/{tenant}/objects/*", collection.name);
+        app.auth.authorize(principal, Access::Read, &resource).map_err(status)?;
+
+        let (properties, metadata) = (request.properties.as_ref(), request.metadata.as_ref());
+        let mut selection = Selection::new(&catalog, &collection, properties, metadata, &request.tenant)?;
+        let group_by = grouped::group_by(&collection, request.group_by.as_ref())?;
+        if let Some(by) = &group_by {
+            selection.add(&by.property);
+        }
+        let (ranking, chosen) = near::ranking(&collection, &request)?;
+        refuse_unsupported(&request, &ranking)?;
+        let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())?;
+        let cosine = target::has_certainty(&chosen);
+        let search = assemble(app, &collection, &request, ranking, filter, &selection)?;
+        Ok(Self { search, selection, group_by, cosine })
     }
-    let (ranking, chosen) = near::ranking(&collection, &request)?;
-    refuse_unsupported(&request, &ranking)?;
-    let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())?;
-    let cosine = target::has_certainty(&chosen);
-    let search = assemble(app, &collection, &request, ranking, filter, &selection)?;
-    if let Some(by) = group_by {
-        let groups = app.read(move |data| grouped::results(data, &selection, &search.hits(data)?, &by));
-        return Ok(reply(Vec::new(), groups.await.map_err(status)?, start));
-    }
-    let results = app.read(move |data| {
-        let hits = search.hits(data)?;
+
+    /// The answer that these hits of the search make.
+    pub(super) fn answer(&self, data: &DataGroup, hits: Vec<Hit>) -> azimuth_engine::Result<Answer> {
+        if let Some(by) = &self.group_by {
+            return grouped::results(data, &self.selection, &hits, by).map(Answer::Groups);
+        }
         let mut results = Vec::with_capacity(hits.len());
         for hit in hits {
-            let ranked = Ranked { distance: hit.distance, cosine, scored: true };
-            results.push(result(data, &selection, hit.object, ranked)?);
+            let ranked = Ranked { distance: hit.distance, cosine: self.cosine, scored: true };
+            results.push(result(data, &self.selection, hit.object, ranked)?);
         }
-        Ok(results)
-    });
-    let results = results.await.map_err(status)?;
-    Ok(reply(results, Vec::new(), start))
+        Ok(Answer::Hits(results))
+    }
 }
 
 #[expect(deprecated, reason = "the real server always sets the old field")]
-fn reply(results: Vec<SearchResult>, group_by_results: Vec<GroupByResult>, start: Instant) -> SearchReply {
+pub(super) fn reply(answer: Answer, start: Instant) -> SearchReply {
+    let (results, group_by_results) = match answer {
+        Answer::Hits(results) => (results, Vec::new()),
+        Answer::Groups(groups) => (Vec::new(), groups),
+    };
     let generative_grouped_result = Some(String::new());
     SearchReply { took: took(start), results, group_by_results, generative_grouped_result, ..SearchReply::default() }
 }

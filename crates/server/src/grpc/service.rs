@@ -5,16 +5,17 @@ use std::sync::Arc;
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{aggregate, batch, search, tenants};
+use super::{aggregate, batch, search, search_many, tenants};
 use crate::app::App;
 use crate::auth::Principal;
+use crate::pb::azimuth::{SearchManyReply, SearchManyRequest, azimuth_server};
 use crate::pb::weaviate::{
     AggregateReply, AggregateRequest, BatchDeleteReply, BatchDeleteRequest, BatchObjectsReply, BatchObjectsRequest,
     BatchReferencesReply, BatchReferencesRequest, BatchStreamReply, BatchStreamRequest, SearchReply, SearchRequest,
     TenantsGetReply, TenantsGetRequest, weaviate_server,
 };
 
-/// `weaviate.v1.Weaviate`.
+/// `weaviate.v1.Weaviate` and `azimuth.v1.Azimuth`.
 pub(super) struct Service {
     app: Arc<App>,
 }
@@ -36,6 +37,14 @@ impl Service {
             return Err(Status::resource_exhausted(text));
         }
         Ok(Response::new(reply))
+    }
+}
+
+#[tonic::async_trait]
+impl azimuth_server::Azimuth for Service {
+    async fn search_many(&self, request: Request<SearchManyRequest>) -> Result<Response<SearchManyReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.answer(search_many::search_many(&self.app, &principal, request.into_inner()).await?)
     }
 }
 

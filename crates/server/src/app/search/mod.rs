@@ -9,6 +9,7 @@ pub(crate) mod page;
 pub(crate) mod related;
 pub(crate) mod target;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use azimuth_engine::command::At;
@@ -181,17 +182,60 @@ impl Search {
     /// # Errors
     /// [`Error::Invalid`] with the path that the wire puts before the cause.
     pub(crate) fn hits(self, data: &DataGroup) -> Result<Vec<Hit>> {
-        let Self { place, ranking, filter, offset, limit, sort, autocut, include } = self;
+        let autocut = self.autocut;
+        let (place, listing, query) = self.query(data)?;
+        let hits = data.search(place.at, &query).map_err(|error| explain(error, &place, listing))?;
+        Ok(cut(hits, autocut, listing))
+    }
+
+    /// The hits of several searches, which share what they can.
+    pub(crate) fn hits_of_each(data: &DataGroup, searches: Vec<Self>) -> Vec<Result<Vec<Hit>>> {
+        let mut answers: Vec<Result<Vec<Hit>>> = searches.iter().map(|_| Ok(Vec::new())).collect();
+        let mut shards: BTreeMap<At, (Vec<Together>, Vec<Query>)> = BTreeMap::new();
+        for (number, search) in searches.into_iter().enumerate() {
+            let autocut = search.autocut;
+            match search.query(data) {
+                Ok((place, listing, query)) => {
+                    let (asked, queries) = shards.entry(place.at).or_default();
+                    asked.push(Together { number, place, listing, autocut });
+                    queries.push(query);
+                }
+                Err(error) => answers[number] = Err(error),
+            }
+        }
+        for (at, (asked, queries)) in shards {
+            for (asked, hits) in asked.into_iter().zip(data.search_many(at, &queries)) {
+                let Together { number, place, listing, autocut } = asked;
+                let hits = hits.map_err(|error| explain(error, &place, listing));
+                answers[number] = hits.map(|hits| cut(hits, autocut, listing));
+            }
+        }
+        answers
+    }
+
+    /// The engine's query, where it goes, and whether it is a listing.
+    fn query(self, data: &DataGroup) -> Result<(Place, bool, Query)> {
+        let Self { place, ranking, filter, offset, limit, sort, include, .. } = self;
         let listing = !ranking.is_search();
         let rank = rank(data, &place, ranking)?;
-        let query = Query { rank, filter, offset, limit, sort, include };
-        let mut hits = data.search(place.at, &query).map_err(|error| explain(error, &place, listing))?;
-        if autocut > 0 && !listing {
-            let distances: Vec<f32> = hits.iter().filter_map(|hit| hit.distance).collect();
-            hits.truncate(autocut::keep(&distances, autocut));
-        }
-        Ok(hits)
+        Ok((place, listing, Query { rank, filter, offset, limit, sort, include }))
     }
+}
+
+/// A search that is answered with others of its shard.
+struct Together {
+    number: usize,
+    place: Place,
+    listing: bool,
+    autocut: usize,
+}
+
+fn cut(mut hits: Vec<Hit>, autocut: usize, listing: bool) -> Vec<Hit> {
+    if autocut > 0 && !listing {
+        let distances: Vec<f32> = hits.iter().filter_map(|hit| hit.distance).collect();
+        hits.truncate(autocut::keep(&distances, autocut));
+    }
+    hits
 }
 
 fn rank(data: &DataGroup, place: &Place, ranking: Ranking) -> Result<Rank> {

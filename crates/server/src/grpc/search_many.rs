@@ -1,0 +1,73 @@
+//! Several searches in one call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use azimuth_engine::group::DataGroup;
+use futures_util::future::join_all;
+use tonic::Status;
+
+use super::search::{Answer, Prepared, reply};
+use super::{status, took};
+use crate::app::App;
+use crate::app::search::Search;
+use crate::auth::Principal;
+use crate::pb::azimuth::{Failure, Outcome, SearchManyReply, SearchManyRequest, outcome};
+
+/// Searches of one call.
+const SEARCHES_MAX: usize = 256;
+/// A call is split among the processors into parts of at least so many searches.
+const PART_MIN: usize = 8;
+
+/// Answers a request. A search that fails has a failure in its place.
+pub(super) async fn search_many(
+    app: &Arc<App>,
+    principal: &Principal,
+    request: SearchManyRequest,
+) -> Result<SearchManyReply, Status> {
+    let start = Instant::now();
+    let given = request.requests.len();
+    if !(1..=SEARCHES_MAX).contains(&given) {
+        return Err(Status::invalid_argument(format!("{given} searches were given, 1 to {SEARCHES_MAX} are possible")));
+    }
+    let (mut outcomes, mut places, mut good) = (Vec::with_capacity(given), Vec::new(), Vec::new());
+    for (place, request) in request.requests.into_iter().enumerate() {
+        match Prepared::new(app, principal, request) {
+            Ok(prepared) => {
+                places.push(place);
+                good.push(prepared);
+                outcomes.push(Outcome::default());
+            }
+            Err(status) => outcomes.push(failure(&status)),
+        }
+    }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let part = good.len().div_ceil(processors).max(PART_MIN);
+    let mut parts = Vec::new();
+    while !good.is_empty() {
+        let rest = good.split_off(part.min(good.len()));
+        let searches = std::mem::replace(&mut good, rest);
+        parts.push(app.read(move |data| Ok(answers(data, &searches))));
+    }
+    let mut found = Vec::with_capacity(places.len());
+    for part in join_all(parts).await {
+        found.extend(part.map_err(status)?);
+    }
+    for (place, found) in places.into_iter().zip(found) {
+        outcomes[place] = match found {
+            Ok(answer) => Outcome { outcome: Some(outcome::Outcome::Reply(reply(answer, start))) },
+            Err(error) => failure(&status(error.into())),
+        };
+    }
+    Ok(SearchManyReply { took: took(start), outcomes })
+}
+
+fn answers(data: &DataGroup, searches: &[Prepared]) -> Vec<azimuth_engine::Result<Answer>> {
+    let hits = Search::hits_of_each(data, searches.iter().map(|prepared| prepared.search.clone()).collect());
+    searches.iter().zip(hits).map(|(prepared, hits)| prepared.answer(data, hits?)).collect()
+}
+
+fn failure(status: &Status) -> Outcome {
+    let failure = Failure { code: status.code().into(), message: status.message().to_owned() };
+    Outcome { outcome: Some(outcome::Outcome::Failure(failure)) }
+}
