@@ -13,6 +13,7 @@ mod flood;
 mod golden;
 mod grpc_web;
 mod hostile;
+mod index_memory;
 mod kill;
 mod lifecycle;
 mod logs;

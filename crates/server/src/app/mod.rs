@@ -108,7 +108,7 @@ impl App {
             let bytes_max = self.settings.index_bytes_max;
             return Err(AppError::Unavailable(format!(
                 "the vector indexes hold more memory than AZIMUTH_INDEX_MEMORY allows ({} MiB): no vector is taken until \
-                 it is raised or something is deleted",
+                 those that wait are indexed, something is deleted, or it is raised",
                 bytes_max >> 20
             )));
         }
