@@ -188,12 +188,13 @@ impl Bench {
     /// Queries of one client, many in a call; the rate is of queries.
     fn many_a_call(&mut self, server: &Server, exact: &[Vec<usize>]) -> Outcome<()> {
         const IN_A_CALL: usize = 32;
+        let vectors = &self.corpus.queries;
         let mut rate = self.median_rate(1, || {
             let collection = server.client()?.collection(NAME)?;
             Ok(move |call: usize| {
                 let collection = collection.clone();
                 let numbers: Vec<usize> = (0..IN_A_CALL).map(|n| (call * IN_A_CALL + n) % exact.len()).collect();
-                let query = |number: &usize| Query::near_vector(self.corpus.queries.row(*number)).limit(K as u32);
+                let query = |number: &usize| Query::near_vector(vectors.row(*number)).limit(K as u32);
                 let queries: Vec<Query> =
                     numbers.iter().map(query).map(|query| query.properties(Vec::<String>::new())).collect();
                 async move {

@@ -26,7 +26,7 @@ pub(super) async fn search(
     request: SearchRequest,
 ) -> Result<SearchReply, Status> {
     let start = Instant::now();
-    let prepared = Prepared::new(app, principal, request)?;
+    let prepared = Prepared::new(app, principal, &request)?;
     let answer = app.read(move |data| {
         let hits = prepared.search.clone().hits(data)?;
         prepared.answer(data, hits)
@@ -51,7 +51,7 @@ pub(super) enum Answer {
 
 impl Prepared {
     /// Checks a request against the schema and the caller's rights.
-    pub(super) fn new(app: &Arc<App>, principal: &Principal, request: SearchRequest) -> Result<Self, Status> {
+    pub(super) fn new(app: &Arc<App>, principal: &Principal, request: &SearchRequest) -> Result<Self, Status> {
         let catalog = app.catalog().map_err(status)?;
         let collection = find_collection(&catalog, &request.collection)?;
         let tenant = if request.tenant.is_empty() { "*" } else { &request.tenant };
@@ -64,11 +64,11 @@ impl Prepared {
         if let Some(by) = &group_by {
             selection.add(&by.property);
         }
-        let (ranking, chosen) = near::ranking(&collection, &request)?;
-        refuse_unsupported(&request, &ranking)?;
+        let (ranking, chosen) = near::ranking(&collection, request)?;
+        refuse_unsupported(request, &ranking)?;
         let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())?;
         let cosine = target::has_certainty(&chosen);
-        let search = assemble(app, &collection, &request, ranking, filter, &selection)?;
+        let search = assemble(app, &collection, request, ranking, filter, &selection)?;
         Ok(Self { search, selection, group_by, cosine })
     }
 

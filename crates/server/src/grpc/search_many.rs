@@ -31,7 +31,7 @@ pub(super) async fn search_many(
         return Err(Status::invalid_argument(format!("{given} searches were given, 1 to {SEARCHES_MAX} are possible")));
     }
     let (mut outcomes, mut places, mut good) = (Vec::with_capacity(given), Vec::new(), Vec::new());
-    for (place, request) in request.requests.into_iter().enumerate() {
+    for (place, request) in request.requests.iter().enumerate() {
         match Prepared::new(app, principal, request) {
             Ok(prepared) => {
                 places.push(place);

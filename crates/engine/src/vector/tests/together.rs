@@ -35,7 +35,7 @@ fn searches_together_answer_as_each_by_itself() {
     let configs = [
         ("hnsw", config(Distance::Cosine, m16())),
         ("hnsw, f32", IndexConfig { codes: Codes::None, ..config(Distance::Dot, m16()) }),
-        ("flat, f32", flat.clone()),
+        ("flat, f32", flat),
         ("flat, int8", IndexConfig { codes: Codes::Default, ..flat }),
     ];
     for (what, config) in configs {
