@@ -46,7 +46,7 @@ impl NodeOptions {
             storage: StorageBudget::default(),
             index: IndexOptions::default(),
             index_bytes_max: u64::MAX,
-            small_index_bytes_max: 128 << 20,
+            small_index_bytes_max: 96 << 20,
             disk_used_percent_max: 90,
             progress: Arc::new(watch::channel(Progress::default()).0),
         }

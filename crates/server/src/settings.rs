@@ -76,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) autoschema_default_number: String,
     /// `AUTOSCHEMA_DEFAULT_DATE`
     pub(crate) autoschema_default_date: String,
+    /// `DEFAULT_QUANTIZATION`: what a new collection gets that names no quantizer and does not refuse one.
+    pub(crate) default_quantization: String,
     /// `DEFAULT_VECTOR_INDEX`
     pub(crate) default_vector_index: String,
     /// `DEFAULT_VECTOR_DISTANCE_METRIC`
@@ -143,6 +145,7 @@ impl Settings {
             autoschema_default_string: word("AUTOSCHEMA_DEFAULT_STRING", &["text", "string"])?,
             autoschema_default_number: word("AUTOSCHEMA_DEFAULT_NUMBER", &["number", "int"])?,
             autoschema_default_date: word("AUTOSCHEMA_DEFAULT_DATE", &["date", "text", "string"])?,
+            default_quantization: word("DEFAULT_QUANTIZATION", &["none", "rq-8", "rq-1", "pq", "bq", "sq"])?,
             default_vector_index,
             default_distance: word(
                 "DEFAULT_VECTOR_DISTANCE_METRIC",

@@ -32,7 +32,7 @@ pub(crate) fn new_collection(settings: &Settings, name: &str) -> Collection {
         name: name.to_owned(),
         description: None,
         properties: None,
-        vectors: VectorSpace { unnamed: Some(new_vector(&index)), named: BTreeMap::new() },
+        vectors: VectorSpace { unnamed: Some(new_vector(&index.quantized(settings))), named: BTreeMap::new() },
         inverted: new_inverted(),
         sharding: new_sharding(1),
         replication: Replication {

@@ -110,7 +110,7 @@ fn update_unnamed(new: &mut Collection, class: &Value, index: Option<vector_inde
 }
 
 fn update_named(settings: &Settings, new: &mut Collection, class: &Value) -> AppResult<()> {
-    let given = vectors::named(settings, class)?;
+    let given = vectors::named(settings, class, false)?;
     let legacy = new.vectors.unnamed.is_some();
     if let Some(missing) = new.vectors.named.keys().find(|name| !given.contains_key(*name)) {
         return Err(applying(&format!("missing config for vector \"{missing}\"")));

@@ -25,6 +25,50 @@ pub(crate) struct VectorIndex {
     pub(crate) multi: bool,
 }
 
+impl VectorIndex {
+    /// The index of a new collection: with the server's default quantizer, if it names none, does not refuse one, and its
+    /// kind can have this one.
+    pub(crate) fn quantized(mut self, settings: &Settings) -> Self {
+        let (code, bits) = match settings.default_quantization.as_str() {
+            "rq-8" => ("rq", Some(8)),
+            "rq-1" => ("rq", Some(1)),
+            code @ ("pq" | "bq" | "sq") => (code, None),
+            _ => return self,
+        };
+        let scanned = code == "bq" || code == "rq";
+        let changed = match self.kind {
+            VectorIndexKind::Hnsw => enable(&mut self.wire, code, bits),
+            VectorIndexKind::Flat => scanned && enable(&mut self.wire, code, bits),
+            VectorIndexKind::Dynamic => {
+                enable(&mut self.wire["hnsw"], code, bits) | (scanned && enable(&mut self.wire["flat"], code, bits))
+            }
+            VectorIndexKind::Hfresh | VectorIndexKind::None => false,
+        };
+        if changed && let Ok(engine) = engine_config(self.kind, &self.wire) {
+            self.engine = engine;
+        }
+        self
+    }
+}
+
+/// Enables a quantizer where none is enabled and none is refused; whether it did.
+fn enable(wire: &mut Value, code: &str, bits: Option<i64>) -> bool {
+    let refused = wire["skipDefaultQuantization"] == Value::Bool(true);
+    if refused || ["pq", "bq", "sq", "rq"].iter().any(|code| is_enabled(wire, code)) {
+        return false;
+    }
+    wire[code]["enabled"] = json!(true);
+    if let Some(bits) = bits {
+        wire[code]["bits"] = json!(bits);
+        // Left out, it follows the bits.
+        if bits == 1 && wire[code]["rescoreLimit"] == json!(20) {
+            wire[code]["rescoreLimit"] = json!(512);
+        }
+    }
+    wire["trackDefaultQuantization"] = json!(true);
+    true
+}
+
 /// The kind of that name on the wire; the server's default for an empty name.
 pub(crate) fn kind(settings: &Settings, name: &str) -> Option<VectorIndexKind> {
     let default = settings.default_vector_index.as_str();
@@ -452,5 +496,33 @@ mod tests {
         assert_eq!(both.codes_with(false), Codes::Binary { rescore: None });
         assert!(matches!(both.codes_with(true), Codes::Product { segments: 0, centroids: 256, .. }));
         assert!(matches!(both.kind, IndexKind::Dynamic { threshold: 7, .. }));
+    }
+
+    #[test]
+    fn a_new_collection_gets_the_default_quantizer_unless_it_chooses() {
+        let quantized = |default: &str, kind, given: Value| {
+            let settings = Settings { default_quantization: default.to_owned(), ..Settings::of_tests() };
+            parse(&settings, kind, Some(&given)).expect("these settings are allowed").quantized(&settings)
+        };
+        let graph = |default: &str, given: Value| quantized(default, VectorIndexKind::Hnsw, given).engine.codes;
+        assert_eq!(graph("none", json!({})), Codes::Default);
+        assert_eq!(graph("rq-8", json!({})), Codes::Rotational { bits: 8, rescore: Some(20) });
+        assert_eq!(graph("rq-1", json!({})), Codes::Rotational { bits: 1, rescore: Some(512) });
+        assert_eq!(graph("bq", json!({})), Codes::Binary { rescore: None });
+        assert_eq!(graph("sq", json!({})), Codes::Scalar { training_limit: 100_000, rescore: Some(20) });
+        assert!(matches!(graph("pq", json!({})), Codes::Product { segments: 0, .. }));
+        assert_eq!(graph("rq-8", json!({"bq": {"enabled": true}})), Codes::Binary { rescore: None });
+        assert_eq!(graph("rq-8", json!({"skipDefaultQuantization": true})), Codes::None);
+        let shown = quantized("rq-1", VectorIndexKind::Hnsw, json!({})).wire;
+        assert_eq!(shown["rq"], json!({"enabled": true, "bits": 1, "rescoreLimit": 512}));
+        assert_eq!(shown["trackDefaultQuantization"], json!(true));
+
+        // A kind that cannot have it stays as it is.
+        let flat = |default: &str| quantized(default, VectorIndexKind::Flat, json!({}));
+        assert_eq!(flat("bq").engine.codes, Codes::Binary { rescore: None });
+        assert_eq!(flat("sq").engine.codes, Codes::Default);
+        assert_eq!(flat("pq").wire["trackDefaultQuantization"], json!(false));
+        let both = quantized("sq", VectorIndexKind::Dynamic, json!({})).engine;
+        assert_eq!((both.codes_with(false), both.codes_with(true)), (Codes::Default, graph("sq", json!({}))));
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn decode(settings: &Settings, class: &Value) -> AppResult<VectorSpac
     if given("vectorizer") || given("vectorIndexType") || given("vectorIndexConfig") {
         return Err(invalid("creating a class with both a class level vector index and named vectors is forbidden"));
     }
-    Ok(VectorSpace { unnamed: None, named: named(settings, class)? })
+    Ok(VectorSpace { unnamed: None, named: named(settings, class, true)? })
 }
 
 /// The named vectors given, if there is one.
@@ -53,7 +53,7 @@ fn unnamed(settings: &Settings, class: &Value) -> AppResult<VectorConfig> {
             "class.VectorIndexConfig multi vector type index type is only configurable using named vectors",
         ));
     }
-    Ok(defaults::new_vector(&index))
+    Ok(defaults::new_vector(&index.quantized(settings)))
 }
 
 fn index(settings: &Settings, type_name: &str, given: Option<&Value>, prefix: &str) -> AppResult<VectorIndex> {
@@ -66,8 +66,8 @@ fn index(settings: &Settings, type_name: &str, given: Option<&Value>, prefix: &s
     vector_index::parse(settings, kind, given).map_err(|text| invalid(format!("{prefix}{text}")))
 }
 
-/// Reads named vectors.
-pub(super) fn named(settings: &Settings, class: &Value) -> AppResult<BTreeMap<String, VectorConfig>> {
+/// Reads named vectors; those of a new class get the quantizer that new classes get.
+pub(super) fn named(settings: &Settings, class: &Value, new: bool) -> AppResult<BTreeMap<String, VectorConfig>> {
     let mut vectors = BTreeMap::new();
     for (name, given) in named_block(class).into_iter().flatten() {
         names::check_vector(name)?;
@@ -84,6 +84,7 @@ pub(super) fn named(settings: &Settings, class: &Value) -> AppResult<BTreeMap<St
         let prefix = "parse vector index config: parse vector index config: ";
         let index = index(settings, type_name, given.get("vectorIndexConfig"), prefix);
         let index = index.map_err(|error| target(error.to_string()))?;
+        let index = if new { index.quantized(settings) } else { index };
         vectors.insert(
             name.clone(),
             VectorConfig { vectorizer, vectorizer_config: config, ..defaults::new_vector(&index) },
