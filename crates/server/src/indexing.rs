@@ -14,13 +14,23 @@ use azimuth_engine::group::{DataGroup, WorkBudget};
 const NICENESS: i32 = 15;
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
+/// While there is work, indexes that have grown much are saved; looked for this often.
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Work that takes longer says how far it is, this often.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The running threads; they end when this is told to stop.
 pub(crate) struct Indexing {
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// What the threads have in common.
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// Something was linked or coded since the last save of everything.
+    unsaved: AtomicBool,
 }
 
 impl Indexing {
@@ -29,19 +39,19 @@ impl Indexing {
     /// # Errors
     /// When the system gives no thread.
     pub(crate) fn start(data: &Arc<DataGroup>, count: usize) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared::default());
         let mut threads = Vec::new();
         for i in 0..count {
-            let (data, stop) = (data.clone(), stop.clone());
-            let work = move || run(&data, &stop, (i == 0).then(Backlog::default));
+            let (data, shared) = (data.clone(), shared.clone());
+            let work = move || run(&data, &shared, (i == 0).then(Backlog::default));
             threads.push(thread::Builder::new().name(format!("index-{i}")).spawn(work)?);
         }
-        Ok(Self { stop, threads })
+        Ok(Self { shared, threads })
     }
 
     /// Ends the threads; each finishes its present step first.
     pub(crate) fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a background thread panicked");
@@ -83,11 +93,11 @@ impl Backlog {
 }
 
 /// The thread that keeps the `backlog` also saves.
-fn run(data: &DataGroup, stop: &AtomicBool, mut backlog: Option<Backlog>) {
+fn run(data: &DataGroup, shared: &Shared, mut backlog: Option<Backlog>) {
     lower_priority();
     let budget = WorkBudget::default();
-    let (mut pause, mut unsaved) = (PAUSE_MIN, false);
-    while !stop.load(Ordering::Relaxed) {
+    let (mut pause, mut looked) = (PAUSE_MIN, Instant::now());
+    while !shared.stop.load(Ordering::Relaxed) {
         let report = match data.work(&budget) {
             Ok(report) => report,
             Err(error) => {
@@ -96,22 +106,31 @@ fn run(data: &DataGroup, stop: &AtomicBool, mut backlog: Option<Backlog>) {
                 continue;
             }
         };
-        unsaved |= report.linked + report.coded > 0;
+        if report.linked + report.coded > 0 {
+            shared.unsaved.store(true, Ordering::Relaxed);
+        }
         if let Some(backlog) = &mut backlog {
             backlog.note(data, report.more);
         }
         if report.more {
             pause = PAUSE_MIN;
+            if backlog.is_some() && looked.elapsed() >= SAVE_INTERVAL {
+                told(data.save_grown_indexes());
+                looked = Instant::now();
+            }
             continue;
         }
-        if backlog.is_some() && unsaved {
-            unsaved = false;
-            if let Err(error) = data.save_indexes() {
-                tracing::warn!(%error, "save vector indexes; they will be rebuilt after a crash");
-            }
+        if backlog.is_some() && shared.unsaved.swap(false, Ordering::Relaxed) {
+            told(data.save_indexes());
         }
         thread::sleep(pause);
         pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+fn told(saved: azimuth_engine::Result<()>) {
+    if let Err(error) = saved {
+        tracing::warn!(%error, "save vector indexes; they will be rebuilt after a crash");
     }
 }
 

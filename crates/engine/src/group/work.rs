@@ -20,6 +20,7 @@ use crate::ids::{CollectionId, VectorId};
 use crate::inverted::{promote, sweep};
 use crate::key::{self, MetaKey, ShardPrefix};
 use crate::schema::{Collection, VectorIndexKind};
+use crate::vector::VectorIndex;
 use crate::{Error, Result};
 
 /// How much one step may do. Counts, not time: the engine reads no clock.
@@ -164,9 +165,25 @@ impl DataGroup {
     /// # Errors
     /// [`Error::Storage`] naming the first that failed; the others are written.
     pub fn save_indexes(&self) -> Result<()> {
+        self.save_those(|_| true)
+    }
+
+    /// Writes the files of those vector indexes to which much was linked since they were written: what was linked since is
+    /// all that a crash makes to be linked again, and the originals leave memory while a long import goes on.
+    ///
+    /// # Errors
+    /// As [`save_indexes`](Self::save_indexes).
+    pub fn save_grown_indexes(&self) -> Result<()> {
+        let linked_min = self.options.save_linked_min;
+        self.save_those(|index| index.unsaved_len() >= linked_min.max(index.len() / 4))
+    }
+
+    fn save_those(&self, wanted: impl Fn(&VectorIndex) -> bool) -> Result<()> {
         let mut failed = None;
         for (shard, vector, index) in self.loaded_indexes() {
-            if let Err(error) = index.vectors().save() {
+            if wanted(index.vectors())
+                && let Err(error) = index.vectors().save()
+            {
                 failed.get_or_insert(format!("save vector {vector} of {:?}: {error}", shard.at));
             }
         }

@@ -245,6 +245,14 @@ impl VectorIndex {
         self.core.get().map_or_else(|| Ok(SaveReport::default()), |core| persist::save(core, &self.dir))
     }
 
+    /// Vectors that came into the graph since the last save, about; 0 while one goes on.
+    #[must_use]
+    pub fn unsaved_len(&self) -> usize {
+        let Some(core) = self.core.get() else { return 0 };
+        let settled = self.len().saturating_sub(self.pending_len());
+        core.saved.try_lock().map_or(0, |saved| settled.saturating_sub(saved.settled))
+    }
+
     /// Saves for the last time.
     ///
     /// # Errors

@@ -226,3 +226,42 @@ fn a_start_looks_only_at_what_changed_since_the_last_look() {
     let group = open(&path);
     assert_eq!(looked(&group), COLLECTIONS as usize - 1, "what is due at this position is not known");
 }
+
+/// What a crash in the middle of an import makes to be linked again is what was linked since the last save.
+#[test]
+fn graphs_that_grow_are_saved_before_they_are_complete() {
+    let dir = tempdir().unwrap();
+    let open = |dir: &std::path::Path| {
+        let options = GroupOptions { save_linked_min: 100, ..options() };
+        DataGroup::open(dir, options).unwrap().0
+    };
+    let group = open(dir.path());
+    apply(&group, vec![schema(1)]);
+    apply(&group, (0..1_000).map(|n| write(1, n)).collect());
+    let step = WorkBudget { vectors: VectorBudget { link_max: 10, repair_max: 10 }, keys_max: 50 };
+    let link_until = |group: &DataGroup, waiting: u64| {
+        nearest(group, 1, 50.0);
+        while group.metrics().vector_queue > waiting {
+            group.work(&step).unwrap();
+        }
+    };
+    link_until(&group, 950);
+    group.save_grown_indexes().unwrap();
+    assert!(!dir.path().join("hnsw").exists(), "50 vectors are not worth a save");
+    link_until(&group, 600);
+    group.save_grown_indexes().unwrap();
+    link_until(&group, 590);
+    group.flush().unwrap();
+
+    let crashed = tempdir().unwrap();
+    copy_dir(dir.path(), crashed.path()).unwrap();
+    let opened = open(crashed.path());
+    nearest(&opened, 1, 50.0);
+    let waiting = opened.metrics().vector_queue;
+    assert!((590..=600).contains(&waiting), "{waiting} of 1,000 wait to be linked");
+    work(&opened);
+    assert_eq!(nearest(&opened, 1, 50.0), {
+        work(&group);
+        nearest(&group, 1, 50.0)
+    });
+}

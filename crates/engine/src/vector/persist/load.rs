@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::codes::{LoadedCodes, load_codes};
 use super::files::{open_checked, read_manifest};
+use super::save::settled;
 use super::{FileRef, Found, GraphSections, Manifest, Saved, Section, chunk_name, graph_name};
 use crate::vector::arena::{
     Chunk, GraphColumns, LEVEL_MAX, Layout, Memory, State, Tables, UPPER_BLOCKS_SHIFT, UpperHandle,
@@ -59,10 +60,11 @@ pub(in crate::vector) fn load(
     };
     let tables = Tables::new(layout, loaded.codecs, chunks, uppers);
     check_links(&tables, &states, &handles, manifest)?;
+    let settled = settled(&states, tables.layout.graph);
     let store = store(manifest, tables, docs, &states);
     let core = Core::with(manifest.dim as usize, config, options, store);
     let chunks = manifest.chunks.iter().map(|&file| (file, 0)).collect();
-    *core.saved.lock() = Saved { save: manifest.save, chunks, codes: loaded.saved };
+    *core.saved.lock() = Saved { save: manifest.save, chunks, codes: loaded.saved, settled };
     Ok(Some(Loaded { core, codes_dropped }))
 }
 

@@ -27,6 +27,8 @@ pub(in crate::vector) struct Saved {
     /// For each chunk its file and the writes to the chunk that it reflects.
     pub(super) chunks: Vec<(FileRef, u64)>,
     pub(super) codes: Option<SavedCodes>,
+    /// Vectors that are in it and need no more work.
+    pub(in crate::vector) settled: usize,
 }
 
 /// The codes in the folder.
@@ -63,9 +65,20 @@ impl Moment {
         self.states.get(slot).is_some_and(|&state| state != State::FREE)
     }
 
+    /// Vectors that need no more work.
+    fn settled(&self) -> usize {
+        settled(&self.states, self.view.tables.layout.graph)
+    }
+
     fn is_linked(&self, slot: u32) -> bool {
         self.states.get(slot as usize).is_some_and(|&state| state & State::LINKED != 0)
     }
+}
+
+/// Vectors by the states of their slots that need no more work: linked where there is a `graph`, else all.
+pub(super) fn settled(states: &[u8], graph: bool) -> usize {
+    let wanted = if graph { State::LIVE | State::LINKED } else { State::LIVE };
+    states.iter().filter(|&&state| state & wanted == wanted).count()
 }
 
 /// Saves into `dir`.
@@ -108,6 +121,7 @@ pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport>
     let files = Files { chunks: &chunks, codes: codes.as_ref(), graph: graph_file, upper_blocks };
     let manifest = manifest(core, &moment, saved.save, &files);
     report.written_bytes += write_manifest(dir, &manifest)?;
+    saved.settled = moment.settled();
     let with_writes = |files: &[FileRef]| files.iter().copied().zip(moment.writes.iter().copied()).collect();
     saved.chunks = with_writes(&chunks);
     saved.codes = codes.as_ref().map(|codes| SavedCodes {
