@@ -23,9 +23,11 @@ pub struct GroupOptions {
     /// Bytes of vectors that small, file-less indexes may hold in memory over all shards; the least recently used
     /// ones are dropped beyond it and loaded again when asked.
     pub small_index_bytes_max: u64,
-    /// While work on it goes on, a graph is saved when so many vectors were linked since the last time, or a quarter of what
-    /// it has, if that is more: see [`DataGroup::save_grown_indexes`](super::DataGroup::save_grown_indexes).
-    pub save_linked_min: usize,
+    /// While work on it goes on, a vector index is saved when so many vectors came in, or into its graph, since the last time,
+    /// or a quarter of what was saved, if that is more: see [`DataGroup::save_grown_indexes`].
+    ///
+    /// [`DataGroup::save_grown_indexes`]: super::DataGroup::save_grown_indexes
+    pub save_growth_min: usize,
     /// The inverted index of a shard is joined and cleaned when this many doc ids came or went since the last time, or half
     /// of what was live then, if that is more.
     pub sweep_changes_min: u64,
@@ -43,7 +45,7 @@ impl GroupOptions {
             index: IndexOptions::default(),
             index_bytes_max: u64::MAX,
             small_index_bytes_max: 64 << 20,
-            save_linked_min: 1 << 16,
+            save_growth_min: 1 << 16,
             sweep_changes_min: 2_000,
             segment_entries_min: 512,
         }

@@ -168,14 +168,13 @@ impl DataGroup {
         self.save_those(|_| true)
     }
 
-    /// Writes the files of those vector indexes to which much was linked since they were written: what was linked since is
-    /// all that a crash makes to be linked again, and the originals leave memory while a long import goes on.
+    /// Writes the files of those vector indexes that have grown much since they were written: what came since is all that
+    /// is read and linked again after a crash, and the originals leave memory while a long import goes on.
     ///
     /// # Errors
     /// As [`save_indexes`](Self::save_indexes).
     pub fn save_grown_indexes(&self) -> Result<()> {
-        let linked_min = self.options.save_linked_min;
-        self.save_those(|index| index.unsaved_len() >= linked_min.max(index.len() / 4))
+        self.save_those(|index| index.has_grown(self.options.save_growth_min))
     }
 
     fn save_those(&self, wanted: impl Fn(&VectorIndex) -> bool) -> Result<()> {

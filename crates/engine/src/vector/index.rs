@@ -245,12 +245,15 @@ impl VectorIndex {
         self.core.get().map_or_else(|| Ok(SaveReport::default()), |core| persist::save(core, &self.dir))
     }
 
-    /// Vectors that came into the graph since the last save, about; 0 while one goes on.
+    /// Whether at least `min` vectors, and a quarter of what was saved, came in or into the graph since the last save.
+    /// `false` while one goes on.
     #[must_use]
-    pub fn unsaved_len(&self) -> usize {
-        let Some(core) = self.core.get() else { return 0 };
-        let settled = self.len().saturating_sub(self.pending_len());
-        core.saved.try_lock().map_or(0, |saved| settled.saturating_sub(saved.settled))
+    pub fn has_grown(&self, min: usize) -> bool {
+        let Some(core) = self.core.get() else { return false };
+        let live = self.len();
+        let settled = live.saturating_sub(self.pending_len());
+        let much = |now: usize, saved: usize| now.saturating_sub(saved) >= min.max(saved / 4);
+        core.saved.try_lock().is_some_and(|saved| much(live, saved.live) || much(settled, saved.settled))
     }
 
     /// Saves for the last time.

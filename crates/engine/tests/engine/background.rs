@@ -232,7 +232,7 @@ fn a_start_looks_only_at_what_changed_since_the_last_look() {
 fn graphs_that_grow_are_saved_before_they_are_complete() {
     let dir = tempdir().unwrap();
     let open = |dir: &std::path::Path| {
-        let options = GroupOptions { save_linked_min: 100, ..options() };
+        let options = GroupOptions { save_growth_min: 100, ..options() };
         DataGroup::open(dir, options).unwrap().0
     };
     let group = open(dir.path());
@@ -245,12 +245,14 @@ fn graphs_that_grow_are_saved_before_they_are_complete() {
             group.work(&step).unwrap();
         }
     };
-    link_until(&group, 950);
+    link_until(&group, 990);
     group.save_grown_indexes().unwrap();
-    assert!(!dir.path().join("hnsw").exists(), "50 vectors are not worth a save");
-    link_until(&group, 600);
+    assert!(dir.path().join("hnsw").exists(), "what came in is worth a save");
+    link_until(&group, 850);
     group.save_grown_indexes().unwrap();
-    link_until(&group, 590);
+    link_until(&group, 800);
+    // Too little for another save.
+    group.save_grown_indexes().unwrap();
     group.flush().unwrap();
 
     let crashed = tempdir().unwrap();
@@ -258,7 +260,7 @@ fn graphs_that_grow_are_saved_before_they_are_complete() {
     let opened = open(crashed.path());
     nearest(&opened, 1, 50.0);
     let waiting = opened.metrics().vector_queue;
-    assert!((590..=600).contains(&waiting), "{waiting} of 1,000 wait to be linked");
+    assert!((840..=850).contains(&waiting), "{waiting} of 1,000 wait to be linked");
     work(&opened);
     assert_eq!(nearest(&opened, 1, 50.0), {
         work(&group);

@@ -64,7 +64,7 @@ pub(in crate::vector) fn load(
     let store = store(manifest, tables, docs, &states);
     let core = Core::with(manifest.dim as usize, config, options, store);
     let chunks = manifest.chunks.iter().map(|&file| (file, 0)).collect();
-    *core.saved.lock() = Saved { save: manifest.save, chunks, codes: loaded.saved, settled };
+    *core.saved.lock() = Saved { save: manifest.save, chunks, codes: loaded.saved, live: core.store.len(), settled };
     Ok(Some(Loaded { core, codes_dropped }))
 }
 

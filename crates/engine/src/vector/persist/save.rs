@@ -27,7 +27,9 @@ pub(in crate::vector) struct Saved {
     /// For each chunk its file and the writes to the chunk that it reflects.
     pub(super) chunks: Vec<(FileRef, u64)>,
     pub(super) codes: Option<SavedCodes>,
-    /// Vectors that are in it and need no more work.
+    /// Vectors that are in it.
+    pub(in crate::vector) live: usize,
+    /// Of these, those that need no more work.
     pub(in crate::vector) settled: usize,
 }
 
@@ -121,7 +123,7 @@ pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport>
     let files = Files { chunks: &chunks, codes: codes.as_ref(), graph: graph_file, upper_blocks };
     let manifest = manifest(core, &moment, saved.save, &files);
     report.written_bytes += write_manifest(dir, &manifest)?;
-    saved.settled = moment.settled();
+    (saved.live, saved.settled) = (report.saved, moment.settled());
     let with_writes = |files: &[FileRef]| files.iter().copied().zip(moment.writes.iter().copied()).collect();
     saved.chunks = with_writes(&chunks);
     saved.codes = codes.as_ref().map(|codes| SavedCodes {
