@@ -156,7 +156,7 @@ impl Collection {
     /// that it does not know it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for none or more than 256 queries.
+    /// [`Error::Invalid`] for none or more than 256 queries, or if their limits add up to more hits than one search can have.
     pub async fn search_many(&self, queries: impl IntoIterator<Item = Query>) -> Result<Vec<Result<Vec<Hit>>>> {
         let request = |query: Query| query.into_request(&self.name, self.tenant.as_deref());
         let request = ours::SearchManyRequest { requests: queries.into_iter().map(request).collect() };

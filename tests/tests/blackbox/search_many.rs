@@ -68,6 +68,11 @@ async fn searches_of_one_call_answer_as_each_by_itself() {
         let refused = collection.search_many((0..many).map(|_| Query::list())).await.expect_err("too few or too many");
         assert!(matches!(&refused, Error::Invalid(text) if text.contains("1 to 256")), "{refused}");
     }
+    // As many hits as one search could have, and not one more.
+    let limits = |last: u32| [Query::list().limit(9_000), Query::list().limit(last)];
+    assert!(collection.search_many(limits(1_000)).await.expect("an answer").iter().all(Result::is_ok));
+    let refused = collection.search_many(limits(1_001)).await.expect_err("too many hits");
+    assert!(matches!(&refused, Error::Invalid(text) if text.contains("QUERY_MAXIMUM_RESULTS")), "{refused}");
 }
 
 #[tokio::test]

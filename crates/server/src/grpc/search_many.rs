@@ -41,6 +41,14 @@ pub(super) async fn search_many(
             Err(status) => outcomes.push(failure(&status)),
         }
     }
+    // All answers of a call are in memory together.
+    let hits = good.iter().map(|prepared| prepared.search.limit).fold(0, usize::saturating_add);
+    let hits_max = app.settings.query_maximum_results;
+    if hits > hits_max {
+        let text =
+            format!("the limits of the searches add up to {hits}, {hits_max} are possible (QUERY_MAXIMUM_RESULTS)");
+        return Err(Status::invalid_argument(text));
+    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let part = good.len().div_ceil(processors).max(PART_MIN);
     let mut parts = Vec::new();
