@@ -9,6 +9,7 @@ mod compare;
 mod filter;
 mod ingest;
 mod million;
+mod parts;
 mod scan;
 mod walk;
 
@@ -49,11 +50,12 @@ struct Options {
     /// How many vectors that is.
     #[arg(long, default_value_t = 1_000_000)]
     million_rows: usize,
-    /// Seconds, `ef` and filter (in per cent) of the part `walk`.
-    #[arg(long, default_value_t = 5.0)]
-    seconds: f64,
+    /// `ef` of the parts `parts` and `walk`.
     #[arg(long, default_value_t = 64)]
     ef: usize,
+    /// Seconds and filter (in per cent) of the part `walk`.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
     #[arg(long)]
     percent: Option<f64>,
     /// Instead: a filter against the query, which excludes so many per cent, those nearest to it.
@@ -77,6 +79,8 @@ enum Part {
     Clustered,
     /// All engines on 768 components.
     Pairs,
+    /// What a query's time goes to.
+    Parts,
     /// Every kind of codes, on one graph and in a scan.
     Codes,
     /// Filtered search.
@@ -117,6 +121,9 @@ fn main() {
         }
         if wanted(Part::Pairs) && options.data.is_none() {
             compare(&set.pairs());
+        }
+        if wanted(Part::Parts) {
+            parts::parts(set, options.rounds, options.ef);
         }
         if wanted(Part::Codes) {
             codes::codes(set, options.rounds, ours(set));

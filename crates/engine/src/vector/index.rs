@@ -139,6 +139,11 @@ impl VectorIndex {
         self.core.get().map(|core| &**core)
     }
 
+    /// The settings in force.
+    pub(super) fn config(&self) -> IndexConfig {
+        **self.config.load()
+    }
+
     /// Whether vectors are accepted and not indexed.
     pub(super) fn is_skipped(&self) -> bool {
         self.config.load().skip

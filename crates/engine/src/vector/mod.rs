@@ -46,6 +46,7 @@ mod codes;
 mod distance;
 
 mod atomics;
+mod trial;
 
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,7 @@ pub use config::{
 pub use distance::KernelTrial;
 pub use index::VectorIndex;
 pub use multi::{Fetch, MultiIndex, MultiRequest, Muvera, QUERY_ROWS_MAX, ROWS_MAX};
+pub use trial::WalkTrial;
 pub use request::{
     DIM_MAX, Hit, IndexMemory, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget,
 };
