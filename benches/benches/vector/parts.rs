@@ -14,7 +14,8 @@ type Line<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 pub(crate) fn parts(set: &AnnSet, rounds: usize, ef: usize) {
     println!("\n## parts of a query, {}, ef {ef}, one thread, {rounds} rounds in turn", set.name);
     for (name, codes) in [("int8 codes", Codes::Default), ("f32", Codes::None)] {
-        let (index, _) = build(set, config(set, Graph { m: 16, ef_construction: 128 }, codes), Path::new(super::NOWHERE));
+        let (index, _) =
+            build(set, config(set, Graph { m: 16, ef_construction: 128 }, codes), Path::new(super::NOWHERE));
         let Some(trial) = WalkTrial::new(&index, set.queries(), ef) else {
             println!("{name}: the index has no graph");
             continue;

@@ -58,9 +58,9 @@ pub use config::{
 pub use distance::KernelTrial;
 pub use index::VectorIndex;
 pub use multi::{Fetch, MultiIndex, MultiRequest, Muvera, QUERY_ROWS_MAX, ROWS_MAX};
-pub use trial::WalkTrial;
 pub use request::{
     DIM_MAX, Hit, IndexMemory, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget,
 };
+pub use trial::WalkTrial;
 
 pub use crate::ids::DocId;

@@ -7,9 +7,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::core::Core;
 use super::hnsw::{CodeScorer, RowScorer, Scorer, Scratch, ScratchPool, descend, walk};
 use super::query::Query;
-use super::core::Core;
 use super::view::View;
 use super::{SearchRequest, VectorIndex, search};
 
@@ -155,6 +155,10 @@ struct Recording<S> {
 }
 
 impl<S: Scorer> Scorer for Recording<S> {
+    fn prefetch(&self, slots: &[u32]) {
+        self.scorer.prefetch(slots);
+    }
+
     unsafe fn score(&self, slots: &[u32], out: &mut Vec<f32>) {
         let mut trace = self.trace.borrow_mut();
         trace.slots.extend_from_slice(slots);

@@ -49,13 +49,6 @@ impl Pool {
         None
     }
 
-    /// The node that [`take_nearest`](Self::take_nearest) would probably return next.
-    #[inline(always)]
-    pub(in crate::vector) fn peek_nearest(&self) -> Option<u32> {
-        let entry = *self.entries.get(self.cursor)?;
-        (entry & EXPANDED == 0).then(|| slot_of(entry))
-    }
-
     /// Distance beyond which nothing gets in.
     #[inline(always)]
     pub(in crate::vector) fn bound(&self) -> f32 {

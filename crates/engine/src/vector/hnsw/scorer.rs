@@ -13,6 +13,9 @@ pub(in crate::vector) trait Scorer {
     /// links, or they were seen live or dead, under a view that is still held.
     unsafe fn score(&self, slots: &[u32], out: &mut Vec<f32>);
 
+    /// Asks for the first rows of a batch that will be compared soon. Any slots are allowed.
+    fn prefetch(&self, slots: &[u32]);
+
     /// A scorer for a stored vector, of the same kind.
     ///
     /// # Safety
@@ -46,6 +49,11 @@ impl<'a> CodeScorer<'a> {
 }
 
 impl Scorer for CodeScorer<'_> {
+    #[inline(always)]
+    fn prefetch(&self, slots: &[u32]) {
+        prefetch_rows(self.rows, slots);
+    }
+
     #[inline(always)]
     unsafe fn score(&self, slots: &[u32], out: &mut Vec<f32>) {
         out.resize(slots.len(), 0.0);
@@ -86,6 +94,11 @@ impl<'a> RowScorer<'a> {
 
 impl Scorer for RowScorer<'_> {
     #[inline(always)]
+    fn prefetch(&self, slots: &[u32]) {
+        prefetch_rows(self.rows, slots);
+    }
+
+    #[inline(always)]
     unsafe fn score(&self, slots: &[u32], out: &mut Vec<f32>) {
         out.resize(slots.len(), 0.0);
         // SAFETY: the slots exist and are in use (see the trait).
@@ -95,5 +108,16 @@ impl Scorer for RowScorer<'_> {
     unsafe fn of_stored(&self, slot: u32) -> Self {
         // SAFETY: handed on to the caller.
         unsafe { Self::stored(self.tables, self.kernels, slot) }
+    }
+}
+
+/// Rows of a coming batch asked for, and bytes of each: the kernels ask for the others as they go.
+const COMING_ROWS: usize = 8;
+const COMING_BYTES: usize = 256;
+
+#[inline(always)]
+fn prefetch_rows(rows: Rows<'_>, slots: &[u32]) {
+    for &slot in slots.iter().take(COMING_ROWS) {
+        rows.prefetch(slot, COMING_BYTES);
     }
 }

@@ -16,6 +16,8 @@ pub(in crate::vector) struct Scratch {
     pub pool: Pool,
     /// Neighbours to compare, and their distances.
     pub batch: Vec<u32>,
+    /// Neighbours to compare after those.
+    pub coming: Vec<u32>,
     pub scores: Vec<f32>,
     /// Neighbours as read from a list.
     pub links: Vec<u32>,

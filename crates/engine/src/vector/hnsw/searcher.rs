@@ -39,6 +39,8 @@ pub(in crate::vector) fn descend(
 
 /// The `ef` nearest nodes that a walk on `level` from `start` finds, dead ones included, in `scratch.pool`. Every node
 /// whose distance was taken is shown to `observe`.
+///
+/// Nodes are taken one behind: which is the nearest is asked before the neighbours of the one before are compared.
 pub(in crate::vector) fn walk(
     tables: &Tables,
     scorer: &impl Scorer,
@@ -52,7 +54,7 @@ pub(in crate::vector) fn walk(
 }
 
 /// As [`walk`], as long as `go_on` says so, which sees the pool before each node whose neighbours are looked at, and how
-/// many there were before it.
+/// many there were before it. The neighbours of the last of those are not in the pool yet.
 #[expect(clippy::too_many_arguments, reason = "two of the callers' closures are inlined into the loop")]
 pub(in crate::vector) fn walk_while(
     tables: &Tables,
@@ -64,35 +66,40 @@ pub(in crate::vector) fn walk_while(
     observe: &mut impl FnMut(f32, u32),
     go_on: &mut impl FnMut(&Pool, usize) -> bool,
 ) {
-    let Scratch { visited, pool, batch, scores, links, .. } = scratch;
+    let Scratch { visited, pool, batch, coming, scores, links, .. } = scratch;
     let mut expanded = 0;
     visited.start(tables.capacity());
     pool.reset(ef);
     visited.insert(start.1);
     pool.push(start.0, start.1);
-    while let Some(slot) = pool.take_nearest() {
-        if !go_on(pool, expanded) {
+    batch.clear();
+    // The next node is taken before the last one's neighbours are compared, so that its list and their rows come from
+    // memory meanwhile.
+    loop {
+        let next = pool.take_nearest();
+        if next.is_some() {
+            if !go_on(pool, expanded) {
+                return;
+            }
+            expanded += 1;
+        } else if batch.is_empty() {
             return;
         }
-        expanded += 1;
-        let Some(list) = tables.links(slot, level) else { continue };
-        links.clear();
-        read_links(list, links);
-        batch.clear();
-        batch.extend(links.iter().copied().filter(|&neighbour| visited.insert(neighbour)));
         if level == 0
-            && let Some(next) = pool.peek_nearest()
+            && let Some(next) = next
         {
             tables.prefetch_links(next);
         }
         // SAFETY: from a list of links; the visited set takes only slots of the tables.
         unsafe { scorer.score(batch, scores) };
-        push_all(pool, batch, scores, observe);
-        if level == 0
-            && let Some(next) = pool.peek_nearest()
-        {
-            tables.prefetch_links(next);
+        links.clear();
+        if let Some(list) = next.and_then(|next| tables.links(next, level)) {
+            read_links(list, links);
         }
+        visited.insert_all(links, coming);
+        scorer.prefetch(coming);
+        push_all(pool, batch, scores, observe);
+        std::mem::swap(batch, coming);
     }
 }
 

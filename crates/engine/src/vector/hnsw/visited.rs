@@ -29,6 +29,20 @@ impl Visited {
         }
     }
 
+    /// Marks all of `slots`; `new` becomes those that were not marked, in their order.
+    #[inline(always)]
+    pub(in crate::vector) fn insert_all(&mut self, slots: &[u32], new: &mut Vec<u32>) {
+        new.clear();
+        new.resize(slots.len(), 0);
+        let mut count = 0;
+        for &slot in slots {
+            // Written whether it is new or not: which of the two it is cannot be foretold.
+            new[count] = slot;
+            count += usize::from(self.insert(slot));
+        }
+        new.truncate(count);
+    }
+
     /// Whether a slot is marked or beyond the capacity.
     #[inline(always)]
     pub(in crate::vector) fn contains(&self, slot: u32) -> bool {
@@ -60,5 +74,16 @@ mod tests {
                 assert!(!visited.insert(slot));
             }
         }
+    }
+
+    #[test]
+    fn of_many_the_new_ones_are_told_once() {
+        let (mut visited, mut new) = (Visited::default(), Vec::new());
+        visited.start(100);
+        visited.insert(7);
+        visited.insert_all(&[3, 7, 100, 99, 3, 4], &mut new);
+        assert_eq!(new, [3, 99, 4]);
+        visited.insert_all(&[3, 7, 99], &mut new);
+        assert!(new.is_empty() && visited.contains(4));
     }
 }
