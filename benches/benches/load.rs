@@ -21,6 +21,7 @@ use azimuth_benches::server::{Memory, Server, built_binary};
 use azimuth_benches::table::{self, PeerTable, megabytes, time};
 use azimuth_client::{BatchOptions, Collection, CollectionConfig, DataType, Object, Property, Query, VectorIndex};
 use clap::Parser;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
 type Outcome<T> = Result<T, Box<dyn StdError + Send + Sync>>;
@@ -176,6 +177,7 @@ impl Bench {
             let what = format!("queries over gRPC, ids only, {clients} client(s)");
             self.table.add(&what, &table::rate(&rate), "", "");
         }
+        self.on_the_way(server, exact)?;
         for clients in [1, clients] {
             let rate = self.graphql_rate(server, clients, exact)?;
             let what = format!("queries over GraphQL, text + id, {clients} client(s)");
@@ -183,6 +185,34 @@ impl Bench {
         }
         self.many_a_call(server, exact)?;
         self.limits(server, exact)
+    }
+
+    /// Queries of one client over its one connection, as many on the way as there are clients else; the rate is of queries.
+    fn on_the_way(&mut self, server: &Server, exact: &[Vec<usize>]) -> Outcome<()> {
+        const IN_A_ROW: usize = 256;
+        let (at_once, corpus) = (self.options.clients, &self.corpus);
+        let rate = self.median_rate(1, || {
+            let collection = server.client()?.collection(NAME)?;
+            Ok(move |row: usize| {
+                let collection = collection.clone();
+                let one = move |number: usize| {
+                    let collection = collection.clone();
+                    let query = Query::near_vector(corpus.queries.row(number)).properties(Vec::<String>::new());
+                    async move {
+                        let hits = collection.search(query.limit(K as u32)).await?;
+                        let found: Vec<usize> = hits.iter().map(|hit| Corpus::index(hit.object.id)).collect();
+                        Outcome::Ok(recall(&found, &exact[number]))
+                    }
+                };
+                let numbers = (0..IN_A_ROW).map(move |i| (row * IN_A_ROW + i) % exact.len());
+                let recalls = stream::iter(numbers).map(one).buffer_unordered(at_once);
+                recalls.try_fold(0.0, async |sum, recall| Ok(sum + recall / IN_A_ROW as f64))
+            })
+        })?;
+        let ours = format!("{:.0}/s, recall {:.4}", rate.per_second * IN_A_ROW as f64, rate.mean);
+        let what = format!("queries over gRPC, ids only, 1 client, {at_once} on the way");
+        self.table.add(&what, &ours, "", "");
+        Ok(())
     }
 
     /// Queries of one client, many in a call; the rate is of queries.

@@ -9,7 +9,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["weaviate/v1/weaviate.proto", "azimuth/v1/azimuth.proto", "grpc/health/v1/health.proto"],
         ["proto"],
     )?;
-    tonic_prost_build::configure()
+    // Most searches have none of these: unboxed, each request would be moved around as some kilobytes.
+    let rare = "hybrid_search bm25_search near_object near_text near_image near_audio near_video near_depth near_thermal \
+                near_imu generative rerank boost filters group_by";
+    rare.split_whitespace()
+        .fold(tonic_prost_build::configure(), |generated, field| {
+            generated.boxed(format!("weaviate.v1.SearchRequest.{field}"))
+        })
         .bytes(".weaviate.v1")
         .server_mod_attribute(".", "#[cfg(test)]")
         .emit_rerun_if_changed(false)

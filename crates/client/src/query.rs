@@ -47,7 +47,7 @@ impl Query {
     pub fn near_object(id: Uuid) -> Query {
         let near = pb::NearObject { id: id.to_string(), ..pb::NearObject::default() };
         let mut query = Query::list().with_metadata(|metadata| metadata.distance = true);
-        query.request.near_object = Some(near);
+        query.request.near_object = Some(Box::new(near));
         query
     }
 
@@ -74,7 +74,7 @@ impl Query {
 
     /// Only objects that meet `filter`.
     pub fn filter(mut self, filter: Filter) -> Query {
-        self.request.filters = Some(filter.into_proto());
+        self.request.filters = Some(Box::new(filter.into_proto()));
         self
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use azimuth_engine::group::DataGroup;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::{Filter, Include};
@@ -22,8 +23,13 @@ use crate::auth::{Access, Principal};
 /// Arguments that are not there yet.
 const LATER: &[&str] = &["bm25", "hybrid"];
 
-/// Answers a class.
-pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) -> Result<Value, FieldError> {
+/// Answers a class; `alone` if nothing else of the same request is to be answered beside it.
+pub(super) async fn class(
+    app: &Arc<App>,
+    principal: &Principal,
+    class: &Field,
+    alone: bool,
+) -> Result<Value, FieldError> {
     let refuse = |error: AppError| FieldError(error.to_string());
     let catalog = app.catalog().map_err(refuse)?;
     let Some(collection) = catalog.find(&class.name).cloned() else {
@@ -57,7 +63,8 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
     if shape.asks("queryProfile") {
         return Err(FieldError("_additional.queryProfile is not supported yet".to_owned()));
     }
-    let found = app.read(move |data| {
+    let brief = alone && search.is_brief();
+    let found = move |data: &DataGroup| {
         let hits = search.hits(data)?;
         match by {
             Some(by) => in_groups(data, &shape, &hits, &by, ranked),
@@ -69,8 +76,9 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
                 hits.iter().map(|hit| shape.json(data, &hit.object, hit.distance, ranked)).collect()
             }
         }
-    });
-    Ok(Value::Array(found.await.map_err(refuse)?))
+    };
+    let found = if brief { app.read_briefly(found).await } else { app.read(found).await };
+    Ok(Value::Array(found.map_err(refuse)?))
 }
 
 fn assemble(

@@ -95,7 +95,7 @@ async fn single(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
         let text = format!("variables must be a JSON object, got {kind}");
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
     }
-    Ok(Reply::ok(answer(app, &request.principal, &body).await))
+    Ok(Reply::ok(answer(app, &request.principal, &body, true).await))
 }
 
 async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
@@ -118,7 +118,7 @@ async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
         } else if let Some(variables) = variables {
             refuse(format!("422: expected map[string]interface{{}}, received {variables}"))
         } else {
-            answer(app, &request.principal, body).await
+            answer(app, &request.principal, body, bodies.len() == 1).await
         }
     };
     let answers = stream::iter(bodies).map(one).buffered(TOGETHER_MAX).collect::<Vec<_>>().await;
@@ -157,8 +157,8 @@ fn not_a_map(value: &Value) -> Option<&'static str> {
     }
 }
 
-/// The answer's body.
-async fn answer(app: &Arc<App>, principal: &Principal, body: &Value) -> Value {
+/// The answer's body; `alone` if no other is made beside it.
+async fn answer(app: &Arc<App>, principal: &Principal, body: &Value, alone: bool) -> Value {
     let refuse = |error: &GraphqlError| json!({"errors": [error.json()]});
     let text = body.get("query").and_then(Value::as_str).unwrap_or_default();
     let operation = body.get("operationName").and_then(Value::as_str).filter(|name| !name.is_empty());
@@ -177,7 +177,7 @@ async fn answer(app: &Arc<App>, principal: &Principal, body: &Value) -> Value {
                 data.insert(root.key.clone(), json!("WeaviateObj"));
             }
             "Get" | "Aggregate" => {
-                let found = classes(app, principal, root, &mut errors).await;
+                let found = classes(app, principal, root, alone, &mut errors).await;
                 data.insert(root.key.clone(), Value::Object(found));
             }
             _ => {
@@ -196,12 +196,13 @@ async fn classes(
     app: &Arc<App>,
     principal: &Principal,
     root: &Field,
+    alone: bool,
     errors: &mut Vec<GraphqlError>,
 ) -> Map<String, Value> {
     let one = async |class: &Field| match (class.name.as_str(), root.name.as_str()) {
         ("__typename", "Get") => Ok(json!("GetObjectsObj")),
         ("__typename", _) => Ok(json!("AggregateObjectsObj")),
-        (_, "Get") => get::class(app, principal, class).await,
+        (_, "Get") => get::class(app, principal, class, alone && root.fields.len() == 1).await,
         _ => aggregate::class(app, principal, class).await,
     };
     let answers = stream::iter(&root.fields).map(one).buffered(TOGETHER_MAX).collect::<Vec<_>>().await;

@@ -27,11 +27,13 @@ pub(super) async fn search(
 ) -> Result<SearchReply, Status> {
     let start = Instant::now();
     let prepared = Prepared::new(app, principal, &request)?;
-    let answer = app.read(move |data| {
+    let brief = prepared.search.is_brief();
+    let answer = move |data: &DataGroup| {
         let hits = prepared.search.clone().hits(data)?;
         prepared.answer(data, hits)
-    });
-    Ok(reply(answer.await.map_err(status)?, start))
+    };
+    let answer = if brief { app.read_briefly(answer).await } else { app.read(answer).await };
+    Ok(reply(answer.map_err(status)?, start))
 }
 
 /// A request that was checked.
@@ -60,13 +62,13 @@ impl Prepared {
 
         let (properties, metadata) = (request.properties.as_ref(), request.metadata.as_ref());
         let mut selection = Selection::new(&catalog, &collection, properties, metadata, &request.tenant)?;
-        let group_by = grouped::group_by(&collection, request.group_by.as_ref())?;
+        let group_by = grouped::group_by(&collection, request.group_by.as_deref())?;
         if let Some(by) = &group_by {
             selection.add(&by.property);
         }
         let (ranking, chosen) = near::ranking(&collection, request)?;
         refuse_unsupported(request, &ranking)?;
-        let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())?;
+        let filter = filter_of(app, &catalog, &collection, request.filters.as_deref())?;
         let cosine = target::has_certainty(&chosen);
         let search = assemble(app, &collection, request, ranking, filter, &selection)?;
         Ok(Self { search, selection, group_by, cosine })

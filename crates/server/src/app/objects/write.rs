@@ -51,7 +51,7 @@ pub(crate) async fn merge(
     id: Uuid,
     mut draft: Draft,
 ) -> Result<(), ObjectError> {
-    if !app.read(move |data| data.exists(at, id)).await? {
+    if !app.read_briefly(move |data| data.exists(at, id)).await? {
         return Err(ObjectError::NotFound);
     }
     if let Some(why) = draft.unreadable {

@@ -32,6 +32,9 @@ pub(crate) struct Place {
     pub(crate) at: At,
 }
 
+/// Hits up to which a search is brief.
+const BRIEF_HITS_MAX: usize = 100;
+
 /// How hits are found.
 #[derive(Debug, Clone)]
 pub(crate) enum Ranking {
@@ -177,6 +180,12 @@ impl Ranking {
 }
 
 impl Search {
+    /// Whether a millisecond is enough, as a rule: few hits of a graph, no filter.
+    pub(crate) fn is_brief(&self) -> bool {
+        let few = self.offset.saturating_add(self.limit) <= BRIEF_HITS_MAX;
+        few && self.ranking.is_search() && !self.ranking.is_bounded() && self.filter.is_none()
+    }
+
     /// The hits, in order.
     ///
     /// # Errors
