@@ -52,6 +52,11 @@ pub(crate) fn churn(set: &AnnSet, rounds: usize, config: IndexConfig) {
         work_all(&deleted);
     }
     println!("{} deleted, {} tombstones left", order.len(), deleted.stats().tombstones);
+    for (name, index) in [("fresh, half", &fresh_half), ("half deleted", &deleted)] {
+        #[expect(clippy::cast_precision_loss, reason = "for people")]
+        let bytes = index.memory().resident_bytes() as f64 / index.len().max(1) as f64;
+        println!("{name}: {bytes:.0} resident bytes a vector");
+    }
     let half_truth = set.exact(|row| row % 2 == 1);
     // Rows by document: `doc % modulus * factor + offset`.
     let mut trials = Vec::new();

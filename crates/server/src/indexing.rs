@@ -106,7 +106,7 @@ fn run(data: &DataGroup, shared: &Shared, mut backlog: Option<Backlog>) {
                 continue;
             }
         };
-        if report.linked + report.coded > 0 {
+        if report.linked + report.coded + report.given_back > 0 {
             shared.unsaved.store(true, Ordering::Relaxed);
         }
         if let Some(backlog) = &mut backlog {

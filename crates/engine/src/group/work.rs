@@ -45,6 +45,8 @@ pub struct WorkReport {
     pub linked: usize,
     /// Vectors coded for a change of codes.
     pub coded: usize,
+    /// Slots that vector indexes gave back: written anew, their files are smaller.
+    pub given_back: usize,
     /// Shards looked at, to see what is due there.
     pub looked: usize,
     /// Keys of the inverted index looked at.
@@ -299,8 +301,9 @@ impl DataGroup {
             let progress = index.vectors().work(budget.vectors);
             report.linked += progress.linked;
             report.coded += progress.coded;
+            report.given_back += progress.given_back;
             report.more |= progress.more;
-            worked = progress.linked + progress.coded + progress.repaired + progress.freed > 0;
+            worked = progress.linked + progress.coded + progress.repaired + progress.freed + progress.moved > 0;
             tracing::trace!(at = ?shard.at, vector = vector.0, n, ?progress, "worked on a vector index");
         }
     }

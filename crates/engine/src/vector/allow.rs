@@ -78,7 +78,8 @@ impl<'a> Allow<'a> {
         let len = self.list.len();
         let map = store.docs.read();
         let linked = |slot: &u32| {
-            view.tables.has(*slot) && view.tables.state(*slot).load(Ordering::Acquire) == State::LIVE | State::LINKED
+            let linked = State::LIVE | State::LINKED;
+            view.tables.has(*slot) && view.tables.state(*slot).load(Ordering::Acquire) & linked == linked
         };
         (0..count)
             .filter_map(|i| self.list.select((2 * i + 1) * len / (2 * count)))

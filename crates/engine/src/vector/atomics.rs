@@ -2,4 +2,4 @@
 //! with loom's in their place, and runs them in every order that the memory model allows.
 
 pub(super) use std::sync::Arc;
-pub(super) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
+pub(super) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};

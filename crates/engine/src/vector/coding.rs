@@ -30,6 +30,21 @@ impl CodeRows {
         Self { codecs: codecs.clone(), present, next }
     }
 
+    /// Of a slot: its present code, and the next one made anew.
+    ///
+    /// # Safety
+    /// The slot's data are written (see `arena::tables`).
+    pub(super) unsafe fn of_slot(tables: &Tables, slot: u32) -> Self {
+        let (mut scratch, mut next) = (Vec::new(), Vec::new());
+        // SAFETY: handed on to the caller.
+        let present = tables.codecs.present.as_ref().map_or_else(Vec::new, |_| unsafe { tables.code(slot) }.to_vec());
+        if let Some(codec) = &tables.codecs.next {
+            // SAFETY: as above.
+            codec.encode(unsafe { tables.original(slot) }, &mut scratch, &mut next);
+        }
+        Self { codecs: tables.codecs.clone(), present, next }
+    }
+
     /// Whether the codecs are still those.
     pub(super) fn are_of(&self, codecs: &Codecs) -> bool {
         let same = |a: &Option<Arc<Codec>>, b: &Option<Arc<Codec>>| match (a, b) {

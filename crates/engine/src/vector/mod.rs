@@ -37,7 +37,9 @@ mod coding;
 mod docs;
 mod limbo;
 mod links;
+mod moving;
 mod pending;
+mod state;
 mod store;
 mod view;
 

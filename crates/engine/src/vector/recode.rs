@@ -277,7 +277,8 @@ fn encode_range(core: &Core, codec: &Arc<Codec>, range: Range<u32>) -> Option<us
     }
     let (mut scratch, mut row, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     let (mut coded, mut left) = (Vec::new(), Vec::new());
-    for slot in range {
+    // The last slots may have been given back since the range began.
+    for slot in range.filter(|&slot| view.tables.has(slot)) {
         let state = view.tables.state(slot).load(Ordering::Acquire);
         if state & (State::LIVE | State::LINKED) != 0 {
             // SAFETY: seen live or in the graph under this view.

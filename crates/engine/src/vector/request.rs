@@ -98,6 +98,10 @@ pub struct Progress {
     pub repaired: usize,
     /// Slots of deleted vectors given back.
     pub freed: usize,
+    /// Vectors moved into slots of deleted ones.
+    pub moved: usize,
+    /// Slots given back at the end of the index: it takes less room in memory, and will in its files.
+    pub given_back: usize,
     /// Whether another step would find something to do. `false` while other threads do the last of it.
     pub more: bool,
 }
@@ -111,7 +115,8 @@ pub struct IndexStats {
     pub len: usize,
     /// Of these, waiting to be linked into the graph.
     pub pending: usize,
-    /// Deleted vectors whose slots are not given back yet.
+    /// Slots that walks pass through and nothing is returned from: those of deleted vectors until they are given back, and the
+    /// second ones of vectors that move.
     pub tombstones: usize,
     /// Nodes of the graph by highest level.
     pub levels: Vec<usize>,

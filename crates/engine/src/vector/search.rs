@@ -127,7 +127,7 @@ impl Execution<'_> {
     fn scan_exactly(&mut self) {
         let Self { core, view, query, allow, top, .. } = self;
         match allow {
-            None => scan(view, &core.kernels, query, chunks_of(0..core.store.high(view)), top),
+            None => scan(view, &core.kernels, query, chunks_of(core.store.shown(view)), top),
             Some(allow) => scan(view, &core.kernels, query, allow.slots(&core.store), top),
         }
     }
@@ -136,7 +136,7 @@ impl Execution<'_> {
     fn scan_like_walk(&mut self, ef: usize) {
         let Self { core, view, query, allow, top, .. } = self;
         match allow {
-            None => scan_like_walk(view, &core.kernels, query, chunks_of(0..core.store.high(view)), ef, top),
+            None => scan_like_walk(view, &core.kernels, query, chunks_of(core.store.shown(view)), ef, top),
             Some(allow) => scan_like_walk(view, &core.kernels, query, allow.slots(&core.store), ef, top),
         }
     }
@@ -189,10 +189,10 @@ impl Execution<'_> {
 
     /// `false` if a scan is better.
     fn walk_filtered(&self, scorer: &impl Scorer, nearest: (f32, u32), how: Filtered, scratch: &mut Scratch) -> bool {
-        let tables = &*self.view.tables;
+        let (view, tables) = (self.view, &*self.view.tables);
         let allow = self.allow.as_ref();
         let accept = |slot: u32| {
-            is_live(tables, slot) && allow.is_none_or(|allow| allow.contains(tables.doc(slot).load(Ordering::Relaxed)))
+            view.shows(slot) && allow.is_none_or(|allow| allow.contains(tables.doc(slot).load(Ordering::Relaxed)))
         };
         let go = |starts: &[u32], ef, strategy, scratch: &mut Scratch| {
             let how = FilteredWalk { ef, strategy, seen_max: how.seen_max };
@@ -233,7 +233,7 @@ impl Execution<'_> {
         let Self { core, view, query, top, allow, .. } = self;
         let tables = &*view.tables;
         let accept = |slot: u32| {
-            is_live(tables, slot)
+            view.shows(slot)
                 && allow.as_ref().is_none_or(|allow| allow.contains(tables.doc(slot).load(Ordering::Relaxed)))
         };
         let mut found = 0;

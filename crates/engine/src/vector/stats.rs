@@ -43,7 +43,7 @@ pub(super) fn memory(core: &Core) -> IndexMemory {
     let tables = &view.tables;
     let mut memory = IndexMemory::default();
     let layout = tables.layout;
-    // Anonymous memory beyond the slots in use was never touched and takes no room.
+    // Anonymous memory beyond the slots in use was never touched, or was given back.
     let mut left = core.store.high(&view) as usize;
     for chunk in &tables.chunks {
         let used = left.min(chunk.capacity);

@@ -2,7 +2,7 @@
 //!
 //! Writers take one lock; searches take a [`View`] and no lock. The life of a slot: free -> written and live -> dead
 //! (its document was deleted) -> no link leads to it (graph only) -> retired -> free again when every view that existed
-//! when it was retired is dropped.
+//! when it was retired is dropped. A vector may get another slot meanwhile, see [`moving`](super::moving).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -17,7 +17,9 @@ use super::coding::CodeRows;
 use super::docs::DocMap;
 use super::hnsw::Graph;
 use super::limbo::Limbo;
+use super::moving::Moving;
 use super::pending::Segment;
+use super::state::kill;
 use super::view::View;
 use super::{DocId, VectorError};
 
@@ -26,12 +28,12 @@ pub(super) struct Store {
     view: ArcSwap<View>,
     pub(super) docs: RwLock<DocMap>,
     pub(super) writer: Mutex<Writer>,
-    /// Slots below it have been used at least once.
-    high: AtomicU32,
+    /// Slots below it have been used at least once since they came, or came back.
+    pub(super) high: AtomicU32,
     /// Documents present.
     live: AtomicUsize,
-    /// Dead slots that the graph still leads through.
-    tombstones: AtomicUsize,
+    /// Slots that the graph leads through and a search does not return: dead ones, and the second ones of vectors on their way.
+    pub(super) tombstones: AtomicUsize,
 }
 
 /// What only the holder of the lock touches.
@@ -42,9 +44,11 @@ pub(super) struct Writer {
     /// Slots that only present or older views reach; they go with the next view that is replaced.
     pub retired: Vec<u32>,
     /// Views that were replaced, with the slots that wait for them.
-    limbo: Limbo<View>,
+    pub(super) limbo: Limbo<View>,
     /// Dead slots in the graph, not yet taken up by repair.
     pub dead: Vec<u32>,
+    /// Vectors on their way to other slots.
+    pub(super) moving: Moving,
     /// How often each chunk was written to, so that a save knows which files still hold.
     pub chunk_writes: Vec<u64>,
     /// How often all codes were replaced, for the same purpose.
@@ -66,7 +70,7 @@ const FIRST_CAPACITY: usize = 8;
 impl Store {
     pub(super) fn new(layout: Layout) -> Self {
         let tables = Arc::new(Tables::new(layout, Codecs::default(), Vec::new(), Vec::new()));
-        let view = View { tables, pending: Vec::new(), graph: None };
+        let view = View { tables, pending: Vec::new(), graph: None, hidden: 0 };
         Self::with(view, DocMap::default(), Writer::default(), 0, 0)
     }
 
@@ -92,6 +96,12 @@ impl Store {
         self.high.load(Ordering::Acquire).min(view.tables.capacity())
     }
 
+    /// The slots that a scan of everything looks at: each document that is there once.
+    pub(super) fn shown<'v>(&self, view: &'v View) -> impl Iterator<Item = u32> + 'v {
+        // Whoever scans asks again whether a slot is live.
+        (0..self.high(view)).filter(|&slot| view.hidden == 0 || view.shows(slot))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.live.load(Ordering::Acquire)
     }
@@ -113,18 +123,8 @@ impl Store {
         if !rows.are_of(&tables.codecs) {
             rows = CodeRows::of(&tables.codecs, vector);
         }
-        // SAFETY: the slot is free: no view reaches it, and the writer's lock keeps other writers away.
-        unsafe {
-            tables.original_place(slot).copy_from_nonoverlapping(vector.as_ptr(), vector.len());
-            if rows.codecs.present.is_some() {
-                tables.write_code(slot, &rows.present);
-            }
-            if rows.codecs.next.is_some() {
-                tables.write_next_code(slot, &rows.next);
-            }
-        }
-        writer.note_write((slot >> tables.layout.shift) as usize);
-        tables.doc(slot).store(doc_id.0, Ordering::Relaxed);
+        // SAFETY: the slot is free: no view reaches it.
+        unsafe { writer.fill(tables, slot, doc_id.0, vector, &rows) };
         tables.state(slot).store(State::LIVE, Ordering::Release);
         self.high.fetch_max(slot + 1, Ordering::AcqRel);
         if view.graph.is_some() {
@@ -141,15 +141,23 @@ impl Store {
         let Some(slot) = self.docs.write().remove(doc_id.0) else { return false };
         let view = self.view();
         self.live.fetch_sub(1, Ordering::AcqRel);
-        // Without a graph nothing leads through it. One step, because a builder may be setting LINKED beside it.
-        let changed = if view.graph.is_some() { State::LIVE | State::DEAD } else { State::LIVE };
-        view.tables.state(slot).fetch_xor(changed, Ordering::AcqRel);
-        if view.graph.is_some() {
-            // A builder may be linking it right now: only repair, which waits for builders, may retire it.
-            writer.dead.push(slot);
-            self.tombstones.fetch_add(1, Ordering::AcqRel);
-        } else {
+        if view.graph.is_none() {
+            // Nothing leads through it.
+            view.tables.state(slot).store(State::FREE, Ordering::Release);
             writer.retired.push(slot);
+            return true;
+        }
+        kill(view.tables.state(slot));
+        self.tombstones.fetch_add(1, Ordering::AcqRel);
+        // A builder may be linking it right now: only repair, which waits for builders, may retire it.
+        match writer.moving.slots.get(&slot) {
+            None => writer.dead.push(slot),
+            Some(&new) if view.tables.state(new).load(Ordering::Acquire) != State::FREE => {
+                kill(view.tables.state(new));
+                writer.dead.push(new);
+            }
+            // Whoever moves it finds it dead.
+            Some(_) => {}
         }
         true
     }
@@ -165,9 +173,13 @@ impl Store {
     /// Replaces the view by an equal one, so that readers of the old one can be waited for. Returns what
     /// [`Writer::is_dropped`] takes.
     pub(super) fn renew(&self, writer: &mut Writer) -> u64 {
-        let view = self.view();
-        let renewed = View::clone(&view);
-        drop(view);
+        let hidden = self.view().hidden;
+        self.hide(writer, hidden)
+    }
+
+    /// As [`renew`](Self::renew), by a view that hides these bits.
+    pub(super) fn hide(&self, writer: &mut Writer, hidden: u8) -> u64 {
+        let renewed = View { hidden, ..View::clone(&self.view()) };
         self.publish(writer, renewed);
         writer.limbo.replaced()
     }
@@ -178,7 +190,7 @@ impl Store {
         if writer.retired.len() >= RETIRED_MIN {
             self.renew(writer);
         }
-        if let Some(slot) = writer.free.pop() {
+        if let Some(slot) = writer.take_free() {
             return Ok(slot);
         }
         let next = self.high.load(Ordering::Acquire);
@@ -293,7 +305,7 @@ impl Store {
                 pending.push(Arc::new(segment));
             }
         }
-        self.publish(writer, View { tables, pending, graph: Some(Arc::new(graph)) });
+        self.publish(writer, View { tables, pending, graph: Some(Arc::new(graph)), hidden: 0 });
     }
 
     /// A run of upper blocks for a node of this level (at least 1), in the view present afterwards; `None` if `graph` is
@@ -330,6 +342,10 @@ impl Store {
     pub(super) fn map_originals(&self, mapped: Vec<(usize, u64, Memory)>) {
         let mut guard = self.writer.lock();
         let writer = &mut *guard;
+        if !writer.moving.slots.is_empty() {
+            // A slot that waits to be filled would be, beside readers of the old mapping.
+            return;
+        }
         let view = self.view();
         let shift = view.tables.layout.shift;
         let mut chunks = view.tables.chunks.clone();
@@ -358,12 +374,13 @@ impl Store {
         let view = self.view();
         let layout = Layout { codes_refused: false, graph: false, ..view.tables.layout };
         let tables = Arc::new(Tables::new(layout, Codecs::default(), Vec::new(), Vec::new()));
-        self.publish(writer, View { tables, pending: Vec::new(), graph: None });
+        self.publish(writer, View { tables, pending: Vec::new(), graph: None, hidden: 0 });
         self.high.store(0, Ordering::Release);
         self.tombstones.store(0, Ordering::Release);
         // Slot numbers start anew: nothing that was freed or is on its way to be means anything now.
         writer.free.clear();
         writer.dead.clear();
+        writer.moving = Moving::default();
         writer.limbo.slots_mut().for_each(Vec::clear);
         (writer.upper_next, writer.upper_free) = (0, Vec::new());
         writer.chunk_writes.iter_mut().for_each(|writes| *writes += 1);
@@ -372,8 +389,8 @@ impl Store {
     }
 
     /// Retires slots that no link leads to any more. Their upper blocks are given back with them, by the caller of
-    /// [`Writer::free_upper`].
-    pub(super) fn retire(&self, writer: &mut Writer, slots: &[u32]) {
+    /// [`Writer::free_upper`], once [`Writer::is_dropped`] says so of what is returned.
+    pub(super) fn retire(&self, writer: &mut Writer, slots: &[u32]) -> u64 {
         let view = self.view();
         for &slot in slots {
             view.tables.state(slot).store(State::FREE, Ordering::Release);
@@ -381,7 +398,7 @@ impl Store {
         writer.retired.extend_from_slice(slots);
         self.tombstones.fetch_sub(slots.len(), Ordering::AcqRel);
         drop(view);
-        self.renew(writer);
+        self.hide(writer, 0)
     }
 }
 
@@ -402,7 +419,27 @@ impl Writer {
         self.codes_made += 1;
     }
 
-    fn note_write(&mut self, chunk: usize) {
+    /// Writes what belongs to a vector, but for state and links.
+    ///
+    /// # Safety
+    /// The tables are those in force, the slot is free and no view reaches it.
+    pub(super) unsafe fn fill(&mut self, tables: &Tables, slot: u32, doc: u64, vector: &[f32], rows: &CodeRows) {
+        assert_eq!(vector.len(), tables.layout.dim, "vectors of one index have one length");
+        // SAFETY: handed on to the caller; the writer's lock, behind which this is, keeps other writers away.
+        unsafe {
+            tables.original_place(slot).copy_from_nonoverlapping(vector.as_ptr(), vector.len());
+            if rows.codecs.present.is_some() {
+                tables.write_code(slot, &rows.present);
+            }
+            if rows.codecs.next.is_some() {
+                tables.write_next_code(slot, &rows.next);
+            }
+        }
+        self.note_write((slot >> tables.layout.shift) as usize);
+        tables.doc(slot).store(doc, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_write(&mut self, chunk: usize) {
         if self.chunk_writes.len() <= chunk {
             self.chunk_writes.resize(chunk + 1, 0);
         }

@@ -4,6 +4,7 @@ mod data;
 mod exactness;
 mod interleavings;
 mod model;
+mod moving;
 mod quantizers;
 mod recall;
 mod saved;

@@ -80,7 +80,7 @@ fn scan_together(core: &Core, view: &View, list: Option<&RoaringTreemap>, search
         let mut members: Vec<_> = members.iter_mut().filter(|search| is_scan(search)).collect();
         let executions = members.iter_mut().map(|search| &mut search.execution).collect();
         match &allow {
-            None => in_blocks(core, view, chunks_of(0..core.store.high(view)), executions),
+            None => in_blocks(core, view, chunks_of(core.store.shown(view)), executions),
             Some(allow) => in_blocks(core, view, allow.slots(&core.store), executions),
         }
         // Nothing is left to be compared.

@@ -1,8 +1,9 @@
 //! What one search or builder sees, from beginning to end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::arena::Tables;
+use super::arena::{State, Tables};
 use super::hnsw::Graph;
 use super::pending::Segment;
 
@@ -18,9 +19,17 @@ pub(super) struct View {
     pub pending: Vec<Arc<Segment>>,
     /// Entry point and locks, if there are links.
     pub graph: Option<Arc<Graph>>,
+    /// Bits of a slot's [`State`] that keep it from being returned: of a vector that changes its slot one is shown.
+    pub hidden: u8,
 }
 
 impl View {
+    /// Whether a walk, or a scan of all slots, may return the slot. A slot that the document map names need only be live.
+    #[inline(always)]
+    pub(super) fn shows(&self, slot: u32) -> bool {
+        self.tables.has(slot) && State::is_shown(self.tables.state(slot).load(Ordering::Acquire), self.hidden)
+    }
+
     /// Vectors waiting for the graph.
     pub(super) fn waiting(&self) -> usize {
         self.pending.iter().map(|segment| segment.waiting()).sum()

@@ -51,6 +51,8 @@ fn repair(core: &Core, graph: &Graph, budget: WorkBudget, progress: &mut Progres
     let step = repair.step(around, budget.repair_max);
     progress.repaired = step.rewritten;
     progress.freed = step.freed;
+    progress.moved = step.moved;
+    progress.given_back = step.given_back;
     progress.more |= step.more;
 }
 

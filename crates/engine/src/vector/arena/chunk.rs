@@ -5,20 +5,6 @@ use std::sync::Arc;
 use super::{Codecs, Layout, Memory};
 use crate::vector::codes::Codec;
 
-/// What a slot's state byte says; bits of one `AtomicU8`.
-pub(in crate::vector) struct State;
-
-impl State {
-    /// Nothing in the slot, or nothing that a new reader can reach.
-    pub(in crate::vector) const FREE: u8 = 0;
-    /// Holds a vector that a search can return.
-    pub(in crate::vector) const LIVE: u8 = 1;
-    /// Its document was deleted; the graph may still lead through it.
-    pub(in crate::vector) const DEAD: u8 = 2;
-    /// All its own links are written (set beside one of the two above).
-    pub(in crate::vector) const LINKED: u8 = 4;
-}
-
 /// Memory for `capacity` slots. Columns are shared, so that a chunk with one column replaced keeps the others.
 #[derive(Clone)]
 pub(in crate::vector) struct Chunk {
@@ -26,7 +12,7 @@ pub(in crate::vector) struct Chunk {
     pub capacity: usize,
     /// `AtomicU64` document id a slot.
     pub docs: Arc<Memory>,
-    /// `AtomicU8` [`State`] a slot.
+    /// `AtomicU8` a slot, see [`State`](super::State).
     pub states: Arc<Memory>,
     /// `[f32; dim]` a slot, normalised under cosine.
     pub originals: Arc<Memory>,
@@ -81,6 +67,28 @@ impl Chunk {
             unsafe { std::ptr::copy_nonoverlapping(from.start(), to.start(), self.capacity * stride) };
         }
         new
+    }
+}
+
+impl Chunk {
+    /// Gives back what the slots from `used` on took, as far as that is much. They are free, and begin as new ones.
+    ///
+    /// # Safety
+    /// No view reaches these slots, and nobody fills them meanwhile.
+    pub(in crate::vector) unsafe fn give_back(&self, layout: &Layout, codecs: &Codecs, used: usize) {
+        let stride = |codec: &Option<Arc<Codec>>| codec.as_ref().map_or(0, |codec| codec.stride());
+        let columns = [
+            (Some(&self.originals), layout.original_stride()),
+            (self.codes.as_ref(), stride(&codecs.present)),
+            (self.next_codes.as_ref(), stride(&codecs.next)),
+            (self.graph.as_ref().map(|graph| &graph.links), layout.link_stride()),
+        ];
+        for (column, stride) in columns {
+            if let Some(column) = column {
+                // SAFETY: handed on to the caller: these rows belong to slots from `used` on.
+                unsafe { column.give_back(used * stride) };
+            }
+        }
     }
 }
 

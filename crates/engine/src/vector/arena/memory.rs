@@ -17,7 +17,7 @@ pub(in crate::vector) struct Memory {
 
 enum Backing {
     Heap(Layout),
-    Anonymous(#[expect(dead_code, reason = "keeps the mapping")] MmapMut),
+    Anonymous(MmapMut),
     /// Private: writes stay in memory, the file never changes.
     File(#[expect(dead_code, reason = "keeps the mapping")] MmapMut),
 }
@@ -34,6 +34,10 @@ const SYSTEM_BYTES_MIN: usize = 128 << 10;
 /// a look into the page tables. At most one such page is taken before it is needed.
 #[cfg(target_os = "linux")]
 const LARGE_PAGE_BYTES: usize = 2 << 20;
+
+/// No system that this runs on has larger pages, unless asked.
+#[cfg(target_os = "linux")]
+const SYSTEM_PAGE_BYTES_MAX: usize = 64 << 10;
 
 impl Memory {
     /// `len` zero bytes.
@@ -75,6 +79,24 @@ impl Memory {
     /// Length in bytes.
     pub(in crate::vector) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Gives the room of what lies from `from` on back to the system, as far as it came from there page by page. It reads as
+    /// anything afterwards, and may be written again.
+    ///
+    /// # Safety
+    /// Nobody reads or writes there meanwhile, and nobody wants what is there.
+    pub(in crate::vector) unsafe fn give_back(&self, from: usize) {
+        #[cfg(target_os = "linux")]
+        if let Backing::Anonymous(map) = &self.backing
+            && let from = from.next_multiple_of(SYSTEM_PAGE_BYTES_MAX)
+            && from < self.len
+        {
+            // SAFETY: the caller has no use for these bytes. Where the system refuses, they stay.
+            let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, self.len - from) };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = from;
     }
 
     /// Whether clean pages lie in the page cache.

@@ -9,9 +9,10 @@ mod memory;
 mod rows;
 mod tables;
 
-pub(super) use chunk::{Chunk, GraphColumns, State, code_column};
+pub(super) use chunk::{Chunk, GraphColumns, code_column};
 pub(super) use memory::Memory;
 pub(super) use rows::Rows;
 pub(super) use tables::{Codecs, LEVEL_MAX, Layout, Tables, UPPER_BLOCKS_SHIFT, UpperHandle};
 
 pub(super) use super::links::{append_link, read_links, write_links};
+pub(super) use super::state::State;

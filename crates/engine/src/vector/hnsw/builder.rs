@@ -145,7 +145,7 @@ impl Linking<'_> {
             }
         };
         walk(tables, scorer, start, level, self.ef_construction, scratch, &mut observe);
-        let alive = |other: u32| tables.state(other).load(Ordering::Acquire) & State::LIVE != 0;
+        let alive = |other: u32| may_be_linked_to(tables, other);
         let mut candidates = living(tables, slot, scratch);
         candidates.retain(|&(distance, _)| distance <= twin);
         candidates.extend(others.iter().filter(|&(_, other)| alive(other)));
@@ -179,7 +179,7 @@ impl Linking<'_> {
     fn sweep(&self, scorer: &impl Scorer, slot: u32, start: u32, scratch: &mut Scratch) -> Vec<(f32, u32)> {
         let tables = self.tables;
         let how = FilteredWalk { ef: tables.layout.m, strategy: FilterStrategy::Sweeping, seen_max: SWEEP_MAX };
-        let alive = |slot: u32| tables.state(slot).load(Ordering::Acquire) & State::LIVE != 0;
+        let alive = |slot: u32| may_be_linked_to(tables, slot);
         filtered_walk(tables, scorer, &[start], how, &alive, scratch);
         living(tables, slot, scratch)
     }
@@ -213,8 +213,12 @@ impl Linking<'_> {
     }
 }
 
-/// The pool without dead nodes and without the node itself.
+fn may_be_linked_to(tables: &Tables, slot: u32) -> bool {
+    State::may_be_linked_to(tables.state(slot).load(Ordering::Acquire))
+}
+
+/// The pool without nodes that are dead or about to leave their slot, and without the node itself.
 fn living(tables: &Tables, slot: u32, scratch: &Scratch) -> Vec<(f32, u32)> {
-    let alive = |other: u32| other != slot && tables.state(other).load(Ordering::Acquire) & State::LIVE != 0;
+    let alive = |other: u32| other != slot && may_be_linked_to(tables, other);
     scratch.pool.iter().filter(|&(_, other)| alive(other)).collect()
 }

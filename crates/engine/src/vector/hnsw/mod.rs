@@ -1,12 +1,13 @@
 //! The graph (Malkov and Yashunin, arXiv 1603.09320) over the slots of the store.
 //!
 //! `graph`: entry point, node locks, levels. `builder`: linking a vector. `searcher`: walks. `filtered`: walks under a
-//! filter. `heuristic`: which neighbours to keep. `pool` and `visited`: what a walk remembers. `repair`: after deletes.
+//! filter. `heuristic`: which neighbours to keep. `pool` and `visited`: what a walk remembers. `repair`: after deletes, with `moves`.
 
 mod builder;
 mod filtered;
 mod graph;
 mod heuristic;
+mod moves;
 mod pool;
 mod repair;
 mod scorer;

@@ -360,3 +360,37 @@ fn does_what_the_model_does() {
     model(31, None);
     model(32, Some(Muvera { ksim: 3, dprojections: 8, repetitions: 6 }));
 }
+
+/// Rows move into free slots one by one; documents are found whole at every step.
+#[test]
+fn documents_stay_whole_while_their_rows_move() {
+    let index = open(nowhere(), Distance::Cosine, None);
+    let mut documents = documents(260);
+    fill(&index, &documents);
+    while index.vectors().work(WorkBudget::default()).more {}
+    let gone: Vec<u64> = documents.keys().copied().filter(|&doc| splitmix(doc) % 5 < 3).collect();
+    for doc in &gone {
+        assert!(index.delete(DocId(*doc)));
+        documents.remove(doc);
+    }
+    let mut moved = 0;
+    for step in 0u64.. {
+        let progress = index.vectors().work(WorkBudget { link_max: 16, repair_max: 700 });
+        moved += progress.moved;
+        let (asked, rows) = documents.iter().nth(splitmix(step) as usize % documents.len()).expect("there are some");
+        let rows = query(rows, step);
+        let request = MultiRequest { dim: DIM, rows: &rows, k: 10, max_distance: None, allow: None };
+        let within = index.search_by_distance(&MultiRequest { k: 1_000, ..request }, &mut |_, _| ()).expect("fits");
+        let truth = exact(Distance::Cosine, &rows, &documents, 1_000, |_| true);
+        assert_eq!(within.len(), truth.len(), "step {step}: each document once");
+        for (hit, (distance, _)) in within.iter().zip(truth) {
+            assert!((f64::from(hit.distance) - distance).abs() < 1e-3, "step {step}: {hit:?} {distance}");
+        }
+        let hits = index.search(&request, &mut |_, _| ()).expect("fits");
+        assert_eq!((hits.len(), hits[0].doc_id), (10, DocId(*asked)), "step {step}");
+        if !progress.more {
+            break;
+        }
+    }
+    assert!(moved > 100, "{moved} moved");
+}

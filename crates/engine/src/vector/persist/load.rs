@@ -320,6 +320,6 @@ fn store(manifest: &Manifest, tables: Tables, docs: DocMap, states: &[u8]) -> St
     let entry = manifest.entry.map(|(slot, level)| (slot, usize::from(level)));
     let graph = manifest.graph.then(|| Arc::new(Graph::new(layout.m, manifest.seed, entry)));
     let tombstones = writer.dead.len();
-    let view = View { tables: Arc::new(tables), pending, graph };
+    let view = View { tables: Arc::new(tables), pending, graph, hidden: 0 };
     Store::with(view, docs, writer, manifest.slots, tombstones)
 }

@@ -2,7 +2,8 @@
 //!
 //! What is saved is the state at one moment under the writer's lock: which slots hold which documents. The vectors of
 //! those slots cannot change while the view of that moment is held. Links do change; they are read as they are, without
-//! those to slots that were not in the graph at that moment.
+//! those to slots that were not in the graph at that moment. Of a vector that changes its slot, the one that the document map
+//! names holds it; if that is the new one, the old one is saved like that of a deleted document: links still lead there.
 
 use std::fs;
 use std::io;
@@ -46,6 +47,9 @@ pub(in crate::vector) struct SavedCodes {
 /// The state at one moment.
 struct Moment {
     view: Arc<View>,
+    /// By slot, whether there is anything in it.
+    is_used: Vec<bool>,
+    /// By slot, as it is saved.
     states: Vec<u8>,
     docs: Vec<u64>,
     writes: Vec<u64>,
@@ -57,14 +61,25 @@ impl Moment {
         let writer = core.store.writer.lock();
         let view = core.store.view();
         let slots = core.store.high(&view);
-        let states = (0..slots).map(|slot| view.tables.state(slot).load(Ordering::Acquire)).collect();
-        let docs = (0..slots).map(|slot| view.tables.doc(slot).load(Ordering::Relaxed)).collect();
+        let mut states: Vec<u8> = (0..slots).map(|slot| view.tables.state(slot).load(Ordering::Acquire)).collect();
+        let is_used = states.iter().map(|&state| state != State::FREE).collect();
+        let docs: Vec<u64> = (0..slots).map(|slot| view.tables.doc(slot).load(Ordering::Relaxed)).collect();
+        let map = core.store.docs.read();
+        for ((slot, state), &doc) in (0..slots).zip(&mut states).zip(&docs) {
+            if *state & State::ARRIVING != 0 {
+                *state = State::FREE;
+            } else if *state & State::LEAVING != 0 {
+                let holds = *state & State::LIVE != 0 && map.get(doc) == Some(slot);
+                *state = State::LINKED | if holds { State::LIVE } else { State::DEAD };
+            }
+        }
+        drop(map);
         let writes = (0..view.tables.chunks.len()).map(|chunk| writer.writes_to(chunk)).collect();
-        Self { view, states, docs, writes, codes_made: writer.codes_made }
+        Self { view, is_used, states, docs, writes, codes_made: writer.codes_made }
     }
 
     fn is_used(&self, slot: usize) -> bool {
-        self.states.get(slot).is_some_and(|&state| state != State::FREE)
+        self.is_used.get(slot).is_some_and(|&used| used)
     }
 
     /// Vectors that need no more work.

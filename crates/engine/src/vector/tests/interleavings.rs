@@ -3,7 +3,7 @@
 
 mod atomics {
     pub(super) use loom::sync::Arc;
-    pub(super) use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
+    pub(super) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 }
 
 #[path = "../limbo.rs"]
@@ -15,15 +15,19 @@ mod links;
 #[path = "../pending.rs"]
 #[allow(clippy::duplicate_mod, dead_code, reason = "compiled with other atomics; the model needs a part of it")]
 mod pending;
+#[path = "../state.rs"]
+#[allow(clippy::duplicate_mod, dead_code, reason = "compiled with other atomics; the model needs a part of it")]
+mod state;
 
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-use atomics::{AtomicU32, Ordering};
+use atomics::{AtomicU8, AtomicU32, Ordering};
 use limbo::Limbo;
 use links::{append_link, read_links, write_links};
 use pending::Segment;
+use state::{State, arrive, leave, settle};
 
 /// Two builders and the writer at one segment: every slot is claimed once, with its number written.
 #[test]
@@ -183,4 +187,79 @@ fn a_slot_is_used_again_only_when_no_reader_can_reach_it() {
         assert_eq!(limbo.dropped(), limbo.replaced(), "nobody holds a view any more");
         assert_eq!(free.len() as u64 + given, limbo.replaced(), "every retired slot was free");
     });
+}
+
+/// A vector in the first of two slots, which will be in the second; the bits that the view in force hides.
+struct Moved {
+    states: [AtomicU8; 2],
+    data: [UnsafeCell<u32>; 2],
+    view: Mutex<Arc<u8>>,
+}
+
+impl Moved {
+    /// What a scan does: takes the view, and looks at both slots, in either order.
+    fn scan(&self, order: [usize; 2]) {
+        let view = Arc::clone(&self.view.lock().expect("no panic"));
+        let mut found = 0;
+        for slot in order {
+            if State::is_shown(self.states[slot].load(Ordering::Acquire), *view) {
+                // SAFETY: loom checks that nobody writes the slot meanwhile.
+                assert_eq!(self.data[slot].with(|place| unsafe { *place }), 7, "slot {slot} has its vector");
+                found += 1;
+            }
+        }
+        assert_eq!(found, 1, "a view that hides {} shows the vector once", *view);
+    }
+
+    /// Puts a view in force that hides these bits, and waits until nobody holds an older one; `false` where that takes longer
+    /// than a model can follow.
+    fn hide(&self, limbo: &mut Limbo<u8>, hidden: u8) -> bool {
+        let old = std::mem::replace(&mut *self.view.lock().expect("no panic"), Arc::new(hidden));
+        limbo.push(old, Vec::new());
+        limbo.collect(&mut Vec::new());
+        limbo.dropped() == limbo.replaced()
+    }
+
+    /// The stages of a move, as far as the views of readers let it come; the last writes another vector into the old slot.
+    fn go(&self, limbo: &mut Limbo<u8>) {
+        leave(&self.states[0]);
+        if !self.hide(limbo, State::ARRIVING) {
+            return;
+        }
+        // SAFETY: loom checks that nobody reads or writes the slot meanwhile.
+        self.data[1].with_mut(|place| unsafe { *place = 7 });
+        arrive(&self.states[1]);
+        if !self.hide(limbo, State::LEAVING) {
+            return;
+        }
+        settle(&self.states[1]);
+        if !self.hide(limbo, State::LEAVING) {
+            return;
+        }
+        self.states[0].store(State::FREE, Ordering::Release);
+        if self.hide(limbo, 0) {
+            // SAFETY: as above.
+            self.data[0].with_mut(|place| unsafe { *place = 8 });
+        }
+    }
+}
+
+/// At every moment of a move, and in whichever order it looks, a reader sees a vector in one of its slots and never in both.
+#[test]
+fn a_vector_on_its_way_is_seen_once() {
+    for order in [[0, 1], [1, 0]] {
+        loom::model(move || {
+            let moved = Arc::new(Moved {
+                states: [State::LIVE | State::LINKED, State::FREE].map(AtomicU8::new),
+                data: [7, 0].map(UnsafeCell::new),
+                view: Mutex::new(Arc::new(0)),
+            });
+            let reader = {
+                let moved = Arc::clone(&moved);
+                thread::spawn(move || moved.scan(order))
+            };
+            moved.go(&mut Limbo::default());
+            reader.join().expect("no panic");
+        });
+    }
 }
