@@ -1,9 +1,8 @@
 //! Vectors that move into free slots, beside everything else: each document is there once at every moment.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use roaring::RoaringTreemap;
 
@@ -138,21 +137,15 @@ fn of_view(view: &View) -> usize {
     }
 }
 
-/// The recall of walks at each kind of view, and of the same walks over the same state once it is repaired.
+/// The recall of walks at each kind of view, over the same state saved and opened, and over that once it is repaired: sums,
+/// and of how many.
 #[derive(Debug, Default)]
-struct Recall([(f64, f64, usize); 3]);
+struct Recall([([f64; 3], u64); 3]);
 
 const QUERIES: u64 = 6;
 
-impl Recall {
-    fn compare(&mut self, index: &VectorIndex, repaired: &VectorIndex, model: &RoaringTreemap, what: &str) {
-        let (moving, at_rest, count) = &mut self.0[of_view(&view_of(index))];
-        for query in 0..QUERIES {
-            *moving += check(index, model, query << 20, what);
-            *at_rest += check(repaired, model, query << 20, what);
-            *count += 1;
-        }
-    }
+fn sum_of_walks(index: &VectorIndex, model: &RoaringTreemap, what: &str) -> f64 {
+    (0..QUERIES).map(|query| check(index, model, query << 20, what)).sum()
 }
 
 /// A step at a time, with changes in between and everything asked after each; saved and opened again at every stage.
@@ -201,9 +194,14 @@ fn step_by_step(seed: u64, codes: &[Codes]) {
                 index.save().expect("saved");
                 let (opened, report) = VectorIndex::open(dir.path(), None, settings(present), options());
                 assert_eq!(report.dropped, Vec::<String>::new(), "{what}");
-                check(&opened, &model, seed ^ step, &format!("{what}, opened"));
+                let saved = sum_of_walks(&opened, &model, &format!("{what}, opened"));
                 work_all(&opened, 1);
-                recall.compare(&index, &opened, &model, &format!("{what}, opened and repaired"));
+                let repaired = sum_of_walks(&opened, &model, &format!("{what}, opened and repaired"));
+                let (sums, count) = &mut recall.0[of_view(&view_of(&index))];
+                *count += QUERIES;
+                for (sum, walks) in sums.iter_mut().zip([sum_of_walks(&index, &model, &what), saved, repaired]) {
+                    *sum += walks;
+                }
             }
             if !progress.more {
                 break;
@@ -215,8 +213,9 @@ fn step_by_step(seed: u64, codes: &[Codes]) {
     }
     println!("seed {seed}: {moved} moved, {seen:?}, {recall:?}");
     assert!(moved > 1_000 && seen.0.iter().all(|&count| count > 5), "seed {seed}: {moved} moved, {seen:?}");
-    for (moving, at_rest, count) in recall.0 {
-        assert!(count > 0 && moving >= at_rest - 0.02 * count as f64, "seed {seed}: {recall:?}");
+    for ([moving, saved, at_rest], count) in recall.0 {
+        let slack = 0.02 * count as f64;
+        assert!(count > 0 && saved >= moving - slack && moving >= at_rest - slack, "seed {seed}: {recall:?}");
     }
 }
 
@@ -350,7 +349,7 @@ fn threads_do_not_see_vectors_move() {
     let kept: RoaringTreemap = (0..3_000).filter(|&doc| stays(doc)).collect();
     let (stop, index) = (AtomicBool::new(false), &index);
     let stopped = || stop.load(Ordering::Acquire);
-    let (mut moved, mut model) = (0, BTreeMap::new());
+    let moved = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let (stopped, kept) = (&stopped, &kept);
         for searcher in 0..2u64 {
@@ -381,7 +380,8 @@ fn threads_do_not_see_vectors_move() {
                     assert!(index.distance_to(DocId(doc), &query).is_some_and(|distance| distance < 1e-6));
                 }
                 println!("walks found {found} of {}", 2 * turn);
-                assert!(found * 100 >= 2 * turn * 98, "{found} of {}", 2 * turn);
+                // These vectors have no clusters, and the graph is thin: at rest walks find some 99 in 100.
+                assert!(found * 100 >= 2 * turn * 96, "{found} of {}", 2 * turn);
             });
         }
         scope.spawn(move || {
@@ -392,31 +392,40 @@ fn threads_do_not_see_vectors_move() {
                 assert!(kept.is_subset(&opened.live_ids()), "what stays is in every saved state");
             }
         });
-        for codes in [Codes::Default, Codes::None, Codes::Default] {
+        let (work, moved) = (WorkBudget { link_max: 16, repair_max: 500 }, &moved);
+        let step = move || {
+            let progress = index.work(work);
+            moved.fetch_add(progress.moved, Ordering::Relaxed);
+            progress.more
+        };
+        for _ in 0..2 {
+            scope.spawn(move || while step() || !stopped() {});
+        }
+        let settled = || while step() || index.pending_len() > 0 {};
+        let mut next = 3_000;
+        let mut come = |count: u64| {
+            let docs = next..next + count;
+            docs.clone().for_each(|doc| index.insert(DocId(doc), &vector_of(doc)).expect("fits"));
+            next = docs.end;
+            docs
+        };
+        let go = |docs: &[u64]| docs.iter().for_each(|&doc| assert!(index.delete(DocId(doc))));
+        for (round, codes) in [Codes::Default, Codes::None, Codes::Default].into_iter().enumerate() {
             index.update_config(settings(codes));
-            let first = 3_000 * (model.len() as u64 + 1);
-            model.insert(first, codes);
-            let round: Vec<u64> =
-                if model.len() == 1 { (0..3_000).collect() } else { (first..first + 2_600).collect() };
-            for &doc in &round {
-                index.insert(DocId(doc), &vector_of(doc)).expect("fits");
-            }
-            while index.work(WorkBudget::default()).more {}
-            for part in round.chunks(650) {
-                part.iter().filter(|&&doc| doc >= 3_000 || !stays(doc)).for_each(|&doc| {
-                    index.delete(DocId(doc));
-                });
-                loop {
-                    let progress = index.work(WorkBudget { link_max: 16, repair_max: 500 });
-                    moved += progress.moved;
-                    if !progress.more {
-                        break;
-                    }
-                }
+            let docs: Vec<u64> =
+                if round == 0 { (0..3_000).filter(|&doc| !stays(doc)).collect() } else { come(2_600).collect() };
+            settled();
+            for part in docs.chunks(650) {
+                go(part);
+                // Others are linked while vectors move.
+                let guests: Vec<u64> = (0..20).flat_map(|_| come(3).inspect(|_| _ = step())).collect();
+                settled();
+                go(&guests);
             }
         }
         stop.store(true, Ordering::Release);
     });
+    let moved = moved.into_inner();
     println!("seed {seed}: {moved} moved");
     assert!(moved > 300, "{moved}");
     assert_eq!(index.live_ids(), kept);
