@@ -118,6 +118,16 @@ unsafe fn accumulate_four(
 /// more requests than it can hold would only wait for each other.
 const ASKED_BYTES_MAX: usize = 512;
 
+/// Whether rows lie one behind the other: then the processor's own prefetcher is ahead of what could be asked for.
+fn is_run(slots: &[u32]) -> bool {
+    let ends = slots.first().zip(slots.last());
+    ends.is_some_and(|(&first, &last)| slots.len() >= RUN_MIN && last.wrapping_sub(first) as usize == slots.len() - 1)
+        && slots.is_sorted()
+}
+
+/// Rows one behind the other from which on they are taken as a run.
+const RUN_MIN: usize = 16;
+
 /// Four rows at a time as long as there are as many; what is left goes one by one.
 ///
 /// # Safety
@@ -132,6 +142,13 @@ unsafe fn rows_by_four(
     four: impl Fn([*const f32; 4]) -> __m128,
     one: impl Fn(*const f32) -> f32,
 ) {
+    if is_run(slots) {
+        for (&slot, out) in slots.iter().zip(out.iter_mut()) {
+            // SAFETY: the caller promises that the slot is in range and its row written.
+            *out = one(unsafe { rows.row(slot) }.cast()).min(f32::MAX);
+        }
+        return;
+    }
     let bytes = size_of_val(query).min(ASKED_BYTES_MAX);
     let (fours, rest) = slots.as_chunks::<4>();
     if let Some(first) = fours.first() {
