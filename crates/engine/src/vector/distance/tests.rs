@@ -48,6 +48,36 @@ fn tiers_agree_with_f64() {
     }
 }
 
+/// Rows one behind the other are compared by another loop than scattered ones; the values are the same to the bit.
+#[test]
+fn runs_and_scattered_rows_have_the_same_values() {
+    const ROWS: usize = 37;
+    for distance in ALL {
+        let whole = distance == Distance::Hamming;
+        for dim in [1, 16, 70, 384] {
+            let rows: Vec<f32> = (0..ROWS as u64).flat_map(|seed| vector(seed, dim, whole)).collect();
+            let query = vector(99, dim, whole);
+            let bases = [rows.as_ptr().cast::<u8>()];
+            let kernels = Kernels::of(distance);
+            let score = |slots: &[u32]| {
+                let mut out = vec![0.0; slots.len()];
+                // SAFETY: the slots are below the number of rows.
+                unsafe { kernels.score_rows(Rows::new(&bases, 31, dim * 4), &query, slots, &mut out) };
+                out
+            };
+            let run: Vec<u32> = (0..ROWS as u32).collect();
+            // As long as a run and with its ends, but in another order.
+            let mut scattered = run.clone();
+            scattered[1..ROWS - 1].reverse();
+            let (in_run, apart) = (score(&run), score(&scattered));
+            for (&slot, &value) in scattered.iter().zip(&apart) {
+                assert_eq!(value, in_run[slot as usize], "{distance:?} {dim} slot {slot}");
+                assert_eq!(value, kernels.pair(&query, &rows[slot as usize * dim..][..dim]), "{distance:?} {dim}");
+            }
+        }
+    }
+}
+
 #[test]
 fn overflow_is_far_and_never_nan() {
     for distance in ALL {
