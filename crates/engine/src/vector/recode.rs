@@ -93,9 +93,11 @@ pub(super) fn step(core: &Core, config: &IndexConfig) -> RecodeStep {
     }
 }
 
-/// Whether the codes are not yet what the settings ask for.
+/// Whether the codes are not yet what the settings ask for. Waits for a step that another thread has begun: its
+/// end decides whether there is something to do for this one.
 pub(super) fn is_wanted(core: &Core, config: &IndexConfig) -> bool {
-    core.recode.try_lock().is_none_or(|state| !matches!(*state, Recode::Idle)) || wanted(core, config).is_some()
+    let is_idle = matches!(*core.recode.lock(), Recode::Idle);
+    !is_idle || wanted(core, config).is_some()
 }
 
 fn wanted(core: &Core, config: &IndexConfig) -> Option<Change> {
