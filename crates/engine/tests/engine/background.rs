@@ -9,7 +9,7 @@ use azimuth_engine::schema::Primitive;
 use azimuth_engine::vector::WorkBudget as VectorBudget;
 use tempfile::tempdir;
 
-use crate::support::{VECTOR, apply, at, collection, copy_dir, id, object, one, open, options, put, text, work};
+use crate::support::{VECTOR, apply, at, collection, copy_as_killed, id, object, one, open, options, put, text, work};
 
 fn schema(id: u32) -> Command {
     let properties = vec![one("title", Primitive::Text), one("pages", Primitive::Int)];
@@ -190,7 +190,7 @@ fn looked(group: &DataGroup) -> usize {
 fn a_start_looks_only_at_what_changed_since_the_last_look() {
     const COLLECTIONS: u32 = 100;
     let dir = tempdir().unwrap();
-    let [path, crashed, copy] = ["group", "crashed", "copy"].map(|name| dir.path().join(name));
+    let [path, copy] = ["group", "copy"].map(|name| dir.path().join(name));
     let group = open(&path);
     for n in 1..=COLLECTIONS {
         apply(&group, vec![schema(n), write(n, 0)]);
@@ -208,8 +208,8 @@ fn a_start_looks_only_at_what_changed_since_the_last_look() {
     assert_eq!(looked(&group), 0, "nothing changed");
     apply(&group, vec![write(7, 1)]);
     apply(&group, vec![Command::Delete { at: at(9), id: id(0) }]);
-    copy_dir(&path, &crashed).unwrap();
-    let after_crash = open(&crashed);
+    let crashed = copy_as_killed(&path);
+    let after_crash = open(crashed.path());
     assert_eq!(looked(&after_crash), 0, "it is where the last flush left it; the log brings both again");
     drop(after_crash);
     apply(&group, vec![write(10, 1), Command::DropCollection(CollectionId(10))]);
@@ -255,8 +255,7 @@ fn graphs_that_grow_are_saved_before_they_are_complete() {
     group.save_grown_indexes().unwrap();
     group.flush().unwrap();
 
-    let crashed = tempdir().unwrap();
-    copy_dir(dir.path(), crashed.path()).unwrap();
+    let crashed = copy_as_killed(dir.path());
     let opened = open(crashed.path());
     nearest(&opened, 1, 50.0);
     let waiting = opened.metrics().vector_queue;

@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::support::{VECTOR, collection, copy_dir, entry, id, object, one, open, property, put, text, work};
+use crate::support::{VECTOR, collection, copy_as_killed, entry, id, object, one, open, property, put, text, work};
 
 const WORDS: [&str; 8] = ["red", "lamp", "Old", "table", "sea", "the", "blue", "Chair"];
 const IDS: u64 = 40;
@@ -396,14 +396,8 @@ fn check_near(group: &DataGroup, at: At, wanted: &ModelShard, rng: &mut ChaCha8R
 
 /// The group as a kill would leave it, and the entries after its position applied again.
 fn kill(group: Arc<DataGroup>, dir: TempDir, log: &[Entry]) -> (Arc<DataGroup>, TempDir) {
-    let survived = loop {
-        let survived = TempDir::new().unwrap();
-        match copy_dir(dir.path(), survived.path()) {
-            Ok(()) => break survived,
-            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}"),
-        }
-    };
     let durable = group.durable();
+    let survived = copy_as_killed(dir.path());
     drop((group, dir));
     let group = open(survived.path());
     let position = group.applied().unwrap().position;

@@ -1,8 +1,8 @@
 //! Collections, objects and entries for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use azimuth_engine::command::{At, Command, Outcome, PutMode};
@@ -16,6 +16,7 @@ use azimuth_engine::schema::{
     VectorIndexKind, VectorSpace,
 };
 use azimuth_engine::vector::{IndexConfig, IndexOptions};
+use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Vector id of the vector that [`collection`] configures.
@@ -144,12 +145,38 @@ pub(crate) fn work(group: &DataGroup) {
     while group.work(&WorkBudget { keys_max: 50, ..WorkBudget::default() }).expect("work").more {}
 }
 
-/// Copies what is on disk now. The manifest first: files that it names and that are removed meanwhile make it start again.
+/// What a kill would leave on the disk of a group that goes on working: a copy made while no file came or went, as the
+/// manifest may name files that came after the folder was listed.
+pub(crate) fn copy_as_killed(from: &Path) -> TempDir {
+    loop {
+        let copy = TempDir::new().unwrap();
+        let before = names_below(from);
+        match copy_dir(from, copy.path()) {
+            Ok(()) if names_below(from) == before => return copy,
+            Ok(()) => {}
+            // A file that went while it was to be copied.
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}"),
+        }
+    }
+}
+
+/// Paths of all files below a folder; those of a folder that goes meanwhile are left out.
+fn names_below(dir: &Path) -> BTreeSet<PathBuf> {
+    let mut names = BTreeSet::new();
+    for path in fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            names.extend(names_below(&path));
+        }
+        names.insert(path);
+    }
+    names
+}
+
+/// Copies a folder that nobody writes to.
 pub(crate) fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
-    let mut entries = fs::read_dir(from)?.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(|entry| !entry.file_name().to_string_lossy().starts_with("MANIFEST"));
-    for entry in entries {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy_dir(&entry.path(), &target)?;

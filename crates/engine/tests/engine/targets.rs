@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::support::{apply, at, collection, copy_dir, id, object, one, open, put, text, vector_config, work};
+use crate::support::{apply, at, collection, copy_as_killed, id, object, one, open, put, text, vector_config, work};
 
 const ROWS: VectorId = VectorId(1);
 const ENCODED: VectorId = VectorId(2);
@@ -208,14 +208,7 @@ fn run(seed: u64) {
 /// The group as a kill right after a flush leaves it: files of the indexes are as old as their last save.
 fn kill(group: Arc<DataGroup>, dir: TempDir) -> (Arc<DataGroup>, TempDir) {
     group.flush().unwrap();
-    let survived = loop {
-        let survived = TempDir::new().unwrap();
-        match copy_dir(dir.path(), survived.path()) {
-            Ok(()) => break survived,
-            // A file that went while it was to be copied.
-            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}"),
-        }
-    };
+    let survived = copy_as_killed(dir.path());
     drop((group, dir));
     (open(survived.path()), survived)
 }
