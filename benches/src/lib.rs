@@ -1,7 +1,7 @@
 //! What the benches stand on: data with exact answers, the peers, a server process that is watched, the timing of many
 //! clients.
 //!
-//! `benches/vector` measures the vector index in process, `benches/load.rs` a whole server over the wire.
+//! `benches/vector` measures the vector index in process, `benches/load` a whole server over the wire.
 
 pub mod ann;
 pub mod peers;
