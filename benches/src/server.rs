@@ -41,6 +41,14 @@ impl Server {
     /// # Errors
     /// If it cannot be started, ends, or is not ready in time; with the end of its log.
     pub fn start(binary: &Path, data: &Path) -> io::Result<Server> {
+        Self::start_with(binary, data, &[])
+    }
+
+    /// As [`Server::start`], with further environment variables.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(binary: &Path, data: &Path, variables: &[(&str, &str)]) -> io::Result<Server> {
         let (http_port, grpc_port, metrics_port) = (free_port()?, free_port()?, free_port()?);
         let log_path = data.with_file_name("server.log");
         let log = fs::File::options().create(true).append(true).open(&log_path)?;
@@ -52,6 +60,7 @@ impl Server {
             .env("PROMETHEUS_MONITORING_PORT", metrics_port.to_string())
             .env("AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED", "true")
             .env_remove("PORT")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -68,6 +77,11 @@ impl Server {
         }
         server.start = begun.elapsed();
         Ok(server)
+    }
+
+    /// The port of REST and GraphQL.
+    pub fn http_port(&self) -> u16 {
+        self.http_port
     }
 
     /// A client with connections of its own.

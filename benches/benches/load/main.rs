@@ -6,22 +6,25 @@
 //! folder, loads documents, queries them over gRPC and GraphQL, kills it, starts it again, and ends it. Every figure
 //! comes from outside of the server's process. The columns of the peers are quoted from measurements made elsewhere, on
 //! the same kind of machine and the same data; they are not part of the run.
+//!
+//! `-- --against BINARY` runs this server and the one in BINARY side by side instead: see `compare`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench talks to its reader")]
 
+mod compare;
+mod queries;
+
 use std::error::Error as StdError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use azimuth_benches::corpus::{Corpus, K, recall};
-use azimuth_benches::filters::{FilterCase, filter_cases};
-use azimuth_benches::in_process;
-use azimuth_benches::meter::{Rate, measure, median};
+use azimuth_benches::meter::Rate;
 use azimuth_benches::server::{Memory, Server, built_binary};
 use azimuth_benches::table::{self, PeerTable, megabytes, time};
 use azimuth_client::{BatchOptions, Collection, CollectionConfig, DataType, Object, Property, Query, VectorIndex};
 use clap::Parser;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
 type Outcome<T> = Result<T, Box<dyn StdError + Send + Sync>>;
@@ -58,6 +61,12 @@ struct Options {
     /// Ends after loading and one round of queries.
     #[arg(long)]
     short: bool,
+    /// Compares with the server in this file, step by step in turn.
+    #[arg(long)]
+    against: Option<PathBuf>,
+    /// Rounds of a comparison; medians count.
+    #[arg(long, default_value_t = 5, env = "AZIMUTH_BENCH_ROUNDS")]
+    rounds: usize,
     /// Keeps the data folder and says where it is.
     #[arg(long)]
     keep: bool,
@@ -69,13 +78,13 @@ struct Options {
 fn main() -> Outcome<()> {
     let options = Options::parse();
     let binary = built_binary()?;
-    let corpus = Corpus::load(options.objects, options.queries)?;
+    let corpus = Arc::new(Corpus::load(options.objects, options.queries)?);
     eprintln!("{}; {} queries; {}", corpus.name, corpus.queries.len(), binary.display());
+    if let Some(other) = options.against.clone() {
+        return compare::run(&options, &corpus, [other, binary]);
+    }
     let folder = tempfile::Builder::new().prefix("azimuth-load-").tempdir()?;
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data)?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    let mut bench = Bench { options, corpus, binary, data, runtime, table: PeerTable::new() };
+    let mut bench = Bench::new(options, corpus, binary, folder.path())?;
     let outcome = bench.run();
     println!("\n{}, {} processors\n\n{}", bench.corpus.name, processors(), bench.table.text());
     if bench.options.keep || outcome.is_err() {
@@ -90,14 +99,38 @@ fn processors() -> usize {
 
 struct Bench {
     options: Options,
-    corpus: Corpus,
+    corpus: Arc<Corpus>,
     binary: PathBuf,
     data: PathBuf,
     runtime: tokio::runtime::Runtime,
     table: PeerTable,
+    figures: Vec<Figure>,
+}
+
+/// A measured value that a comparison can put beside another server's.
+#[derive(Debug, Clone)]
+struct Figure {
+    what: String,
+    value: f64,
+    better: Better,
+}
+
+/// Which values are better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Better {
+    Higher,
+    Lower,
 }
 
 impl Bench {
+    /// A bench whose server keeps its data in `folder/data`.
+    fn new(options: Options, corpus: Arc<Corpus>, binary: PathBuf, folder: &Path) -> Outcome<Self> {
+        let data = folder.join("data");
+        std::fs::create_dir(&data)?;
+        let runtime = tokio::runtime::Runtime::new()?;
+        Ok(Self { options, corpus, binary, data, runtime, table: PeerTable::new(), figures: Vec::new() })
+    }
+
     fn run(&mut self) -> Outcome<()> {
         let server = Server::start(&self.binary, &self.data)?;
         self.empty_server(&server)?;
@@ -156,123 +189,21 @@ impl Bench {
         let ours = format!("{per_second:.0} objects/s ({} in all)", time(durable));
         let what = format!("ingest over gRPC, durable, {} x {}", self.options.batch, self.options.concurrency);
         self.table.add(&what, &ours, "512 (1,027 with ASYNC_INDEXING)", "");
+        self.figure(&what, per_second, Better::Higher);
+        self.figure("indexed after, s", indexed.as_secs_f64(), Better::Lower);
         self.table.add("indexed after, from the first batch", &time(indexed), "98 s (async 114 s)", "20.3 s");
         let ours = format!("{found:.4} ({queue} to {queue_after} vectors not indexed)");
         self.table.add("recall@10 right after ingest", &ours, "", "");
         Ok(())
     }
 
-    fn queries(&mut self, server: &Server, exact: &[Vec<usize>]) -> Outcome<()> {
-        let clients = self.options.clients;
-        let peers = [("199-304/s, recall .998", "406/s, recall .989"), ("526-753/s", "")];
-        for (clients, (weaviate, milvus)) in [1, clients].into_iter().zip(peers) {
-            let rate = self.grpc_rate(server, clients, exact, |vector| Query::near_vector(vector))?;
-            let what = format!("queries over gRPC, all properties, {clients} client(s)");
-            self.table.add(&what, &table::rate(&rate), weaviate, milvus);
-        }
-        for clients in [1, clients] {
-            let rate = self.grpc_rate(server, clients, exact, |vector| {
-                Query::near_vector(vector).properties(Vec::<String>::new())
-            })?;
-            let what = format!("queries over gRPC, ids only, {clients} client(s)");
-            self.table.add(&what, &table::rate(&rate), "", "");
-        }
-        self.on_the_way(server, exact)?;
-        for clients in [1, clients] {
-            let rate = self.graphql_rate(server, clients, exact)?;
-            let what = format!("queries over GraphQL, text + id, {clients} client(s)");
-            self.table.add(&what, &table::rate(&rate), "", "");
-        }
-        self.many_a_call(server, exact)?;
-        self.limits(server, exact)
+    fn add_rate(&mut self, what: &str, rate: &Rate, weaviate: &str, milvus: &str) {
+        self.table.add(what, &table::rate(rate), weaviate, milvus);
+        self.figure(what, rate.per_second, Better::Higher);
     }
 
-    /// Queries of one client over its one connection, as many on the way as there are clients else; the rate is of queries.
-    fn on_the_way(&mut self, server: &Server, exact: &[Vec<usize>]) -> Outcome<()> {
-        const IN_A_ROW: usize = 256;
-        let (at_once, corpus) = (self.options.clients, &self.corpus);
-        let rate = self.median_rate(1, || {
-            let collection = server.client()?.collection(NAME)?;
-            Ok(move |row: usize| {
-                let collection = collection.clone();
-                let one = move |number: usize| {
-                    let collection = collection.clone();
-                    let query = Query::near_vector(corpus.queries.row(number)).properties(Vec::<String>::new());
-                    async move {
-                        let hits = collection.search(query.limit(K as u32)).await?;
-                        let found: Vec<usize> = hits.iter().map(|hit| Corpus::index(hit.object.id)).collect();
-                        Outcome::Ok(recall(&found, &exact[number]))
-                    }
-                };
-                let numbers = (0..IN_A_ROW).map(move |i| (row * IN_A_ROW + i) % exact.len());
-                let recalls = stream::iter(numbers).map(one).buffer_unordered(at_once);
-                recalls.try_fold(0.0, async |sum, recall| Ok(sum + recall / IN_A_ROW as f64))
-            })
-        })?;
-        let ours = format!("{:.0}/s, recall {:.4}", rate.per_second * IN_A_ROW as f64, rate.mean);
-        let what = format!("queries over gRPC, ids only, 1 client, {at_once} on the way");
-        self.table.add(&what, &ours, "", "");
-        Ok(())
-    }
-
-    /// Queries of one client, many in a call; the rate is of queries.
-    fn many_a_call(&mut self, server: &Server, exact: &[Vec<usize>]) -> Outcome<()> {
-        const IN_A_CALL: usize = 32;
-        let vectors = &self.corpus.queries;
-        let mut rate = self.median_rate(1, || {
-            let collection = server.client()?.collection(NAME)?;
-            Ok(move |call: usize| {
-                let collection = collection.clone();
-                let numbers: Vec<usize> = (0..IN_A_CALL).map(|n| (call * IN_A_CALL + n) % exact.len()).collect();
-                let query = |number: &usize| Query::near_vector(vectors.row(*number)).limit(K as u32);
-                let queries: Vec<Query> =
-                    numbers.iter().map(query).map(|query| query.properties(Vec::<String>::new())).collect();
-                async move {
-                    let mut sum = 0.0;
-                    for (hits, number) in collection.search_many(queries).await?.into_iter().zip(numbers) {
-                        let found: Vec<usize> = hits?.iter().map(|hit| Corpus::index(hit.object.id)).collect();
-                        sum += recall(&found, &exact[number]);
-                    }
-                    Ok(sum / IN_A_CALL as f64)
-                }
-            })
-        })?;
-        rate.per_second *= IN_A_CALL as f64;
-        let what = format!("queries over gRPC, ids only, {IN_A_CALL} a call, 1 client");
-        self.table.add(&what, &table::rate(&rate), "", "");
-        Ok(())
-    }
-
-    /// What bounds one client: calls that do nothing, and the same queries without a server.
-    fn limits(&mut self, server: &Server, exact: &[Vec<usize>]) -> Outcome<()> {
-        let calls = self.median_rate(1, || {
-            let client = server.client()?;
-            Ok(move |_| {
-                let client = client.clone();
-                async move { Ok(f64::from(u8::from(client.is_serving_grpc().await))) }
-            })
-        })?;
-        let ours = format!("{:.0}/s, p50 {}, p99 {}", calls.per_second, time(calls.p50), time(calls.p99));
-        self.table.add("health checks over gRPC, 1 client", &ours, "", "");
-        let span = Duration::from_secs(self.options.seconds.max(1));
-        let rate = in_process::rate(&self.corpus, exact, self.options.runs, span)?;
-        self.table.add("the same queries in process, one thread", &table::rate(&rate), "", "");
-        Ok(())
-    }
-
-    fn filtered_queries(&mut self, server: &Server) -> Outcome<()> {
-        for FilterCase { share, admit, filter, weaviate, milvus } in filter_cases() {
-            let exact = self.corpus.exact(admit);
-            let mut cells = Vec::new();
-            for clients in [1, self.options.clients] {
-                let filter = filter.clone();
-                let query = move |vector: &[f32]| Query::near_vector(vector).filter(filter.clone());
-                cells.push(table::rate(&self.grpc_rate(server, clients, &exact, query)?));
-            }
-            let what = format!("filtered {share} over gRPC, 1; {} clients", self.options.clients);
-            self.table.add(&what, &cells.join("; "), weaviate, milvus);
-        }
-        Ok(())
+    fn figure(&mut self, what: &str, value: f64, better: Better) {
+        self.figures.push(Figure { what: what.to_owned(), value, better });
     }
 
     /// Loads some documents over REST, batches of the same size, as many on the way.
@@ -313,6 +244,7 @@ impl Bench {
         let per_second = count as f64 / elapsed.as_secs_f64();
         let what = format!("ingest over REST, durable, {} x {concurrency}", self.options.batch);
         self.table.add(&what, &format!("{per_second:.0} objects/s"), "", "");
+        self.figure(&what, per_second, Better::Higher);
         Ok(())
     }
 
@@ -321,6 +253,8 @@ impl Bench {
         let memory = server.memory()?;
         self.table.add("resident after load and queries", &resident(memory), "717 MB", "483 MB");
         self.table.add("resident, peak", &megabytes(memory.peak), "931 MB (async 1,523 MB)", "");
+        self.figure("resident, MB", memory.anonymous as f64 / 1e6, Better::Lower);
+        self.figure("resident peak, MB", memory.peak as f64 / 1e6, Better::Lower);
         self.table.add("disk", &megabytes(server.disk_bytes()?), "225 MB", "");
         let processor = server.processor_percent(Duration::from_secs(5))?;
         self.table.add("idle loaded: processor", &format!("{processor:.1} %"), "", "");
@@ -372,60 +306,6 @@ impl Bench {
         })
     }
 
-    /// The median rate of `query` for every query vector in turn, with its recall.
-    fn grpc_rate(
-        &self,
-        server: &Server,
-        clients: usize,
-        exact: &[Vec<usize>],
-        query: impl Fn(&[f32]) -> Query + Sync,
-    ) -> Outcome<Rate> {
-        self.median_rate(clients, || {
-            let collection = server.client()?.collection(NAME)?;
-            let query = &query;
-            Ok(move |number: usize| {
-                let (collection, number) = (collection.clone(), number % exact.len());
-                let query = query(self.corpus.queries.row(number)).limit(K as u32);
-                async move {
-                    let hits = collection.search(query).await?;
-                    let found: Vec<usize> = hits.iter().map(|hit| Corpus::index(hit.object.id)).collect();
-                    Ok(recall(&found, &exact[number]))
-                }
-            })
-        })
-    }
-
-    fn graphql_rate(&self, server: &Server, clients: usize, exact: &[Vec<usize>]) -> Outcome<Rate> {
-        let texts: Vec<String> = (0..self.corpus.queries.len()).map(|number| self.graphql(number)).collect();
-        let texts = &texts;
-        self.median_rate(clients, || {
-            let client = server.client()?;
-            Ok(move |number: usize| {
-                let (client, number) = (client.clone(), number % texts.len());
-                async move {
-                    let data = client.graphql(&texts[number]).await?;
-                    let hits = data["Get"][NAME].as_array().map(Vec::as_slice).unwrap_or_default();
-                    let found: Vec<usize> = hits
-                        .iter()
-                        .filter_map(|hit| hit["_additional"]["id"].as_str()?.parse().ok().map(Corpus::index))
-                        .collect();
-                    Ok(recall(&found, &exact[number]))
-                }
-            })
-        })
-    }
-
-    fn median_rate<S, C, F>(&self, clients: usize, connect: S) -> Outcome<Rate>
-    where
-        S: Fn() -> Outcome<C> + Sync,
-        C: Fn(usize) -> F,
-        F: Future<Output = Outcome<f64>>,
-    {
-        let span = Duration::from_secs(self.options.seconds.max(1));
-        let runs = (0..self.options.runs.max(1)).map(|_| measure(clients, span, &connect)).collect::<Outcome<_>>()?;
-        Ok(median(runs))
-    }
-
     fn object(&self, index: usize) -> Object {
         let passage = &self.corpus.passages[index];
         Object::with_id(Corpus::id(index))
@@ -450,14 +330,6 @@ impl Bench {
             })
             .collect();
         json!({ "objects": objects }).to_string().into_bytes()
-    }
-
-    fn graphql(&self, number: usize) -> String {
-        let vector: Vec<String> = self.corpus.queries.row(number).iter().map(ToString::to_string).collect();
-        format!(
-            "{{ Get {{ {NAME}(limit: {K}, nearVector: {{vector: [{}]}}) {{ text _additional {{ id distance }} }} }} }}",
-            vector.join(", ")
-        )
     }
 }
 
