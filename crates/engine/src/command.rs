@@ -67,6 +67,23 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The kind, in a word for logs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::CreateCollection(_) => "create collection",
+            Self::UpdateCollection { .. } => "update collection",
+            Self::DeleteCollection(_) => "delete collection",
+            Self::PutCollection(_) => "put collection",
+            Self::DropCollection(_) => "drop collection",
+            Self::DropShard(..) => "drop shard",
+            Self::Put { .. } => "put",
+            Self::Merge { .. } => "merge",
+            Self::Delete { .. } => "delete",
+        }
+    }
+}
+
 /// The shard of a collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct At {

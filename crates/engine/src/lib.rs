@@ -14,6 +14,7 @@ pub mod group;
 pub mod ids;
 mod inverted;
 mod key;
+pub mod limits;
 pub mod meta;
 pub mod object;
 pub mod query;

@@ -44,6 +44,6 @@ pub(crate) fn collection(id: u32, name: &str) -> Collection {
         next_shard_id: 1,
         ..Collection::default()
     };
-    collection.assign_ids();
+    collection.assign_ids().expect("ids are left");
     collection
 }

@@ -87,6 +87,8 @@ pub(crate) fn render(app: &App) -> String {
         gauge("azimuth_disk_bytes", "Bytes of tables and blobs on disk.", group.disk_bytes);
         let help = "Commands applied since the start.";
         line("counter", "azimuth_commands_applied_total", help, group.commands_applied as f64);
+        let help = "Commands refused because they could not be carried out since the start: faults of this program.";
+        line("counter", "azimuth_commands_contained_total", help, group.commands_contained as f64);
         let _ = writeln!(text, "# HELP azimuth_vector_index_bytes Bytes of the loaded vector indexes, by part.");
         let _ = writeln!(text, "# TYPE azimuth_vector_index_bytes gauge");
         for (part, bytes) in group.index_memory.parts() {

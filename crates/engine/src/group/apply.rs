@@ -7,15 +7,21 @@ use uuid::Uuid;
 
 use super::records::ProposerRecord;
 use super::transaction::{Row, Transaction, dimension_of};
-use super::{Batch, DataGroup, Entry, EntryBody, Ledger};
+use super::{Attempt, Batch, DataGroup, Entry, EntryBody, Ledger};
 use crate::Result;
 use crate::command::{At, Command, Outcome, Patch, PutMode};
-use crate::object::{Object, Value, Vector};
-use crate::schema::Collection;
+use crate::limits::{STORED_DEPTH_MAX, value_depth};
+use crate::object::{Object, Properties, Value, Vector};
+use crate::schema::{Collection, encode_to_apply};
 use crate::vector::{DIM_MAX, ROWS_MAX};
 
 /// Applies entries, in order, to `ledger` and the group.
-pub(super) fn apply(group: &DataGroup, ledger: &mut Ledger, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
+pub(super) fn apply(
+    group: &DataGroup,
+    ledger: &mut Ledger,
+    entries: Vec<Entry>,
+    attempt: &Attempt,
+) -> Result<Vec<Vec<Outcome>>> {
     let mut transaction = Transaction::new(group);
     let mut next = ledger.clone();
     let mut outcomes = Vec::with_capacity(entries.len());
@@ -37,8 +43,9 @@ pub(super) fn apply(group: &DataGroup, ledger: &mut Ledger, entries: Vec<Entry>)
             }
         });
     }
-    transaction.commit()?;
-    *ledger = next;
+    if transaction.commit(attempt)? {
+        *ledger = next;
+    }
     Ok(outcomes)
 }
 
@@ -73,8 +80,12 @@ fn execute(transaction: &mut Transaction<'_>, command: Command) -> Result<Outcom
 
 fn put_collection(transaction: &mut Transaction<'_>, collection: Collection) -> Result<Outcome> {
     let newer = transaction.collection(collection.id).is_some_and(|known| known.version > collection.version);
-    if !newer && !transaction.was_dropped(collection.id, None) {
-        transaction.put_collection(collection)?;
+    if newer || transaction.was_dropped(collection.id, None) {
+        return Ok(Outcome::Done);
+    }
+    match encode_to_apply(&collection) {
+        Ok(record) => transaction.put_collection(collection, &record),
+        Err(error) => return Ok(Outcome::Refused(error.to_string())),
     }
     Ok(Outcome::Done)
 }
@@ -138,9 +149,18 @@ fn write(
             return Ok(Outcome::WrongDimension { vector: id, given, expected });
         }
     }
+    if let Some(refusal) = too_deep(&object.properties) {
+        return Ok(refusal);
+    }
     let created_ms = object.created_ms;
     let doc_id = transaction.write(at, schema, object, old)?;
     Ok(Outcome::Written { doc_id, created_ms })
+}
+
+/// Why properties cannot be written: no row holds them.
+fn too_deep(properties: &Properties) -> Option<Outcome> {
+    let (name, _) = properties.iter().find(|(_, value)| value_depth(value) > STORED_DEPTH_MAX)?;
+    Some(Outcome::Refused(format!("property {name} is nested deeper than {STORED_DEPTH_MAX} objects and lists")))
 }
 
 /// A vector without components is no vector.

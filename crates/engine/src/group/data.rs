@@ -13,8 +13,10 @@ use super::shard::{Shard, ShardView};
 use super::store::{Family, Store};
 use super::vectors::Opening;
 use super::work::Agenda;
-use super::{Applied, Entry, GroupOptions, LogPosition, OpenReport, StateMachine, apply};
-use crate::command::{At, Outcome};
+use super::{
+    Applied, Attempt, Contained, Entry, GroupOptions, LogPosition, OpenReport, StateMachine, apply, contained,
+};
+use crate::command::{At, Command, Outcome};
 use crate::ids::{CollectionId, GroupId, ShardId, VectorId};
 use crate::key::{self, MetaKey};
 use crate::schema::{Collection, decode_schema};
@@ -44,6 +46,8 @@ pub struct DataGroup {
     pub(super) agenda: Agenda,
     pub(super) entries_applied: AtomicU64,
     pub(super) commands_applied: AtomicU64,
+    /// Commands refused because they could not be carried out.
+    pub(super) commands_contained: AtomicU64,
 }
 
 /// Collections and shards that are gone for good.
@@ -88,6 +92,7 @@ impl DataGroup {
             agenda: Agenda::default(),
             entries_applied: AtomicU64::new(0),
             commands_applied: AtomicU64::new(0),
+            commands_contained: AtomicU64::new(0),
             options,
             store,
         };
@@ -153,6 +158,26 @@ impl DataGroup {
             uses: &self.uses,
             opened: &self.agenda.indexes,
         })
+    }
+
+    fn apply_entries(
+        &self,
+        entries: Vec<Entry>,
+        again: Option<&dyn Fn(usize) -> Result<Entry>>,
+    ) -> Result<Vec<Vec<Outcome>>> {
+        let mut ledger = self.ledger.lock();
+        let nothing = Command::DeleteCollection(CollectionId(0));
+        let mut attempt = |entries, attempt: &Attempt| {
+            let outcomes = apply::apply(self, &mut ledger, entries, attempt)?;
+            *self.applied.write() = ledger.applied.clone();
+            Ok(outcomes)
+        };
+        let Contained { outcomes, refused } = contained(self.group, entries, again, &nothing, &mut attempt)?;
+        self.entries_applied.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+        let commands = outcomes.iter().map(|outcomes| outcomes.len() as u64).sum();
+        self.commands_applied.fetch_add(commands, Ordering::Relaxed);
+        self.commands_contained.fetch_add(refused, Ordering::Relaxed);
+        Ok(outcomes)
     }
 
     /// Makes schema changes of an apply visible. Its rows already are.
@@ -226,13 +251,15 @@ impl StateMachine for DataGroup {
     }
 
     fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
-        let mut ledger = self.ledger.lock();
-        let outcomes = apply::apply(self, &mut ledger, entries)?;
-        *self.applied.write() = ledger.applied.clone();
-        self.entries_applied.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
-        let commands = outcomes.iter().map(|outcomes| outcomes.len() as u64).sum();
-        self.commands_applied.fetch_add(commands, Ordering::Relaxed);
-        Ok(outcomes)
+        self.apply_entries(entries, None)
+    }
+
+    fn apply_contained(
+        &self,
+        entries: Vec<Entry>,
+        again: &dyn Fn(usize) -> Result<Entry>,
+    ) -> Result<Vec<Vec<Outcome>>> {
+        self.apply_entries(entries, Some(again))
     }
 
     fn flush(&self) -> Result<Option<LogPosition>> {

@@ -56,7 +56,7 @@ impl DataGroup {
             if header.id != crate::key::parse_id(key)? || !view.state.live.contains(doc_id.0) {
                 return Err(crate::Error::Damaged(format!("doc id {doc_id} is not what its id says")));
             }
-            hasher.add(&codec::encode(&header, &object.properties, schema));
+            hasher.add(&codec::encode(&header, &object.properties, schema)?);
             count += 1;
             cursor.next();
         }

@@ -30,6 +30,8 @@ pub struct GroupMetrics {
     pub entries_applied: u64,
     /// Commands applied since the group was opened.
     pub commands_applied: u64,
+    /// Commands refused because they could not be carried out: each is a fault of this program, and in the log.
+    pub commands_contained: u64,
 }
 
 /// State of one shard.

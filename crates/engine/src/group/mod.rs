@@ -10,6 +10,7 @@
 //! Read next: `store` (the RocksDB of a group), `apply` (commands), `shard` (state in memory), `work` (background).
 
 mod apply;
+mod contain;
 mod data;
 mod doc_index;
 mod due;
@@ -39,6 +40,7 @@ pub use metrics::{GroupMetrics, ShardStatus, VectorStatus};
 pub use options::{GroupOptions, OpenReport, StorageBudget};
 pub use work::{WorkBudget, WorkReport};
 
+pub(crate) use contain::{Attempt, Contained, contained};
 pub(crate) use hash::Hasher;
 pub(crate) use ledger::{Ledger, load_applied};
 pub(crate) use read::read_id;
@@ -115,8 +117,21 @@ pub trait StateMachine: Send + Sync + 'static {
     fn durable(&self) -> Option<LogPosition>;
 
     /// Applies `entries` in one atomic write. Returns the outcomes of each entry's commands, in order; blank and
-    /// membership entries have none. Not durable on return: the log is what survives a crash.
+    /// membership entries have none. Not durable on return: the log is what survives a crash. A command that cannot be
+    /// carried out has an outcome that says so; a panic goes on to the caller.
     fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>>;
+
+    /// As [`StateMachine::apply`], and a command that panics is refused on its own: `again` reads the entry with that
+    /// number among `entries` once more. When one does, the entries are written one by one. Without an
+    /// implementation of its own it contains nothing.
+    fn apply_contained(
+        &self,
+        entries: Vec<Entry>,
+        again: &dyn Fn(usize) -> Result<Entry>,
+    ) -> Result<Vec<Vec<Outcome>>> {
+        let _ = again;
+        self.apply(entries)
+    }
 
     /// Makes everything applied so far durable and returns the position.
     fn flush(&self) -> Result<Option<LogPosition>>;

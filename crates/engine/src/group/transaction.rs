@@ -9,6 +9,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
+use super::Attempt;
 use super::data::DataGroup;
 use super::records::{self, ShardRecord};
 use super::shard::{Shard, ShardState};
@@ -22,7 +23,7 @@ use crate::inverted::terms::{self, OBJECT, vector_key};
 use crate::key::{self, InvKind, MetaKey};
 use crate::object::codec::{self, Header};
 use crate::object::{Object, Vector};
-use crate::schema::{Collection, encode_schema};
+use crate::schema::Collection;
 use crate::{Error, Result};
 
 /// The effects of one apply.
@@ -92,11 +93,11 @@ impl<'a> Transaction<'a> {
         (known && !self.was_dropped(at.collection, Some(at.shard))).then_some(schema)
     }
 
-    pub(crate) fn put_collection(&mut self, collection: Collection) -> Result<()> {
+    /// Writes a schema; `record` is its stored form.
+    pub(crate) fn put_collection(&mut self, collection: Collection, record: &[u8]) {
         let record_key = key::meta(self.group.group, MetaKey::Collection, &collection.id.0.to_be_bytes());
-        self.changes.put(Family::Meta, &record_key, &encode_schema(&collection)?);
+        self.changes.put(Family::Meta, &record_key, record);
         self.collections.insert(collection.id, Some(Arc::new(collection)));
-        Ok(())
     }
 
     pub(crate) fn drop_collection(&mut self, id: CollectionId) {
@@ -203,7 +204,7 @@ impl<'a> Transaction<'a> {
             vectors: object.vectors.keys().copied().collect(),
             tokens,
         };
-        let row = codec::encode(&header, &object.properties, schema);
+        let row = codec::encode(&header, &object.properties, schema)?;
         self.changes.put(Family::Objects, &prefix.object(doc_id), &row);
         self.changes.put(Family::Ids, &prefix.id(object.id), &doc_id.0.to_be_bytes());
         draft.added.insert(doc_id, vectors);
@@ -236,12 +237,15 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Writes everything and publishes it.
-    pub(crate) fn commit(mut self) -> Result<()> {
+    /// Writes everything and publishes it, if the attempt is to write; whether it was.
+    pub(crate) fn commit(mut self, attempt: &Attempt) -> Result<bool> {
         let mut published = Vec::with_capacity(self.drafts.len());
         for (_, draft) in std::mem::take(&mut self.drafts) {
             let state = draft.finish(self.group, &mut self.changes)?;
             published.push((draft, Arc::new(state)));
+        }
+        if !attempt.may_write() {
+            return Ok(false);
         }
         let shards: Vec<_> = published.iter().map(|(draft, _)| draft.shard.clone()).collect();
         let _steady: Vec<_> = shards.iter().map(|shard| shard.indexes.hold()).collect();
@@ -265,7 +269,7 @@ impl<'a> Transaction<'a> {
             self.group.note_growth(&draft.shard, &draft.base, state);
             draft.shard.indexes.remove(&draft.removed);
         }
-        Ok(())
+        Ok(true)
     }
 }
 

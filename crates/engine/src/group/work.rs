@@ -208,6 +208,7 @@ impl DataGroup {
             disk_bytes: self.store.disk_bytes(),
             entries_applied: self.entries_applied.load(Ordering::Relaxed),
             commands_applied: self.commands_applied.load(Ordering::Relaxed),
+            commands_contained: self.commands_contained.load(Ordering::Relaxed),
         }
     }
 

@@ -14,12 +14,12 @@ pub use catalog::Catalog;
 
 use crate::command::{Command, Outcome};
 use crate::group::{
-    Applied, Changes, Entry, EntryBody, Family, GroupOptions, Hasher, Ledger, LogPosition, OpenReport, ProposerRecord,
-    StateMachine, Store, load_applied,
+    Applied, Attempt, Changes, Entry, EntryBody, Family, GroupOptions, Hasher, Ledger, LogPosition, OpenReport,
+    ProposerRecord, StateMachine, Store, contained, load_applied,
 };
 use crate::ids::{CollectionId, GroupId};
 use crate::key::{self, MetaKey};
-use crate::schema::{Collection, decode_schema, encode_schema};
+use crate::schema::{Collection, decode_schema, encode_schema, encode_to_apply};
 use crate::{Error, Result};
 
 /// The group that holds the schema.
@@ -94,6 +94,53 @@ impl MetaGroup {
         }
     }
 
+    fn apply_entries(
+        &self,
+        entries: Vec<Entry>,
+        again: Option<&dyn Fn(usize) -> Result<Entry>>,
+    ) -> Result<Vec<Vec<Outcome>>> {
+        let mut ledger = self.ledger.lock();
+        let nothing = Command::DropCollection(CollectionId(0));
+        let mut attempt = |entries, attempt: &Attempt| self.attempt(&mut ledger, entries, attempt);
+        Ok(contained(self.group, entries, again, &nothing, &mut attempt)?.outcomes)
+    }
+
+    fn attempt(&self, ledger: &mut Ledger, entries: Vec<Entry>, attempt: &Attempt) -> Result<Vec<Vec<Outcome>>> {
+        let mut next = ledger.clone();
+        let mut changes = self.store.changes();
+        let mut draft =
+            Draft { catalog: (*self.catalog.load_full()).clone(), next_collection: self.next_collection()? };
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            next.advance(&mut changes, self.group, entry.position)?;
+            outcomes.push(match entry.body {
+                EntryBody::Blank => Vec::new(),
+                EntryBody::Membership(members) => {
+                    next.set_members(&mut changes, self.group, entry.position, members)?;
+                    Vec::new()
+                }
+                EntryBody::Batch(batch) => {
+                    let record = ProposerRecord { sequence: batch.sequence, index: entry.position.index };
+                    if next.admit(&mut changes, self.group, batch.proposer, record)? {
+                        let commands = batch.commands.into_iter();
+                        commands
+                            .map(|command| self.execute(&mut draft, &mut changes, command))
+                            .collect::<Result<_>>()?
+                    } else {
+                        vec![Outcome::Repeated; batch.commands.len()]
+                    }
+                }
+            });
+        }
+        if attempt.may_write() {
+            changes.write()?;
+            *ledger = next;
+            *self.applied.write() = ledger.applied.clone();
+            self.catalog.store(Arc::new(draft.catalog));
+        }
+        Ok(outcomes)
+    }
+
     fn execute(&self, draft: &mut Draft, changes: &mut Changes<'_>, command: Command) -> Result<Outcome> {
         match command {
             Command::CreateCollection(collection) => self.create(draft, changes, *collection),
@@ -122,11 +169,17 @@ impl MetaGroup {
         }
         collection.id = CollectionId(draft.next_collection);
         collection.version = 1;
-        collection.assign_ids();
-        draft.next_collection += 1;
+        let Some(next) = draft.next_collection.checked_add(1) else {
+            return Ok(Outcome::Refused("the ids of collections are used up".into()));
+        };
+        let record = match numbered(&mut collection) {
+            Ok(record) => record,
+            Err(error) => return Ok(Outcome::Refused(error.to_string())),
+        };
+        draft.next_collection = next;
         let next_key = key::meta(self.group, MetaKey::NextCollection, &[]);
         changes.put(Family::Meta, &next_key, &draft.next_collection.to_be_bytes());
-        self.put(draft, changes, collection)
+        Ok(self.put(draft, changes, collection, &record))
     }
 
     fn update(
@@ -145,16 +198,22 @@ impl MetaGroup {
         {
             return Ok(Outcome::Conflict(taken(&collection.name, &there.name)));
         }
-        collection.version = expected_version + 1;
-        collection.assign_ids();
+        let Some(version) = expected_version.checked_add(1) else {
+            return Ok(Outcome::Refused(format!("the versions of collection {} are used up", known.name)));
+        };
+        collection.version = version;
+        let record = match numbered(&mut collection) {
+            Ok(record) => record,
+            Err(error) => return Ok(Outcome::Refused(error.to_string())),
+        };
         draft.catalog.remove(collection.id);
-        self.put(draft, changes, collection)
+        Ok(self.put(draft, changes, collection, &record))
     }
 
-    fn put(&self, draft: &mut Draft, changes: &mut Changes<'_>, collection: Collection) -> Result<Outcome> {
-        changes.put(Family::Meta, &self.schema_key(collection.id), &encode_schema(&collection)?);
+    fn put(&self, draft: &mut Draft, changes: &mut Changes<'_>, collection: Collection, record: &[u8]) -> Outcome {
+        changes.put(Family::Meta, &self.schema_key(collection.id), record);
         draft.catalog.insert(Arc::new(collection.clone()));
-        Ok(Outcome::Collection(Box::new(collection)))
+        Outcome::Collection(Box::new(collection))
     }
 
     fn schema_key(&self, id: CollectionId) -> Vec<u8> {
@@ -172,38 +231,15 @@ impl StateMachine for MetaGroup {
     }
 
     fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
-        let mut ledger = self.ledger.lock();
-        let mut next = ledger.clone();
-        let mut changes = self.store.changes();
-        let mut draft =
-            Draft { catalog: (*self.catalog.load_full()).clone(), next_collection: self.next_collection()? };
-        let mut outcomes = Vec::with_capacity(entries.len());
-        for entry in entries {
-            next.advance(&mut changes, self.group, entry.position)?;
-            outcomes.push(match entry.body {
-                EntryBody::Blank => Vec::new(),
-                EntryBody::Membership(members) => {
-                    next.set_members(&mut changes, self.group, entry.position, members)?;
-                    Vec::new()
-                }
-                EntryBody::Batch(batch) => {
-                    let record = ProposerRecord { sequence: batch.sequence, index: entry.position.index };
-                    if next.admit(&mut changes, self.group, batch.proposer, record)? {
-                        let commands = batch.commands.into_iter();
-                        commands
-                            .map(|command| self.execute(&mut draft, &mut changes, command))
-                            .collect::<Result<_>>()?
-                    } else {
-                        vec![Outcome::Repeated; batch.commands.len()]
-                    }
-                }
-            });
-        }
-        changes.write()?;
-        *ledger = next;
-        *self.applied.write() = ledger.applied.clone();
-        self.catalog.store(Arc::new(draft.catalog));
-        Ok(outcomes)
+        self.apply_entries(entries, None)
+    }
+
+    fn apply_contained(
+        &self,
+        entries: Vec<Entry>,
+        again: &dyn Fn(usize) -> Result<Entry>,
+    ) -> Result<Vec<Vec<Outcome>>> {
+        self.apply_entries(entries, Some(again))
     }
 
     fn flush(&self) -> Result<Option<LogPosition>> {
@@ -221,6 +257,12 @@ impl StateMachine for MetaGroup {
         *durable = applied.position.max(*durable);
         Ok(applied)
     }
+}
+
+/// Gives ids to what has none, and encodes the collection.
+fn numbered(collection: &mut Collection) -> Result<Vec<u8>> {
+    collection.assign_ids()?;
+    encode_to_apply(collection)
 }
 
 fn taken(name: &str, there: &str) -> String {

@@ -5,19 +5,19 @@
 //! LEB128 varints. A property's name is its id, or 0 and the name where the schema did not know it. Values are
 //! tagged ([`Tag`]). Vectors are rows of their own in `vec` ([`VectorTag`]), so that reading properties never reads them.
 //!
-//! Decoding checks everything and answers [`Error::Damaged`]; it never panics and never reserves more than is there.
+//! Decoding checks everything and answers [`Error::Damaged`]; it never panics and never reserves more than is there. What
+//! encoding takes reads back equal: both know the same depth ([`STORED_DEPTH_MAX`], in objects and lists around a value).
 
 use uuid::Uuid;
 
 use super::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
 use crate::ids::{PropertyId, VectorId};
+use crate::limits::{STORED_DEPTH_MAX, value_depth};
 use crate::schema::Collection;
 use crate::{Error, Result};
 
 /// Version of a row of `obj`, its first byte.
 pub(crate) const OBJECT_VERSION: u8 = 1;
-/// Deepest nesting of a value.
-const DEPTH_MAX: usize = 64;
 
 /// Tags of values. Never renumber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +76,40 @@ pub(crate) struct Header {
 }
 
 /// Encodes a row of `obj`. `object.vectors` is left out; `header` lists them.
-pub(crate) fn encode(header: &Header, properties: &Properties, schema: &Collection) -> Vec<u8> {
+///
+/// # Errors
+/// As [`encode_properties`].
+pub(crate) fn encode(header: &Header, properties: &Properties, schema: &Collection) -> Result<Vec<u8>> {
+    Ok(encode_row(header, &encode_properties(properties, schema)?))
+}
+
+/// The part of a row that holds the properties: all that can fail, so that it can come before anything is changed.
+///
+/// # Errors
+/// [`Error::Limit`] for a value that [`decode`] would not read.
+pub(crate) fn encode_properties(properties: &Properties, schema: &Collection) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(256);
+    put_len(&mut out, properties.len());
+    for (name, value) in properties {
+        if value_depth(value) > STORED_DEPTH_MAX {
+            return Err(Error::Limit(format!("property {name} is nested deeper than {STORED_DEPTH_MAX}")));
+        }
+        match schema.property(name) {
+            Some(property) if property.id.0 != 0 => put_varint(&mut out, property.id.0.into()),
+            _ => {
+                out.push(0);
+                put_text(&mut out, name);
+            }
+        }
+        put_value(&mut out, value);
+    }
+    Ok(out)
+}
+
+/// Puts a row together; `properties` is what [`encode_properties`] made.
+pub(crate) fn encode_row(header: &Header, properties: &[u8]) -> Vec<u8> {
+    let lists = (header.vectors.len() + 1) * 3 + (header.tokens.len() + 1) * 8;
+    let mut out = Vec::with_capacity(33 + lists + properties.len());
     out.push(OBJECT_VERSION);
     out.extend_from_slice(header.id.as_bytes());
     out.extend_from_slice(&header.created_ms.to_le_bytes());
@@ -89,17 +121,7 @@ pub(crate) fn encode(header: &Header, properties: &Properties, schema: &Collecti
         put_varint(&mut out, property.0.into());
         put_varint(&mut out, (*tokens).into());
     }
-    put_len(&mut out, properties.len());
-    for (name, value) in properties {
-        match schema.property(name) {
-            Some(property) if property.id.0 != 0 => put_varint(&mut out, property.id.0.into()),
-            _ => {
-                out.push(0);
-                put_text(&mut out, name);
-            }
-        }
-        put_value(&mut out, value);
-    }
+    out.extend_from_slice(properties);
     out
 }
 
@@ -376,8 +398,9 @@ impl<'a> Reader<'a> {
         Ok(properties)
     }
 
+    /// `depth` containers are around the value.
     fn value(&mut self, depth: usize) -> Result<Value> {
-        if depth > DEPTH_MAX {
+        if depth > STORED_DEPTH_MAX {
             return Err(damaged("value nested too deeply"));
         }
         let tag = self.byte()?;
@@ -468,7 +491,7 @@ mod tests {
             ("refs".to_owned(), Value::References(vec![beacon(None), beacon(Some("Book"))])),
             ("text".to_owned(), Value::Text("ÄÖ".into())),
         ]);
-        let bytes = encode(&header, &properties, &schema());
+        let bytes = encode(&header, &properties, &schema()).unwrap();
         (header, properties, bytes)
     }
 
@@ -499,8 +522,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_encoded_reads_back_at_every_depth() {
+        let header = row().0;
+        let leaves =
+            [Value::Null, Value::List(Vec::new()), Value::Object(Properties::new()), Value::References(vec![])];
+        for leaf in leaves {
+            let mut value = leaf;
+            for depth in 0..STORED_DEPTH_MAX + 4 {
+                let properties = Properties::from([("p".to_owned(), value.clone())]);
+                match encode(&header, &properties, &schema()) {
+                    Ok(bytes) => assert_eq!(decode(&bytes, &schema(), true).unwrap().1.properties, properties),
+                    Err(error) => {
+                        assert!(matches!(error, Error::Limit(_)) && value_depth(&value) > STORED_DEPTH_MAX, "{error}");
+                    }
+                }
+                let object = |value| Value::Object([("o".to_owned(), value)].into());
+                value = if depth % 2 == 0 { Value::List(vec![Value::Null, value]) } else { object(value) };
+            }
+        }
+    }
+
+    /// 32 lists of objects around a list: the deepest value that any version before limits were shared could write, as it
+    /// wrote it, and could not read.
+    #[test]
+    fn the_deepest_row_of_earlier_versions_is_read() {
+        let mut bytes = encode(&row().0, &Properties::new(), &schema()).unwrap();
+        bytes.pop();
+        bytes.extend([1, 0, 1, b'p']);
+        for _ in 0..32 {
+            bytes.extend([Tag::List as u8, 1, Tag::Object as u8, 1, 1, b'a']);
+        }
+        bytes.extend([Tag::List as u8, 1, Tag::Text as u8, 1, b'x']);
+        let (header, object) = decode(&bytes, &schema(), true).unwrap();
+        assert_eq!(value_depth(&object.properties["p"]), 65);
+        assert_eq!(encode(&header, &object.properties, &schema()).unwrap(), bytes);
+    }
+
+    #[test]
     fn depth_and_counts_have_limits() {
-        let mut bytes = encode(&row().0, &Properties::new(), &schema());
+        let mut bytes = encode(&row().0, &Properties::new(), &schema()).unwrap();
         bytes.pop();
         // One property without an id and with an empty name, then lists in lists.
         bytes.extend([1, 0, 0]);

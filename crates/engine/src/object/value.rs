@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Date;
+use crate::limits::STORED_DEPTH_MAX;
 
 /// Values by property name.
 pub type Properties = BTreeMap<String, Value>;
@@ -36,9 +37,9 @@ pub enum Value {
     /// `blob`: base64 text as it was given.
     Blob(String),
     /// `object`
-    Object(Properties),
+    Object(#[serde(deserialize_with = "bounded::object")] Properties),
     /// Any list.
-    List(Vec<Value>),
+    List(#[serde(deserialize_with = "bounded::list")] Vec<Value>),
     /// References, in the order they were given.
     References(Vec<Beacon>),
 }
@@ -77,4 +78,44 @@ pub struct Beacon {
     pub collection: Option<String>,
     /// Id of the object.
     pub id: Uuid,
+}
+
+/// Reading commands goes as deep as the bytes say: bounded here, as bytes that nobody wrote must not end the stack.
+mod bounded {
+    use std::cell::Cell;
+
+    use serde::de::{Deserialize, Deserializer, Error};
+
+    use super::{Properties, STORED_DEPTH_MAX, Value};
+
+    thread_local! {
+        static DEPTH: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// Counts the way back up, also when reading ends early.
+    struct Below;
+
+    impl Drop for Below {
+        fn drop(&mut self) {
+            DEPTH.set(DEPTH.get() - 1);
+        }
+    }
+
+    pub(super) fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Properties, D::Error> {
+        below(|| Properties::deserialize(deserializer))
+    }
+
+    pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
+        below(|| Vec::deserialize(deserializer))
+    }
+
+    fn below<T, E: Error>(read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        // More than apply takes, so that apply says what is wrong.
+        if DEPTH.get() > 2 * STORED_DEPTH_MAX {
+            return Err(E::custom("a value is nested too deeply"));
+        }
+        DEPTH.set(DEPTH.get() + 1);
+        let _below = Below;
+        read()
+    }
 }

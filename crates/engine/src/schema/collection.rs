@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DataType, InvertedConfig, Property, VectorConfig, VectorSpace};
 use crate::ids::{CollectionId, PropertyId, ShardId, VectorId};
+use crate::{Error, Result};
 
 /// Everything that is known of one collection.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -155,32 +156,89 @@ impl Collection {
     }
 
     /// Gives ids to properties (nested ones too) and vectors that have none yet. Called by the meta group at apply.
-    pub fn assign_ids(&mut self) {
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the ids are used up; some may be given by then, and the collection is of no use.
+    pub fn assign_ids(&mut self) -> Result<()> {
         let mut next = self.next_property_id.max(1);
         for property in self.properties.iter_mut().flatten() {
-            assign(property, &mut next);
+            assign(property, &mut next).ok_or_else(|| used_up("properties, nested ones included"))?;
         }
         self.next_property_id = next;
         let mut next = self.next_vector_id.max(1);
-        for vector in self.vectors.named_mut() {
-            if vector.id == VectorId::UNNAMED {
-                vector.id = VectorId(next);
-                next += 1;
-            }
+        for vector in self.vectors.named_mut().filter(|vector| vector.id == VectorId::UNNAMED) {
+            vector.id = VectorId(next);
+            next = next.checked_add(1).ok_or_else(|| used_up("named vectors"))?;
         }
         self.next_vector_id = next;
+        Ok(())
     }
 }
 
-fn assign(property: &mut Property, next: &mut u16) {
+/// `None` when there is no further id.
+fn assign(property: &mut Property, next: &mut u16) -> Option<()> {
     if property.id == PropertyId(0) {
         property.id = PropertyId(*next);
-        *next += 1;
+        *next = next.checked_add(1)?;
     }
-    if let DataType::Primitive { .. } | DataType::Reference(_) = property.data_type {
-        return;
+    match property.data_type {
+        DataType::Primitive { .. } | DataType::Reference(_) => Some(()),
+        DataType::Object { .. } => property.nested.iter_mut().try_for_each(|nested| assign(nested, next)),
     }
-    for nested in &mut property.nested {
-        assign(nested, next);
+}
+
+fn used_up(what: &str) -> Error {
+    Error::Limit(format!("a collection can have {} {what}, each with an id that is never given again", u16::MAX - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::VectorIndexKind;
+    use crate::vector::IndexConfig;
+
+    fn property(nested: usize) -> Property {
+        let one = Property {
+            id: PropertyId(0),
+            name: "p".into(),
+            description: None,
+            data_type: DataType::Object { list: false },
+            tokenization: None,
+            filterable: false,
+            searchable: false,
+            range_filterable: false,
+            nested: Vec::new(),
+            text_analyzer: None,
+            module_config: None,
+        };
+        Property { nested: vec![one.clone(); nested], ..one }
+    }
+
+    #[test]
+    fn ids_end_with_an_error_and_not_with_a_panic() {
+        let last = usize::from(u16::MAX) - 1;
+        let of = |nested: usize| Collection { properties: Some(vec![property(nested)]), ..Collection::default() };
+        let mut at = of(last - 1);
+        at.assign_ids().unwrap();
+        assert_eq!(at.next_property_id, u16::MAX);
+        assert!(matches!(of(last).assign_ids(), Err(Error::Limit(_))));
+        at.properties.iter_mut().flatten().for_each(|top| top.nested.push(property(0)));
+        assert!(matches!(at.assign_ids(), Err(Error::Limit(_))));
+
+        let vector = VectorConfig {
+            id: VectorId(0),
+            vectorizer: "none".into(),
+            vectorizer_config: None,
+            kind: VectorIndexKind::Hnsw,
+            index: IndexConfig::default(),
+            wire_config: String::new(),
+            multi: false,
+            muvera: None,
+        };
+        for (count, fits) in [(last, true), (last + 1, false)] {
+            let named = (0..count).map(|n| (n.to_string(), vector.clone())).collect();
+            let mut of = Collection { vectors: VectorSpace { unnamed: None, named }, ..Collection::default() };
+            assert_eq!(of.assign_ids().is_ok(), fits, "{count}");
+        }
     }
 }

@@ -3,7 +3,11 @@
 //! A version byte and MessagePack with field names, so that a field can be added with a default and what was written
 //! before still reads.
 
-use super::Collection;
+use std::collections::BTreeSet;
+
+use super::{Collection, Property};
+use crate::ids::PropertyId;
+use crate::limits::{DEPTH_MAX, schema_depth};
 use crate::{Error, Result};
 
 const VERSION: u8 = 1;
@@ -14,6 +18,42 @@ pub(crate) fn encode_schema(collection: &Collection) -> Result<Vec<u8>> {
     rmp_serde::encode::write_named(&mut bytes, collection)
         .map_err(|error| Error::Storage(format!("encode a schema: {error}")))?;
     Ok(bytes)
+}
+
+/// Encodes a schema that a command brings, after the checks that apply needs: ids that tell its parts apart, and a record
+/// that reads back.
+///
+/// # Errors
+/// [`Error::Invalid`]: the command is refused. The same schema is refused by every replica and at every replay.
+pub(crate) fn encode_to_apply(collection: &Collection) -> Result<Vec<u8>> {
+    let refused = |why: String| Err(Error::Invalid(format!("the schema of collection {}: {why}", collection.name)));
+    let mut ids = BTreeSet::new();
+    if let Some(id) = repeated(collection.properties(), &mut ids) {
+        return refused(format!("two properties have the id {id}"));
+    }
+    let mut ids = BTreeSet::new();
+    if let Some((_, vector)) = collection.vectors.iter().find(|(_, vector)| !ids.insert(vector.id)) {
+        return refused(format!("two vectors have the id {}", vector.id));
+    }
+    let bytes = match encode_schema(collection) {
+        Ok(bytes) => bytes,
+        Err(error) => return refused(error.to_string()),
+    };
+    // MessagePack is read and written to some depth; what no request may bring is worth a trial.
+    if schema_depth(collection.properties()) > DEPTH_MAX
+        && let Err(error) = decode_schema(&bytes)
+    {
+        return refused(error.to_string());
+    }
+    Ok(bytes)
+}
+
+/// The first id that is given twice.
+fn repeated(properties: &[Property], ids: &mut BTreeSet<PropertyId>) -> Option<PropertyId> {
+    properties.iter().find_map(|property| match ids.insert(property.id) {
+        true => repeated(&property.nested, ids),
+        false => Some(property.id),
+    })
 }
 
 /// Decodes a schema.

@@ -247,7 +247,7 @@ fn schema(id: u32, version: u64) -> Collection {
     made.shards.insert("s1".into(), Shard { id: ShardId(1), status: TenantStatus::Hot, read_only: false });
     if version > 1 {
         made.properties.as_mut().unwrap().push(one("late", Primitive::Text));
-        made.assign_ids();
+        made.assign_ids().expect("ids are left");
     }
     made.version = version;
     made

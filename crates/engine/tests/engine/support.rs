@@ -80,7 +80,7 @@ pub(crate) fn collection(id: u32, name: &str, properties: Vec<Property>) -> Coll
         next_shard_id: 1,
         ..Collection::default()
     };
-    collection.assign_ids();
+    collection.assign_ids().expect("ids are left");
     collection
 }
 

@@ -7,11 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use azimuth_engine::command::Outcome;
-use azimuth_engine::group::{Entry, EntryBody, StateMachine};
+use azimuth_engine::group::{Entry, EntryBody, LogPosition, StateMachine};
+use bytes::Bytes;
 use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, LogId, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StoredMembership};
 
 use super::membership::{self, Peer};
+use super::proposal::Proposal;
 use super::snapshot::SnapshotStore;
 use super::types::{self, SnapshotDir, StorageError, TypeConfig};
 
@@ -77,8 +79,10 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for StateAdapter<S> {
         let state = self.state.clone();
         blocking(move || {
             let count = entries.len();
+            let kept: Vec<_> = entries.iter().map(Kept::new).collect();
             let entries = entries.into_iter().map(engine_entry).collect::<Result<Vec<_>, _>>()?;
-            let outcomes = state.apply(entries).map_err(|error| types::state_failed(&error))?;
+            let again = |number: usize| kept[number].entry();
+            let outcomes = state.apply_contained(entries, &again).map_err(|error| types::state_failed(&error))?;
             if outcomes.len() != count {
                 let text = format!("{} answers for {count} entries", outcomes.len());
                 return Err(types::state_failed(&text));
@@ -126,4 +130,32 @@ fn engine_entry(entry: openraft::Entry<TypeConfig>) -> Result<Entry, StorageErro
         EntryPayload::Normal(proposal) => EntryBody::Batch(Arc::unwrap_or_clone(proposal).into_batch()),
     };
     Ok(Entry { position: types::position(&entry.log_id), body })
+}
+
+/// An entry in a form that costs nothing to keep while its commands are applied.
+enum Kept {
+    /// Commands, as the log has them.
+    Batch(LogPosition, Bytes),
+    Other(openraft::Entry<TypeConfig>),
+}
+
+impl Kept {
+    fn new(entry: &openraft::Entry<TypeConfig>) -> Self {
+        match &entry.payload {
+            EntryPayload::Normal(proposal) => Self::Batch(types::position(&entry.log_id), proposal.payload().clone()),
+            EntryPayload::Blank | EntryPayload::Membership(_) => Self::Other(entry.clone()),
+        }
+    }
+
+    /// The entry once more, for an apply that has to find out which of its commands cannot be carried out.
+    fn entry(&self) -> azimuth_engine::Result<Entry> {
+        let damaged = |error: &dyn ToString| azimuth_engine::Error::Damaged(error.to_string());
+        match self {
+            Self::Batch(position, payload) => {
+                let proposal = Proposal::decode(payload.clone()).map_err(|error| damaged(&error))?;
+                Ok(Entry { position: *position, body: EntryBody::Batch(proposal.into_batch()) })
+            }
+            Self::Other(entry) => engine_entry(entry.clone()).map_err(|error| damaged(&error)),
+        }
+    }
 }

@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::group::DataGroup;
+use azimuth_engine::limits;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::Collection;
 use azimuth_raft::Node;
@@ -162,8 +163,9 @@ impl App {
     /// Creates a collection; ids are given on the way.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] when the name is taken.
+    /// [`AppError::Invalid`] when the name is taken, or a limit of a collection is exceeded.
     pub(crate) async fn create_collection(&self, collection: Collection) -> AppResult<Arc<Collection>> {
+        limits::check_schema(&collection, None)?;
         let _order = self.order_of(&collection.name).lock().await;
         let outcome = self.change_schema(Command::CreateCollection(Box::new(collection))).await?;
         self.publish(outcome).await
@@ -172,8 +174,9 @@ impl App {
     /// Replaces a collection's configuration, made from `old`.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] when somebody else was faster.
+    /// [`AppError::Invalid`] when somebody else was faster, or a limit of a collection is exceeded.
     pub(crate) async fn update_collection(&self, old: &Collection, new: Collection) -> AppResult<Arc<Collection>> {
+        limits::check_schema(&new, Some(old))?;
         let _order = self.order_of(&old.name).lock().await;
         let change = Command::UpdateCollection { expected_version: old.version, collection: Box::new(new) };
         let outcome = self.change_schema(change).await?;
@@ -207,8 +210,10 @@ impl App {
     async fn publish(&self, outcome: Outcome) -> AppResult<Arc<Collection>> {
         match outcome {
             Outcome::Collection(collection) => {
-                self.propose(vec![Command::PutCollection(collection.clone())]).await?;
-                Ok(Arc::new(*collection))
+                match self.propose(vec![Command::PutCollection(collection.clone())]).await?.pop() {
+                    Some(Outcome::Done) => Ok(Arc::new(*collection)),
+                    other => Err(AppError::Internal(format!("the data group took a schema with {other:?}"))),
+                }
             }
             Outcome::Conflict(text) | Outcome::Refused(text) => Err(AppError::Invalid(text)),
             Outcome::NotFound => Err(AppError::NotFound("the collection is not there any more".to_owned())),

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use azimuth_engine::command::Command;
-use azimuth_raft::Node;
+use azimuth_engine::command::{Command, Outcome};
+use azimuth_raft::{Node, ProposeError};
 
 use super::AppResult;
 
@@ -28,7 +28,33 @@ pub(super) async fn reconcile(node: &Node) -> AppResult<()> {
     commands.extend(dropped.map(|&id| Command::DropCollection(id)));
     if !commands.is_empty() {
         tracing::info!(commands = commands.len(), "bring the data group in line with the schema");
-        node.data().propose(commands).await?;
     }
+    for command in commands {
+        bring(node, command).await?;
+    }
+    Ok(())
+}
+
+/// One schema that the data group cannot take keeps the requests on its collection from being served, not the node.
+async fn bring(node: &Node, command: Command) -> AppResult<()> {
+    let (name, id) = match &command {
+        Command::PutCollection(collection) => (collection.name.clone(), collection.id),
+        Command::DropCollection(id) => (String::new(), *id),
+        _ => return Ok(()),
+    };
+    let refused = match node.data().propose(vec![command]).await {
+        Ok(outcomes) => match outcomes.into_iter().next() {
+            Some(Outcome::Done) => return Ok(()),
+            other => format!("{other:?}"),
+        },
+        Err(error @ ProposeError::TooLarge { .. }) => error.to_string(),
+        Err(error) => return Err(error.into()),
+    };
+    tracing::error!(
+        collection = name,
+        id = id.0,
+        refused,
+        "the data group does not take the schema of a collection: delete the collection, and create it with a smaller one"
+    );
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use azimuth_engine::ids::VectorId;
+use azimuth_engine::limits;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::Include;
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
@@ -13,7 +14,7 @@ use crate::app::filter::wire_name;
 use crate::app::schema::names::{lower_first, no_such_property};
 use crate::pb::weaviate::{MetadataRequest, ObjectPropertiesRequest, PropertiesRequest, RefPropertiesRequest};
 
-/// Nesting of references and objects in a request, at most.
+/// Nesting of references in a request, at most.
 const DEPTH_MAX: usize = 16;
 
 /// What is answered of the objects of one collection.
@@ -198,8 +199,8 @@ impl Field {
     }
 
     fn nested(property: &Property, asked: &ObjectPropertiesRequest, depth: usize) -> Result<Self, String> {
-        if depth > DEPTH_MAX {
-            return Err(format!("object properties are nested deeper than {DEPTH_MAX}"));
+        if depth > limits::DEPTH_MAX {
+            return Err(format!("object properties are nested deeper than {}", limits::DEPTH_MAX));
         }
         let find = |name: &str| {
             let found = property.nested.iter().find(|nested| nested.name == name);

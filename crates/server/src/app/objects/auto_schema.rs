@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use azimuth_engine::limits::{self, DEPTH_MAX, PROPERTIES_MAX};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property, Tokenization};
 use serde_json::{Map, Value as Json};
 
@@ -14,8 +15,6 @@ use crate::settings::Settings;
 
 /// How often an extension is tried again when somebody else changes the same collection.
 const ATTEMPTS_MAX: usize = 5;
-/// Deepest nesting of a property that is made up.
-const DEPTH_MAX: usize = 32;
 
 /// Extends the schema by what `drafts` need; `create` says whether collections may come into being. The answer is per
 /// draft: why its properties cannot be told, if so.
@@ -60,13 +59,15 @@ async fn extend_one(
         };
         let mut changed = old.is_none();
         for index in indexes {
-            let builder = Builder { settings: &app.settings, wire: drafts[*index].wire };
-            match builder.extend(&mut new, &drafts[*index].properties) {
+            let draft = &drafts[*index];
+            let builder = Builder { settings: &app.settings, wire: draft.wire };
+            match builder.extend_within_limits(&mut new, old.as_deref(), &draft.properties) {
                 Ok(grown) => changed |= grown,
                 Err(why) => refused[*index] = Some(why),
             }
         }
-        if !changed {
+        // What nobody can be written to does not come into being.
+        if !changed || indexes.iter().all(|index| refused[*index].is_some()) {
             return Ok(());
         }
         match apply(app, old, new).await {
@@ -92,6 +93,28 @@ fn knows_all(collection: &Collection, draft: &Draft) -> bool {
     })
 }
 
+/// Properties that a value could add, at most: those within lists of objects count once per object.
+fn could_add(value: &Json) -> usize {
+    match value {
+        Json::Object(map) => map.values().map(|value| 1 + could_add(value)).sum(),
+        Json::Array(values) => values.iter().map(could_add).sum(),
+        _ => 0,
+    }
+}
+
+/// Refuses values that are nested deeper than any property: before anything is made up for a part of them.
+fn check_depth(value: &Json, left: usize) -> Result<(), String> {
+    let below = |mut values: &mut dyn Iterator<Item = &Json>| match left.checked_sub(1) {
+        Some(left) => values.try_for_each(|value| check_depth(value, left)),
+        None => Err(format!("objects and lists are nested deeper than {DEPTH_MAX}")),
+    };
+    match value {
+        Json::Object(map) => below(&mut map.values()),
+        Json::Array(values) => below(&mut values.iter()),
+        _ => Ok(()),
+    }
+}
+
 fn new_collection(settings: &Settings, name: &str) -> AppResult<Collection> {
     names::check_class(name)?;
     let mut collection = defaults::new_collection(settings, name);
@@ -112,6 +135,28 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// As [`Builder::extend`]; what would exceed a limit of collections is refused and adds nothing.
+    fn extend_within_limits(
+        &self,
+        collection: &mut Collection,
+        old: Option<&Collection>,
+        given: &Map<String, Json>,
+    ) -> Result<bool, String> {
+        given.values().try_for_each(|value| check_depth(value, DEPTH_MAX))?;
+        let more: usize = given.values().map(|value| 1 + could_add(value)).sum();
+        if limits::property_count(collection.properties()).saturating_add(more) <= PROPERTIES_MAX {
+            return self.extend(collection, given);
+        }
+        // A copy only where it may be too many: it costs as much as the schema is large.
+        let mut extended = collection.clone();
+        let grown = self.extend(&mut extended, given)?;
+        if grown {
+            limits::check_schema(&extended, old).map_err(|error| error.to_string())?;
+            *collection = extended;
+        }
+        Ok(grown)
+    }
+
     /// Adds what is missing; whether anything was.
     fn extend(&self, collection: &mut Collection, given: &Map<String, Json>) -> Result<bool, String> {
         let mut changed = false;
@@ -133,11 +178,13 @@ impl Builder<'_> {
         Ok(changed)
     }
 
-    /// Adds to an object property what its value has and the schema lacks; whether anything was.
+    /// Adds to an object property what its value has and the schema lacks; whether anything was. `depth` objects and
+    /// lists are around the value.
     fn grow(&self, property: &mut Property, value: &Json, depth: usize) -> Result<bool, String> {
         let DataType::Object { list } = property.data_type else { return Ok(false) };
-        if depth >= DEPTH_MAX {
-            return Err(format!("objects are nested deeper than {DEPTH_MAX}"));
+        let below = depth + 1 + usize::from(list);
+        if below > DEPTH_MAX {
+            return Err(format!("objects and lists are nested deeper than {DEPTH_MAX}"));
         }
         let mut changed = false;
         let maps: Vec<&Map<String, Json>> = match value {
@@ -147,10 +194,10 @@ impl Builder<'_> {
         };
         for (name, value) in maps.into_iter().flatten() {
             match property.nested.iter_mut().find(|nested| nested.name == *name) {
-                Some(nested) => changed |= self.grow(nested, value, depth + 1)?,
+                Some(nested) => changed |= self.grow(nested, value, below)?,
                 None => {
                     names::check_count(property.nested.len() + 1).map_err(|error| error.to_string())?;
-                    property.nested.push(self.property(name, value, depth + 1)?);
+                    property.nested.push(self.property(name, value, below)?);
                     changed = true;
                 }
             }

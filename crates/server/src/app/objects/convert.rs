@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use azimuth_engine::limits::DEPTH_MAX;
 use azimuth_engine::object::{Beacon, Geo, Properties, Value};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
 use base64::Engine;
@@ -11,9 +12,6 @@ use serde_json::{Map, Value as Json};
 use super::gofmt::{given, list_as_text, plain, type_name};
 use super::{Wire, beacon, date, phone, uuid_text};
 use crate::app::schema::names::{lower_first, no_such_property};
-
-/// Deepest nesting of an object property.
-const DEPTH_MAX: usize = 32;
 
 /// Properties that were converted.
 #[derive(Debug, Default)]
@@ -61,10 +59,13 @@ struct Convert<'a> {
 }
 
 impl Convert<'_> {
+    /// `depth` objects and lists are around the value.
     fn value(&self, property: &Property, path: &str, value: &Json, depth: usize) -> Result<Value, String> {
         let (kind, converted) = match &property.data_type {
             DataType::Primitive { of, list: false } => (one_kind(*of), self.one(*of, value)),
-            DataType::Primitive { of, list: true } => (list_kind(*of), self.list(*of, value)),
+            DataType::Primitive { of, list: true } => {
+                (list_kind(*of), within(depth).and_then(|()| self.list(*of, value)))
+            }
             DataType::Object { list: false } => ("object", self.object(property, path, value, depth)),
             DataType::Object { list: true } => ("object[]", self.objects(property, path, value, depth)),
             DataType::Reference(targets) => return references(targets, value),
@@ -165,9 +166,7 @@ impl Convert<'_> {
         let Json::Object(map) = value else {
             return Err(format!("object must be a map, but got: {}", type_name(value, self.wire)));
         };
-        if depth >= DEPTH_MAX {
-            return Err(format!("objects are nested deeper than {DEPTH_MAX}"));
-        }
+        within(depth)?;
         let mut properties = Properties::new();
         for (name, value) in map {
             let path = format!("{path}.{name}");
@@ -189,12 +188,18 @@ impl Convert<'_> {
         let Json::Array(values) = value else {
             return Err(format!("not an object array, but {}", type_name(value, self.wire)));
         };
+        within(depth)?;
         let element = |(at, value): (usize, &Json)| {
-            let object = self.object(property, path, value, depth);
+            let object = self.object(property, path, value, depth + 1);
             object.map_err(|why| format!("invalid object '{at}' in array: {why}"))
         };
         Ok(Value::List(values.iter().enumerate().map(element).collect::<Result<_, _>>()?))
     }
+}
+
+/// Refuses a further object or list within as many as there may be.
+fn within(depth: usize) -> Result<(), String> {
+    if depth < DEPTH_MAX { Ok(()) } else { Err(format!("objects and lists are nested deeper than {DEPTH_MAX}")) }
 }
 
 fn references(targets: &[String], value: &Json) -> Result<Value, String> {
