@@ -43,4 +43,4 @@ pub use identity::{FORMAT_VERSION, Identity};
 pub use metrics::{COMMANDS_BOUNDS, FlushSnapshot, GroupMetrics, Histogram, TIME_BOUNDS_US};
 pub use node::Node;
 pub use options::{FlushLimits, NodeOptions, ProposerLimits, RaftTimings};
-pub use progress::{Phase, Progress};
+pub use progress::{Phase, Progress, Replay};

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use azimuth_engine::group::{DataGroup, Generations, GroupOptions, StateMachine};
 use azimuth_engine::ids::GroupId;
@@ -18,10 +19,15 @@ use crate::error::{FatalError, StartError};
 use crate::group::Group;
 use crate::identity::{DataDir, Identity};
 use crate::options::NodeOptions;
-use crate::progress::{Phase, Progress};
+use crate::progress::{Phase, Progress, Replay};
 use crate::proposer::new_proposer_id;
 use crate::raftlog::{GroupLog, LogError, RaftLog, check_database_files};
 use crate::supervisor::Supervisor;
+
+/// How often the progress of a replay is looked at.
+const REPLAY_INTERVAL: Duration = Duration::from_millis(100);
+/// Every so many looks it is logged.
+const REPLAY_LOOKS_LOGGED: u64 = 50;
 
 /// A running node.
 pub struct Node {
@@ -135,7 +141,7 @@ impl Node {
 }
 
 /// Carries out what a group has taken, makes it durable and stops its replica.
-async fn settle<S: StateMachine>(group: &Group<S>, timeout: std::time::Duration) -> Result<(), StartError> {
+async fn settle<S: StateMachine>(group: &Group<S>, timeout: Duration) -> Result<(), StartError> {
     let core = group.core();
     let settled = tokio::time::timeout(timeout, async {
         group.proposer().drained().await;
@@ -215,10 +221,13 @@ impl Opener<'_> {
         let identity = self.dir.identity();
         let snapshots = Arc::new(SnapshotStore::open(dir.join("snap"), id, identity.store_uuid)?);
 
+        let last_index = log.bounds().last.map_or(0, |last| last.index);
         report(self.options, |progress| {
             progress.phase = Phase::Replay(id);
             progress.replay_entries += replay;
+            progress.replays.push(Replay { group: id, applied_index: last_index.saturating_sub(replay), last_index });
         });
+        follow_replay(self.options, id, state.clone(), last_index);
         tracing::info!(group = %id, entries = replay, "applying what the log has and the state has not");
         let options = CoreOptions {
             node: identity.node_id,
@@ -278,6 +287,31 @@ pub(crate) async fn pass_gate(core: &Core) -> Result<(), String> {
 fn disk_use(options: &NodeOptions) -> DiskUse {
     let disk = DiskUse::new(options.disk_used_percent_max);
     crate::disk::used_percent(&options.data_path).map_or(disk, |used| disk.read(used))
+}
+
+/// Reports how far a group is until it has applied what its log had at the start.
+fn follow_replay<S: StateMachine>(options: &NodeOptions, id: GroupId, state: Arc<S>, last_index: u64) {
+    let options = options.clone();
+    // Holds on to nothing that a stop waits for, and ends with the state.
+    let state = Arc::downgrade(&state);
+    tokio::spawn(async move {
+        for looks in 1_u64.. {
+            let applied = state.upgrade().and_then(|state| state.applied().ok());
+            let Some(applied) = applied else { return };
+            let applied_index = applied.position.map_or(0, |position| position.index);
+            report(&options, |progress| {
+                let replays = progress.replays.iter_mut();
+                replays.filter(|replay| replay.group == id).for_each(|replay| replay.applied_index = applied_index);
+            });
+            if applied_index >= last_index {
+                return;
+            }
+            if looks % REPLAY_LOOKS_LOGGED == 0 {
+                tracing::info!(group = %id, applied_index, last_index, "still applying what the log has");
+            }
+            tokio::time::sleep(REPLAY_INTERVAL).await;
+        }
+    });
 }
 
 fn report(options: &NodeOptions, change: impl FnOnce(&mut Progress)) {

@@ -119,6 +119,8 @@ impl Default for ProposerLimits {
 pub struct FlushLimits {
     /// Bytes that went into the log since the last time: bounds replay after a crash.
     pub log_bytes_max: u64,
+    /// Time spent on applying entries since the last time: bounds replay too, where entries are short and costly.
+    pub apply_time_max: Duration,
     /// Time since the last time, if anything was applied.
     pub interval: Duration,
     /// How often the two are looked at.
@@ -131,6 +133,7 @@ impl Default for FlushLimits {
     fn default() -> Self {
         Self {
             log_bytes_max: 256 << 20,
+            apply_time_max: Duration::from_secs(10),
             interval: Duration::from_secs(300),
             check_interval: Duration::from_secs(1),
             shutdown_timeout: Duration::from_secs(10),

@@ -169,20 +169,23 @@ async fn watch_log(mut failure: watch::Receiver<Option<String>>, fatal: watch::S
     }
 }
 
-/// Asks for a snapshot when the log has grown or time has passed: it makes state durable and lets the log be purged.
+/// Asks for a snapshot when the log has grown, applying it took long or time has passed: it makes state durable and lets the
+/// log be purged.
 async fn keep_durable<S: StateMachine>(group: Arc<Group<S>>, limits: FlushLimits) {
     let mut last = Instant::now();
-    let mut at_last = 0;
+    let (mut at_last, mut applying_at_last) = (0, Duration::ZERO);
     loop {
         tokio::time::sleep(limits.check_interval).await;
         let grown = group.log().appended_bytes().saturating_sub(at_last);
         let health = group.core().health();
         let behind = health.snapshot < health.applied;
-        let due = grown >= limits.log_bytes_max || last.elapsed() >= limits.interval;
+        let applying = group.core().apply_time();
+        let costly = applying.saturating_sub(applying_at_last) >= limits.apply_time_max;
+        let due = grown >= limits.log_bytes_max || costly || last.elapsed() >= limits.interval;
         if !behind || !due {
             continue;
         }
-        tracing::debug!(group = %group.id(), log_bytes = grown, "making state durable");
+        tracing::debug!(group = %group.id(), log_bytes = grown, ?applying, "making state durable");
         let appended = group.log().appended_bytes();
         let before = health.snapshot;
         if group.core().snapshot().await.is_err() {
@@ -191,7 +194,7 @@ async fn keep_durable<S: StateMachine>(group: Arc<Group<S>>, limits: FlushLimits
         }
         group.core().wait_for(|health| health.snapshot > before).await;
         last = Instant::now();
-        at_last = appended;
+        (at_last, applying_at_last) = (appended, applying);
     }
 }
 

@@ -64,6 +64,9 @@ pub(crate) fn render(app: &App) -> String {
     };
     process(&mut line);
     line("gauge", "azimuth_ready", "1 when queries are answered.", f64::from(u8::from(app.is_ready())));
+    let replays = app.progress().replays;
+    let left = replays.iter().map(|replay| replay.last_index.saturating_sub(replay.applied_index)).sum::<u64>();
+    line("gauge", "azimuth_replay_entries_left", "Entries of the log that the start has yet to apply.", left as f64);
     if let Ok(node) = app.node() {
         let disk = node.disk();
         line(

@@ -141,6 +141,7 @@ async fn life(app: &Arc<App>, connections: &Connections, mut stop: Stop) -> Resu
     let mut options = NodeOptions::new(&app.settings.data_path);
     options.disk_used_percent_max = app.settings.disk_used_percent_max;
     options.index_bytes_max = app.settings.index_bytes_max;
+    app.follow(options.progress.subscribe());
     let node = tokio::select! {
         node = Node::start(options) => {
             node.map_err(|error| format!("open the data in {}: {error}", app.settings.data_path.display()))?

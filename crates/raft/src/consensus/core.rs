@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use azimuth_engine::command::Outcome;
@@ -41,6 +42,7 @@ pub(crate) struct CoreOptions {
 pub(crate) struct Core {
     raft: Raft<TypeConfig>,
     options: CoreOptions,
+    apply_us: Arc<AtomicU64>,
 }
 
 /// Why a proposal was not taken, or what became of it is not known.
@@ -107,10 +109,11 @@ impl Core {
         let config = config(&options, log.group().0)?;
         let limit = state.clone();
         let log_store = LogStore::new(log, Arc::new(move || limit.durable()));
-        let machine = StateAdapter::new(state, snapshots, refuse_install::<S>);
+        let apply_us = Arc::new(AtomicU64::new(0));
+        let machine = StateAdapter::new(state, snapshots, refuse_install::<S>, apply_us.clone());
         let raft =
             Raft::new(options.node, config, NoPeers, log_store, machine).await.map_err(|fatal| fatal.to_string())?;
-        Ok(Self { raft, options })
+        Ok(Self { raft, options, apply_us })
     }
 
     /// Makes this node the only voter of a group that has never had one, and its leader.
@@ -144,6 +147,11 @@ impl Core {
     /// How it is now.
     pub(crate) fn health(&self) -> CoreHealth {
         health(&self.raft.metrics().borrow())
+    }
+
+    /// Time spent on applying entries since the start.
+    pub(crate) fn apply_time(&self) -> Duration {
+        Duration::from_micros(self.apply_us.load(Ordering::Relaxed))
     }
 
     /// Waits until `holds` says so of its health, or it died.

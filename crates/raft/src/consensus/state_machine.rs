@@ -5,6 +5,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use azimuth_engine::command::Outcome;
 use azimuth_engine::group::{Entry, EntryBody, LogPosition, StateMachine};
@@ -30,18 +32,30 @@ pub(crate) struct StateAdapter<S> {
     state: Arc<S>,
     snapshots: Arc<SnapshotStore>,
     install: Install<S>,
+    /// Microseconds spent on applying entries.
+    apply_us: Arc<AtomicU64>,
 }
 
 impl<S: StateMachine> StateAdapter<S> {
-    /// Gives openraft a state machine.
-    pub(crate) fn new(state: Arc<S>, snapshots: Arc<SnapshotStore>, install: Install<S>) -> Self {
-        Self { state, snapshots, install }
+    /// Gives openraft a state machine. What it spends on applying entries is added to `apply_us`.
+    pub(crate) fn new(
+        state: Arc<S>,
+        snapshots: Arc<SnapshotStore>,
+        install: Install<S>,
+        apply_us: Arc<AtomicU64>,
+    ) -> Self {
+        Self { state, snapshots, install, apply_us }
     }
 }
 
 impl<S> Clone for StateAdapter<S> {
     fn clone(&self) -> Self {
-        Self { state: self.state.clone(), snapshots: self.snapshots.clone(), install: self.install }
+        Self {
+            state: self.state.clone(),
+            snapshots: self.snapshots.clone(),
+            install: self.install,
+            apply_us: self.apply_us.clone(),
+        }
     }
 }
 
@@ -76,8 +90,9 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for StateAdapter<S> {
         I::IntoIter: Send,
     {
         let entries: Vec<_> = entries.into_iter().collect();
-        let state = self.state.clone();
+        let (state, apply_us) = (self.state.clone(), self.apply_us.clone());
         blocking(move || {
+            let started = Instant::now();
             let count = entries.len();
             let kept: Vec<_> = entries.iter().map(Kept::new).collect();
             let entries = entries.into_iter().map(engine_entry).collect::<Result<Vec<_>, _>>()?;
@@ -87,6 +102,8 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for StateAdapter<S> {
                 let text = format!("{} answers for {count} entries", outcomes.len());
                 return Err(types::state_failed(&text));
             }
+            let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            apply_us.fetch_add(took_us, Ordering::Relaxed);
             Ok(outcomes)
         })
         .await

@@ -31,7 +31,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateAdapter<Double>, Guard> for Builder
         let log_store = LogStore::new(log.group(GroupId(7)).unwrap(), Arc::new(no_limit));
         let snapshots = SnapshotStore::open(dir.path().join("snap"), GroupId(7), store).unwrap();
         let double = Arc::new(Double::open(dir.path()).unwrap());
-        let machine = StateAdapter::new(double, Arc::new(snapshots), Double::install);
+        let machine = StateAdapter::new(double, Arc::new(snapshots), Double::install, Arc::default());
         Ok((Guard((dir, log)), log_store, machine))
     }
 }

@@ -18,8 +18,8 @@ use azimuth_engine::group::DataGroup;
 use azimuth_engine::limits;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::Collection;
-use azimuth_raft::Node;
-use tokio::sync::{Mutex, Semaphore};
+use azimuth_raft::{Node, Progress};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use brief::Brief;
 pub(crate) use error::{AppError, AppResult};
@@ -29,6 +29,9 @@ use crate::settings::Settings;
 
 /// Changes of the schema at once, at most.
 const SCHEMA_LOCKS: usize = 64;
+
+/// Bytes of objects that one proposal may change; see [`App::propose_in_turns`].
+const TURN_BYTES_MAX: usize = 4 << 20;
 
 /// Reads at once, over all connections; more wait.
 const READS_MAX: usize = 64;
@@ -40,6 +43,8 @@ pub(crate) struct App {
     /// Who may call what.
     pub(crate) auth: Arc<Auth>,
     node: OnceLock<Arc<Node>>,
+    /// How far the start of the node is, once it began.
+    progress: OnceLock<watch::Receiver<Progress>>,
     /// Reads that may run at once: each has a thread and an answer in memory.
     reads: Arc<Semaphore>,
     brief: Arc<Brief>,
@@ -56,6 +61,7 @@ impl App {
             settings,
             auth,
             node: OnceLock::new(),
+            progress: OnceLock::new(),
             reads,
             brief: Arc::new(Brief::new(std::thread::available_parallelism().map_or(1, usize::from))),
             schema_changes: std::array::from_fn(|_| Mutex::default()),
@@ -70,6 +76,17 @@ impl App {
         node.ready().await;
         reconcile::reconcile(&node).await?;
         self.node.set(node).map_err(|_| AppError::Internal("a node is attached already".to_owned()))
+    }
+
+    /// Has the start of the node followed: before it begins.
+    pub(crate) fn follow(&self, progress: watch::Receiver<Progress>) {
+        // The node of a process is started once.
+        let _ = self.progress.set(progress);
+    }
+
+    /// How far the start of the node is.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.get().map(|progress| progress.borrow().clone()).unwrap_or_default()
     }
 
     /// Whether queries are answered.
@@ -119,6 +136,26 @@ impl App {
             )));
         }
         Ok(data.propose(commands).await?)
+    }
+
+    /// As [`App::propose`], for commands that change objects which are there. Each comes with the bytes of its object: what is
+    /// proposed at once touches at most [`TURN_BYTES_MAX`], or one object, so that the writes of others get in between.
+    ///
+    /// # Errors
+    /// As [`App::propose`]; a part from the front may have been carried out.
+    pub(crate) async fn propose_in_turns(&self, commands: Vec<(usize, Command)>) -> AppResult<Vec<Outcome>> {
+        let mut outcomes = Vec::with_capacity(commands.len());
+        let (mut turn, mut turn_bytes) = (Vec::new(), 0_usize);
+        for (bytes, command) in commands {
+            if !turn.is_empty() && turn_bytes.saturating_add(bytes) > TURN_BYTES_MAX {
+                outcomes.extend(self.propose(std::mem::take(&mut turn)).await?);
+                turn_bytes = 0;
+            }
+            turn_bytes = turn_bytes.saturating_add(bytes);
+            turn.push(command);
+        }
+        outcomes.extend(self.propose(turn).await?);
+        Ok(outcomes)
     }
 
     /// Reads from the data group, off the threads that serve connections.

@@ -64,7 +64,7 @@ async fn answer(
     match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [".well-known", "live"] => return Reply::empty(StatusCode::OK),
         [".well-known", "ready"] if app.is_ready() => return Reply::empty(StatusCode::OK),
-        [".well-known", "ready"] => return Reply::empty(StatusCode::SERVICE_UNAVAILABLE),
+        [".well-known", "ready"] => return root::not_ready(app),
         _ => {}
     }
     let endpoint = match route::find(&method, &segments) {

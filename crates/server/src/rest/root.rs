@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use azimuth_raft::Replay;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -40,6 +41,21 @@ pub(super) fn links() -> Reply {
             "well-known/get/.well-known/openid-configuration"
         ),
     ]}))
+}
+
+/// 503, with how far the start is: what is being done, and of each group the last entry of its log that is applied.
+pub(super) fn not_ready(app: &Arc<App>) -> Reply {
+    let progress = app.progress();
+    let replay = |replay: &Replay| {
+        json!({
+            "group": replay.group.0,
+            "appliedIndex": replay.applied_index,
+            "lastIndex": replay.last_index,
+        })
+    };
+    let replays: Vec<Value> = progress.replays.iter().map(replay).collect();
+    let body = json!({"phase": progress.phase.text(), "groups": replays});
+    Reply { status: StatusCode::SERVICE_UNAVAILABLE, ..Reply::ok(body) }
 }
 
 pub(super) fn meta(app: &Arc<App>) -> Reply {
