@@ -65,6 +65,16 @@ pub enum Command {
         /// Which object.
         id: Uuid,
     },
+    /// Data: removes an object if it still is the version that was seen. `Done`, `NotFound`, or `Conflict` when it was
+    /// written since.
+    DeleteVersion {
+        /// Where.
+        at: At,
+        /// Which object.
+        id: Uuid,
+        /// The version that was seen.
+        doc_id: DocId,
+    },
 }
 
 impl Command {
@@ -80,6 +90,7 @@ impl Command {
             Self::Put { .. } => "put",
             Self::Merge { .. } => "merge",
             Self::Delete { .. } => "delete",
+            Self::DeleteVersion { .. } => "delete version",
         }
     }
 }

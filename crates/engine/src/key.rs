@@ -163,17 +163,7 @@ impl ShardPrefix {
 
     /// `inv`, without doc id: the start of all entries of a value.
     pub(crate) fn value(&self, property: PropertyId, kind: InvKind, value: &[u8]) -> Vec<u8> {
-        let mut key = Vec::with_capacity(PREFIX_BYTES + 3 + value.len());
-        self.write_value(property, kind, value, &mut key);
-        key
-    }
-
-    /// Appends what [`ShardPrefix::value`] returns.
-    pub(crate) fn write_value(&self, property: PropertyId, kind: InvKind, value: &[u8], key: &mut Vec<u8>) {
-        key.extend_from_slice(&self.0);
-        key.extend_from_slice(&property.0.to_be_bytes());
-        key.push(kind as u8);
-        key.extend_from_slice(value);
+        self.with(&[&property.0.to_be_bytes(), &[kind as u8], value])
     }
 }
 
@@ -205,14 +195,6 @@ pub(crate) fn parse_shard(bytes: &[u8]) -> Result<At> {
 pub(crate) fn parse_doc_id(key: &[u8]) -> Result<DocId> {
     let (_, last) = key.split_last_chunk::<DOC_BYTES>().ok_or_else(|| damaged(key))?;
     Ok(DocId(u64::from_be_bytes(*last)))
-}
-
-/// The property of a key of the inverted index that this process made.
-pub(crate) fn parse_property(key: &[u8]) -> PropertyId {
-    match key.get(PREFIX_BYTES..PREFIX_BYTES + 2) {
-        Some(&[high, low]) => PropertyId(u16::from_be_bytes([high, low])),
-        _ => PropertyId(0),
-    }
 }
 
 /// The uuid that ends a key of the `ids` family.

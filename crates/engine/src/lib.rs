@@ -21,5 +21,6 @@ pub mod query;
 pub mod schema;
 pub mod tokenizer;
 pub mod vector;
+pub mod weight;
 
 pub use error::{Error, Result};

@@ -3,17 +3,24 @@
 //! Deterministic: everything that decides an outcome is in the command, in the rows, or in an earlier command of the same
 //! apply. A command that cannot be carried out changes nothing.
 
+use std::collections::{BTreeMap, HashMap};
+
 use uuid::Uuid;
 
+use super::draft::{ShardDraft, dimension_of, is_empty};
 use super::records::ProposerRecord;
-use super::transaction::{Row, Transaction, dimension_of};
+use super::transaction::Transaction;
 use super::{Attempt, Batch, DataGroup, Entry, EntryBody, Ledger};
 use crate::Result;
 use crate::command::{At, Command, Outcome, Patch, PutMode};
+use crate::ids::{DocId, VectorId};
 use crate::limits::{STORED_DEPTH_MAX, value_depth};
-use crate::object::{Object, Properties, Value, Vector};
-use crate::schema::{Collection, encode_to_apply};
+use crate::object::{Beacon, Object, Properties, Value, Vector};
+use crate::schema::{Collection, VectorConfig, encode_to_apply};
 use crate::vector::{DIM_MAX, ROWS_MAX};
+
+/// Named vectors up to which a schema is searched; those of a larger one are looked up.
+const VECTORS_SEARCHED: usize = 8;
 
 /// Applies entries, in order, to `ledger` and the group.
 pub(super) fn apply(
@@ -50,7 +57,9 @@ pub(super) fn apply(
 }
 
 fn run(transaction: &mut Transaction<'_>, batch: Batch) -> Result<Vec<Outcome>> {
-    batch.commands.into_iter().map(|command| execute(transaction, command)).collect()
+    let outcomes = batch.commands.into_iter().map(|command| execute(transaction, command)).collect();
+    transaction.settle()?;
+    outcomes
 }
 
 fn execute(transaction: &mut Transaction<'_>, command: Command) -> Result<Outcome> {
@@ -71,7 +80,8 @@ fn execute(transaction: &mut Transaction<'_>, command: Command) -> Result<Outcom
         }
         Command::Put { at, mode, object } => put(transaction, at, mode, *object),
         Command::Merge { at, id, patch, updated_ms } => merge(transaction, at, id, *patch, updated_ms),
-        Command::Delete { at, id } => delete(transaction, at, id),
+        Command::Delete { at, id } => delete(transaction, at, id, None),
+        Command::DeleteVersion { at, id, doc_id } => delete(transaction, at, id, Some(doc_id)),
         Command::CreateCollection(_) | Command::UpdateCollection { .. } | Command::DeleteCollection(_) => {
             Ok(Outcome::Refused("a data group holds no schema of its own".into()))
         }
@@ -84,7 +94,7 @@ fn put_collection(transaction: &mut Transaction<'_>, collection: Collection) -> 
         return Ok(Outcome::Done);
     }
     match encode_to_apply(&collection) {
-        Ok(record) => transaction.put_collection(collection, &record),
+        Ok(record) => transaction.put_collection(collection, &record)?,
         Err(error) => return Ok(Outcome::Refused(error.to_string())),
     }
     Ok(Outcome::Done)
@@ -92,82 +102,99 @@ fn put_collection(transaction: &mut Transaction<'_>, collection: Collection) -> 
 
 fn put(transaction: &mut Transaction<'_>, at: At, mode: PutMode, mut object: Object) -> Result<Outcome> {
     let Some(schema) = transaction.schema_of(at) else { return Ok(Outcome::NotFound) };
-    let old = transaction.row(at, object.id)?;
-    match (mode, &old) {
+    let draft = transaction.draft(at)?;
+    let old = draft.present(object.id)?;
+    match (mode, old) {
         (PutMode::Insert, Some(_)) => return Ok(Outcome::Exists),
         (PutMode::Replace, None) => return Ok(Outcome::NotFound),
         _ => {}
     }
-    if let Some(old) = &old {
-        object.created_ms = old.header.created_ms;
+    if let Some(old) = old {
+        object.created_ms = old.created_ms;
     }
-    write(transaction, at, &schema, object, old.as_ref())
+    object.vectors.retain(|_, vector| !is_empty(vector));
+    let refusal = refusal(draft, &schema, object.vectors.iter()).or_else(|| too_deep(&object.properties));
+    if let Some(refusal) = refusal {
+        return Ok(refusal);
+    }
+    let created_ms = object.created_ms;
+    Ok(Outcome::Written { doc_id: draft.put(object), created_ms })
 }
 
 fn merge(transaction: &mut Transaction<'_>, at: At, id: Uuid, patch: Patch, updated_ms: i64) -> Result<Outcome> {
     let Some(schema) = transaction.schema_of(at) else { return Ok(Outcome::NotFound) };
-    let Some(old) = transaction.row(at, id)? else { return Ok(Outcome::NotFound) };
-    let mut object = transaction.object(at, &old, &schema)?;
-    object.updated_ms = updated_ms;
-    change(&mut object, patch);
-    write(transaction, at, &schema, object, Some(&old))
+    let draft = transaction.draft(at)?;
+    let Some(old) = draft.present(id)? else { return Ok(Outcome::NotFound) };
+    draft.load(id, &schema)?;
+    let object = draft.object(id)?;
+    // Vectors that stay are checked with those that come: the schema may have lost one.
+    let kept = object.vectors.iter().filter(|(id, _)| !patch.vectors.contains_key(id));
+    let given = patch.vectors.iter().filter_map(|(id, vector)| Some((id, vector.as_ref()?)));
+    let vectors: BTreeMap<&VectorId, &Vector> = kept.chain(given).filter(|(_, vector)| !is_empty(vector)).collect();
+    if let Some(refusal) = refusal(draft, &schema, vectors).or_else(|| too_deep(&patch.set)) {
+        return Ok(refusal);
+    }
+    let load = match draft.weigh(id)?.changed(&schema, object, &patch) {
+        Ok(load) => load,
+        Err(why) => return Ok(Outcome::Refused(why)),
+    };
+    let doc_id = draft.edit(id, load, |object| {
+        object.updated_ms = updated_ms;
+        change(object, patch);
+        object.vectors.retain(|_, vector| !is_empty(vector));
+    })?;
+    Ok(Outcome::Written { doc_id, created_ms: old.created_ms })
 }
 
-fn delete(transaction: &mut Transaction<'_>, at: At, id: Uuid) -> Result<Outcome> {
+fn delete(transaction: &mut Transaction<'_>, at: At, id: Uuid, seen: Option<DocId>) -> Result<Outcome> {
     if transaction.schema_of(at).is_none() {
         return Ok(Outcome::NotFound);
     }
-    let Some(row) = transaction.row(at, id)? else { return Ok(Outcome::NotFound) };
-    transaction.remove(at, &row)?;
+    let draft = transaction.draft(at)?;
+    let Some(present) = draft.present(id)? else { return Ok(Outcome::NotFound) };
+    if seen.is_some_and(|seen| seen != present.doc_id) {
+        return Ok(Outcome::Conflict(format!("object {id} was written since it was read")));
+    }
+    draft.remove(id);
     Ok(Outcome::Done)
 }
 
-/// Checks the vectors, the only part that depends on what is stored, and writes.
-fn write(
-    transaction: &mut Transaction<'_>,
-    at: At,
+/// Why vectors cannot be written: the only part of an object that is checked against what is stored.
+fn refusal<'v>(
+    draft: &ShardDraft<'_>,
     schema: &Collection,
-    mut object: Object,
-    old: Option<&Row>,
-) -> Result<Outcome> {
-    object.vectors.retain(|_, vector| !is_empty(vector));
-    for (&id, vector) in &object.vectors {
-        let Some((name, config)) = schema.vector_by_id(id) else {
-            return Ok(Outcome::Refused(format!("collection {} has no vector with id {id}", schema.name)));
+    vectors: impl IntoIterator<Item = (&'v VectorId, &'v Vector)>,
+) -> Option<Outcome> {
+    let by_id: HashMap<VectorId, (&str, &VectorConfig)> = match schema.vectors.named.len() {
+        ..VECTORS_SEARCHED => HashMap::new(),
+        _ => schema.vectors.iter().map(|(name, config)| (config.id, (name, config))).collect(),
+    };
+    for (&id, vector) in vectors {
+        let found = if by_id.is_empty() { schema.vector_by_id(id) } else { by_id.get(&id).copied() };
+        let Some((name, config)) = found else {
+            return Some(Outcome::Refused(format!("collection {} has no vector with id {id}", schema.name)));
         };
         if config.multi != matches!(vector, Vector::Multi { .. }) {
             let kind = if config.multi { "several vectors" } else { "a single vector" };
-            return Ok(Outcome::Refused(format!("vector {name:?} of collection {} is {kind}", schema.name)));
+            return Some(Outcome::Refused(format!("vector {name:?} of collection {} is {kind}", schema.name)));
         }
         if let Some(why) = malformed(vector) {
-            return Ok(Outcome::Refused(why));
+            return Some(Outcome::Refused(why));
         }
         let given = dimension_of(vector);
-        if let Some(expected) = transaction.dimension(at, id)?
+        if let Some(expected) = draft.dimension(id)
             && expected != given
         {
-            return Ok(Outcome::WrongDimension { vector: id, given, expected });
+            return Some(Outcome::WrongDimension { vector: id, given, expected });
         }
     }
-    if let Some(refusal) = too_deep(&object.properties) {
-        return Ok(refusal);
-    }
-    let created_ms = object.created_ms;
-    let doc_id = transaction.write(at, schema, object, old)?;
-    Ok(Outcome::Written { doc_id, created_ms })
+    None
 }
 
 /// Why properties cannot be written: no row holds them.
 fn too_deep(properties: &Properties) -> Option<Outcome> {
     let (name, _) = properties.iter().find(|(_, value)| value_depth(value) > STORED_DEPTH_MAX)?;
     Some(Outcome::Refused(format!("property {name} is nested deeper than {STORED_DEPTH_MAX} objects and lists")))
-}
-
-/// A vector without components is no vector.
-fn is_empty(vector: &Vector) -> bool {
-    match vector {
-        Vector::Single(values) | Vector::Multi { rows: values, .. } => values.is_empty(),
-    }
 }
 
 fn malformed(vector: &Vector) -> Option<String> {
@@ -202,10 +229,7 @@ fn change(object: &mut Object, patch: Patch) {
     }
     for (name, gone) in patch.remove_references {
         if let Some(Value::References(present)) = object.properties.get_mut(&name) {
-            for beacon in gone {
-                let at = present.iter().position(|b| *b == beacon);
-                at.into_iter().for_each(|at| drop(present.remove(at)));
-            }
+            take_out(present, &gone);
         }
     }
     for name in &patch.remove {
@@ -217,4 +241,17 @@ fn change(object: &mut Object, patch: Patch) {
             None => drop(object.vectors.remove(&id)),
         }
     }
+}
+
+/// Takes the first occurrence of each of `gone` out; one that is named twice goes twice.
+fn take_out(present: &mut Vec<Beacon>, gone: &[Beacon]) {
+    let mut left: HashMap<&Beacon, usize> = HashMap::new();
+    gone.iter().for_each(|beacon| *left.entry(beacon).or_default() += 1);
+    present.retain(|beacon| match left.get_mut(beacon).filter(|count| **count > 0) {
+        Some(count) => {
+            *count -= 1;
+            false
+        }
+        None => true,
+    });
 }

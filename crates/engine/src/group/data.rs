@@ -48,6 +48,7 @@ pub struct DataGroup {
     pub(super) commands_applied: AtomicU64,
     /// Commands refused because they could not be carried out.
     pub(super) commands_contained: AtomicU64,
+    pub(super) objects_laid_down: AtomicU64,
 }
 
 /// Collections and shards that are gone for good.
@@ -93,6 +94,7 @@ impl DataGroup {
             entries_applied: AtomicU64::new(0),
             commands_applied: AtomicU64::new(0),
             commands_contained: AtomicU64::new(0),
+            objects_laid_down: AtomicU64::new(0),
             options,
             store,
         };
@@ -208,7 +210,11 @@ impl DataGroup {
             return;
         }
         let gone = |at: &At| dropped.contains(at.collection, Some(at.shard));
-        self.shards.write().retain(|at, _| !gone(at));
+        // Freeing a large index takes long, and every write would wait for it here: the background does it.
+        let mut shards = self.shards.write();
+        let ended: Vec<At> = shards.keys().filter(|at| gone(at)).copied().collect();
+        self.agenda.ended.lock().extend(ended.iter().filter_map(|at| shards.remove(at)));
+        drop(shards);
         self.agenda.forget(gone);
         self.agenda.remove_dropped();
     }

@@ -32,6 +32,8 @@ pub struct GroupMetrics {
     pub commands_applied: u64,
     /// Commands refused because they could not be carried out: each is a fault of this program, and in the log.
     pub commands_contained: u64,
+    /// Versions of objects written with their index entries since the open: several changes of one object in one entry are one.
+    pub objects_laid_down: u64,
 }
 
 /// State of one shard.

@@ -13,6 +13,7 @@ mod apply;
 mod contain;
 mod data;
 mod doc_index;
+mod draft;
 mod due;
 mod generation;
 mod hash;

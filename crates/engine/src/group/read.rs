@@ -9,7 +9,7 @@ use super::store::Family;
 use crate::command::At;
 use crate::ids::{DocId, VectorId};
 use crate::key;
-use crate::object::{Object, StoredObject, codec};
+use crate::object::{FoundVersion, Object, StoredObject, codec};
 use crate::query::Include;
 use crate::schema::Collection;
 use crate::{Error, Result};
@@ -37,6 +37,17 @@ impl DataGroup {
     pub fn exists(&self, at: At, id: Uuid) -> Result<bool> {
         let (_, shard) = self.known(at)?;
         Ok(self.store.get(Family::Ids, &shard.prefix.id(id))?.is_some())
+    }
+
+    /// Bytes of an object's row, vectors aside; 0 if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the group does not know the shard.
+    pub fn row_bytes(&self, at: At, id: Uuid) -> Result<usize> {
+        let (_, shard) = self.known(at)?;
+        let view = shard.view(&self.store);
+        let doc_id = doc_id_of(&shard, &view, id)?;
+        doc_id.map_or(Ok(0), |doc_id| Ok(found_version(&shard, &view, doc_id)?.row_bytes))
     }
 
     /// Length of a vector's values in that shard; `None` until the first object fixed it.
@@ -127,6 +138,13 @@ fn from_row(
         object.vectors.insert(*vector, codec::decode_vector(&row)?);
     }
     Ok(object)
+}
+
+/// The id of a live object, and the size of its row.
+pub(super) fn found_version(shard: &Shard, view: &ShardView<'_>, doc_id: DocId) -> Result<FoundVersion> {
+    let row = view.store.get(Family::Objects, &shard.prefix.object(doc_id))?;
+    let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
+    Ok(FoundVersion { id: codec::decode_header(&row)?.id, doc_id, row_bytes: row.len() })
 }
 
 /// The id of a live object.

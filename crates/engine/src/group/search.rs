@@ -1,6 +1,6 @@
 //! Queries of a shard: plan, find the hits, sort, cut, read the objects.
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use super::data::DataGroup;
 use super::near::Asked;
-use super::read::{read_id, read_object, read_objects};
+use super::read::{doc_id_of, found_version, read_object, read_objects};
 use super::shard::{Shard, ShardView};
 use super::store::Family;
 use crate::command::At;
 use crate::ids::{DocId, VectorId};
 use crate::inverted::lookup::Lookup;
 use crate::key;
+use crate::object::FoundVersion;
 use crate::query::{Facts, Filter, Hit, Include, Plan, Query, Rank, SortKeys, SortTerms, Source};
 use crate::schema::Collection;
 use crate::{Error, Result};
@@ -107,17 +108,36 @@ impl DataGroup {
         }
     }
 
-    /// Ids of the first `limit` objects that match, in doc id order, and the number of all that match.
+    /// The first `limit` objects that match, in doc id order, and the number of all that match.
     ///
     /// # Errors
     /// As [`DataGroup::search`].
-    pub fn matching_ids(&self, at: At, filter: &Filter, limit: usize) -> Result<(Vec<Uuid>, u64)> {
+    pub fn matching(&self, at: At, filter: &Filter, limit: usize) -> Result<(Vec<FoundVersion>, u64)> {
         let (schema, shard) = self.known(at)?;
         let view = shard.view(&self.store);
         let search = Search { group: self, schema: &schema, shard: &shard, view };
         let matches = search.matches(filter)?;
-        let ids = matches.iter().take(limit).map(|doc_id| read_id(&shard, &search.view, DocId(doc_id)));
-        Ok((ids.collect::<Result<_>>()?, matches.len()))
+        let found = matches.iter().take(limit).map(|doc_id| found_version(&shard, &search.view, DocId(doc_id)));
+        Ok((found.collect::<Result<_>>()?, matches.len()))
+    }
+
+    /// Those of these objects that match, in no order.
+    ///
+    /// # Errors
+    /// As [`DataGroup::search`].
+    pub fn matching_of(&self, at: At, filter: &Filter, ids: &HashSet<Uuid>) -> Result<Vec<FoundVersion>> {
+        let (schema, shard) = self.known(at)?;
+        let view = shard.view(&self.store);
+        let search = Search { group: self, schema: &schema, shard: &shard, view };
+        let matches = search.matches(filter)?;
+        let mut found = Vec::new();
+        for &id in ids {
+            let doc_id = doc_id_of(&shard, &search.view, id)?;
+            if let Some(doc_id) = doc_id.filter(|doc_id| matches.contains(doc_id.0)) {
+                found.push(found_version(&shard, &search.view, doc_id)?);
+            }
+        }
+        Ok(found)
     }
 }
 

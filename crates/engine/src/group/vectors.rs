@@ -107,16 +107,20 @@ impl ShardIndexes {
 
     /// Adds vectors to the indexes in memory. An apply does so before it is published, holding [`ShardIndexes::hold`] on to
     /// [`ShardIndexes::remove`]: a reader that sees it finds them.
-    pub(crate) fn add(&self, added: &[Added<'_>]) -> Result<()> {
-        for (vector, index) in self.all_loaded() {
-            insert_all(&index, vector, added)?;
+    pub(crate) fn add(&self, added: &BTreeMap<VectorId, Vec<Added<'_>>>) -> Result<()> {
+        for (vector, added) in added {
+            let Some(index) = self.loaded(*vector) else { continue };
+            for (doc_id, values) in added {
+                insert(&index, *doc_id, values)?;
+            }
         }
         Ok(())
     }
 
     /// Takes doc ids out of the indexes in memory, after the apply was published.
-    pub(crate) fn remove(&self, removed: &[DocId]) {
-        for (_, index) in self.all_loaded() {
+    pub(crate) fn remove(&self, removed: &BTreeMap<VectorId, Vec<DocId>>) {
+        for (vector, removed) in removed {
+            let Some(index) = self.loaded(*vector) else { continue };
             for doc_id in removed {
                 index.delete(*doc_id);
             }
@@ -125,16 +129,7 @@ impl ShardIndexes {
 }
 
 /// A vector that an apply adds.
-pub(crate) type Added<'v> = (VectorId, DocId, &'v Vector);
-
-fn insert_all(index: &DocIndex, vector: VectorId, added: &[Added<'_>]) -> Result<()> {
-    for (of, doc_id, values) in added {
-        if *of == vector {
-            insert(index, *doc_id, values)?;
-        }
-    }
-    Ok(())
-}
+pub(crate) type Added<'v> = (DocId, &'v Vector);
 
 impl Shard {
     /// The index of a vector, opened if need be.

@@ -73,6 +73,8 @@ pub(super) struct Agenda {
     turn: AtomicUsize,
     /// Whether something was dropped and not yet removed.
     purge: AtomicBool,
+    /// Dropped shards whose memory is to be freed.
+    pub(super) ended: Mutex<Vec<Arc<Shard>>>,
     /// Whether the vector indexes hold more than they may, with nothing left to drop.
     pub(super) memory_full: AtomicBool,
     /// Held by whoever writes to families in the background.
@@ -93,6 +95,7 @@ impl Default for Agenda {
             indexes: Mutex::default(),
             turn: AtomicUsize::default(),
             purge: AtomicBool::default(),
+            ended: Mutex::default(),
             memory_full: AtomicBool::default(),
             writing: Mutex::default(),
             dropping: Mutex::default(),
@@ -209,6 +212,7 @@ impl DataGroup {
             entries_applied: self.entries_applied.load(Ordering::Relaxed),
             commands_applied: self.commands_applied.load(Ordering::Relaxed),
             commands_contained: self.commands_contained.load(Ordering::Relaxed),
+            objects_laid_down: self.objects_laid_down.load(Ordering::Relaxed),
         }
     }
 
@@ -314,12 +318,17 @@ impl DataGroup {
         if !self.agenda.purge.load(Ordering::Acquire) {
             return Ok(());
         }
+        let ended = std::mem::take(&mut *self.agenda.ended.lock());
+        drop(ended);
         let marks = key::meta(self.group, MetaKey::Purge, &[]);
-        let entries = self.store.entries(Family::Meta, &marks)?;
-        let Some((mark, _)) = entries.first() else {
+        let view = self.store.view();
+        let mut first = view.cursor(Family::Meta, &marks, None);
+        first.seek(&marks);
+        let Some(mark) = first.item()?.map(|(mark, _)| mark.to_vec()) else {
             self.agenda.purge.store(false, Ordering::Release);
             return Ok(());
         };
+        drop(first);
         report.more = true;
         let dropped = &mark[marks.len()..];
         let prefix = [&self.group.0.to_be_bytes(), dropped].concat();
@@ -345,7 +354,7 @@ impl DataGroup {
                     changes.delete(Family::Meta, &key);
                 }
             }
-            changes.delete(Family::Meta, mark);
+            changes.delete(Family::Meta, &mark);
             self.remove_index_files(dropped)?;
         }
         changes.write()

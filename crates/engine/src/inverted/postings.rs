@@ -27,20 +27,25 @@ pub(crate) struct Posting {
 
 /// Encodes a block; `postings` is not empty and ascends.
 pub(crate) fn encode(postings: &[Posting]) -> Vec<u8> {
-    debug_assert!(postings.windows(2).all(|pair| pair[0].doc_id < pair[1].doc_id), "postings ascend");
     let mut out = Vec::with_capacity(4 + postings.len() * 4);
+    encode_into(postings, &mut out);
+    out
+}
+
+/// Appends what [`encode`] returns.
+pub(crate) fn encode_into(postings: &[Posting], out: &mut Vec<u8>) {
+    debug_assert!(postings.windows(2).all(|pair| pair[0].doc_id < pair[1].doc_id), "postings ascend");
     out.push(BLOCK_VERSION);
-    put_varint(&mut out, postings.len() as u64);
-    put_varint(&mut out, postings.iter().map(|posting| posting.frequency).max().unwrap_or(0).into());
-    put_varint(&mut out, postings.iter().map(|posting| posting.length).min().unwrap_or(0).into());
+    put_varint(out, postings.len() as u64);
+    put_varint(out, postings.iter().map(|posting| posting.frequency).max().unwrap_or(0).into());
+    put_varint(out, postings.iter().map(|posting| posting.length).min().unwrap_or(0).into());
     let mut last = postings.first().map_or(0, |posting| posting.doc_id.0);
     for posting in postings {
-        put_varint(&mut out, posting.doc_id.0 - last);
-        put_varint(&mut out, posting.frequency.into());
-        put_varint(&mut out, posting.length.into());
+        put_varint(out, posting.doc_id.0 - last);
+        put_varint(out, posting.frequency.into());
+        put_varint(out, posting.length.into());
         last = posting.doc_id.0;
     }
-    out
 }
 
 /// Decodes a block. `first` is the doc id from its key.

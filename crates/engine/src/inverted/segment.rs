@@ -18,22 +18,40 @@ const HEAD_BYTES: usize = 5;
 /// An entry: key without its shard prefix, and value.
 pub(crate) type Entry<'a> = (&'a [u8], &'a [u8]);
 
-/// Encodes entries, ascending by key; the key of each comes without its shard prefix.
-pub(crate) fn encode<'a>(entries: impl ExactSizeIterator<Item = Entry<'a>>) -> Result<Vec<u8>> {
-    let too_large = |_| Error::Limit("a batch has too many index entries".into());
-    let count = u32::try_from(entries.len()).map_err(too_large)?;
-    let mut out = Vec::with_capacity(HEAD_BYTES + entries.len() * 4);
-    let mut data = Vec::with_capacity(entries.len() * 32);
-    out.push(SEGMENT_VERSION);
-    out.extend_from_slice(&count.to_le_bytes());
-    for (key, value) in entries {
-        out.extend_from_slice(&u32::try_from(data.len()).map_err(too_large)?.to_le_bytes());
-        put_varint(&mut data, key.len() as u64);
-        data.extend_from_slice(key);
-        data.extend_from_slice(value);
+/// Puts a segment together.
+pub(crate) struct Writer {
+    offsets: Vec<u8>,
+    data: Vec<u8>,
+}
+
+impl Writer {
+    /// An empty segment with room for so many entries and bytes.
+    pub(crate) fn new(entries: usize, bytes: usize) -> Self {
+        Self { offsets: Vec::with_capacity(entries * 4), data: Vec::with_capacity(bytes) }
     }
-    out.extend_from_slice(&data);
-    Ok(out)
+
+    /// Adds an entry, which comes after the last one in key order. The key, given in parts, comes without its shard prefix.
+    pub(crate) fn push(&mut self, key: &[&[u8]], value: &[u8]) -> Result<()> {
+        let offset = u32::try_from(self.data.len());
+        let offset = offset.map_err(|_| Error::Limit("a batch has too many index entries".into()))?;
+        self.offsets.extend_from_slice(&offset.to_le_bytes());
+        put_varint(&mut self.data, key.iter().map(|part| part.len() as u64).sum());
+        key.iter().for_each(|part| self.data.extend_from_slice(part));
+        self.data.extend_from_slice(value);
+        Ok(())
+    }
+
+    /// The segment.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD_BYTES + self.offsets.len() + self.data.len());
+        out.push(SEGMENT_VERSION);
+        // Offsets fit into u32, and every entry takes a byte at least.
+        let count = u32::try_from(self.offsets.len() / 4).unwrap_or(u32::MAX);
+        out.extend_from_slice(&count.to_le_bytes());
+        out.extend_from_slice(&self.offsets);
+        out.extend_from_slice(&self.data);
+        out
+    }
 }
 
 /// A segment as it lies on disk.
@@ -100,7 +118,9 @@ mod tests {
 
     fn bytes() -> Vec<u8> {
         let entries: [Entry<'_>; 4] = [(b"a", b"1"), (b"ab", b""), (b"b", b"22"), (b"d", b"3")];
-        encode(entries.into_iter()).unwrap()
+        let mut writer = Writer::new(entries.len(), 0);
+        entries.iter().for_each(|(key, value)| writer.push(&[key], value).unwrap());
+        writer.finish()
     }
 
     #[test]

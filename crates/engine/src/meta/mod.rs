@@ -159,7 +159,8 @@ impl MetaGroup {
             | Command::DropShard(..)
             | Command::Put { .. }
             | Command::Merge { .. }
-            | Command::Delete { .. } => Ok(Outcome::Refused("the meta group holds no objects".into())),
+            | Command::Delete { .. }
+            | Command::DeleteVersion { .. } => Ok(Outcome::Refused("the meta group holds no objects".into())),
         }
     }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
 use crate::ids::{PropertyId, VectorId};
 use crate::limits::{STORED_DEPTH_MAX, value_depth};
-use crate::schema::Collection;
+use crate::schema::{Collection, PropertyLookup};
 use crate::{Error, Result};
 
 /// Version of a row of `obj`, its first byte.
@@ -90,11 +90,12 @@ pub(crate) fn encode(header: &Header, properties: &Properties, schema: &Collecti
 pub(crate) fn encode_properties(properties: &Properties, schema: &Collection) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(256);
     put_len(&mut out, properties.len());
+    let lookup = PropertyLookup::new(schema, properties.len());
     for (name, value) in properties {
         if value_depth(value) > STORED_DEPTH_MAX {
             return Err(Error::Limit(format!("property {name} is nested deeper than {STORED_DEPTH_MAX}")));
         }
-        match schema.property(name) {
+        match lookup.by_name(name) {
             Some(property) if property.id.0 != 0 => put_varint(&mut out, property.id.0.into()),
             _ => {
                 out.push(0);
@@ -386,10 +387,11 @@ impl<'a> Reader<'a> {
     fn properties(&mut self, schema: &Collection) -> Result<Properties> {
         let count = self.count()?;
         let mut properties = Properties::new();
+        let lookup = PropertyLookup::new(schema, count);
         for _ in 0..count {
             let name = match self.varint_u16()? {
                 0 => self.text()?,
-                id => (schema.properties().iter().find(|property| property.id.0 == id))
+                id => (lookup.by_id(PropertyId(id)))
                     .map(|property| property.name.clone())
                     .ok_or_else(|| damaged(&format!("property {id} is not in the schema")))?,
             };

@@ -58,6 +58,17 @@ pub struct StoredObject {
     pub object: Object,
 }
 
+/// A version of an object that a search found, without the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundVersion {
+    /// The object.
+    pub id: Uuid,
+    /// The version.
+    pub doc_id: DocId,
+    /// Bytes of its row, vectors aside: about what it costs to read or to write again.
+    pub row_bytes: usize,
+}
+
 /// Vectors travel and lie as little-endian bytes, not as a sequence of numbers.
 mod f32_bytes {
     use serde::{Deserializer, Serializer, de::Error};

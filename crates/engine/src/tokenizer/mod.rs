@@ -35,7 +35,7 @@ pub(crate) fn each_term(tokenization: Tokenization, text: &str, mut take: impl F
         Tokenization::Lowercase => each_word(text, char::is_whitespace, take),
         Tokenization::Whitespace => text.split_whitespace().for_each(take),
         Tokenization::Field => take(text.trim()),
-        Tokenization::Trigram => trigrams(text, char::is_alphanumeric).iter().for_each(|term| take(term)),
+        Tokenization::Trigram => each_trigram(text, char::is_alphanumeric, take),
     }
 }
 
@@ -83,8 +83,26 @@ fn lower_char(c: char) -> char {
 }
 
 fn trigrams(text: &str, keep: impl Fn(char) -> bool) -> Vec<String> {
-    let kept: Vec<char> = text.chars().filter(|&c| keep(c)).map(lower_char).collect();
-    kept.windows(3).map(|window| window.iter().collect()).collect()
+    let mut trigrams = Vec::new();
+    each_trigram(text, keep, |trigram| trigrams.push(trigram.to_owned()));
+    trigrams
+}
+
+fn each_trigram(text: &str, keep: impl Fn(char) -> bool, mut take: impl FnMut(&str)) {
+    let mut trigram = String::new();
+    let mut chars = 0;
+    for c in text.chars().filter(|&c| keep(c)).map(lower_char) {
+        if chars == 3 {
+            let first = trigram.chars().next().map_or(0, char::len_utf8);
+            trigram.drain(..first);
+            chars = 2;
+        }
+        trigram.push(c);
+        chars += 1;
+        if chars == 3 {
+            take(&trigram);
+        }
+    }
 }
 
 #[cfg(test)]

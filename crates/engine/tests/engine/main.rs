@@ -5,6 +5,7 @@ mod background;
 mod basics;
 mod damage;
 mod fixtures;
+mod folding;
 mod memory;
 mod model;
 

@@ -2,13 +2,13 @@
 //!
 //! The seed is printed; `AZIMUTH_TEST_SEED=<n>` runs that one alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use azimuth_engine::command::{At, Command, Outcome, Patch, PutMode};
 use azimuth_engine::group::{DataGroup, Entry, StateMachine};
 use azimuth_engine::ids::{CollectionId, DocId, ShardId};
-use azimuth_engine::object::{Object, Value, Vector};
+use azimuth_engine::object::{Beacon, FoundVersion, Object, Value, Vector};
 use azimuth_engine::query::{
     Filter, FilterValue, Include, Near, Operator, Path as FilterPath, Query, Rank, Sort, Subject,
 };
@@ -84,7 +84,22 @@ impl Model {
                 let there = self.shards.get(at).and_then(|shard| shard.objects.get(id)).cloned();
                 let Some((_, mut object)) = there.filter(|_| self.known(*at)) else { return Outcome::NotFound };
                 object.updated_ms = *updated_ms;
-                object.properties.extend(patch.set.clone());
+                for (name, value) in &patch.set {
+                    match (object.properties.get_mut(name), value) {
+                        (Some(Value::References(there)), Value::References(more)) => there.extend(more.clone()),
+                        _ => drop(object.properties.insert(name.clone(), value.clone())),
+                    }
+                }
+                for (name, beacons) in &patch.replace_references {
+                    object.properties.insert(name.clone(), Value::References(beacons.clone()));
+                }
+                for (name, gone) in &patch.remove_references {
+                    let Some(Value::References(there)) = object.properties.get_mut(name) else { continue };
+                    for beacon in gone {
+                        let at = there.iter().position(|there| there == beacon);
+                        at.into_iter().for_each(|at| drop(there.remove(at)));
+                    }
+                }
                 patch.remove.iter().for_each(|name| drop(object.properties.remove(name)));
                 for (vector, values) in &patch.vectors {
                     match values {
@@ -97,6 +112,19 @@ impl Model {
             Command::Delete { at, id } => {
                 let removed = self.shards.get_mut(at).and_then(|shard| shard.objects.remove(id));
                 if removed.is_some() { Outcome::Done } else { Outcome::NotFound }
+            }
+            Command::DeleteVersion { at, id, doc_id } => {
+                let Some(shard) = self.shards.get_mut(at) else { return Outcome::NotFound };
+                match shard.objects.get(id) {
+                    None => Outcome::NotFound,
+                    Some((present, _)) if present != doc_id => {
+                        Outcome::Conflict(format!("object {id} was written since it was read"))
+                    }
+                    Some(_) => {
+                        shard.objects.remove(id);
+                        Outcome::Done
+                    }
+                }
             }
             other => panic!("not in the model: {other:?}"),
         }
@@ -242,6 +270,7 @@ fn schema(id: u32, version: u64) -> Collection {
         one("title", Primitive::Text),
         one("pages", Primitive::Int),
         property("sizes", DataType::list(Primitive::Int)),
+        property("of", DataType::Reference(vec!["Book1".into()])),
     ];
     let mut made = collection(id, &format!("Book{id}"), properties);
     made.shards.insert("s1".into(), Shard { id: ShardId(1), status: TenantStatus::Hot, read_only: false });
@@ -253,7 +282,32 @@ fn schema(id: u32, version: u64) -> Collection {
     made
 }
 
-fn random_command(rng: &mut ChaCha8Rng, next_collection: &mut u32) -> Command {
+fn beacons(rng: &mut ChaCha8Rng) -> Vec<Beacon> {
+    let count = rng.random_range(0..4);
+    (0..count).map(|_| Beacon { collection: Some("Book1".into()), id: id(rng.random_range(0..3)) }).collect()
+}
+
+/// A change of the references of one of few objects, so that many fall into one entry.
+fn random_references(rng: &mut ChaCha8Rng) -> (Uuid, Patch) {
+    let mut patch = Patch::default();
+    let of = BTreeMap::from([("of".to_owned(), beacons(rng))]);
+    match rng.random_range(0..4) {
+        0 => patch.replace_references = of,
+        1 => patch.remove_references = of,
+        _ => patch.set.extend(of.into_iter().map(|(name, beacons)| (name, Value::References(beacons)))),
+    }
+    (id(rng.random_range(0..3)), patch)
+}
+
+/// The doc id that an object has, or one that it had or never had.
+fn random_version(model: &Model, at: At, id: Uuid, rng: &mut ChaCha8Rng) -> DocId {
+    let shard = model.shards.get(&at);
+    let present = shard.and_then(|shard| shard.objects.get(&id)).filter(|_| rng.random_bool(0.7));
+    present
+        .map_or_else(|| DocId(rng.random_range(0..=shard.map_or(0, |shard| shard.next_doc_id))), |(doc_id, _)| *doc_id)
+}
+
+fn random_command(rng: &mut ChaCha8Rng, next_collection: &mut u32, model: &Model) -> Command {
     let collection = CollectionId(rng.random_range(1..=*next_collection));
     let at = At { collection, shard: ShardId(rng.random_range(0..2)) };
     match rng.random_range(0..1_000) {
@@ -267,7 +321,11 @@ fn random_command(rng: &mut ChaCha8Rng, next_collection: &mut u32) -> Command {
             let mode = [PutMode::Insert, PutMode::Replace, PutMode::Upsert][rng.random_range(0..3)];
             Command::Put { at, mode, object: Box::new(random_object(rng)) }
         }
-        600..800 => {
+        600..700 => {
+            let (id, patch) = random_references(rng);
+            Command::Merge { at, id, patch: Box::new(patch), updated_ms: rng.random_range(2_000..3_000) }
+        }
+        700..800 => {
             let from = random_object(rng);
             let mut patch = Patch { set: from.properties, ..Patch::default() };
             if rng.random_bool(0.3) {
@@ -279,6 +337,10 @@ fn random_command(rng: &mut ChaCha8Rng, next_collection: &mut u32) -> Command {
                 patch.vectors.insert(VECTOR, vector);
             }
             Command::Merge { at, id: from.id, patch: Box::new(patch), updated_ms: rng.random_range(2_000..3_000) }
+        }
+        800..900 => {
+            let id = id(rng.random_range(0..IDS));
+            Command::DeleteVersion { at, id, doc_id: random_version(model, at, id, rng) }
         }
         _ => Command::Delete { at, id: id(rng.random_range(0..IDS)) },
     }
@@ -342,9 +404,16 @@ fn check_lists(group: &DataGroup, at: At, wanted: &ModelShard, rng: &mut ChaCha8
         let by_doc_id = query(Some(filter.clone()), None, Vec::new());
         let found = page(matching.iter().map(|(doc_id, _)| *doc_id).collect(), &by_doc_id);
         assert_eq!(doc_ids(&by_doc_id), found, "{filter:?}");
-        let (ids, total) = group.matching_ids(at, &filter, 3).unwrap();
+        let version = |found: &FoundVersion| (found.id, found.doc_id);
+        let (found, total) = group.matching(at, &filter, 3).unwrap();
+        let ids: Vec<_> = found.iter().map(version).collect();
         assert_eq!(total, matching.len() as u64);
-        assert_eq!(ids, matching.iter().take(3).map(|(_, object)| object.id).collect::<Vec<_>>());
+        assert_eq!(ids, matching.iter().take(3).map(|(doc_id, object)| (object.id, *doc_id)).collect::<Vec<_>>());
+        let asked: HashSet<Uuid> = (0..3).map(|_| id(rng.random_range(0..IDS))).collect();
+        let mut of: Vec<_> = group.matching_of(at, &filter, &asked).unwrap().iter().map(version).collect();
+        of.sort_by_key(|(_, doc_id)| *doc_id);
+        let wanted = matching.iter().filter(|(_, object)| asked.contains(&object.id));
+        assert_eq!(of, wanted.map(|(doc_id, object)| (object.id, *doc_id)).collect::<Vec<_>>());
 
         let descending = rng.random_bool(0.5);
         let sort = vec![Sort { property: "pages".into(), descending }];
@@ -419,8 +488,8 @@ fn run(seed: u64, steps: usize) {
     let mut pending: Vec<Vec<Command>> = vec![first];
     for step in 0..steps {
         for _ in 0..rng.random_range(1..4) {
-            pending
-                .push((0..rng.random_range(1..12)).map(|_| random_command(&mut rng, &mut next_collection)).collect());
+            let commands = 0..rng.random_range(1..12);
+            pending.push(commands.map(|_| random_command(&mut rng, &mut next_collection, &model)).collect());
         }
         if step == steps / 2 {
             let known: Vec<u32> = model.collections.keys().map(|id| id.0).collect();

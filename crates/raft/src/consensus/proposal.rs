@@ -77,7 +77,7 @@ mod tests {
 
     use azimuth_engine::command::{At, Patch, PutMode};
     use azimuth_engine::group::LogPosition;
-    use azimuth_engine::ids::{CollectionId, GroupId, ShardId, VectorId};
+    use azimuth_engine::ids::{CollectionId, DocId, GroupId, ShardId, VectorId};
     use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
     use uuid::Uuid;
 
@@ -110,6 +110,24 @@ mod tests {
             std::fs::write(FIXTURE, Record { position, kind: Kind::Batch, payload }.encode(GROUP).unwrap()).unwrap();
         }
         let record = Record::decode(GROUP, position.index, include_bytes!("fixtures/commands-3.bin")).unwrap();
+        assert_eq!((record.position, record.kind), (position, Kind::Batch));
+        assert_eq!(Proposal::decode(record.payload).unwrap().into_batch(), expected);
+    }
+
+    /// As above, for the command that came after those.
+    #[test]
+    fn entries_with_conditional_deletions_still_read() {
+        const LATER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/consensus/fixtures/delete-version-3.bin");
+        let position = LogPosition { term: 2, node: 5, index: 78 };
+        let at = At { collection: CollectionId(300), shard: ShardId(70_000) };
+        let id = Uuid::from_u128(0x1234_5678);
+        let commands = vec![Command::DeleteVersion { at, id, doc_id: DocId(1 << 40) }, Command::Delete { at, id }];
+        let expected = Batch { proposer: 1 << 40, sequence: 10, commands };
+        if std::env::var("AZIMUTH_WRITE_FIXTURES").is_ok() {
+            let payload = postcard::to_stdvec(&expected).unwrap().into();
+            std::fs::write(LATER, Record { position, kind: Kind::Batch, payload }.encode(GROUP).unwrap()).unwrap();
+        }
+        let record = Record::decode(GROUP, position.index, include_bytes!("fixtures/delete-version-3.bin")).unwrap();
         assert_eq!((record.position, record.kind), (position, Kind::Batch));
         assert_eq!(Proposal::decode(record.payload).unwrap().into_batch(), expected);
     }

@@ -1,15 +1,22 @@
 //! Deleting all objects that match a filter, so many per call.
 
+use std::collections::{HashMap, HashSet};
+
 use azimuth_engine::command::{At, Command, Outcome};
+use azimuth_engine::object::FoundVersion;
 use azimuth_engine::query::Filter;
 use uuid::Uuid;
 
 use crate::app::{App, AppResult};
 
+/// How often an object that keeps being written meanwhile is looked at again.
+const ATTEMPTS_MAX: usize = 8;
+
 /// What a deletion by filter did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Deleted {
-    /// How many objects match, beyond the limit too.
+    /// How many objects match, beyond the limit too. Those that were overwritten before they were deleted, and match no
+    /// more, are not counted.
     pub(crate) matches: u64,
     /// Those that were within the limit, in doc id order, and whether they are gone (on a dry run: would be).
     pub(crate) objects: Vec<(Uuid, bool)>,
@@ -17,15 +24,54 @@ pub(crate) struct Deleted {
 
 /// Deletes the first `QUERY_MAXIMUM_RESULTS` objects that match; on a dry run only finds them.
 ///
+/// Each object is deleted in the version that was found to match. One that was overwritten meanwhile is deleted in its new
+/// version if that matches too, and left alone if not; one that is overwritten again and again is reported as not deleted.
+///
 /// # Errors
 /// What the search or the write ends with.
 pub(crate) async fn matching(app: &App, at: At, filter: Filter, dry_run: bool) -> AppResult<Deleted> {
     let limit = app.settings.query_maximum_results;
-    let (ids, matches) = app.read(move |data| data.matching_ids(at, &filter, limit)).await?;
+    let first = filter.clone();
+    let (found, mut matches) = app.read(move |data| data.matching(at, &first, limit)).await?;
     if dry_run {
-        return Ok(Deleted { matches, objects: ids.into_iter().map(|id| (id, true)).collect() });
+        return Ok(Deleted { matches, objects: found.iter().map(|found| (found.id, true)).collect() });
     }
-    let outcomes = app.propose(ids.iter().map(|id| Command::Delete { at, id: *id }).collect()).await?;
-    let gone = |outcome| matches!(outcome, Outcome::Done | Outcome::NotFound);
-    Ok(Deleted { matches, objects: ids.into_iter().zip(outcomes.into_iter().map(gone)).collect() })
+    let ids: Vec<Uuid> = found.iter().map(|found| found.id).collect();
+    let mut fates: HashMap<Uuid, bool> = HashMap::with_capacity(ids.len());
+    let mut due = found;
+    for _ in 0..ATTEMPTS_MAX {
+        let changed = delete(app, at, due, &mut fates).await?;
+        if changed.is_empty() {
+            due = Vec::new();
+            break;
+        }
+        let filter = filter.clone();
+        let (before, asked) = (changed.len() as u64, changed);
+        due = app.read(move |data| data.matching_of(at, &filter, &asked)).await?;
+        matches = matches.saturating_sub(before - due.len() as u64);
+    }
+    fates.extend(due.iter().map(|found| (found.id, false)));
+    let objects = ids.into_iter().filter_map(|id| Some((id, *fates.get(&id)?))).collect();
+    Ok(Deleted { matches, objects })
+}
+
+/// Deletes these versions, notes which are gone, and returns the objects that have another version by now.
+async fn delete(
+    app: &App,
+    at: At,
+    versions: Vec<FoundVersion>,
+    fates: &mut HashMap<Uuid, bool>,
+) -> AppResult<HashSet<Uuid>> {
+    let command = |found: &FoundVersion| Command::DeleteVersion { at, id: found.id, doc_id: found.doc_id };
+    let commands = versions.iter().map(|found| (found.row_bytes, command(found))).collect();
+    let outcomes = app.propose_in_turns(commands).await?;
+    let mut changed = HashSet::new();
+    for (FoundVersion { id, .. }, outcome) in versions.into_iter().zip(outcomes) {
+        match outcome {
+            Outcome::Done | Outcome::NotFound => drop(fates.insert(id, true)),
+            Outcome::Conflict(_) => drop(changed.insert(id)),
+            _ => drop(fates.insert(id, false)),
+        }
+    }
+    Ok(changed)
 }

@@ -1,6 +1,9 @@
 //! Whether the targets of references exist.
 
+use std::collections::HashMap;
+
 use azimuth_engine::command::At;
+use azimuth_engine::group::DataGroup;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::Beacon;
 use uuid::Uuid;
@@ -9,7 +12,7 @@ use super::shard::locate;
 use crate::app::{App, AppResult};
 
 /// One target to look for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
     /// The beacon.
     pub(crate) beacon: Beacon,
@@ -26,22 +29,29 @@ pub(crate) async fn exist(app: &App, targets: &[Target]) -> AppResult<Vec<bool>>
         return Ok(Vec::new());
     }
     let catalog = app.catalog()?;
-    let places: Vec<(Uuid, Vec<At>)> =
-        targets.iter().map(|target| (target.beacon.id, places(&catalog, target))).collect();
-    app.read(move |data| {
-        places
-            .into_iter()
-            .map(|(id, places)| {
-                for at in places {
-                    if data.exists(at, id)? {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            })
-            .collect()
-    })
-    .await
+    // References often lead to few objects: each is looked for once.
+    let mut wanted: Vec<(Uuid, Vec<At>)> = Vec::new();
+    let mut known: HashMap<&Target, usize> = HashMap::new();
+    let mut positions = Vec::with_capacity(targets.len());
+    for target in targets {
+        let position = *known.entry(target).or_insert_with(|| {
+            wanted.push((target.beacon.id, places(&catalog, target)));
+            wanted.len() - 1
+        });
+        positions.push(position);
+    }
+    let there = app.read(move |data| wanted.into_iter().map(|(id, places)| is_in(data, id, &places)).collect());
+    let there: Vec<bool> = there.await?;
+    Ok(positions.into_iter().map(|position| there[position]).collect())
+}
+
+fn is_in(data: &DataGroup, id: Uuid, places: &[At]) -> azimuth_engine::Result<bool> {
+    for &at in places {
+        if data.exists(at, id)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The shards that can hold a target.

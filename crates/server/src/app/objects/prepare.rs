@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use azimuth_engine::command::At;
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::object::{Beacon, Object, Vectors};
+use azimuth_engine::object::{Beacon, Object, Properties, Vectors};
 use azimuth_engine::schema::Collection;
+use azimuth_engine::weight;
 use uuid::Uuid;
 
 use super::convert::{self, Converted};
@@ -13,7 +14,7 @@ use super::existence::{self, Target};
 use super::references::check_tenancy;
 use super::shard::{locate_to_write, open_tenants};
 use super::{Draft, ObjectError, auto_schema, vectors};
-use crate::app::{App, now_ms};
+use crate::app::{App, AppError, now_ms};
 
 /// What drafts are prepared for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,38 @@ pub(crate) async fn prepare(
         });
     }
     refuse_dangling(app, references, &mut results).await?;
+    refuse_heavy(&mut results).await?;
     Ok(results)
+}
+
+/// Refuses objects with more to index than one may have. Long ones are gone through off the threads that serve connections.
+async fn refuse_heavy(results: &mut [Result<Prepared, ObjectError>]) -> Result<(), ObjectError> {
+    for result in results {
+        let Ok(prepared) = result else { continue };
+        if let Err(why) = check_weight(&prepared.collection, &mut prepared.object.properties).await? {
+            *result = Err(ObjectError::Invalid(why));
+        }
+    }
+    Ok(())
+}
+
+/// Whether these properties have no more to index than an object may have; why not, if so.
+///
+/// # Errors
+/// Only when that could not be found out.
+pub(super) async fn check_weight(
+    collection: &Arc<Collection>,
+    properties: &mut Properties,
+) -> Result<Result<(), String>, ObjectError> {
+    if weight::is_light(properties) {
+        return Ok(Ok(()));
+    }
+    let (collection, heavy) = (collection.clone(), std::mem::take(properties));
+    let checked = tokio::task::spawn_blocking(move || (weight::check(&collection, &heavy), heavy)).await;
+    let (checked, heavy) =
+        checked.map_err(|error| AppError::Internal(format!("an object was not checked: {error}")))?;
+    *properties = heavy;
+    Ok(checked)
 }
 
 type Named = Vec<(String, Beacon)>;

@@ -1,5 +1,6 @@
 //! Adding, replacing and removing references of objects that are there.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use azimuth_engine::command::{At, Patch};
@@ -53,7 +54,8 @@ pub(crate) async fn apply(
                 Some(Value::References(there)) => there.clone(),
                 _ => Vec::new(),
             };
-            there.retain(|beacon| beacons.contains(beacon));
+            let gone: HashSet<&Beacon> = beacons.iter().collect();
+            there.retain(|beacon| gone.contains(beacon));
             if there.is_empty() {
                 return Ok(());
             }
@@ -129,7 +131,7 @@ pub(crate) async fn add_all(
 ) -> Result<Vec<Result<Beacon, ObjectError>>, ObjectError> {
     let catalog = app.catalog()?;
     let mut results = Vec::with_capacity(references.len());
-    let mut changes = Vec::new();
+    let mut accepted = Vec::with_capacity(references.len());
     let mut to_check = Vec::new();
     for reference in references {
         let checked = reference.and_then(|reference| {
@@ -141,18 +143,11 @@ pub(crate) async fn add_all(
             Ok((at, to, from.multi_tenancy.enabled, reference))
         });
         results.push(checked.map(|(at, to, tenants, reference)| {
-            let (from, id) = (&reference.from, reference.id);
-            let missing = match &reference.tenant {
-                Some(tenant) => format!("source: object {from}/{id} not found for tenant {tenant:?}"),
-                None => format!("ref batch: object with id {id} not found"),
-            };
             if tenants {
-                let target = Target { beacon: to.clone(), tenant: reference.tenant };
+                let target = Target { beacon: to.clone(), tenant: reference.tenant.clone() };
                 to_check.push((results.len(), target));
             }
-            let mut patch = Patch::default();
-            patch.set.insert(reference.property, Value::References(vec![to.clone()]));
-            changes.push((results.len(), missing, (at, id, patch)));
+            accepted.push((results.len(), at, reference));
             to
         }));
     }
@@ -161,19 +156,52 @@ pub(crate) async fn add_all(
     for ((index, target), _) in to_check.iter().zip(there).filter(|(_, there)| !there) {
         results[*index] = Err(ObjectError::Invalid(format!("no object with id {} found", target.beacon.id)));
     }
-    changes.retain(|(index, ..)| results[*index].is_ok());
-    let (expected, changes): (Vec<_>, Vec<_>) =
-        changes.into_iter().map(|(index, missing, change)| ((index, missing), change)).unzip();
+    let grouped = group(accepted, &results);
+    let (members, changes): (Vec<_>, Vec<_>) = grouped.into_iter().map(|group| (group.members, group.change)).unzip();
     let outcomes = change_all(app, changes).await?;
-    for ((index, missing), outcome) in expected.into_iter().zip(outcomes) {
-        if let Err(error) = outcome {
-            results[index] = Err(match error {
+    for (members, outcome) in members.into_iter().zip(outcomes) {
+        let Err(error) = outcome else { continue };
+        for (index, missing) in members {
+            results[index] = Err(match &error {
                 ObjectError::NotFound => ObjectError::Invalid(missing),
-                error => error,
+                error => error.clone(),
             });
         }
     }
     Ok(results)
+}
+
+/// References of one property of one object: one change.
+struct Group {
+    /// Where in the call each stands, and its error if the object is not there.
+    members: Vec<(usize, String)>,
+    change: (At, Uuid, Patch),
+}
+
+/// Puts the references that were accepted, and are right in `results`, together by object and property, in their order.
+fn group(accepted: Vec<(usize, At, NewReference)>, results: &[Result<Beacon, ObjectError>]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut known: HashMap<(At, Uuid, String), usize> = HashMap::new();
+    for (index, at, reference) in accepted {
+        let Ok(to) = &results[index] else { continue };
+        let (from, id) = (&reference.from, reference.id);
+        let missing = match &reference.tenant {
+            Some(tenant) => format!("source: object {from}/{id} not found for tenant {tenant:?}"),
+            None => format!("ref batch: object with id {id} not found"),
+        };
+        let place = *known.entry((at, id, reference.property.clone())).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Group { members: Vec::new(), change: (at, id, Patch::default()) });
+        }
+        let Group { members, change: (_, _, patch) } = &mut groups[place];
+        members.push((index, missing));
+        if let Value::References(beacons) =
+            patch.set.entry(reference.property).or_insert_with(|| Value::References(Vec::new()))
+        {
+            beacons.push(to.clone());
+        }
+    }
+    groups
 }
 
 fn check(catalog: &Catalog, from: &Collection, reference: &NewReference) -> Result<(At, Beacon), ObjectError> {

@@ -47,7 +47,10 @@ pub(crate) fn locate(collection: &Collection, tenant: Option<&str>) -> Result<At
 /// [`ObjectError::Shard`], or [`ObjectError::Invalid`] for a shard that is read-only.
 pub(crate) fn locate_to_write(collection: &Collection, tenant: Option<&str>) -> Result<At, ObjectError> {
     let at = locate(collection, tenant)?;
-    let shard = collection.shards.iter().find(|(_, shard)| shard.id == at.shard);
+    let shard = match tenant.filter(|tenant| !tenant.is_empty()) {
+        Some(tenant) => collection.shards.get_key_value(tenant),
+        None => collection.shards.iter().next(),
+    };
     match shard {
         Some((name, shard)) if shard.read_only => {
             Err(ObjectError::Invalid(format!("shard {name} of class {} is read-only", collection.name)))

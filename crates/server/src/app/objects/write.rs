@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::convert::{self, Converted};
 use super::existence::{self, Target};
-use super::prepare::dangling;
+use super::prepare::{check_weight, dangling};
 use super::references::check_tenancy;
 use super::{Draft, ObjectError, Prepared, auto_schema, vectors};
 use crate::app::{App, now_ms};
@@ -66,7 +66,7 @@ pub(crate) async fn merge(
     }
     let catalog = app.catalog()?;
     let collection = catalog.find(&collection.name).unwrap_or(collection);
-    let Converted { properties, nulls, references } =
+    let Converted { mut properties, nulls, references } =
         convert::properties(collection, &draft.properties, draft.wire).map_err(ObjectError::Invalid)?;
     for (_, target) in &references {
         check_tenancy(&catalog, collection, target).map_err(ObjectError::Invalid)?;
@@ -78,6 +78,7 @@ pub(crate) async fn merge(
     if let Some(((property, beacon), _)) = references.iter().zip(there).find(|(_, there)| !there) {
         return Err(ObjectError::Invalid(dangling(&collection.name, property, beacon.id)));
     }
+    check_weight(collection, &mut properties).await?.map_err(ObjectError::Invalid)?;
     let patch = Patch { set: properties, remove: nulls, vectors, ..Patch::default() };
     change(app, at, id, patch).await
 }
@@ -101,10 +102,13 @@ pub(super) async fn change_all(
     changes: Vec<(At, Uuid, Patch)>,
 ) -> Result<Vec<Result<(), ObjectError>>, ObjectError> {
     let updated_ms = now_ms();
-    let ids: Vec<Uuid> = changes.iter().map(|(_, id, _)| *id).collect();
+    let places: Vec<(At, Uuid)> = changes.iter().map(|(at, id, _)| (*at, *id)).collect();
+    let asked = places.clone();
+    let sizes = app.read(move |data| asked.into_iter().map(|(at, id)| data.row_bytes(at, id)).collect());
+    let sizes: Vec<usize> = sizes.await?;
     let command = |(at, id, patch)| Command::Merge { at, id, patch: Box::new(patch), updated_ms };
-    let outcomes = app.propose(changes.into_iter().map(command).collect()).await?;
-    Ok(ids.into_iter().zip(outcomes).map(|(id, outcome)| written(id, outcome).map(|_| ())).collect())
+    let outcomes = app.propose_in_turns(sizes.into_iter().zip(changes.into_iter().map(command)).collect()).await?;
+    Ok(places.into_iter().zip(outcomes).map(|((_, id), outcome)| written(id, outcome).map(|_| ())).collect())
 }
 
 /// What the outcome of a write means; the creation time, where there is one.

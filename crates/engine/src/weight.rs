@@ -1,0 +1,179 @@
+//! What an object weighs in the inverted index, and how much it may.
+//!
+//! Every distinct term, list element and reference of an indexed property is an entry of its own, made when the object is
+//! applied, while all other writes wait. Whoever takes a request checks it with [`check`] before it is proposed; apply checks
+//! merges once more, of which only it knows the whole object.
+
+use std::borrow::Cow;
+
+use hashbrown::HashSet;
+
+use crate::command::Patch;
+use crate::inverted::terms;
+use crate::object::{Object, Properties, Value};
+use crate::schema::{Collection, Property, Tokenization};
+use crate::tokenizer;
+
+/// Most entries of the inverted index that an object may have: distinct terms of each text property, list elements, references.
+pub const ENTRIES_MAX: u64 = 250_000;
+
+/// Most tokens that the text properties of an object may have together, repetitions included.
+pub const TOKENS_MAX: u64 = 1_000_000;
+
+/// Checks the properties of an object, or those that a change brings. Costs next to nothing unless they are so long that
+/// they could be above a limit: see [`is_light`].
+///
+/// # Errors
+/// What is above which limit, for the person who sent it.
+pub fn check(schema: &Collection, properties: &Properties) -> Result<(), String> {
+    if is_light(properties) {
+        return Ok(());
+    }
+    Weight::of(schema, properties).check()
+}
+
+/// Whether properties are so short that they cannot be above any limit.
+pub fn is_light(properties: &Properties) -> bool {
+    bound(properties) <= ENTRIES_MAX
+}
+
+/// What properties weigh.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Weight {
+    tokens: u64,
+    entries: u64,
+}
+
+impl Weight {
+    fn of(schema: &Collection, properties: &Properties) -> Self {
+        properties.iter().fold(Self::default(), |sum, (name, value)| sum.plus(Self::of_one(schema, name, value)))
+    }
+
+    fn of_one(schema: &Collection, name: &str, value: &Value) -> Self {
+        let Some(property) = schema.property(name).filter(|property| terms::is_indexed(property)) else {
+            return Self::default();
+        };
+        match value {
+            value if property.data_type.is_text() => Self::of_text(property, value),
+            Value::References(beacons) => Self { tokens: 0, entries: beacons.len() as u64 },
+            value => Self { tokens: 0, entries: terms::elements(value).len() as u64 },
+        }
+    }
+
+    fn of_text(property: &Property, value: &Value) -> Self {
+        let mut tokens = 0;
+        let mut distinct: HashSet<Box<str>> = HashSet::new();
+        for element in terms::elements(value) {
+            let Value::Text(text) = element else { continue };
+            let text: Cow<'_, str> = tokenizer::analyze(property.text_analyzer.as_ref(), text);
+            tokenizer::each_term(property.tokenization.unwrap_or(Tokenization::Word), &text, |term| {
+                tokens += 1;
+                // Above the limit it does not matter by how much.
+                if distinct.len() as u64 <= ENTRIES_MAX && !distinct.contains(term) {
+                    distinct.insert(term.into());
+                }
+            });
+        }
+        Self { tokens, entries: distinct.len() as u64 }
+    }
+
+    fn plus(self, more: Self) -> Self {
+        Self { tokens: self.tokens + more.tokens, entries: self.entries + more.entries }
+    }
+
+    fn less(self, gone: Self) -> Self {
+        let Self { tokens, entries } = self;
+        Self { tokens: tokens.saturating_sub(gone.tokens), entries: entries.saturating_sub(gone.entries) }
+    }
+
+    fn check(self) -> Result<(), String> {
+        let (what, max) = if self.entries > ENTRIES_MAX {
+            ("distinct terms, list elements and references", ENTRIES_MAX)
+        } else if self.tokens > TOKENS_MAX {
+            ("tokens", TOKENS_MAX)
+        } else {
+            return Ok(());
+        };
+        Err(format!(
+            "the indexed properties of the object have more than {max} {what} together: split it into several objects, \
+             or switch the indexes of a property off (indexFilterable, indexSearchable)"
+        ))
+    }
+}
+
+/// What an object weighs that is changed again and again: kept up to date without going through all of it each time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// At least as much as it has of anything.
+    bound: u64,
+    /// What it weighs, once that had to be found out.
+    exact: Option<Weight>,
+}
+
+impl Load {
+    pub(crate) fn of(object: &Object) -> Self {
+        Self { bound: bound(&object.properties), exact: None }
+    }
+
+    /// The load of `object` once `patch` has changed it; `None` if that is to be found out from the changed object.
+    ///
+    /// # Errors
+    /// Why the change is to be refused: it makes the object heavier, beyond a limit.
+    pub(crate) fn changed(self, schema: &Collection, object: &Object, patch: &Patch) -> Result<Option<Self>, String> {
+        let after = self.bound.saturating_add(bound(&patch.set));
+        let replaced = patch.replace_references.values().map(|beacons| beacons.len() as u64).sum::<u64>();
+        let after = after.saturating_add(replaced);
+        if after <= ENTRIES_MAX {
+            // What goes is not taken off: that only makes the exact figure come sooner.
+            return Ok(Some(Self { bound: after, exact: None }));
+        }
+        let before = self.exact.unwrap_or_else(|| Weight::of(schema, &object.properties));
+        let mut exact = before;
+        for (name, value) in &patch.set {
+            let more = Weight::of_one(schema, name, value);
+            exact = exact.plus(more);
+            match (object.properties.get(name), value) {
+                (Some(Value::References(_)), Value::References(_)) | (None, _) => {}
+                (Some(old), _) => exact = exact.less(Weight::of_one(schema, name, old)),
+            }
+        }
+        for (name, beacons) in &patch.replace_references {
+            let old = object.properties.get(name).map_or(Weight::default(), |old| Weight::of_one(schema, name, old));
+            exact = exact.plus(Weight { tokens: 0, entries: beacons.len() as u64 }).less(old);
+        }
+        for name in &patch.remove {
+            let old = object.properties.get(name).map_or(Weight::default(), |old| Weight::of_one(schema, name, old));
+            exact = exact.less(old);
+        }
+        if exact.entries > before.entries || exact.tokens > before.tokens {
+            exact.check()?;
+        }
+        // Where parts of the patch touch the same property the sums above are not exact.
+        let simple =
+            patch.remove_references.is_empty() && patch.replace_references.is_empty() && patch.remove.is_empty();
+        Ok(simple.then_some(Self { bound: after, exact: Some(exact) }))
+    }
+}
+
+/// At least as many entries and tokens as properties can give rise to: no token is shorter than a byte.
+fn bound(properties: &Properties) -> u64 {
+    properties.values().map(bound_of).sum()
+}
+
+fn bound_of(value: &Value) -> u64 {
+    match value {
+        Value::Text(text) => text.len() as u64 + 1,
+        Value::List(values) => values.iter().map(bound_of).sum(),
+        Value::References(beacons) => beacons.len() as u64,
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Number(_)
+        | Value::Date(_)
+        | Value::Uuid(_)
+        | Value::Geo(_)
+        | Value::Phone(_)
+        | Value::Blob(_)
+        | Value::Object(_) => 1,
+    }
+}
