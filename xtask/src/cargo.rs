@@ -15,8 +15,11 @@ pub(crate) fn command(root: &Path, verb: &str) -> Command {
 pub(crate) fn plain(verb: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.arg(verb);
-    for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
-        command.env_remove(name);
+    // What `cargo run` tells of xtask itself. Build scripts watch it, so it must be as it is in a call from a shell: unset.
+    for (name, _) in std::env::vars_os() {
+        if is_of_a_package(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
     }
     if prebuilt_rocksdb_is_ours() {
         command.env_remove("ROCKSDB_LIB_DIR").env_remove("ROCKSDB_STATIC");
@@ -27,6 +30,11 @@ pub(crate) fn plain(verb: &str) -> Command {
         }
     }
     command
+}
+
+/// Whether cargo sets a variable of this name for the package that it runs or compiles.
+fn is_of_a_package(name: &str) -> bool {
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// Whether `ROCKSDB_LIB_DIR` is unset or came from our own configuration file; otherwise the user chose a library.
@@ -40,4 +48,23 @@ pub(crate) fn prebuilt_rocksdb_is_ours() -> bool {
 /// Builds the server binary.
 pub(crate) fn build_server(root: &Path) -> Result<(), Failure> {
     process::run(command(root, "build").args(["--package", "azimuth-server", "--bins"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nested_call_knows_nothing_of_our_own_package() {
+        // Cargo runs tests, too, with these variables, so that there is something to remove.
+        assert!(
+            std::env::var_os("CARGO_PKG_VERSION_MAJOR").is_some() && std::env::var_os("CARGO_MANIFEST_DIR").is_some()
+        );
+        let command = command(Path::new("."), "build");
+        let removed: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy().into_owned();
+            assert_eq!(removed.contains(&name.as_os_str()), is_of_a_package(&text), "{text}");
+        }
+    }
 }

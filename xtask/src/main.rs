@@ -50,6 +50,10 @@ Developer commands of Azimuth.
 
 What is downloaded or built once is kept in the user's cache folder under azimuth/ (AZIMUTH_CACHE_DIR moves it).";
 
+const DEMO_USAGE: &str = "usage: cargo xtask demo [FOLDER], where FOLDER is an existing folder of text or Markdown, \
+                          cargo xtask demo ask TEXT, or cargo xtask demo stop. Ports are chosen: the first free ones from \
+                          8080 and 50051 on";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let root = workspace_root();
@@ -72,8 +76,8 @@ fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     match words.as_slice() {
         ["demo", "stop"] => demo::stop(),
         ["demo"] => demo::run(root, None),
-        ["demo", "ask", question] => demo::ask(root, question),
-        ["demo", folder] => demo::run(root, Some(Path::new(folder))),
+        ["demo", "ask", question @ ..] if !question.is_empty() => demo::ask(root, &question.join(" ")),
+        ["demo", folder] if is_folder(folder) => demo::run(root, Some(Path::new(folder))),
         ["test"] => test::run(root, None),
         ["test", filter] => test::run(root, Some(filter)),
         ["setup"] => setup::everything(root).map(|_| println!("everything is there")),
@@ -85,8 +89,14 @@ fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
         ["sanitize", tool, filter] => sanitize::run(root, tool, Some(filter)),
         ["golden", files @ ..] if !files.is_empty() => golden::run(root, files),
         ["bench", rest @ ..] => bench::run(root, rest),
+        ["demo", ..] => Err(DEMO_USAGE.into()),
         _ => Err(format!("unknown command `{}`; see `cargo xtask --help`", words.join(" ")).into()),
     }
+}
+
+/// Whether an argument can be the folder of `demo`: neither a flag nor a word of its other forms.
+fn is_folder(argument: &str) -> bool {
+    !argument.starts_with('-') && !["ask", "stop"].contains(&argument) && Path::new(argument).is_dir()
 }
 
 /// The folder of the workspace's `Cargo.toml`. Compiled in, because the binary is always built inside its workspace.
