@@ -11,7 +11,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use crate::collection::Collection;
 use crate::config::CollectionConfig;
-use crate::error::{Error, Result};
+use crate::error::{Error, Failure, Result};
 use crate::grpc::Grpc;
 use crate::proto::health::v1 as health;
 use crate::rest::{Rest, body_of, parse};
@@ -190,9 +190,18 @@ impl Client {
 
     /// Whether the gRPC side says that it serves.
     pub async fn is_serving_grpc(&self) -> bool {
+        self.check_grpc().await.is_ok()
+    }
+
+    /// As [`Client::is_serving_grpc`], with the reason when it does not: nobody answers, the certificate is not trusted, or
+    /// the server says that it does not serve yet.
+    pub async fn check_grpc(&self) -> Result<()> {
         let request = health::HealthCheckRequest::default();
         let answer = self.shared.grpc.health().check(request).await;
-        answer.is_ok_and(|reply| reply.get_ref().status() == health::health_check_response::ServingStatus::Serving)
+        match answer.map_err(|status| Failure::from_status(&status).error)?.get_ref().status() {
+            health::health_check_response::ServingStatus::Serving => Ok(()),
+            other => Err(Error::Unavailable(format!("the server's gRPC health is {}", other.as_str_name()))),
+        }
     }
 
     /// Version and limits of the server.

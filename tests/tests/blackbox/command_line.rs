@@ -192,6 +192,14 @@ fn records_that_are_refused_are_listed_one_by_one() {
     assert_eq!(count(&server), 496);
 }
 
+/// A mistake that is found before the first record leaves neither a collection nor a position behind.
+fn assert_untouched(server: &Server, input: &Input, after: &str) {
+    let found = raw_http::get(&server.http_address(), "/v1/schema/Thing").expect("an answer");
+    assert_eq!(found.status, 404, "{after}: a collection was made");
+    let names: Vec<_> = fs::read_dir(input.folder.path()).expect("the folder").flatten().collect();
+    assert!(names.iter().all(|name| !name.file_name().to_string_lossy().contains("resume")), "{after}: {names:?}");
+}
+
 #[test]
 fn input_that_cannot_be_used_ends_with_2_and_a_reason() {
     let (server, input) = (Server::start(), Input::new(50));
@@ -225,10 +233,15 @@ fn input_that_cannot_be_used_ends_with_2_and_a_reason() {
         let (code, stdout, stderr) = run(&mut command);
         assert_eq!(code, 2, "{name}: {stdout}{stderr}");
         assert!(stderr.contains(words), "{name}: {stderr}");
+        assert_untouched(&server, &input, name);
     }
     input.write_vectors(20);
     let (code, _, stderr) = run(&mut input.import(&server));
     assert!(code == 2 && stderr.contains("20 vectors"), "too few vectors: {code} {stderr}");
+    assert_untouched(&server, &input, "too few vectors");
+    // What a version before this one left after a mistake binds nobody.
+    let left = json!({"format": 1, "server": "http://else", "collection": "Else", "objects_bytes": 1, "records": 0});
+    fs::write(input.resume(), left.to_string()).expect("a resume file");
     input.write_vectors(50);
     let (code, _, stderr) = run(&mut input.import(&server));
     assert_eq!(code, 0, "after the repair: {stderr}");
@@ -279,8 +292,9 @@ fn keys_and_certificates_are_taken_by_both() {
         let (code, stdout, stderr) = run(command(subcommand).env("AZIMUTH_API_KEY", "secret"));
         assert_eq!(code, 0, "{subcommand}: {stdout}{stderr}");
     }
-    let (code, _, stderr) = run(Command::new(binary()).args(["status", "--url", &url, "--api-key", "secret"]));
+    let (code, stdout, stderr) = run(Command::new(binary()).args(["status", "--url", &url, "--api-key", "secret"]));
     assert_eq!(code, 2, "a certificate that nobody knows: {stderr}");
+    assert!(stdout.contains("not reached") && stdout.contains("certificate"), "the cause is not told: {stdout}");
     let help = run(Command::new(binary()).args(["import", "--help"]).env("AZIMUTH_API_KEY", "secret")).1;
     assert!(!help.contains("secret"), "the help shows the key");
 }

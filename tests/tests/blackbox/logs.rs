@@ -75,6 +75,7 @@ fn levels_and_formats_have_weaviates_names() {
     wait_for("the line of the request", || text.log().contains("mine-3"));
     let line = text.log().lines().find(|line| line.contains("mine-3")).expect("a line").to_owned();
     assert!(serde_json::from_str::<Value>(&line).is_err() && line.contains("answered"), "{line}");
+    assert!(!text.log().contains('\u{1b}'), "colours in a file: {:?}", text.log());
     let at = |level: &str| {
         let server = builder().variable("LOG_LEVEL", level).start();
         raw_http::get(&server.http_address(), "/v1/meta").expect("an answer");

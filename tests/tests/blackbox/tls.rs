@@ -51,6 +51,7 @@ fn both_wires_speak_tls_on_both_ports() {
         }
         let answer = raw_tls::get(&address, "/v1/meta", authority.pem.as_bytes()).expect("HTTP/1.1 over TLS");
         assert_eq!(answer.status, 200);
+        assert!(answer.body.contains("\"hostname\":\"https://"), "the scheme that is served: {}", answer.body);
         let plain = raw_http::get(&address, "/v1/meta");
         assert!(plain.is_err(), "clear text was answered on a port with TLS: {plain:?}");
     }

@@ -55,6 +55,12 @@ struct Report {
     live: bool,
     ready: bool,
     grpc: bool,
+    /// Why it was not reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+    /// The same of gRPC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_trouble: Option<String>,
     version: Option<String>,
     nodes: Vec<Node>,
     collections: Vec<Holding>,
@@ -79,18 +85,23 @@ struct Holding {
 
 impl Report {
     async fn ask(client: &Client, url: &str) -> azimuth_client::Result<Report> {
-        let (live, ready, grpc) = tokio::join!(client.is_live(), client.is_ready(), client.is_serving_grpc());
+        let (live, ready, grpc) = tokio::join!(client.is_live(), client.is_ready(), client.check_grpc());
         let mut report = Report {
             url: url.to_owned(),
             live,
             ready,
-            grpc,
+            grpc: grpc.is_ok(),
+            trouble: None,
+            grpc_trouble: grpc.err().map(|error| error.to_string()),
             version: None,
             nodes: Vec::new(),
             collections: Vec::new(),
         };
         if live {
             report.version = Some(client.meta().await?.version);
+        } else {
+            // A probe knows only that nobody answered; another call says why.
+            report.trouble = client.meta().await.err().map(|error| error.to_string());
         }
         if ready {
             let (nodes, collections) = tokio::try_join!(client.nodes(true), client.list_collections())?;
@@ -139,8 +150,15 @@ impl Report {
             (false, false) => "not reached",
         };
         let version = self.version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
-        let grpc = if self.grpc { "" } else { ", no answer over gRPC" };
-        let mut text = format!("{}: {state}{version}{grpc}\n", self.url);
+        let because = |trouble: &Option<String>| trouble.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+        let trouble = because(&self.trouble);
+        // One cause is enough for a server that is not reached at all.
+        let grpc = match (self.grpc, self.live) {
+            (true, _) => String::new(),
+            (false, true) => format!(", no answer over gRPC{}", because(&self.grpc_trouble)),
+            (false, false) => "\nno answer over gRPC either".to_owned(),
+        };
+        let mut text = format!("{}: {state}{trouble}{version}{grpc}\n", self.url);
         if !self.nodes.is_empty() {
             let rows = self.nodes.iter().map(|node| {
                 [node.name.clone(), node.status.clone(), node.objects.to_string(), node.shards.to_string()]
@@ -192,6 +210,8 @@ mod tests {
             live: true,
             ready: true,
             grpc: true,
+            trouble: None,
+            grpc_trouble: None,
             version: Some("1.35.0".to_owned()),
             nodes: Vec::new(),
             collections: Vec::new(),

@@ -60,9 +60,10 @@ pub(super) fn not_ready(app: &Arc<App>) -> Reply {
 
 pub(super) fn meta(app: &Arc<App>) -> Reply {
     let settings = &app.settings;
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let host = if settings.host.is_ipv6() { format!("[{}]", settings.host) } else { settings.host.to_string() };
     Reply::ok(json!({
-        "hostname": format!("http://{host}:{}", settings.port),
+        "hostname": format!("{scheme}://{host}:{}", settings.port),
         "version": WEAVIATE_VERSION,
         "modules": {},
         "grpcMaxMessageSize": settings.grpc_max_message_bytes,

@@ -8,7 +8,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::text;
 
-/// Starts logging. JSON unless standard error is a terminal or `LOG_FORMAT` says `text`.
+/// Starts logging. JSON unless standard error is a terminal or `LOG_FORMAT` says `text`; text has colours on a terminal
+/// only, and not with `NO_COLOR`.
 pub(super) fn init() {
     let level = text("LOG_LEVEL", "info").to_lowercase();
     let known = level_of(&level);
@@ -16,11 +17,13 @@ pub(super) fn init() {
     let libraries = known.filter(|level| *level == "error").unwrap_or("warn");
     let own = known.unwrap_or("info");
     let filter = EnvFilter::new(format!("{libraries},openraft::core::raft_core=error,azimuth={own}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let terminal = std::io::stderr().is_terminal();
+    let colours = terminal && text("NO_COLOR", "").is_empty();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let json = match text("LOG_FORMAT", "").as_str() {
         "text" => false,
         "json" => true,
-        _ => !std::io::stderr().is_terminal(),
+        _ => !terminal,
     };
     if json {
         builder.json().flatten_event(true).with_span_list(false).init();

@@ -51,6 +51,10 @@ impl Checkpoint {
         };
         let content: Content =
             serde_json::from_slice(&text).map_err(|error| format!("{shown} is no position of an import: {error}"))?;
+        if content.records == 0 {
+            // Nothing is done: whatever was meant then, there is nothing to go on with.
+            return Ok(Checkpoint { path, content: fresh });
+        }
         if (Content { records: 0, ..content.clone() }) != fresh {
             return Err(format!(
                 "{shown} belongs to another import (server {}, collection {}, input of {} bytes); remove it to begin anew",
@@ -73,11 +77,22 @@ impl Checkpoint {
         self.write()
     }
 
-    /// Writes the position that is known already, so that a folder where this is impossible shows before the work.
-    pub(super) fn write(&self) -> io::Result<()> {
-        let temporary = self.path.with_extension("resume-new");
+    /// Checks that the position can be written where it is kept, so that a folder where this is impossible shows before
+    /// the work. Leaves no file behind.
+    pub(super) fn try_write(&self) -> io::Result<()> {
+        let temporary = self.temporary();
+        std::fs::write(&temporary, b"")?;
+        std::fs::remove_file(&temporary)
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let temporary = self.temporary();
         std::fs::write(&temporary, serde_json::to_vec(&self.content)?)?;
         std::fs::rename(&temporary, &self.path)
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.path.with_extension("resume-new")
     }
 
     /// The import is complete: there is nothing to go on with.
@@ -120,5 +135,17 @@ mod tests {
         assert!(Checkpoint::open(path.clone(), "b:1", "Book", 100).is_err());
         std::fs::write(&path, b"{").expect("written");
         assert!(Checkpoint::open(path, "a:1", "Book", 100).is_err());
+    }
+
+    #[test]
+    fn before_a_record_is_done_there_is_no_file_and_one_from_before_binds_nobody() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("objects.jsonl.resume");
+        let mut first = Checkpoint::open(path.clone(), "a:1", "Book", 100).expect("a new one");
+        first.try_write().expect("a folder that can be written");
+        first.advance(0).expect("nothing to write");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
+        first.write().expect("as versions before this one did");
+        assert_eq!(Checkpoint::open(path, "b:1", "Film", 101).expect("another import").records(), 0);
     }
 }

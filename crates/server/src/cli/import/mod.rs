@@ -87,11 +87,13 @@ pub(crate) struct Args {
 /// Imports and returns the exit code. Not to be called inside a runtime: it brings its own.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let outcome = runtime().and_then(|runtime| {
+        // Before the server is asked for anything: a mistake leaves nothing behind.
+        let input = Input::open(args)?;
         // Whoever mistyped an address wants to know at once; patience is for a server that was there already.
         let first = args.connect.client(&runtime, RetryPolicy::default(), TIMEOUT)?;
         runtime.block_on(target(args, &first))?;
         let client = args.connect.client(&runtime, RETRY, TIMEOUT)?;
-        runtime.block_on(import(args, &client))
+        runtime.block_on(import(args, input, &client))
     });
     match outcome {
         Ok(0) => ExitCode::SUCCESS,
@@ -103,23 +105,50 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
+/// The files of an import, opened and checked.
+struct Input {
+    lines: Lines,
+    vectors: Option<VectorFile>,
+    checkpoint: Checkpoint,
+}
+
+impl Input {
+    fn open(args: &Args) -> Result<Input, String> {
+        let lines = Lines::open(&args.objects).map_err(failed("opening", &args.objects))?;
+        let resume_file = args.resume_file.clone().unwrap_or_else(|| beside(&args.objects, ".resume"));
+        let checkpoint = Checkpoint::open(resume_file, args.connect.url(), &args.collection, lines.extent().0)?;
+        checkpoint.try_write().map_err(failed("writing", checkpoint.path()))?;
+        let open = |path: &PathBuf| VectorFile::open(path, checkpoint.records()).map_err(failed("opening", path));
+        let vectors = args.vectors.as_ref().map(open).transpose()?;
+        if checkpoint.records() == 0 {
+            check_lines(&args.objects, vectors.as_ref()).map_err(failed("reading", &args.objects))?;
+        }
+        Ok(Input { lines, vectors, checkpoint })
+    }
+}
+
+/// Reads the first record, to see that the file can be unpacked, and with `vectors` all of them: each needs one.
+fn check_lines(objects: &Path, vectors: Option<&VectorFile>) -> std::io::Result<()> {
+    let (mut lines, mut records) = (Lines::open(objects)?, 0);
+    let rows = vectors.map_or(0, VectorFile::rows);
+    while lines.next()?.is_some() && vectors.is_some() {
+        records += 1;
+    }
+    if vectors.is_some() && records > rows {
+        return Err(std::io::Error::other(format!("there are only {rows} vectors for {records} records")));
+    }
+    Ok(())
+}
+
 /// Does the whole work and returns the number of refused records of this run.
-async fn import(args: &Args, client: &Client) -> Result<u64, String> {
+async fn import(args: &Args, input: Input, client: &Client) -> Result<u64, String> {
     let mut collection = client.collection(&args.collection).map_err(|error| error.to_string())?;
     if let Some(tenant) = &args.tenant {
         collection = collection.tenant(tenant).map_err(|error| error.to_string())?;
     }
-    let lines = Lines::open(&args.objects).map_err(failed("opening", &args.objects))?;
+    let Input { lines, vectors, checkpoint } = input;
     let (total_bytes, read_bytes) = lines.extent();
-    let resume_file = args.resume_file.clone().unwrap_or_else(|| beside(&args.objects, ".resume"));
-    let checkpoint = Checkpoint::open(resume_file, args.connect.url(), &args.collection, total_bytes)?;
-    checkpoint.write().map_err(failed("writing", checkpoint.path()))?;
     let skipped = checkpoint.records();
-    let vectors = args
-        .vectors
-        .as_ref()
-        .map(|path| VectorFile::open(path, skipped).map_err(failed("opening", path)))
-        .transpose()?;
     let options = BatchOptions {
         objects_max: usize::from(args.batch),
         in_flight_max: usize::from(args.concurrency),

@@ -93,7 +93,7 @@ impl VectorFile {
     pub(super) fn open(path: &Path, first: u64) -> io::Result<VectorFile> {
         let mut file = File::open(path)?;
         let mut head = [0; 8];
-        file.read_exact(&mut head)?;
+        file.read_exact(&mut head).map_err(|_| io::Error::other("it is shorter than its head of 8 bytes"))?;
         let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let (rows, dimension) = (u64::from(word(0)), word(4));
         if dimension == 0 || dimension > DIMENSION_MAX {
