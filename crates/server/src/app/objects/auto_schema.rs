@@ -104,13 +104,10 @@ fn could_add(value: &Json) -> usize {
 
 /// Refuses values that are nested deeper than any property: before anything is made up for a part of them.
 fn check_depth(value: &Json, left: usize) -> Result<(), String> {
-    let below = |mut values: &mut dyn Iterator<Item = &Json>| match left.checked_sub(1) {
-        Some(left) => values.try_for_each(|value| check_depth(value, left)),
-        None => Err(format!("objects and lists are nested deeper than {DEPTH_MAX}")),
-    };
+    let below = left.checked_sub(1).ok_or_else(|| format!("objects and lists are nested deeper than {DEPTH_MAX}"));
     match value {
-        Json::Object(map) => below(&mut map.values()),
-        Json::Array(values) => below(&mut values.iter()),
+        Json::Object(map) => below.and_then(|left| map.values().try_for_each(|value| check_depth(value, left))),
+        Json::Array(values) => below.and_then(|left| values.iter().try_for_each(|value| check_depth(value, left))),
         _ => Ok(()),
     }
 }
