@@ -14,6 +14,9 @@ pub enum Error {
     /// A limit was reached; asking for less, or later, can succeed.
     #[error("{0}")]
     Limit(String),
+    /// One stored object cannot be decoded. It can be replaced or deleted; everything else is served.
+    #[error("{0}")]
+    Unreadable(String),
     /// Stored data fails its checks. The node must stop: it would answer wrongly.
     #[error("damaged data: {0}")]
     Damaged(String),

@@ -90,6 +90,10 @@ pub(crate) fn render(app: &App) -> String {
         gauge("azimuth_disk_bytes", "Bytes of tables and blobs on disk.", group.disk_bytes);
         let help = "Commands applied since the start.";
         line("counter", "azimuth_commands_applied_total", help, group.commands_applied as f64);
+        let help = "Objects that cannot be decoded, as far as they were met.";
+        line("gauge", "azimuth_objects_unreadable", help, group.objects_unreadable as f64);
+        let help = "Failures of vector indexes since the start; each was built anew.";
+        line("counter", "azimuth_vector_index_failures_total", help, group.index_failures as f64);
         let help = "Commands refused because they could not be carried out since the start: faults of this program.";
         line("counter", "azimuth_commands_contained_total", help, group.commands_contained as f64);
         let _ = writeln!(text, "# HELP azimuth_vector_index_bytes Bytes of the loaded vector indexes, by part.");

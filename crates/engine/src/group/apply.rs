@@ -10,11 +10,12 @@ use uuid::Uuid;
 use super::draft::{ShardDraft, dimension_of, is_empty};
 use super::records::ProposerRecord;
 use super::transaction::Transaction;
-use super::{Attempt, Batch, DataGroup, Entry, EntryBody, Ledger};
+use super::{Attempt, Batch, DataGroup, Entry, EntryBody, Ledger, readable};
 use crate::Result;
 use crate::command::{At, Command, Outcome, Patch, PutMode};
 use crate::ids::{DocId, VectorId};
 use crate::limits::{STORED_DEPTH_MAX, value_depth};
+use crate::object::codec::UNKNOWN_MS;
 use crate::object::{Beacon, Object, Properties, Value, Vector};
 use crate::schema::{Collection, VectorConfig, encode_to_apply};
 use crate::vector::{DIM_MAX, ROWS_MAX};
@@ -63,6 +64,8 @@ fn run(transaction: &mut Transaction<'_>, batch: Batch) -> Result<Vec<Outcome>> 
 }
 
 fn execute(transaction: &mut Transaction<'_>, command: Command) -> Result<Outcome> {
+    #[cfg(test)]
+    super::contained_tests::fail_if_asked(&command);
     match command {
         Command::PutCollection(collection) => put_collection(transaction, *collection),
         Command::DropCollection(id) => {
@@ -109,7 +112,7 @@ fn put(transaction: &mut Transaction<'_>, at: At, mode: PutMode, mut object: Obj
         (PutMode::Replace, None) => return Ok(Outcome::NotFound),
         _ => {}
     }
-    if let Some(old) = old {
+    if let Some(old) = old.filter(|old| old.created_ms != UNKNOWN_MS) {
         object.created_ms = old.created_ms;
     }
     object.vectors.retain(|_, vector| !is_empty(vector));
@@ -125,7 +128,11 @@ fn merge(transaction: &mut Transaction<'_>, at: At, id: Uuid, patch: Patch, upda
     let Some(schema) = transaction.schema_of(at) else { return Ok(Outcome::NotFound) };
     let draft = transaction.draft(at)?;
     let Some(old) = draft.present(id)? else { return Ok(Outcome::NotFound) };
-    draft.load(id, &schema)?;
+    if readable(draft.load(id, &schema))?.is_none() {
+        let name = &schema.name;
+        let why = "the stored object cannot be read; it can be replaced or deleted";
+        return Ok(Outcome::Refused(format!("object {id} of collection {name} cannot be changed: {why}")));
+    }
     let object = draft.object(id)?;
     // Vectors that stay are checked with those that come: the schema may have lost one.
     let kept = object.vectors.iter().filter(|(id, _)| !patch.vectors.contains_key(id));

@@ -115,7 +115,7 @@ impl DataGroup {
     }
 
     /// A shard, loaded if need be. Whether it is in any schema is the caller's to know.
-    pub(super) fn shard(&self, at: At) -> Result<Arc<Shard>> {
+    pub(crate) fn shard(&self, at: At) -> Result<Arc<Shard>> {
         if let Some(shard) = self.shards.read().get(&at) {
             return Ok(shard.clone());
         }
@@ -240,7 +240,10 @@ impl DataGroup {
             let Some(shard) = self.shards.read().get(&at).cloned() else { continue };
             for (vector, index) in shard.indexes.all_loaded() {
                 if let Some((_, config)) = collection.vector_by_id(vector) {
-                    index.update_config(config.index);
+                    shard.indexes.contained(at, vector, || {
+                        index.update_config(config.index);
+                        Ok(())
+                    });
                 }
             }
         }

@@ -16,7 +16,6 @@ use super::records::{self, ShardRecord};
 use super::shard::{Shard, ShardState};
 use super::store::{Changes, Family};
 use super::vectors::Added;
-use crate::command::At;
 use crate::ids::{DocId, VectorId};
 use crate::inverted::docset;
 use crate::inverted::staged::{Staged, with_doc_id};
@@ -100,13 +99,25 @@ impl<'a> ShardDraft<'a> {
             let doc_id = key::parse_doc_id(&doc_id)?;
             let row = store.get(Family::Objects, &prefix.object(doc_id))?;
             let row = row.ok_or_else(|| Error::Damaged(format!("object {id} has no row for doc id {doc_id}")))?;
-            let laid = Laid { doc_id, header: codec::decode_header(&row)? };
+            let header = codec::decode_header(&row).unwrap_or_else(|error| self.salvaged(id, doc_id, &error));
+            let laid = Laid { doc_id, header };
             self.rows.insert(id, Row { laid: Some(laid), doc_id: Some(doc_id), ..Row::default() });
         }
         Ok(self.rows.get(&id).and_then(Row::present))
     }
 
+    /// What can be told of a version whose head cannot be read, so that it can be taken away.
+    fn salvaged(&self, id: Uuid, doc_id: DocId, why: &Error) -> Header {
+        self.shard.unreadable.note(self.shard.at, doc_id, why);
+        let vectors = self.base.with_vector.iter().filter(|(_, members)| members.contains(doc_id.0));
+        let vectors = vectors.map(|(vector, _)| *vector).collect();
+        Header { id, created_ms: codec::UNKNOWN_MS, updated_ms: codec::UNKNOWN_MS, vectors, tokens: Vec::new() }
+    }
+
     /// Reads a present object with all its vectors, unless that was done before.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when it cannot be decoded.
     pub(crate) fn load(&mut self, id: Uuid, schema: &Collection) -> Result<()> {
         let row = self.rows.get_mut(&id).ok_or_else(|| not_loaded(id))?;
         if row.object.is_none() {
@@ -181,7 +192,7 @@ impl<'a> ShardDraft<'a> {
     fn lay(&mut self, id: Uuid, row: &mut Row, schema: &Collection, changes: &mut Changes<'_>) -> Result<()> {
         let prefix = self.shard.prefix;
         if let Some(old) = row.laid.take() {
-            self.take_away(&old, changes)?;
+            self.take_away(&old, changes);
             if row.doc_id.is_none() {
                 changes.delete(Family::Ids, &prefix.id(id));
             }
@@ -212,19 +223,14 @@ impl<'a> ShardDraft<'a> {
     }
 
     /// Takes back what was laid down of a version, but for its id.
-    fn take_away(&mut self, old: &Laid, changes: &mut Changes<'_>) -> Result<()> {
+    fn take_away(&mut self, old: &Laid, changes: &mut Changes<'_>) {
         let prefix = self.shard.prefix;
         changes.delete(Family::Objects, &prefix.object(old.doc_id));
         for &vector in &old.header.vectors {
             changes.delete(Family::Vectors, &prefix.vector(vector, old.doc_id));
         }
         for (property, count) in &old.header.tokens {
-            let stats = self.record.lengths.entry(*property).or_default();
-            stats.objects = stats.objects.checked_sub(1).ok_or_else(|| miscounted(self.shard.at))?;
-            stats.tokens = stats.tokens.checked_sub(u64::from(*count)).ok_or_else(|| miscounted(self.shard.at))?;
-            if stats.objects == 0 {
-                self.record.lengths.remove(property);
-            }
+            self.record.uncount(*property, *count);
         }
         if old.doc_id.0 < self.base.record.next_doc_id {
             self.removed.push(old.doc_id);
@@ -232,7 +238,11 @@ impl<'a> ShardDraft<'a> {
                 self.removed_of.entry(vector).or_default().push(old.doc_id);
             }
         }
-        Ok(())
+    }
+
+    /// Forgets that versions could not be read which are taken away.
+    pub(crate) fn forget_unreadable(&self) {
+        self.shard.unreadable.forget(&self.removed);
     }
 
     /// Whether doc ids of the base are taken away.
@@ -344,10 +354,11 @@ fn read(group: &DataGroup, shard: &Shard, laid: &Laid, schema: &Collection) -> R
     let prefix = shard.prefix;
     let missing = || Error::Damaged(format!("object {} has no row for doc id {}", laid.header.id, laid.doc_id));
     let bytes = group.store.get(Family::Objects, &prefix.object(laid.doc_id))?.ok_or_else(missing)?;
-    let (_, mut object) = codec::decode(&bytes, schema, true)?;
+    let unreadable = |error: Error| shard.unreadable.note(shard.at, laid.doc_id, &error);
+    let (_, mut object) = codec::decode(&bytes, schema, true).map_err(unreadable)?;
     for &vector in &laid.header.vectors {
         let bytes = group.store.get(Family::Vectors, &prefix.vector(vector, laid.doc_id))?.ok_or_else(missing)?;
-        object.vectors.insert(vector, codec::decode_vector(&bytes)?);
+        object.vectors.insert(vector, codec::decode_vector(&bytes).map_err(unreadable)?);
     }
     Ok(object)
 }
@@ -391,8 +402,4 @@ pub(crate) fn dimension_of(vector: &Vector) -> u32 {
 
 fn not_loaded(id: Uuid) -> Error {
     Error::Damaged(format!("object {id} was not loaded before it is changed"))
-}
-
-fn miscounted(at: At) -> Error {
-    Error::Damaged(format!("shard {at:?}: statistics count fewer tokens than its objects have"))
 }

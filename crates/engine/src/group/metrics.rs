@@ -30,6 +30,10 @@ pub struct GroupMetrics {
     pub entries_applied: u64,
     /// Commands applied since the group was opened.
     pub commands_applied: u64,
+    /// Objects that cannot be decoded, as far as they were met since their shard was loaded.
+    pub objects_unreadable: u64,
+    /// Failures of vector indexes, which are built anew each time.
+    pub index_failures: u64,
     /// Commands refused because they could not be carried out: each is a fault of this program, and in the log.
     pub commands_contained: u64,
     /// Versions of objects written with their index entries since the open: several changes of one object in one entry are one.

@@ -28,8 +28,12 @@ mod search;
 mod shard;
 mod store;
 mod transaction;
+mod unreadable;
 mod vectors;
 mod work;
+
+#[cfg(test)]
+mod contained_tests;
 
 use std::path::Path;
 
@@ -44,7 +48,7 @@ pub use work::{WorkBudget, WorkReport};
 pub(crate) use contain::{Attempt, Contained, contained};
 pub(crate) use hash::Hasher;
 pub(crate) use ledger::{Ledger, load_applied};
-pub(crate) use read::read_id;
+pub(crate) use read::{read_id, readable};
 pub(crate) use records::ProposerRecord;
 pub(crate) use shard::{ShardState, ShardView};
 pub(crate) use store::{Changes, Cursor, Family, Store};

@@ -21,7 +21,7 @@ impl DataGroup {
     /// The object with that id. Vectors that it does not have are left out.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the group does not know the shard.
+    /// [`Error::Invalid`] when the group does not know the shard, [`Error::Unreadable`] when the object cannot be decoded.
     pub fn get(&self, at: At, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
         let (schema, shard) = self.known(at)?;
         let view = shard.view(&self.store);
@@ -103,23 +103,31 @@ pub(super) fn read_object(
     from_row(shard, view, schema, doc_id, row.as_deref(), include)
 }
 
-/// Reads live objects, in the order of `doc_ids`.
+/// Reads live objects, in the order of `doc_ids`; `None` for those that cannot be decoded.
 pub(super) fn read_objects(
     shard: &Shard,
     view: &ShardView<'_>,
     schema: &Collection,
     doc_ids: &[DocId],
     include: &Include,
-) -> Result<Vec<Object>> {
+) -> Result<Vec<Option<Object>>> {
     let mut objects = Vec::with_capacity(doc_ids.len());
     for doc_ids in doc_ids.chunks(READ_TOGETHER_MAX) {
         let keys: Vec<_> = doc_ids.iter().map(|doc_id| shard.prefix.object(*doc_id)).collect();
         let rows = view.store.get_many(Family::Objects, &keys)?;
         for (doc_id, row) in doc_ids.iter().zip(rows) {
-            objects.push(from_row(shard, view, schema, *doc_id, row.as_deref(), include)?);
+            objects.push(readable(from_row(shard, view, schema, *doc_id, row.as_deref(), include))?);
         }
     }
     Ok(objects)
+}
+
+/// `None` for what cannot be decoded.
+pub(crate) fn readable<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(Error::Unreadable(_)) => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 fn from_row(
@@ -131,11 +139,12 @@ fn from_row(
     include: &Include,
 ) -> Result<Object> {
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
-    let (header, mut object) = codec::decode(row, schema, include.properties)?;
+    let unreadable = |error: Error| shard.unreadable.note(shard.at, doc_id, &error);
+    let (header, mut object) = codec::decode(row, schema, include.properties).map_err(unreadable)?;
     for vector in include.vectors.iter().filter(|vector| header.vectors.contains(vector)) {
         let row = view.store.get(Family::Vectors, &shard.prefix.vector(*vector, doc_id))?;
         let row = row.ok_or_else(|| Error::Damaged(format!("vector {vector} of doc id {doc_id} has no row")))?;
-        object.vectors.insert(*vector, codec::decode_vector(&row)?);
+        object.vectors.insert(*vector, codec::decode_vector(&row).map_err(unreadable)?);
     }
     Ok(object)
 }
@@ -144,12 +153,14 @@ fn from_row(
 pub(super) fn found_version(shard: &Shard, view: &ShardView<'_>, doc_id: DocId) -> Result<FoundVersion> {
     let row = view.store.get(Family::Objects, &shard.prefix.object(doc_id))?;
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
-    Ok(FoundVersion { id: codec::decode_header(&row)?.id, doc_id, row_bytes: row.len() })
+    let header = codec::decode_header(&row).map_err(|error| shard.unreadable.note(shard.at, doc_id, &error))?;
+    Ok(FoundVersion { id: header.id, doc_id, row_bytes: row.len() })
 }
 
 /// The id of a live object.
 pub(crate) fn read_id(shard: &Shard, view: &ShardView<'_>, doc_id: DocId) -> Result<Uuid> {
     let row = view.store.get(Family::Objects, &shard.prefix.object(doc_id))?;
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
-    Ok(codec::decode_header(&row)?.id)
+    let header = codec::decode_header(&row);
+    header.map(|header| header.id).map_err(|error| shard.unreadable.note(shard.at, doc_id, &error))
 }

@@ -28,6 +28,19 @@ pub(crate) struct ShardRecord {
     pub lengths: BTreeMap<PropertyId, LengthStats>,
 }
 
+impl ShardRecord {
+    /// Takes an object with so many tokens out of a property's statistics. An object that could not be read when it was
+    /// removed stays counted; so the figures may be above what there is, and never below zero.
+    pub(crate) fn uncount(&mut self, property: PropertyId, tokens: u32) {
+        let Some(stats) = self.lengths.get_mut(&property) else { return };
+        stats.objects = stats.objects.saturating_sub(1);
+        stats.tokens = stats.tokens.saturating_sub(u64::from(tokens)).max(stats.objects);
+        if stats.objects == 0 {
+            self.lengths.remove(&property);
+        }
+    }
+}
+
 /// Statistics of a searchable property.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LengthStats {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::data::DataGroup;
 use super::near::Asked;
-use super::read::{doc_id_of, found_version, read_object, read_objects};
+use super::read::{doc_id_of, found_version, read_object, read_objects, readable};
 use super::shard::{Shard, ShardView};
 use super::store::Family;
 use crate::command::At;
@@ -62,7 +62,12 @@ impl DataGroup {
             let search = Search { group: self, schema: &schema, shard: &shard, view };
             let (matches, plan) = search.plan(query)?;
             if let Some(found) = search.find(query, &plan, matches.as_ref(), still.is_some())? {
-                return search.read(query, &plan, found);
+                let wanted = found.len();
+                let hits = search.read(query, &plan, found)?;
+                // Once they are known, a listing leaves out what cannot be read, and its pages are full.
+                if hits.len() == wanted || !plan.is_listing() {
+                    return Ok(hits);
+                }
             }
         }
         Err(Error::Limit("the shard changed too often".into()))
@@ -117,8 +122,8 @@ impl DataGroup {
         let view = shard.view(&self.store);
         let search = Search { group: self, schema: &schema, shard: &shard, view };
         let matches = search.matches(filter)?;
-        let found = matches.iter().take(limit).map(|doc_id| found_version(&shard, &search.view, DocId(doc_id)));
-        Ok((found.collect::<Result<_>>()?, matches.len()))
+        let found = matches.iter().map(|doc_id| readable(found_version(&shard, &search.view, DocId(doc_id))));
+        Ok((found.filter_map(Result::transpose).take(limit).collect::<Result<_>>()?, matches.len()))
     }
 
     /// Those of these objects that match, in no order.
@@ -134,7 +139,7 @@ impl DataGroup {
         for &id in ids {
             let doc_id = doc_id_of(&shard, &search.view, id)?;
             if let Some(doc_id) = doc_id.filter(|doc_id| matches.contains(doc_id.0)) {
-                found.push(found_version(&shard, &search.view, doc_id)?);
+                found.extend(readable(found_version(&shard, &search.view, doc_id))?);
             }
         }
         Ok(found)
@@ -219,7 +224,9 @@ impl Search<'_> {
             Source::Nothing => Some(Vec::new()),
             Source::Ids => unranked(self.by_id(query, matches)?),
             Source::DocIds => {
+                let hidden = self.shard.unreadable.known();
                 let matches = matches.into_iter().flat_map(RoaringTreemap::iter);
+                let matches = matches.filter(|doc_id| !hidden.as_ref().is_some_and(|hidden| hidden.contains(*doc_id)));
                 unranked(matches.skip(query.offset).take(query.limit).map(DocId).collect())
             }
             Source::Sorted => unranked(self.sorted(query, matches)?),
@@ -238,11 +245,13 @@ impl Search<'_> {
             Rank::Near(_) => None,
         };
         cursor.seek(&after.map_or_else(|| prefix.bytes().to_vec(), |after| prefix.id(after)));
+        let hidden = self.shard.unreadable.known();
         let mut found = Vec::new();
         let mut left_out = 0;
         while let Some((key, value)) = cursor.item()? {
             let doc_id = key::parse_doc_id(value)?;
             let wanted = self.view.state.live.contains(doc_id.0)
+                && !hidden.as_ref().is_some_and(|hidden| hidden.contains(doc_id.0))
                 && matches.is_none_or(|matches| matches.contains(doc_id.0))
                 && (after.is_none() || after != Some(key::parse_id(key)?));
             if wanted && left_out < query.offset {
@@ -271,7 +280,8 @@ impl Search<'_> {
         // The greatest of the best so far on top.
         let mut best: BinaryHeap<(SortKeys, Option<Uuid>, DocId)> = BinaryHeap::new();
         for doc_id in candidates.iter().map(DocId) {
-            let object = read_object(self.shard, &self.view, self.schema, doc_id, &include)?;
+            let object = readable(read_object(self.shard, &self.view, self.schema, doc_id, &include))?;
+            let Some(object) = object else { continue };
             if after.is_some_and(|after| object.id <= after) {
                 continue;
             }
@@ -289,8 +299,11 @@ impl Search<'_> {
         let include = Include { properties: query.include.properties || sort_here, ..query.include.clone() };
         let doc_ids: Vec<DocId> = found.iter().map(|found| found.doc_id).collect();
         let objects = read_objects(self.shard, &self.view, self.schema, &doc_ids, &include)?;
-        let hit = |(Found { doc_id, distance }, object)| Hit { doc_id, distance, object };
-        let mut hits: Vec<Hit> = found.into_iter().zip(objects).map(hit).collect();
+        let hit = |(Found { doc_id, distance }, object): (Found, Option<_>)| {
+            let object = object?;
+            Some(Hit { doc_id, distance, object })
+        };
+        let mut hits: Vec<Hit> = found.into_iter().zip(objects).filter_map(hit).collect();
         if sort_here {
             let terms = SortTerms::new(self.schema, &query.sort)?;
             hits.sort_by_cached_key(|hit| terms.keys(&hit.object));

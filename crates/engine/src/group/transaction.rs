@@ -147,7 +147,7 @@ impl<'a> Transaction<'a> {
         let shards: Vec<_> = published.iter().map(|(draft, _)| draft.shard.clone()).collect();
         let _steady: Vec<_> = shards.iter().map(|shard| shard.indexes.hold()).collect();
         for (draft, _) in &published {
-            draft.shard.indexes.add(&draft.added())?;
+            draft.shard.indexes.add(draft.shard.at, &draft.added());
         }
         // Readers of these shards wait: they must not pair the old live set with a store that lost the rows.
         let takes_away = published.iter().any(|(draft, _)| draft.takes_away());
@@ -164,7 +164,8 @@ impl<'a> Transaction<'a> {
         self.group.publish(&self.collections, &self.dropped_shards);
         for (draft, state) in &published {
             self.group.note_growth(&draft.shard, &draft.base, state);
-            draft.shard.indexes.remove(draft.removed());
+            draft.shard.indexes.remove(draft.shard.at, draft.removed());
+            draft.forget_unreadable();
             self.group.objects_laid_down.fetch_add(draft.laid_down(), Ordering::Relaxed);
         }
         Ok(true)

@@ -4,13 +4,15 @@
 //! and deletes the difference; vectors never change under a doc id. From then on apply tells it of every change.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard, RwLock};
 use roaring::RoaringTreemap;
 
+use super::contain::panic_text;
 use super::doc_index::DocIndex;
 use super::shard::{Shard, ShardView};
 use super::store::{Family, Store};
@@ -29,6 +31,8 @@ pub(crate) struct ShardIndexes {
     /// indexes and published state to agree.
     steady: ReentrantMutex<()>,
     slots: Mutex<BTreeMap<VectorId, Arc<Slot>>>,
+    /// How often an index failed since the shard was loaded.
+    failures: AtomicU64,
 }
 
 /// Where the index of one vector is, when it is in memory.
@@ -41,6 +45,8 @@ struct Slot {
     used: AtomicU64,
     /// Documents that waited for nothing when the index last left memory.
     settled: AtomicU64,
+    /// It failed: it is not to be used, and its files are not to be read.
+    failed: AtomicBool,
 }
 
 /// What opening an index needs to know beside the shard.
@@ -107,24 +113,52 @@ impl ShardIndexes {
 
     /// Adds vectors to the indexes in memory. An apply does so before it is published, holding [`ShardIndexes::hold`] on to
     /// [`ShardIndexes::remove`]: a reader that sees it finds them.
-    pub(crate) fn add(&self, added: &BTreeMap<VectorId, Vec<Added<'_>>>) -> Result<()> {
+    /// An index that fails is built anew from the rows when it is needed next; the apply goes on.
+    pub(crate) fn add(&self, at: At, added: &BTreeMap<VectorId, Vec<Added<'_>>>) {
         for (vector, added) in added {
             let Some(index) = self.loaded(*vector) else { continue };
-            for (doc_id, values) in added {
-                insert(&index, *doc_id, values)?;
-            }
+            let insert = |(doc_id, values): &Added<'_>| insert(&index, *doc_id, values);
+            self.contained(at, *vector, || added.iter().try_for_each(insert));
         }
-        Ok(())
     }
 
-    /// Takes doc ids out of the indexes in memory, after the apply was published.
-    pub(crate) fn remove(&self, removed: &BTreeMap<VectorId, Vec<DocId>>) {
+    /// Takes doc ids out of the indexes in memory, after the apply was published. What fails, as in [`ShardIndexes::add`].
+    pub(crate) fn remove(&self, at: At, removed: &BTreeMap<VectorId, Vec<DocId>>) {
         for (vector, removed) in removed {
             let Some(index) = self.loaded(*vector) else { continue };
-            for doc_id in removed {
-                index.delete(*doc_id);
-            }
+            self.contained(at, *vector, || {
+                removed.iter().for_each(|doc_id| drop(index.delete(*doc_id)));
+                Ok(())
+            });
         }
+    }
+
+    /// Works on an index. When that fails or panics, the index is dropped with its files, to be built from the rows.
+    pub(crate) fn contained<T>(&self, at: At, vector: VectorId, work: impl FnOnce() -> Result<T>) -> Option<T> {
+        let why = match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(done)) => return Some(done),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic_text(panic.as_ref()),
+        };
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let (collection, shard, vector_id) = (at.collection.0, at.shard.0, vector.0);
+        tracing::error!(
+            collection,
+            shard,
+            vector_id,
+            why,
+            "a vector index failed and is built anew; please report this"
+        );
+        let slot = self.slot(vector);
+        slot.failed.store(true, Ordering::Release);
+        slot.settled.store(0, Ordering::Relaxed);
+        *slot.open.write() = None;
+        None
+    }
+
+    /// How often an index failed since the shard was loaded.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 }
 
@@ -146,6 +180,9 @@ impl Shard {
         let view = self.view(opening.store);
         let dimension = view.state.record.dimensions.get(&vector).map(|&dim| dim as usize);
         let dir = index_dir(opening.dir, self.at, vector);
+        if slot.failed.swap(false, Ordering::AcqRel) && dir.exists() {
+            std::fs::remove_dir_all(&dir)?;
+        }
         let (index, report) = DocIndex::open(&dir, dimension, opening.config, opening.options);
         for dropped in &report.dropped {
             tracing::warn!(collection = self.at.collection.0, shard = self.at.shard.0, vector = vector.0, "{dropped}");
@@ -172,16 +209,22 @@ fn reconcile(index: &DocIndex, shard: &Shard, vector: VectorId, view: &ShardView
     }
     let missing = wanted - &held;
     index.reserve(missing.len());
-    each_vector(shard, vector, view, &missing, |doc_id, values| insert(index, doc_id, &values))
+    each_vector(shard, vector, view, &missing, |doc_id, values| match values {
+        Ok(values) => insert(index, doc_id, &values),
+        Err(error) => {
+            shard.unreadable.note(shard.at, doc_id, &error);
+            Ok(())
+        }
+    })
 }
 
-/// Reads the vectors of `doc_ids`, ascending; each must be there.
+/// Reads the vectors of `doc_ids`, ascending; each must be there. `take` is told of those that cannot be decoded.
 pub(crate) fn each_vector(
     shard: &Shard,
     vector: VectorId,
     view: &ShardView<'_>,
     doc_ids: &RoaringTreemap,
-    mut take: impl FnMut(DocId, Vector) -> Result<()>,
+    mut take: impl FnMut(DocId, Result<Vector>) -> Result<()>,
 ) -> Result<()> {
     if doc_ids.is_empty() {
         return Ok(());
@@ -200,7 +243,7 @@ pub(crate) fn each_vector(
             cursor.seek(&wanted);
         }
         match cursor.item()? {
-            Some((key, row)) if key == wanted.as_slice() => take(DocId(doc_id), codec::decode_vector(row)?)?,
+            Some((key, row)) if key == wanted.as_slice() => take(DocId(doc_id), codec::decode_vector(row))?,
             _ => return Err(Error::Damaged(format!("vector {vector} of doc id {doc_id} has no row"))),
         }
         placed = true;
@@ -219,7 +262,7 @@ fn insert(index: &DocIndex, doc_id: DocId, values: &Vector) -> Result<()> {
         VectorError::Dimension { .. }
         | VectorError::DimensionRange(_)
         | VectorError::NotFinite(_)
-        | VectorError::Rows { .. } => Error::Damaged(format!("vector of doc id {doc_id}: {error}")),
+        | VectorError::Rows { .. } => Error::Invalid(format!("vector of doc id {doc_id}: {error}")),
         VectorError::Skipped => Error::Invalid(error.to_string()),
     })
 }

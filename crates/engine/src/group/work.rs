@@ -211,6 +211,8 @@ impl DataGroup {
             disk_bytes: self.store.disk_bytes(),
             entries_applied: self.entries_applied.load(Ordering::Relaxed),
             commands_applied: self.commands_applied.load(Ordering::Relaxed),
+            objects_unreadable: shards.iter().map(|shard| shard.unreadable.len()).sum(),
+            index_failures: shards.iter().map(|shard| shard.indexes.failures()).sum(),
             commands_contained: self.commands_contained.load(Ordering::Relaxed),
             objects_laid_down: self.objects_laid_down.load(Ordering::Relaxed),
         }
@@ -250,8 +252,13 @@ impl DataGroup {
         for vector in self.graphs(&schema, &state) {
             if let (Ok((schema, shard)), true) = (self.known(at), shard.indexes.loaded(vector).is_none())
                 && let Some(opening) = self.opening(&schema, vector)
+                && let Err(error) = shard.index(vector, &opening)
             {
-                shard.index(vector, &opening)?;
+                // A search of it ends with the same error; everything else goes on.
+                if error.is_fatal() {
+                    return Err(error);
+                }
+                tracing::error!(?at, vector = vector.0, %error, "open a vector index");
             }
         }
         Ok(())
@@ -303,7 +310,8 @@ impl DataGroup {
                 report.more |= indexes.iter().any(|(_, _, index)| index.vectors().pending_len() > 0);
                 return;
             }
-            let progress = index.vectors().work(budget.vectors);
+            let work = || Ok(index.vectors().work(budget.vectors));
+            let Some(progress) = shard.indexes.contained(shard.at, *vector, work) else { continue };
             report.linked += progress.linked;
             report.coded += progress.coded;
             report.given_back += progress.given_back;

@@ -15,7 +15,7 @@ use super::promote;
 use super::segment::Segment;
 use super::terms::OBJECT;
 use crate::command::At;
-use crate::group::{DataGroup, Family, ShardView, read_id};
+use crate::group::{DataGroup, Family, ShardView, read_id, readable};
 use crate::ids::{DocId, PropertyId};
 use crate::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
 use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
@@ -96,7 +96,7 @@ impl Lookup<'_> {
             let view = self.group.view(&shard);
             let lookup = Lookup { group: self.group, schema: &schema, at, prefix: shard.prefix, view: &view };
             for doc_id in lookup.compare(rest, operator, value)? {
-                ids.push(read_id(&shard, &view, DocId(doc_id))?);
+                ids.extend(readable(read_id(&shard, &view, DocId(doc_id)))?);
             }
         }
         self.referring_to(property.id, ids)

@@ -89,7 +89,13 @@ fn like(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &str) 
 fn has_term(lookup: &Lookup<'_>, property: &Property, doc_id: u64, wanted: impl Fn(&str) -> bool) -> Result<bool> {
     let row = lookup.view.store.get(Family::Objects, &lookup.prefix.object(crate::ids::DocId(doc_id)))?;
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
-    let (_, object) = codec::decode(&row, lookup.schema, true)?;
+    let object = match codec::decode(&row, lookup.schema, true) {
+        Ok((_, object)) => object,
+        Err(error) => {
+            lookup.group.shard(lookup.at)?.unreadable.note(lookup.at, crate::ids::DocId(doc_id), &error);
+            return Ok(false);
+        }
+    };
     let Some(value) = object.properties.get(&property.name) else { return Ok(false) };
     let texts = terms::elements(value).iter().filter_map(|value| match value {
         crate::object::Value::Text(text) => Some(text),

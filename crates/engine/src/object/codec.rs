@@ -16,6 +16,9 @@ use crate::limits::{STORED_DEPTH_MAX, value_depth};
 use crate::schema::{Collection, PropertyLookup};
 use crate::{Error, Result};
 
+/// Creation time of an object whose head cannot be read.
+pub(crate) const UNKNOWN_MS: i64 = i64::MIN;
+
 /// Version of a row of `obj`, its first byte.
 pub(crate) const OBJECT_VERSION: u8 = 1;
 

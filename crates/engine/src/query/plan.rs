@@ -103,6 +103,13 @@ fn nearest(query: &Query, near: &Near, with_vector: u64, candidates: u64) -> Sou
     }
 }
 
+impl Plan {
+    /// Whether the hits are in an order that no vector gives.
+    pub(crate) fn is_listing(&self) -> bool {
+        matches!(self.source, Source::Ids | Source::DocIds | Source::Sorted)
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.source {

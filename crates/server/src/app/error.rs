@@ -31,6 +31,8 @@ impl From<azimuth_engine::Error> for AppError {
         match error {
             Error::Invalid(text) | Error::Limit(text) => Self::Invalid(text),
             Error::Unsupported(_) => Self::Invalid(error.to_string()),
+            // It was logged where it was met.
+            Error::Unreadable(text) => Self::Internal(text),
             Error::Damaged(_) | Error::Storage(_) => {
                 tracing::error!(%error, "read from storage");
                 Self::Internal(error.to_string())
