@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::group::StateMachine;
-use azimuth_engine::ids::CollectionId;
+use azimuth_engine::ids::{CollectionId, PropertyId};
+use azimuth_engine::schema::DataType;
 
 use crate::{FlushLimits, Node, NodeOptions, Phase, ProposeError, ReadError, StartError};
 
@@ -167,4 +168,38 @@ async fn parts_of_different_nodes_or_times_are_refused() {
     let node = start(dir.path()).await;
     assert!(node.meta().state().applied().unwrap().position > applied);
     node.shutdown().await.unwrap();
+}
+
+/// What ended every start of earlier versions: a schema that uses up the ids, committed in the log of the meta group.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_cannot_be_carried_out_do_not_keep_a_node_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path()).await;
+    create(&node, "Before").await;
+    let mut many = crate::sample::collection(0, "Many");
+    let nested = many.properties()[0].clone();
+    let nested = azimuth_engine::schema::Property { id: PropertyId(0), ..nested };
+    many.properties.iter_mut().flatten().for_each(|property| {
+        property.data_type = DataType::Object { list: false };
+        property.nested = vec![nested.clone(); 66_000];
+    });
+    let mut vectors = crate::sample::collection(0, "Vectors");
+    let one = vectors.vectors.unnamed.clone().unwrap();
+    vectors.vectors.named = (0..66_000).map(|n| (format!("v{n}"), one.clone())).collect();
+    for collection in [many, vectors] {
+        let outcome = node.meta().propose(vec![Command::CreateCollection(Box::new(collection))]).await.unwrap();
+        assert!(matches!(outcome[..], [Outcome::Refused(_)]), "{outcome:?}");
+    }
+    create(&node, "After").await;
+    let copy = tempfile::tempdir().unwrap();
+    copy_all(dir.path(), copy.path());
+    node.shutdown().await.unwrap();
+    drop(node);
+    // The log is applied again after a kill; after an orderly end the state has it.
+    for dir in [copy.path(), dir.path()] {
+        let node = start(dir).await;
+        let names: Vec<_> = node.meta().state().catalog().collections().iter().map(|c| c.name.clone()).collect();
+        assert_eq!(names, ["Before", "After"]);
+        node.shutdown().await.unwrap();
+    }
 }

@@ -6,6 +6,7 @@ mod basics;
 mod damage;
 mod fixtures;
 mod folding;
+mod limits;
 mod memory;
 mod model;
 
@@ -14,3 +15,4 @@ mod support;
 mod targets;
 mod together;
 mod unloading;
+mod unreadable;
