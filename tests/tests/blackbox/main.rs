@@ -17,6 +17,7 @@ mod hostile;
 mod index_memory;
 mod kill;
 mod lifecycle;
+mod limits;
 mod logs;
 mod metrics;
 mod real_data;
