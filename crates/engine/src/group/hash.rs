@@ -72,7 +72,8 @@ impl DataGroup {
         for (&vector, members) in &view.state.with_vector {
             vectors::each_vector(&shard, vector, &view, members, |doc_id, values| {
                 hasher.add(&shard.prefix.vector(vector, doc_id));
-                hasher.add(&codec::encode_vector(&values?));
+                // What cannot be read is so on all replicas.
+                hasher.add(&values.map_or_else(|_| Vec::new(), |values| codec::encode_vector(&values)));
                 Ok(())
             })?;
         }

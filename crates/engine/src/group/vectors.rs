@@ -140,6 +140,12 @@ impl ShardIndexes {
             Ok(Err(error)) => error.to_string(),
             Err(panic) => panic_text(panic.as_ref()),
         };
+        self.failed(at, vector, &why);
+        None
+    }
+
+    /// Drops an index that failed.
+    fn failed(&self, at: At, vector: VectorId, why: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let (collection, shard, vector_id) = (at.collection.0, at.shard.0, vector.0);
         tracing::error!(
@@ -153,7 +159,6 @@ impl ShardIndexes {
         slot.failed.store(true, Ordering::Release);
         slot.settled.store(0, Ordering::Relaxed);
         *slot.open.write() = None;
-        None
     }
 
     /// How often an index failed since the shard was loaded.
@@ -167,6 +172,9 @@ pub(crate) type Added<'v> = (DocId, &'v Vector);
 
 impl Shard {
     /// The index of a vector, opened if need be.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when it cannot be built; everything but searches by this vector goes on.
     pub(crate) fn index(self: &Arc<Self>, vector: VectorId, opening: &Opening<'_>) -> Result<Arc<DocIndex>> {
         let slot = self.indexes.slot(vector);
         slot.used.store(opening.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
@@ -177,6 +185,14 @@ impl Shard {
         if let Some(index) = slot.open.read().clone() {
             return Ok(index);
         }
+        catch_unwind(AssertUnwindSafe(|| self.open_index(vector, opening, &slot))).unwrap_or_else(|panic| {
+            let why = panic_text(panic.as_ref());
+            self.indexes.failed(self.at, vector, &why);
+            Err(Error::Limit(format!("the index of vector {vector} cannot be built: {why}")))
+        })
+    }
+
+    fn open_index(self: &Arc<Self>, vector: VectorId, opening: &Opening<'_>, slot: &Slot) -> Result<Arc<DocIndex>> {
         let view = self.view(opening.store);
         let dimension = view.state.record.dimensions.get(&vector).map(|&dim| dim as usize);
         let dir = index_dir(opening.dir, self.at, vector);
