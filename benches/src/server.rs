@@ -189,7 +189,7 @@ impl Drop for Server {
     }
 }
 
-/// The blocks that the files below `folder` occupy, in bytes.
+/// The blocks that the files below `folder` occupy, in bytes, without those of our own that are only set aside.
 fn folder_bytes(folder: &Path) -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut bytes = 0;
@@ -197,6 +197,9 @@ fn folder_bytes(folder: &Path) -> io::Result<u64> {
         let entry = entry?;
         // A file may vanish between the listing and the look, as compaction removes files.
         let Ok(metadata) = entry.metadata() else { continue };
+        if entry.file_name() == "RESERVE" {
+            continue;
+        }
         bytes += if metadata.is_dir() { folder_bytes(&entry.path())? } else { metadata.blocks() * 512 };
     }
     Ok(bytes)

@@ -95,6 +95,22 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whether it brings no data of its own: it removes something, or makes a schema known that the meta group has
+    /// accepted. Such commands are carried out on a disk that is too full for others.
+    pub fn frees_space(&self) -> bool {
+        match self {
+            Self::DeleteCollection(_)
+            | Self::PutCollection(_)
+            | Self::DropCollection(_)
+            | Self::DropShard(..)
+            | Self::Delete { .. }
+            | Self::DeleteVersion { .. } => true,
+            Self::CreateCollection(_) | Self::UpdateCollection { .. } | Self::Put { .. } | Self::Merge { .. } => false,
+        }
+    }
+}
+
 /// The shard of a collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct At {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::consensus::double::Double;
 use crate::consensus::{Core, CoreOptions, EncodedCommand, Proposal, SnapshotStore};
-use crate::disk::DiskUse;
+use crate::disk::{DiskUse, Space};
 use crate::error::ProposeError;
 use crate::group::Group;
 use crate::node::{blocking, pass_gate};
@@ -53,7 +53,7 @@ impl Harness {
     pub(crate) async fn stop(self) {
         self.group.core().shutdown().await.unwrap();
         drop(self.group);
-        blocking(move || Ok(self.log.close()?)).await.unwrap();
+        blocking(move || Ok(self.log.close(true)?)).await.unwrap();
     }
 }
 
@@ -153,10 +153,15 @@ async fn limits_of_size_time_and_disk_have_their_own_errors() {
     let limits = ProposerLimits { command_bytes_max: 100, ..limits };
     let harness = Harness::open(dir.path(), limits).await;
     harness.pass_gate().await;
-    harness.disk.send_modify(|disk| *disk = disk.read(95));
-    let error = harness.group.propose(vec![number(1)]).await.unwrap_err();
+    let new = || Command::CreateCollection(Box::new(crate::sample::collection(0, "New")));
+    harness.disk.send_modify(|disk| *disk = disk.read(Space::of_percent(95)));
+    let error = harness.group.propose(vec![number(1), new()]).await.unwrap_err();
     assert_eq!(error, ProposeError::DiskFull { used_percent: 95, used_percent_max: 90 });
-    harness.disk.send_modify(|disk| *disk = disk.read(80));
+    harness.group.propose(vec![number(1)]).await.unwrap();
+    harness.disk.send_modify(|disk| *disk = disk.read(Space::of_percent(99)));
+    let error = harness.group.propose(vec![number(1)]).await.unwrap_err();
+    assert_eq!(error, ProposeError::DiskFull { used_percent: 99, used_percent_max: 90 });
+    harness.disk.send_modify(|disk| *disk = disk.read(Space::of_percent(80)));
     *harness.group.state().apply_takes.lock() = Duration::from_millis(500);
     let error = harness.group.propose(vec![number(1)]).await.unwrap_err();
     assert!(matches!(error, ProposeError::Unknown(_)), "{error}");

@@ -90,6 +90,16 @@ impl DataDir {
         self.path.join(format!("g{group}"))
     }
 
+    /// The files and directories in it that stay what they are while the node runs.
+    pub(crate) fn parts(&self) -> Vec<PathBuf> {
+        let mut parts = vec![self.path.clone(), self.path.join(LOCK), self.path.join(NODE), self.log_dir()];
+        for group in [GroupId::META, GroupId::FIRST_DATA] {
+            let dir = self.group_dir(group);
+            parts.extend([dir.join(GROUP), dir]);
+        }
+        parts
+    }
+
     /// Checks that a group's directory is this node's, and makes it if the group is new.
     ///
     /// `known` says whether the log knows the group: then the directory must be there.

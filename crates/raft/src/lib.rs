@@ -5,19 +5,23 @@
 //! reads are answered. With one voter per group nothing is waited for but the disk.
 //!
 //! Read in this order: [`node`] (start and stop), [`group`] (what the server calls), [`proposer`] (batches),
-//! [`raftlog`] (what survives), [`consensus`] (the only module that sees openraft), [`supervisor`] (when to end).
+//! [`raftlog`] (what survives), [`consensus`] (the only module that sees openraft), [`supervisor`] (when to end),
+//! [`background`] (threads for the engine's own work).
 //! The promises are in `docs/guarantees.md`, the formats in `docs/formats.md`.
 //!
 //! Invariants: every write goes through a log; an acknowledged entry is in the log or its effect is durable; nothing is
 //! read before an entry written after the start is applied; a node whose disk failed says nothing any more.
 #![warn(missing_docs)]
 
+mod background;
 mod barrier;
 mod consensus;
 #[cfg(test)]
 mod crash_tests;
 mod disk;
 mod error;
+mod failure;
+mod folder;
 mod group;
 #[cfg(test)]
 mod group_tests;
@@ -30,6 +34,7 @@ mod options;
 mod progress;
 mod proposer;
 mod raftlog;
+mod reserve;
 #[cfg(test)]
 #[path = "../testing/sample.rs"]
 mod sample;

@@ -13,16 +13,20 @@ use azimuth_engine::ids::GroupId;
 use azimuth_engine::meta::MetaGroup;
 use tokio::sync::watch;
 
+use crate::background::Background;
 use crate::consensus::{Core, CoreOptions, Proposal, SnapshotStore};
-use crate::disk::DiskUse;
+use crate::disk::{DiskUse, Space};
 use crate::error::{FatalError, StartError};
+use crate::failure::Failure;
+use crate::folder::Anchors;
 use crate::group::Group;
 use crate::identity::{DataDir, Identity};
 use crate::options::NodeOptions;
 use crate::progress::{Phase, Progress, Replay};
 use crate::proposer::new_proposer_id;
 use crate::raftlog::{GroupLog, LogError, RaftLog, check_database_files};
-use crate::supervisor::Supervisor;
+use crate::reserve::Reserve;
+use crate::supervisor::{Supervisor, Watched};
 
 /// How often the progress of a replay is looked at.
 const REPLAY_INTERVAL: Duration = Duration::from_millis(100);
@@ -36,6 +40,7 @@ pub struct Node {
     meta: Arc<Group<MetaGroup>>,
     data: Arc<Group<DataGroup>>,
     supervisor: Supervisor,
+    background: Arc<Background>,
     options: NodeOptions,
 }
 
@@ -58,6 +63,7 @@ impl Node {
 
         report(&options, |progress| progress.phase = Phase::Log);
         let log_dir = dir.log_dir();
+        make_room(&options, &log_dir)?;
         let fresh = !log_dir.exists();
         if fresh && dir.group_dir(GroupId::META).join("GROUP").exists() {
             let text = format!("{} is missing, but there are groups", log_dir.display());
@@ -69,9 +75,20 @@ impl Node {
         let opened = opener.open_groups().await;
         let disk = opener.disk;
         let (meta, data) = opened.inspect_err(|_| close_quietly(&log))?;
+        let (failure, threads) = (Failure::new(), options.background_threads);
+        let background = Arc::new(Background::start(data.group.state(), threads, failure.clone())?);
         report(&options, |progress| progress.phase = Phase::Gate);
-        let supervisor = Supervisor::start(&options, &log, disk, [meta.gate, data.gate], &meta.group, &data.group);
-        Ok(Arc::new(Self { dir, log, meta: meta.group, data: data.group, supervisor, options }))
+        let watched = Watched {
+            options: &options,
+            log: &log,
+            disk,
+            anchors: anchors(&dir)?,
+            gates: [meta.gate, data.gate],
+            meta: &meta.group,
+            data: &data.group,
+        };
+        let supervisor = Supervisor::start(watched, failure);
+        Ok(Arc::new(Self { dir, log, meta: meta.group, data: data.group, supervisor, background, options }))
     }
 
     /// Who it is.
@@ -122,6 +139,12 @@ impl Node {
         self.supervisor.fatal().await
     }
 
+    /// Tells the node of an error that a read of its groups' state ended with. One that it must not survive, such as damage
+    /// or a disk that does not answer, makes it unready at once and resolves [`Node::fatal`].
+    pub fn report(&self, error: &azimuth_engine::Error) {
+        self.supervisor.failure().report_if_fatal("read from storage", error);
+    }
+
     /// Stops cleanly: no more proposals, those that were taken are carried out, state is made durable, the log purged
     /// and closed. The next start replays nothing. Takes seconds at most; the node answers nothing afterwards.
     ///
@@ -132,21 +155,48 @@ impl Node {
         self.supervisor.stop();
         self.meta.proposer().close();
         self.data.proposer().close();
+        self.stop_background().await;
         let timeout = self.options.flush.shutdown_timeout;
-        let (meta, data) = tokio::join!(settle(&self.meta, timeout), settle(&self.data, timeout));
+        let flushes = self.has_room_to_flush();
+        let (meta, data) = tokio::join!(settle(&self.meta, timeout, flushes), settle(&self.data, timeout, flushes));
         let log = self.log.clone();
-        let closed = blocking(move || Ok(log.close()?)).await;
+        let closed = blocking(move || Ok(log.close(flushes)?)).await;
         meta.and(data).and(closed)
+    }
+
+    /// Whether the disk can take what is in memory only, which the log holds too.
+    fn has_room_to_flush(&self) -> bool {
+        let in_memory_bytes = self.data.log().bytes();
+        let space = Space::of(&self.options.data_path);
+        let room = space.is_none_or(|space| space.free_bytes > in_memory_bytes + space.removals_free_bytes_min());
+        if !room {
+            tracing::warn!("the disk has no room to make the state durable; the next start applies the log again");
+        }
+        room
+    }
+
+    /// Ends the background threads and saves what they have built.
+    async fn stop_background(&self) {
+        let (background, data) = (self.background.clone(), self.data.state().clone());
+        let saved = tokio::task::spawn_blocking(move || {
+            background.stop();
+            data.save_indexes()
+        });
+        match saved.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "save vector indexes; they are rebuilt at the next start"),
+            Err(error) => tracing::error!(%error, "end the background threads"),
+        }
     }
 }
 
-/// Carries out what a group has taken, makes it durable and stops its replica.
-async fn settle<S: StateMachine>(group: &Group<S>, timeout: Duration) -> Result<(), StartError> {
+/// Carries out what a group has taken, makes it durable if it `flushes`, and stops its replica.
+async fn settle<S: StateMachine>(group: &Group<S>, timeout: Duration, flushes: bool) -> Result<(), StartError> {
     let core = group.core();
     let settled = tokio::time::timeout(timeout, async {
         group.proposer().drained().await;
         let applied = core.health().applied;
-        if core.health().snapshot < applied {
+        if flushes && core.health().snapshot < applied {
             core.snapshot().await?;
             core.wait_for(|health| health.purged >= applied).await;
         }
@@ -160,7 +210,9 @@ async fn settle<S: StateMachine>(group: &Group<S>, timeout: Duration) -> Result<
     }
     core.shutdown().await.map_err(StartError::Storage)?;
     let state = group.state().clone();
-    blocking(move || Ok(state.flush()?)).await?;
+    if flushes {
+        blocking(move || Ok(state.flush()?)).await?;
+    }
     Ok(())
 }
 
@@ -286,7 +338,43 @@ pub(crate) async fn pass_gate(core: &Core) -> Result<(), String> {
 
 fn disk_use(options: &NodeOptions) -> DiskUse {
     let disk = DiskUse::new(options.disk_used_percent_max);
-    crate::disk::used_percent(&options.data_path).map_or(disk, |used| disk.read(used))
+    Reserve::new(&options.data_path).space().map_or(disk, |space| disk.read(space))
+}
+
+/// Sees to it that the disk has room for what a start writes: it gives the space that was set aside back to a full disk, and
+/// sets it aside on another.
+fn make_room(options: &NodeOptions, log_dir: &Path) -> Result<(), StartError> {
+    let reserve = Reserve::new(&options.data_path);
+    let Some(space) = reserve.space() else { return Ok(()) };
+    let needed = RaftLog::open_bytes_max(log_dir).saturating_add(space.removals_free_bytes_min());
+    if space.free_bytes < needed && reserve.release()? {
+        tracing::warn!(
+            free_bytes = space.free_bytes,
+            needed_bytes = needed,
+            "gave the space of RESERVE back to the disk"
+        );
+    }
+    match reserve.space() {
+        Some(space) if space.free_bytes < needed => {
+            tracing::warn!(free_bytes = space.free_bytes, needed_bytes = needed, "the disk may be too full to start");
+        }
+        Some(space) => {
+            let disk = DiskUse::new(options.disk_used_percent_max).read(space);
+            reserve.keep(space, disk).unwrap_or_else(|error| tracing::warn!(%error, "set disk space aside"));
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+/// The parts of the data folder that must stay what they are while it is open.
+fn anchors(dir: &DataDir) -> Result<Anchors, StartError> {
+    let mut parts = dir.parts();
+    for group in [GroupId::META, GroupId::FIRST_DATA] {
+        let generations = Generations::new(&dir.group_dir(group));
+        parts.extend(generations.current()?.map(|current| generations.path(current)));
+    }
+    Ok(Anchors::new(parts, &dir.log_dir())?)
 }
 
 /// Reports how far a group is until it has applied what its log had at the start.
@@ -320,7 +408,7 @@ fn report(options: &NodeOptions, change: impl FnOnce(&mut Progress)) {
 
 fn close_quietly(log: &RaftLog) {
     // The error that stopped the start is the one to tell.
-    let _ = log.close();
+    let _ = log.close(false);
 }
 
 /// Runs `work` on a thread that may block.

@@ -29,6 +29,8 @@ pub struct NodeOptions {
     pub index_bytes_max: u64,
     /// Bytes of small vector indexes in memory, over all shards.
     pub small_index_bytes_max: u64,
+    /// Threads that do the background work of the data groups; with 0 the caller does it.
+    pub background_threads: usize,
     /// Percent of the disk in use at which proposals are refused, until it is below again. 100 switches it off.
     pub disk_used_percent_max: u8,
     /// Where start-up reports how far it is; subscribe before the start.
@@ -47,6 +49,7 @@ impl NodeOptions {
             index: IndexOptions::default(),
             index_bytes_max: u64::MAX,
             small_index_bytes_max: 96 << 20,
+            background_threads: 0,
             disk_used_percent_max: 90,
             progress: Arc::new(watch::channel(Progress::default()).0),
         }

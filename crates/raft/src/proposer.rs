@@ -71,7 +71,7 @@ impl Proposer {
 
     async fn carry_out(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, ProposeError> {
         let full = *self.disk.borrow();
-        if full.refuses() {
+        if full.refuses() && (full.refuses_removals() || !commands.iter().all(Command::frees_space)) {
             return Err(ProposeError::DiskFull { used_percent: full.used_percent, used_percent_max: full.percent_max });
         }
         let mut outcomes = Vec::with_capacity(commands.len());

@@ -10,41 +10,66 @@ use azimuth_engine::meta::MetaGroup;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::disk::{self, DiskUse};
+use crate::disk::{DiskUse, Space};
 use crate::error::FatalError;
+use crate::failure::Failure;
+use crate::folder::Anchors;
 use crate::group::Group;
 use crate::node::pass_gate;
 use crate::options::{FlushLimits, NodeOptions};
 use crate::progress::Phase;
 use crate::raftlog::RaftLog;
+use crate::reserve::Reserve;
 
 /// How often the disk is looked at.
 const DISK_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How often the data folder and the state of the groups' storage are looked at.
+const STORAGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Part of a small disk that the log of what is not durable yet may take: to make it durable must be possible when the disk
+/// is so full that writes are refused, or with the space that is set aside.
+const LOG_DISK_SHARE: u64 = 32;
+
+/// Bytes that making state durable writes beside the state.
+const DURABLE_BYTES: u64 = 1 << 20;
+
 /// A leader with followers that has not heard of a quorum for this many election timeouts is cut off.
 const QUORUM_TIMEOUTS: u32 = 2;
 
+/// On a full disk, space is reclaimed this long after the first removal at the earliest, and so often after the last: what
+/// the background removes comes later than the command.
+const RECLAIM_INTERVAL: Duration = Duration::from_secs(5);
+const RECLAIM_REPEATS: u32 = 3;
+/// Part of the time that reclaiming space may take.
+const RECLAIM_SHARE: u32 = 4;
+
 /// The watch over a node.
 pub(crate) struct Supervisor {
-    fatal: watch::Sender<Option<FatalError>>,
+    failure: Failure,
     gates: [watch::Receiver<bool>; 2],
     disk: watch::Receiver<DiskUse>,
     tasks: Vec<AbortHandle>,
 }
 
+/// What a node is made of, for the watch over it.
+pub(crate) struct Watched<'a> {
+    pub(crate) options: &'a NodeOptions,
+    pub(crate) log: &'a Arc<RaftLog>,
+    pub(crate) disk: watch::Sender<DiskUse>,
+    pub(crate) anchors: Anchors,
+    /// They are opened when the groups may be read.
+    pub(crate) gates: [watch::Sender<bool>; 2],
+    pub(crate) meta: &'a Arc<Group<MetaGroup>>,
+    pub(crate) data: &'a Arc<Group<DataGroup>>,
+}
+
 impl Supervisor {
-    /// Starts the watch. `gates` are opened when the groups may be read.
-    pub(crate) fn start(
-        options: &NodeOptions,
-        log: &Arc<RaftLog>,
-        disk: watch::Sender<DiskUse>,
-        gates: [watch::Sender<bool>; 2],
-        meta: &Arc<Group<MetaGroup>>,
-        data: &Arc<Group<DataGroup>>,
-    ) -> Self {
-        let fatal = watch::channel(None).0;
+    /// Starts the watch.
+    pub(crate) fn start(watched: Watched<'_>, failure: Failure) -> Self {
+        let Watched { options, log, disk, anchors, gates, meta, data } = watched;
         let mut supervisor = Self {
-            fatal,
+            failure,
             gates: [gates[0].subscribe(), gates[1].subscribe()],
             disk: disk.subscribe(),
             tasks: Vec::new(),
@@ -52,8 +77,9 @@ impl Supervisor {
         let [meta_gate, data_gate] = gates;
         supervisor.watch_group(options, meta, meta_gate);
         supervisor.watch_group(options, data, data_gate);
-        supervisor.spawn(watch_log(log.failure(), supervisor.fatal.clone()));
+        supervisor.spawn(watch_log(log.failure(), supervisor.failure.clone()));
         supervisor.spawn(watch_disk(options.clone(), disk));
+        supervisor.spawn(watch_folder(anchors, supervisor.failure.clone()));
         supervisor.spawn(announce(supervisor.gates.clone(), options.clone()));
         supervisor
     }
@@ -69,20 +95,17 @@ impl Supervisor {
 
     /// Whether all gates are open and nothing died.
     pub(crate) fn is_ready(&self) -> bool {
-        self.gates.iter().all(|gate| *gate.borrow()) && self.fatal.borrow().is_none()
+        self.gates.iter().all(|gate| *gate.borrow()) && !self.failure.happened()
     }
 
     /// Resolves when the process must end.
     pub(crate) async fn fatal(&self) -> FatalError {
-        let mut fatal = self.fatal.subscribe();
-        let found = match fatal.wait_for(Option::is_some).await {
-            Ok(found) => found.clone(),
-            Err(_) => None,
-        };
-        match found {
-            Some(error) => error,
-            None => std::future::pending().await,
-        }
+        self.failure.wait().await
+    }
+
+    /// Why the process must end is told here.
+    pub(crate) fn failure(&self) -> &Failure {
+        &self.failure
     }
 
     pub(crate) fn disk(&self) -> DiskUse {
@@ -102,9 +125,13 @@ impl Supervisor {
         group: &Arc<Group<S>>,
         gate: watch::Sender<bool>,
     ) {
-        self.spawn(open_gate(group.clone(), gate, self.fatal.clone()));
-        self.spawn(watch_core(group.clone(), self.fatal.clone()));
-        self.spawn(keep_durable(group.clone(), options.flush));
+        self.spawn(open_gate(group.clone(), gate, self.failure.clone()));
+        self.spawn(watch_core(group.clone(), self.failure.clone()));
+        self.spawn(watch_storage(group.clone(), self.disk.clone(), self.failure.clone()));
+        let disk_bytes = Space::of(&options.data_path).map_or(u64::MAX, |space| space.total_bytes);
+        let log_bytes_max = options.flush.log_bytes_max.min(disk_bytes / LOG_DISK_SHARE);
+        let limits = FlushLimits { log_bytes_max, ..options.flush };
+        self.spawn(keep_durable(group.clone(), limits, self.disk.clone()));
         self.spawn(watch_quorum(group.clone(), options.timings.election_max * QUORUM_TIMEOUTS));
     }
 
@@ -119,23 +146,7 @@ impl Drop for Supervisor {
     }
 }
 
-/// Tells the first reason and keeps it.
-fn die(fatal: &watch::Sender<Option<FatalError>>, reason: String) {
-    fatal.send_if_modified(|found| {
-        let first = found.is_none();
-        if first {
-            tracing::error!(reason, "the node must end");
-            *found = Some(FatalError(reason));
-        }
-        first
-    });
-}
-
-async fn open_gate<S: StateMachine>(
-    group: Arc<Group<S>>,
-    gate: watch::Sender<bool>,
-    fatal: watch::Sender<Option<FatalError>>,
-) {
+async fn open_gate<S: StateMachine>(group: Arc<Group<S>>, gate: watch::Sender<bool>, failure: Failure) {
     match pass_gate(group.core()).await {
         Ok(()) => {
             gate.send_replace(true);
@@ -143,7 +154,7 @@ async fn open_gate<S: StateMachine>(
             gate.closed().await;
         }
         Err(reason) => {
-            die(&fatal, format!("group {}: no entry could be written after the start: {reason}", group.id()));
+            failure.report(format!("group {}: no entry could be written after the start: {reason}", group.id()));
         }
     }
 }
@@ -158,31 +169,45 @@ async fn announce(gates: [watch::Receiver<bool>; 2], options: NodeOptions) {
     tracing::info!("ready");
 }
 
-async fn watch_core<S: StateMachine>(group: Arc<Group<S>>, fatal: watch::Sender<Option<FatalError>>) {
+async fn watch_core<S: StateMachine>(group: Arc<Group<S>>, failure: Failure) {
     let health = group.core().wait_for(|_| false).await;
-    die(&fatal, format!("group {}: {}", group.id(), health.died.unwrap_or_default()));
+    failure.report(format!("group {}: {}", group.id(), health.died.unwrap_or_default()));
 }
 
-async fn watch_log(mut failure: watch::Receiver<Option<String>>, fatal: watch::Sender<Option<FatalError>>) {
-    if let Ok(text) = failure.wait_for(Option::is_some).await {
-        die(&fatal, text.clone().unwrap_or_default());
+async fn watch_log(mut log: watch::Receiver<Option<String>>, failure: Failure) {
+    if let Ok(text) = log.wait_for(Option::is_some).await {
+        failure.report(text.clone().unwrap_or_default());
     }
 }
 
 /// Asks for a snapshot when the log has grown, applying it took long or time has passed: it makes state durable and lets the
 /// log be purged.
-async fn keep_durable<S: StateMachine>(group: Arc<Group<S>>, limits: FlushLimits) {
+///
+/// When the disk gets full there is one at once, while it has room; later what was removed is given back to the disk.
+async fn keep_durable<S: StateMachine>(group: Arc<Group<S>>, limits: FlushLimits, disk: watch::Receiver<DiskUse>) {
     let mut last = Instant::now();
     let (mut at_last, mut applying_at_last) = (0, Duration::ZERO);
+    let (mut reclaim, mut was_full) = (Reclaim::new(), false);
     loop {
         tokio::time::sleep(limits.check_interval).await;
         let grown = group.log().appended_bytes().saturating_sub(at_last);
         let health = group.core().health();
+        let full = *disk.borrow();
+        // What was written to the log since then is about what is in memory only.
+        if full.refuses() && full.free_bytes < grown + DURABLE_BYTES {
+            continue;
+        }
+        let reclaims = full.refuses() && reclaim.is_due(health.applied.map(|at| at.index));
+        if reclaims {
+            reclaim.run(&group).await;
+        }
         let behind = health.snapshot < health.applied;
         let applying = group.core().apply_time();
         let costly = applying.saturating_sub(applying_at_last) >= limits.apply_time_max;
-        let due = grown >= limits.log_bytes_max || costly || last.elapsed() >= limits.interval;
-        if !behind || !due {
+        let got_full = full.refuses() && !was_full;
+        was_full = full.refuses();
+        let due = got_full || grown >= limits.log_bytes_max || costly || last.elapsed() >= limits.interval;
+        if !reclaims && !(behind && due) {
             continue;
         }
         tracing::debug!(group = %group.id(), log_bytes = grown, ?applying, "making state durable");
@@ -192,9 +217,82 @@ async fn keep_durable<S: StateMachine>(group: Arc<Group<S>>, limits: FlushLimits
             // The core is dead, which `watch_core` reports.
             return;
         }
-        group.core().wait_for(|health| health.snapshot > before).await;
+        if behind {
+            group.core().wait_for(|health| health.snapshot > before).await;
+        }
         last = Instant::now();
         (at_last, applying_at_last) = (appended, applying);
+    }
+}
+
+/// When space of removed data is reclaimed on a full disk.
+struct Reclaim {
+    applied: Option<u64>,
+    repeats: u32,
+    not_before: Instant,
+}
+
+impl Reclaim {
+    fn new() -> Self {
+        Self { applied: None, repeats: 0, not_before: Instant::now() }
+    }
+
+    /// Only removals are applied while the disk is full, so every entry may have left something to reclaim.
+    fn is_due(&mut self, applied: Option<u64>) -> bool {
+        let now = Instant::now();
+        if self.applied != applied {
+            if self.repeats == 0 {
+                self.not_before = self.not_before.max(now + RECLAIM_INTERVAL);
+            }
+            (self.applied, self.repeats) = (applied, RECLAIM_REPEATS);
+        }
+        self.repeats > 0 && now >= self.not_before
+    }
+
+    async fn run<S: StateMachine>(&mut self, group: &Arc<Group<S>>) {
+        let (state, began) = (group.state().clone(), Instant::now());
+        match tokio::task::spawn_blocking(move || state.reclaim_space()).await {
+            Ok(Ok(())) => tracing::info!(group = %group.id(), seconds = began.elapsed().as_secs(), "reclaimed space"),
+            // Storage that does not work is found by `watch_storage` or by the snapshot.
+            Ok(Err(error)) => tracing::warn!(group = %group.id(), %error, "reclaim space of removed data"),
+            Err(error) => tracing::error!(group = %group.id(), %error, "reclaim space of removed data"),
+        }
+        self.repeats -= 1;
+        self.not_before = Instant::now() + RECLAIM_INTERVAL.max(began.elapsed() * RECLAIM_SHARE);
+    }
+}
+
+/// Looks for failures that RocksDB met in the background and that no call has returned yet.
+async fn watch_storage<S: StateMachine>(group: Arc<Group<S>>, disk: watch::Receiver<DiskUse>, failure: Failure) {
+    let mut found = String::new();
+    loop {
+        tokio::time::sleep(STORAGE_INTERVAL).await;
+        let state = group.state().clone();
+        let Ok(Err(error)) = tokio::task::spawn_blocking(move || state.check_storage()).await else { continue };
+        // RocksDB goes on by itself once there is room.
+        if !disk.borrow().refuses() {
+            let doing = format!("group {}: background work of RocksDB", group.id());
+            if failure.report_if_fatal(&doing, &error) {
+                return;
+            }
+        }
+        let text = error.to_string();
+        if found != text {
+            tracing::warn!(group = %group.id(), %error, "background work of RocksDB");
+            found = text;
+        }
+    }
+}
+
+/// Ends the node when its folder, or a part of it, was removed or replaced.
+async fn watch_folder(anchors: Anchors, failure: Failure) {
+    let anchors = Arc::new(anchors);
+    loop {
+        tokio::time::sleep(STORAGE_INTERVAL).await;
+        let looked = anchors.clone();
+        if let Ok(Err(reason)) = tokio::task::spawn_blocking(move || looked.check()).await {
+            return failure.report(format!("the data folder: {reason}"));
+        }
     }
 }
 
@@ -215,13 +313,40 @@ async fn watch_quorum<S: StateMachine>(group: Arc<Group<S>>, age_max: Duration) 
 async fn watch_disk(options: NodeOptions, disk: watch::Sender<DiskUse>) {
     loop {
         tokio::time::sleep(DISK_INTERVAL).await;
-        let path = options.data_path.clone();
-        let Ok(Some(used)) = tokio::task::spawn_blocking(move || disk::used_percent(&path)).await else { continue };
-        let before = *disk.borrow();
-        let now = before.read(used);
-        if now.refuses() != before.refuses() {
-            tracing::warn!(used_percent = used, refuses_writes = now.refuses(), "disk");
+        let (path, before) = (options.data_path.clone(), *disk.borrow());
+        let Ok(Some(now)) = tokio::task::spawn_blocking(move || look_at_disk(&path, before)).await else { continue };
+        if now.refuses() != before.refuses() || now.refuses_removals() != before.refuses_removals() {
+            tracing::warn!(
+                used_percent = now.used_percent,
+                refuses_writes = now.refuses(),
+                refuses_removals = now.refuses_removals(),
+                "disk"
+            );
         }
         disk.send_replace(now);
+    }
+}
+
+/// Reads how full the disk is; sets space aside while there is plenty, and gives it back when even removals have none.
+fn look_at_disk(path: &std::path::Path, before: DiskUse) -> Option<DiskUse> {
+    let reserve = Reserve::new(path);
+    let space = reserve.space()?;
+    let now = before.read(space);
+    if !now.refuses_removals() {
+        if let Err(error) = reserve.keep(space, now) {
+            tracing::debug!(%error, "set disk space aside");
+        }
+        return Some(now);
+    }
+    match reserve.release() {
+        Ok(true) => {
+            tracing::warn!("gave the space of RESERVE back to the disk, so that data can be removed");
+            Some(now.read(reserve.space()?))
+        }
+        Ok(false) => Some(now),
+        Err(error) => {
+            tracing::warn!(%error, "give the space of RESERVE back to the disk");
+            Some(now)
+        }
     }
 }

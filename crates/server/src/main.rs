@@ -9,7 +9,6 @@ mod cli;
 mod graphql;
 mod grpc;
 mod heap;
-mod indexing;
 mod memory;
 mod metrics;
 mod rest;

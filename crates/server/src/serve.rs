@@ -26,7 +26,6 @@ use tokio_rustls::TlsAcceptor;
 use crate::app::App;
 use crate::auth::Auth;
 use crate::heap;
-use crate::indexing::Indexing;
 use crate::settings::{Flags, Settings, TlsFiles};
 use connection::Connections;
 use otlp::Exporter;
@@ -35,6 +34,10 @@ use tls::Certificate;
 
 /// How long running requests may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(8);
+/// The same after a failure of the node, when the process must end.
+const FAILURE_DRAIN: Duration = Duration::from_secs(1);
+/// A process that must end and has not after this time is aborted.
+const FAILURE_END: Duration = Duration::from_secs(10);
 /// Open connections to the port of metrics.
 const METRICS_CONNECTIONS_MAX: usize = 64;
 
@@ -141,6 +144,7 @@ async fn life(app: &Arc<App>, connections: &Connections, mut stop: Stop) -> Resu
     let mut options = NodeOptions::new(&app.settings.data_path);
     options.disk_used_percent_max = app.settings.disk_used_percent_max;
     options.index_bytes_max = app.settings.index_bytes_max;
+    options.background_threads = app.settings.index_threads;
     app.follow(options.progress.subscribe());
     let node = tokio::select! {
         node = Node::start(options) => {
@@ -148,30 +152,32 @@ async fn life(app: &Arc<App>, connections: &Connections, mut stop: Stop) -> Resu
         }
         () = stop.told() => return Ok(()),
     };
-    let indexing = Indexing::start(node.data().state(), app.settings.index_threads)
-        .map_err(|error| format!("start background threads: {error}"))?;
     let ready_until_told = async {
         app.attach(node.clone()).await.map_err(|error| format!("bring the schema up to date: {error}"))?;
         tracing::info!("ready");
         std::future::pending::<Result<(), String>>().await
     };
     tokio::select! {
-        fatal = node.fatal() => return Err(fatal.to_string()),
+        fatal = node.fatal() => {
+            end_by_itself();
+            // Whoever met the failure has an answer; nothing else is waited for.
+            connections.drain(FAILURE_DRAIN).await;
+            return Err(fatal.to_string());
+        }
         result = ready_until_told => return result,
         () = stop.told() => {}
     }
     tracing::info!("stopping: running requests end first");
     connections.drain(DRAIN).await;
-    let stopped = tokio::task::spawn_blocking(move || indexing.stop()).await;
-    if stopped.is_err() {
-        tracing::error!("background threads did not end");
-    }
-    let data = node.data().state().clone();
-    match tokio::task::spawn_blocking(move || data.save_indexes()).await {
-        Ok(Ok(())) => {}
-        other => tracing::warn!(?other, "save vector indexes; they are rebuilt at the next start"),
-    }
     node.shutdown().await.map_err(|error| error.to_string())?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Ends the process after a while, whatever storage that does not answer may hold up.
+fn end_by_itself() {
+    std::thread::spawn(|| {
+        std::thread::sleep(FAILURE_END);
+        std::process::abort();
+    });
 }

@@ -22,4 +22,5 @@ mod logs;
 mod metrics;
 mod real_data;
 mod search_many;
+mod storage;
 mod tls;

@@ -287,6 +287,16 @@ impl StateMachine for DataGroup {
         *durable = applied.position.max(*durable);
         Ok(applied)
     }
+
+    fn check_storage(&self) -> Result<()> {
+        self.store.check_background()
+    }
+
+    fn reclaim_space(&self) -> Result<()> {
+        self.flush()?;
+        self.store.compact();
+        Ok(())
+    }
 }
 
 fn load_dropped(store: &Store, group: GroupId) -> Result<Dropped> {

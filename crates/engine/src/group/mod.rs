@@ -144,4 +144,16 @@ pub trait StateMachine: Send + Sync + 'static {
     /// Writes a consistent copy of the group's RocksDB to `dir`, which must not exist (hard links where the file
     /// system allows). What is returned was read from the copy itself.
     fn checkpoint(&self, dir: &Path) -> Result<Applied>;
+
+    /// Returns the error that stopped the state's storage in the background, if there was one and no call has met it yet.
+    /// Costs nothing as long as all is well.
+    fn check_storage(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Gives the disk space of what was removed back, as far as that can be done beside everything else. May read and write
+    /// all of the state.
+    fn reclaim_space(&self) -> Result<()> {
+        Ok(())
+    }
 }

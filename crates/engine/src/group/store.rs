@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
@@ -56,6 +57,8 @@ impl Family {
 pub(crate) struct Store {
     db: DB,
     budget: StorageBudget,
+    /// Errors of RocksDB's background work that are known not to have stopped it.
+    background_errors: AtomicU64,
 }
 
 /// The store at one moment.
@@ -83,7 +86,7 @@ impl Store {
             return Err(Error::Damaged(format!("{} is not there", path.display())));
         }
         let db = DB::open_cf_descriptors(&db_options(&options.storage), &path, families(&options.storage))?;
-        let store = Self { db, budget: options.storage.clone() };
+        let store = Self { db, budget: options.storage.clone(), background_errors: AtomicU64::new(0) };
         let format_key = key::meta(options.group, MetaKey::Format, &[]);
         match store.get(Family::Meta, &format_key)? {
             Some(bytes) if bytes.as_ref() == GROUP_FORMAT.to_be_bytes() => {}
@@ -113,7 +116,7 @@ impl Store {
     pub(crate) fn open_read_only(path: &Path) -> Result<Self> {
         let budget = StorageBudget::new(1 << 20, 1 << 20);
         let db = DB::open_cf_descriptors_read_only(&db_options(&budget), path, families(&budget), false)?;
-        Ok(Self { db, budget })
+        Ok(Self { db, budget, background_errors: AtomicU64::new(0) })
     }
 
     fn family(&self, family: Family) -> Arc<BoundColumnFamily<'_>> {
@@ -164,6 +167,25 @@ impl Store {
     /// Drops whole files that hold nothing but keys from `from` to `to`.
     pub(crate) fn drop_files(&self, family: Family, from: &[u8], to: &[u8]) -> Result<()> {
         Ok(self.db.delete_file_in_range_cf(&self.family(family), from, to)?)
+    }
+
+    /// Returns the error of a flush or compaction in the background that stopped the database, if there was one.
+    pub(crate) fn check_background(&self) -> Result<()> {
+        let errors = self.db.property_int_value("rocksdb.background-errors")?.unwrap_or(0);
+        if errors == self.background_errors.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // A write without changes is refused with the error, unless RocksDB has recovered from it.
+        self.changes().write()?;
+        self.background_errors.store(errors, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Rewrites files that hold removed or replaced rows without them.
+    pub(crate) fn compact(&self) {
+        for family in Family::ALL {
+            self.db.compact_range_cf(&self.family(family), None::<&[u8]>, None::<&[u8]>);
+        }
     }
 
     /// Bytes not flushed yet, of all groups that share the budget.

@@ -258,6 +258,10 @@ impl StateMachine for MetaGroup {
         *durable = applied.position.max(*durable);
         Ok(applied)
     }
+
+    fn check_storage(&self) -> Result<()> {
+        self.store.check_background()
+    }
 }
 
 /// Gives ids to what has none, and encodes the collection.

@@ -11,12 +11,17 @@ use rocksdb::{
 
 use super::record::{self, Record, Vote};
 use super::{LogError, Result, key};
+use crate::disk::Space;
 
 const LOG: &str = "log";
 const META: &str = "meta";
 
 /// Memory of entries that are not yet in a table file.
-const WRITE_BUFFER_BYTES: usize = 32 << 20;
+const WRITE_BUFFER_BYTES: u64 = 32 << 20;
+/// Part of a small disk that one such memory may hold: what several of them hold after a crash must fit into the space that
+/// is set aside for the next start ([`crate::reserve`]).
+const WRITE_BUFFER_DISK_SHARE: u64 = 64;
+const WRITE_BUFFER_BYTES_MIN: u64 = 1 << 20;
 
 /// The log's RocksDB. Anybody may read; only the flusher writes.
 pub(crate) struct Database {
@@ -26,7 +31,9 @@ pub(crate) struct Database {
 impl Database {
     /// Opens it; creates what is missing only if it `may_be_new`.
     pub(crate) fn open(dir: &Path, may_be_new: bool) -> Result<Self> {
-        let families = [LOG, META].map(|name| ColumnFamilyDescriptor::new(name, family_options()));
+        let disk_bytes = Space::of(dir).map_or(u64::MAX, |space| space.total_bytes);
+        let buffer_bytes = WRITE_BUFFER_BYTES.min(disk_bytes / WRITE_BUFFER_DISK_SHARE).max(WRITE_BUFFER_BYTES_MIN);
+        let families = [LOG, META].map(|name| ColumnFamilyDescriptor::new(name, family_options(buffer_bytes)));
         let db = DBWithThreadMode::open_cf_descriptors(&database_options(may_be_new), dir, families)?;
         Ok(Self { db })
     }
@@ -166,13 +173,13 @@ fn database_options(may_be_new: bool) -> Options {
     options
 }
 
-fn family_options() -> Options {
+fn family_options(buffer_bytes: u64) -> Options {
     let mut table = BlockBasedOptions::default();
     // Entries are read once, when a node starts or a follower lags: a small cache is enough.
     table.set_block_cache(&Cache::new_lru_cache(1 << 20));
     table.set_format_version(6);
     let mut options = Options::default();
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_write_buffer_size(usize::try_from(buffer_bytes).unwrap_or(usize::MAX));
     options.set_max_write_buffer_number(3);
     options.set_block_based_table_factory(&table);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);

@@ -276,7 +276,9 @@ impl Writer {
         let started = Instant::now();
         self.sync()?;
         self.shared.metrics.synced(started.elapsed(), requests.len(), entries);
-        self.tail.note(self.database.sequence())
+        self.tail.note(self.database.sequence())?;
+        // Before anything is acknowledged.
+        self.tail.check_place()
     }
 
     fn sync(&self) -> Result<()> {

@@ -14,6 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::{LogError, Result};
+use crate::folder::Anchor;
 
 /// Name of the file inside the log's directory.
 pub(crate) const FILE_NAME: &str = "TAIL";
@@ -27,6 +28,7 @@ const SLOTS: [u64; 2] = [0, 512];
 pub(crate) struct Tail {
     file: File,
     next_slot: usize,
+    anchor: Anchor,
 }
 
 impl Tail {
@@ -38,7 +40,7 @@ impl Tail {
         let exists = path.try_exists().map_err(storage)?;
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(storage)?;
-        let mut tail = Self { file, next_slot: 0 };
+        let mut tail = Self { file, next_slot: 0, anchor: Anchor::new(path).map_err(storage)? };
         if exists {
             let slots = SLOTS.map(|offset| tail.read(offset));
             let Some(acknowledged) = slots.iter().flatten().max() else {
@@ -68,6 +70,15 @@ impl Tail {
         self.file.write_all_at(&slot, SLOTS[self.next_slot]).map_err(storage)?;
         self.next_slot = (self.next_slot + 1) % SLOTS.len();
         Ok(())
+    }
+
+    /// Checks that the file is still the one that its path names: in a folder that was removed or replaced, what is
+    /// synced is gone with the process. One look at the file system, without any input or output.
+    ///
+    /// # Errors
+    /// [`LogError::Storage`]
+    pub(crate) fn check_place(&self) -> Result<()> {
+        self.anchor.check().map_err(LogError::Storage)
     }
 
     /// Makes the last note durable.

@@ -158,7 +158,8 @@ impl App {
         Ok(outcomes)
     }
 
-    /// Reads from the data group, off the threads that serve connections.
+    /// Reads from the data group, off the threads that serve connections. Damage and failures of the disk, which a read
+    /// may be the first to meet, end the node.
     ///
     /// # Errors
     /// What the read ends with.
@@ -167,13 +168,13 @@ impl App {
         T: Send + 'static,
         F: FnOnce(&DataGroup) -> azimuth_engine::Result<T> + Send + 'static,
     {
-        let data = self.data()?.clone();
+        let (node, data) = (self.node()?.clone(), self.data()?.clone());
         // A caller that goes away while it waits takes its read with it; one that runs cannot be stopped.
         let permit = self.reads.clone().acquire_owned().await;
         let permit = permit.map_err(|_| AppError::Internal("reads are closed".to_owned()))?;
         let task = tokio::task::spawn_blocking(move || {
             let _running = permit;
-            read(&data)
+            read(&data).inspect_err(|error| node.report(error))
         });
         let result = task.await.map_err(|error| AppError::Internal(format!("a read did not end: {error}")))?;
         Ok(result?)
@@ -189,9 +190,10 @@ impl App {
         F: FnOnce(&DataGroup) -> azimuth_engine::Result<T> + Send + 'static,
     {
         if let Some(_here) = self.brief.enter() {
-            let data = self.data()?;
-            let result = catch_unwind(AssertUnwindSafe(|| self.brief.timed(|| read(data))));
-            return Ok(result.map_err(|_| AppError::Internal("a read panicked".to_owned()))??);
+            let node = self.node()?;
+            let result = catch_unwind(AssertUnwindSafe(|| self.brief.timed(|| read(node.data().state()))));
+            let result = result.map_err(|_| AppError::Internal("a read panicked".to_owned()))?;
+            return Ok(result.inspect_err(|error| node.report(error))?);
         }
         let brief = self.brief.clone();
         self.read(move |data| brief.timed(|| read(data))).await

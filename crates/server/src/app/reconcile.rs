@@ -4,11 +4,15 @@
 //! the data group behind, never ahead. Repeating the second write is harmless.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_raft::{Node, ProposeError};
 
 use super::AppResult;
+
+/// Pause before the next attempt while the disk is full.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends the data group what it lacks.
 ///
@@ -42,7 +46,16 @@ async fn bring(node: &Node, command: Command) -> AppResult<()> {
         Command::DropCollection(id) => (String::new(), *id),
         _ => return Ok(()),
     };
-    let refused = match node.data().propose(vec![command]).await {
+    let proposed = loop {
+        match node.data().propose(vec![command.clone()]).await {
+            Err(error @ ProposeError::DiskFull { .. }) => {
+                tracing::warn!(%error, "bring the data group in line with the schema: waits for room on the disk");
+                tokio::time::sleep(FULL_PAUSE).await;
+            }
+            proposed => break proposed,
+        }
+    };
+    let refused = match proposed {
         Ok(outcomes) => match outcomes.into_iter().next() {
             Some(Outcome::Done) => return Ok(()),
             other => format!("{other:?}"),

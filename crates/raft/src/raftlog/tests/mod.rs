@@ -134,7 +134,7 @@ fn a_failed_fsync_is_the_last_word() {
     assert!(block_on(a.append(&[record(1, 3, 10)])).is_err(), "no second try");
     assert!(block_on(a.save_vote(Vote { term: 2, node: 1, committed: false })).is_err());
     assert_eq!(a.bounds().last, Some(at(1, 2)), "what was not acknowledged is not counted");
-    assert!(log.close().is_err());
+    assert!(log.close(true).is_err());
 }
 
 #[test]

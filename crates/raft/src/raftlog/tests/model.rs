@@ -77,7 +77,7 @@ fn behaves_like_a_map() {
             model.check(group);
         }
         if random.random() {
-            log.close().unwrap();
+            log.close(true).unwrap();
         }
         drop(groups);
         drop(log);

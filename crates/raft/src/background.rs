@@ -1,62 +1,81 @@
 //! Threads that do the engine's background work: linking pending vectors into graphs, repair, clean-up.
 //!
 //! They run at a lower priority than those that answer, so that queries and writes come first on a busy machine, and
-//! sleep when nothing is due.
+//! sleep when nothing is due. An error that the node must not survive ends it; after any other the work is tried again,
+//! less and less often.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use azimuth_engine::group::{DataGroup, WorkBudget};
+use azimuth_engine::group::{DataGroup, WorkBudget, WorkReport};
+use parking_lot::Mutex;
+
+use crate::failure::Failure;
 
 /// Nice value of the background threads.
 const NICENESS: i32 = 15;
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
+/// Longest pause after steps that failed; it doubles from [`PAUSE_MAX`].
+const FAILED_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// A pause is slept in parts of this length, so that a stop is not waited for.
+const NAP: Duration = Duration::from_millis(200);
 /// While there is work, indexes that have grown much are saved; looked for this often.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Work that takes longer says how far it is, this often.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The running threads; they end when this is told to stop.
-pub(crate) struct Indexing {
+/// The running threads.
+pub(crate) struct Background {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What the threads have in common.
-#[derive(Default)]
 struct Shared {
+    data: Arc<DataGroup>,
+    failure: Failure,
     stop: AtomicBool,
     /// Something was linked or coded since the last save of everything.
     unsaved: AtomicBool,
 }
 
-impl Indexing {
-    /// Starts the threads.
+impl Background {
+    /// Starts `count` threads.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn start(data: &Arc<DataGroup>, count: usize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let mut threads = Vec::new();
+    pub(crate) fn start(data: &Arc<DataGroup>, count: usize, failure: Failure) -> std::io::Result<Self> {
+        let shared =
+            Shared { data: data.clone(), failure, stop: AtomicBool::new(false), unsaved: AtomicBool::new(false) };
+        let background = Self { shared: Arc::new(shared), threads: Mutex::default() };
         for i in 0..count {
-            let (data, shared) = (data.clone(), shared.clone());
-            let work = move || run(&data, &shared, (i == 0).then(Backlog::default));
-            threads.push(thread::Builder::new().name(format!("index-{i}")).spawn(work)?);
+            let shared = background.shared.clone();
+            let work = move || run(&shared, (i == 0).then(Backlog::default));
+            let thread = thread::Builder::new().name(format!("index-{i}")).spawn(work)?;
+            background.threads.lock().push(thread);
         }
-        Ok(Self { shared, threads })
+        Ok(background)
     }
 
     /// Ends the threads; each finishes its present step first.
-    pub(crate) fn stop(self) {
+    pub(crate) fn stop(&self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads {
+        for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a background thread panicked");
             }
         }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // Not joined: a process that ends in a hurry does not wait for a step.
+        self.shared.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -93,19 +112,21 @@ impl Backlog {
 }
 
 /// The thread that keeps the `backlog` also saves.
-fn run(data: &DataGroup, shared: &Shared, mut backlog: Option<Backlog>) {
+fn run(shared: &Shared, mut backlog: Option<Backlog>) {
     lower_priority();
-    let budget = WorkBudget::default();
-    let (mut pause, mut looked) = (PAUSE_MIN, Instant::now());
+    let data = shared.data.as_ref();
+    let (mut pause, mut failed_pause, mut looked) = (PAUSE_MIN, PAUSE_MAX, Instant::now());
     while !shared.stop.load(Ordering::Relaxed) {
-        let report = match data.work(&budget) {
+        let report = match step(shared) {
             Ok(report) => report,
-            Err(error) => {
-                tracing::error!(%error, "background work failed; it goes on after a pause");
-                thread::sleep(PAUSE_MAX);
+            Err(Failed::ForGood) => return,
+            Err(Failed::ForNow) => {
+                shared.sleep(failed_pause);
+                failed_pause = (failed_pause * 2).min(FAILED_PAUSE_MAX);
                 continue;
             }
         };
+        failed_pause = PAUSE_MAX;
         if report.linked + report.coded + report.given_back > 0 {
             shared.unsaved.store(true, Ordering::Relaxed);
         }
@@ -125,6 +146,40 @@ fn run(data: &DataGroup, shared: &Shared, mut backlog: Option<Backlog>) {
         }
         thread::sleep(pause);
         pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// What a step that failed means for the thread.
+enum Failed {
+    /// The node ends.
+    ForGood,
+    /// The step is tried again.
+    ForNow,
+}
+
+fn step(shared: &Shared) -> Result<WorkReport, Failed> {
+    let work = || shared.data.work(&WorkBudget::default());
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(report)) => Ok(report),
+        Ok(Err(error)) if shared.failure.report_if_fatal("background work", &error) => Err(Failed::ForGood),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "background work failed; it is tried again after a pause");
+            Err(Failed::ForNow)
+        }
+        Err(_) => {
+            tracing::error!("background work panicked; it is tried again after a pause");
+            Err(Failed::ForNow)
+        }
+    }
+}
+
+impl Shared {
+    /// Sleeps, but not beyond a stop.
+    fn sleep(&self, pause: Duration) {
+        let since = Instant::now();
+        while since.elapsed() < pause && !self.stop.load(Ordering::Relaxed) {
+            thread::sleep(NAP.min(pause));
+        }
     }
 }
 
