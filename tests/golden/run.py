@@ -40,6 +40,7 @@ MEASURE = [
     "c-filter-[r-t]*", "c-graphql-errors", "c-graphql-http", "c-graphql-introspection", "c-graphql-language",
     "c-graphql-variables", "c-groupby", "c-paging*", "c-sort*", "d-vector-async", "d-vector-index-kinds",
     "e-authz-adminlist", "e-graphql-disabled", "e-http", "e-limit-results",
+    "e-limit-collections",
 ]  # fmt: skip
 
 KINDS = ("text", "value")  # only a message differs; a status, a value or a shape differs

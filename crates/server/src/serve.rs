@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::app::App;
 use crate::auth::Auth;
 use crate::heap;
-use crate::settings::{Flags, Settings, TlsFiles};
+use crate::settings::{self, Flags, Settings, TlsFiles};
 use connection::Connections;
 use otlp::Exporter;
 use router::Router;
@@ -88,6 +88,7 @@ async fn serve(flags: &Flags) -> Result<(), String> {
         tokio::spawn(Connections::new(router, METRICS_CONNECTIONS_MAX, idle_max).accept(listener, None));
     }
     let (port, grpc_port) = (app.settings.port, app.settings.grpc_port);
+    settings::unsupported::report();
     tracing::info!(%host, port, grpc_port, tls = secure[0], grpc_tls = secure[1], "listening");
     let result = life(&app, &connections, stop).await;
     drop(connections);

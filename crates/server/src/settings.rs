@@ -1,8 +1,10 @@
 //! Settings: flags, then environment variables under Weaviate's names, then defaults.
 //!
-//! Variables that Weaviate knows and that change nothing here are accepted in silence.
+//! Variables that Weaviate knows and that change nothing here are named in the log, or refuse the start: see
+//! [`unsupported`].
 
 mod memory_size;
+pub(crate) mod unsupported;
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -94,6 +96,8 @@ pub(crate) struct Settings {
     pub(crate) connections_max: usize,
     /// How long a connection may stay without the head of a request; load balancers want more than their own time.
     pub(crate) idle_max: Duration,
+    /// `MAXIMUM_ALLOWED_COLLECTIONS_COUNT`; `None` is any number.
+    pub(crate) collections_max: Option<usize>,
     /// Whether objects may expire: `OBJECTS_TTL_DELETE_SCHEDULE` is set.
     pub(crate) object_ttl_enabled: bool,
     /// `ASYNC_INDEXING`: whether `dynamic` indexes are accepted; indexing is always asynchronous here.
@@ -114,6 +118,7 @@ impl Settings {
     /// # Errors
     /// Names the variable that cannot be read, and what it holds.
     pub(crate) fn from_environment(flags: &Flags) -> Result<Self, String> {
+        unsupported::check_restricting()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = flag("PROMETHEUS_MONITORING_ENABLED", false);
         let async_indexing = flag("ASYNC_INDEXING", false);
@@ -157,6 +162,7 @@ impl Settings {
             filter_depth_max: number("AZIMUTH_FILTER_DEPTH_MAX", 64)?,
             connections_max: number("AZIMUTH_CONNECTIONS_MAX", 10_000)?,
             idle_max: Duration::from_secs(number("AZIMUTH_IDLE_SECONDS_MAX", 75)?.max(1)),
+            collections_max: usize::try_from(number("MAXIMUM_ALLOWED_COLLECTIONS_COUNT", -1_i64)?).ok(),
             object_ttl_enabled: !text("OBJECTS_TTL_DELETE_SCHEDULE", "").is_empty(),
             async_indexing,
             disable_graphql: flag("DISABLE_GRAPHQL", false),
@@ -222,17 +228,22 @@ fn address(text: &str) -> Result<IpAddr, String> {
 
 /// A boolean as Weaviate reads it: `on`, `enabled`, `1` and `true` in any case.
 pub(crate) fn flag(name: &str, default: bool) -> bool {
-    match std::env::var(name) {
-        Ok(value) if !value.is_empty() => {
-            matches!(value.to_ascii_lowercase().as_str(), "on" | "enabled" | "1" | "true")
-        }
-        _ => default,
-    }
+    variable(name).map_or(default, |value| is_true(&value))
+}
+
+fn is_true(value: &str) -> bool {
+    matches!(value.to_ascii_lowercase().as_str(), "on" | "enabled" | "1" | "true")
 }
 
 /// A text, or the default when unset or empty.
 pub(crate) fn text(name: &str, default: &str) -> String {
-    std::env::var(name).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| default.to_owned())
+    variable(name).unwrap_or_else(|| default.to_owned())
+}
+
+/// The value of a variable that is set and not empty.
+fn variable(name: &str) -> Option<String> {
+    unsupported::note_read(name);
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// One of `words`, or the first of them when unset or empty.
@@ -258,6 +269,7 @@ pub(crate) fn list(name: &str) -> Vec<String> {
 
 /// A path, if set.
 pub(crate) fn path(name: &str) -> Option<PathBuf> {
+    unsupported::note_read(name);
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
@@ -266,11 +278,9 @@ pub(crate) fn path(name: &str) -> Option<PathBuf> {
 /// # Errors
 /// Names the variable and what it holds.
 pub(crate) fn number<T: FromStr>(name: &str, default: T) -> Result<T, String> {
-    match std::env::var(name) {
-        Ok(value) if !value.is_empty() => {
-            value.trim().parse().map_err(|_| format!("{name} must be a number, got {value:?}"))
-        }
-        _ => Ok(default),
+    match variable(name) {
+        Some(value) => value.trim().parse().map_err(|_| format!("{name} must be a number, got {value:?}")),
+        None => Ok(default),
     }
 }
 

@@ -22,5 +22,6 @@ mod logs;
 mod metrics;
 mod real_data;
 mod search_many;
+mod settings;
 mod storage;
 mod tls;

@@ -14,6 +14,14 @@ pub(crate) enum AppError {
     /// What is asked for is not there. REST 404 with an empty body.
     #[error("{0}")]
     NotFound(String),
+    /// A limit that the operator set is reached; the text of Weaviate. REST 429, gRPC RESOURCE_EXHAUSTED.
+    #[error("{what} count limit of {max} reached for this instance.")]
+    UsageLimit {
+        /// What is counted.
+        what: &'static str,
+        /// How many there may be.
+        max: usize,
+    },
     /// It cannot be done now; the same request can succeed later. REST 503, gRPC UNAVAILABLE.
     #[error("{0}")]
     Unavailable(String),

@@ -19,7 +19,7 @@ use azimuth_engine::limits;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::Collection;
 use azimuth_raft::{Node, Progress};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
 use brief::Brief;
 pub(crate) use error::{AppError, AppResult};
@@ -51,6 +51,8 @@ pub(crate) struct App {
     /// Changes of one collection's schema follow one another, so that meta and data groups see them in one order; those
     /// of others go beside them. By name without regard to case.
     schema_changes: [Mutex<()>; SCHEMA_LOCKS],
+    /// Held by a creation while the number of collections is limited.
+    creation: Mutex<()>,
 }
 
 impl App {
@@ -65,6 +67,7 @@ impl App {
             reads,
             brief: Arc::new(Brief::new(std::thread::available_parallelism().map_or(1, usize::from))),
             schema_changes: std::array::from_fn(|_| Mutex::default()),
+            creation: Mutex::default(),
         })
     }
 
@@ -202,9 +205,15 @@ impl App {
     /// Creates a collection; ids are given on the way.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] when the name is taken, or a limit of a collection is exceeded.
+    /// [`AppError::Invalid`] when the name is taken, or a limit of a collection is exceeded, [`AppError::UsageLimit`] when
+    /// there may be no more collections.
     pub(crate) async fn create_collection(&self, collection: Collection) -> AppResult<Arc<Collection>> {
         limits::check_schema(&collection, None)?;
+        // Creations are counted one after another; without a limit they go side by side.
+        let _counted = match self.settings.collections_max {
+            Some(collections_max) => Some(self.count_collections(collections_max).await?),
+            None => None,
+        };
         let _order = self.order_of(&collection.name).lock().await;
         let outcome = self.change_schema(Command::CreateCollection(Box::new(collection))).await?;
         self.publish(outcome).await
@@ -231,6 +240,14 @@ impl App {
         self.change_schema(Command::DeleteCollection(collection.id)).await?;
         self.propose(vec![Command::DropCollection(collection.id)]).await?;
         Ok(())
+    }
+
+    /// The right to create one more collection, as long as it is held.
+    async fn count_collections(&self, collections_max: usize) -> AppResult<MutexGuard<'_, ()>> {
+        let creation = self.creation.lock().await;
+        let catalog = self.catalog()?;
+        schema::check_count(&catalog, Some(collections_max))?;
+        Ok(creation)
     }
 
     /// What changes of that collection wait for.

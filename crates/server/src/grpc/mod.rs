@@ -62,6 +62,7 @@ async fn unknown_service(request: axum::extract::Request) -> http::Response<axum
 fn status(error: AppError) -> Status {
     match error {
         AppError::Forbidden(text) => Status::permission_denied(text),
+        AppError::UsageLimit { .. } => Status::resource_exhausted(error.to_string()),
         AppError::Unavailable(text) => Status::unavailable(text),
         AppError::Invalid(text) | AppError::NotFound(text) | AppError::Internal(text) => Status::unknown(text),
     }

@@ -62,6 +62,12 @@ impl From<AppError> for Reply {
         let status = match &error {
             AppError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             AppError::Forbidden(_) => StatusCode::FORBIDDEN,
+            AppError::UsageLimit { what, max } => {
+                let body = json!({
+                    "errorCode": "USAGE_LIMIT_EXCEEDED", "limit": what, "message": error.to_string(), "value": max,
+                });
+                return Self { status: StatusCode::TOO_MANY_REQUESTS, body: Some(body) };
+            }
             AppError::NotFound(_) => return Self::empty(StatusCode::NOT_FOUND),
             AppError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             AppError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -35,6 +35,12 @@ pub(crate) async fn extend(app: &App, drafts: &[Draft], create: bool) -> AppResu
                     refused[index] = Some(why.clone());
                 }
             }
+            // One object is refused as a request for the collection would be, and so is a call over gRPC.
+            Err(limit @ AppError::UsageLimit { .. }) if drafts.len() > 1 && drafts[indexes[0]].wire == Wire::Rest => {
+                for index in indexes {
+                    refused[index] = Some(format!("auto-schema: create collection: {limit}"));
+                }
+            }
             other => other?,
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::property::{self, Surroundings};
 use super::{defaults, invalid, inverted, names, ttl, vectors};
-use crate::app::AppResult;
+use crate::app::{AppError, AppResult};
 use crate::settings::Settings;
 
 /// Most shards that a collection can have.
@@ -22,6 +22,7 @@ pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value
         return Err(invalid("parse class name: class name `raft` is reserved"));
     }
     names::check_class(&name)?;
+    check_count(catalog, settings.collections_max)?;
     match catalog.find_similar(&name) {
         Some(same) if same.name == name => return Err(invalid(format!("class name {name} already exists"))),
         Some(similar) => {
@@ -51,6 +52,17 @@ pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value
         )));
     }
     Ok(collection)
+}
+
+/// Refuses one more collection than there may be.
+///
+/// # Errors
+/// [`AppError::UsageLimit`]
+pub(crate) fn check_count(catalog: &Catalog, collections_max: Option<usize>) -> AppResult<()> {
+    match collections_max.filter(|max| catalog.len() >= *max) {
+        Some(max) => Err(AppError::UsageLimit { what: "collections", max }),
+        None => Ok(()),
+    }
 }
 
 /// Reads a property that is to be added to a collection.

@@ -14,7 +14,7 @@ mod update;
 mod vector_index;
 mod vectors;
 
-pub(crate) use decode::{decode_class, decode_new_property};
+pub(crate) use decode::{check_count, decode_class, decode_new_property};
 pub(crate) use render::{render_class, render_property};
 pub(crate) use update::update_class;
 
