@@ -203,3 +203,27 @@ async fn commands_that_cannot_be_carried_out_do_not_keep_a_node_from_starting() 
         node.shutdown().await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_a_read_met_ends_the_node_and_a_wrong_request_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path()).await;
+    node.report(&azimuth_engine::Error::Invalid("no such property".into()));
+    assert!(node.is_ready());
+    node.report(&azimuth_engine::Error::Damaged("a block fails its checksum".into()));
+    assert!(!node.is_ready(), "at once");
+    assert!(node.fatal().await.to_string().contains("a block fails its checksum"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_removed_is_noticed_before_a_write_is_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let node = start(&data).await;
+    fs::rename(&data, dir.path().join("away")).unwrap();
+    copy_all(&dir.path().join("away"), &data);
+    let written = node.data().propose(vec![Command::DropCollection(CollectionId(7))]).await;
+    assert!(written.is_err(), "{written:?}");
+    assert!(node.fatal().await.to_string().contains("replaced"));
+    assert!(!node.is_ready());
+}
