@@ -281,8 +281,12 @@ impl Compared<'_> {
             // What the index has beyond this moment has no row here.
             let docs = there.map_or_else(RoaringTreemap::new, |there| docs & there);
             let outcome = each_vector(shard, vector, view, &docs, |doc_id, values| {
-                if let Vector::Multi { rows, .. } = &values {
-                    take(doc_id, rows);
+                match &values {
+                    Ok(Vector::Multi { rows, .. }) => take(doc_id, rows),
+                    Ok(Vector::Single(_)) => {}
+                    Err(error) => {
+                        shard.unreadable.note(shard.at, doc_id, error);
+                    }
                 }
                 Ok(())
             });
