@@ -7,7 +7,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
-use super::json::{self, JsonError};
+use super::json::{self, JsonError, Shape};
 use super::message::{Reply, RestRequest};
 use super::models;
 
@@ -42,7 +42,7 @@ impl From<BodyError> for Reply {
 /// # Errors
 /// The answer to give: 400 for malformed JSON or a wrong type, 422 with code 602 for a missing body.
 pub(crate) fn decode(req: &RestRequest, param: &str, model: &str) -> Result<Value, Reply> {
-    let value = read(&req.body, media_type(req).ends_with("yaml"));
+    let value = read(&req.body, media_type(req).ends_with("yaml"), models::shape(model));
     let checked = value.and_then(|value| models::check(model, value).map_err(JsonError::Syntax));
     checked.map_err(|error| match error {
         JsonError::Empty => missing(param),
@@ -70,15 +70,15 @@ pub(super) fn media_type(req: &RestRequest) -> String {
     given.split(';').next().unwrap_or_default().trim().to_lowercase()
 }
 
-fn read(body: &Bytes, yaml: bool) -> Result<Value, JsonError> {
+fn read(body: &Bytes, yaml: bool, shape: impl Shape) -> Result<Value, JsonError> {
     if yaml && !matches!(body.trim_ascii_start().first(), Some(b'{' | b'[' | b'"') | None) {
-        return flat_yaml(&String::from_utf8_lossy(body));
+        return flat_yaml(&String::from_utf8_lossy(body), shape);
     }
-    json::parse(body)
+    json::parse(body, shape)
 }
 
 /// A YAML map of plain scalars. Everything deeper is refused rather than misread; JSON, which is YAML, is always read.
-fn flat_yaml(text: &str) -> Result<Value, JsonError> {
+fn flat_yaml(text: &str, shape: impl Shape) -> Result<Value, JsonError> {
     let refuse =
         |line: &str| JsonError::Syntax(format!("yaml: only a map of plain scalars is understood, not {line:?}"));
     let mut map = Map::new();
@@ -93,7 +93,10 @@ fn flat_yaml(text: &str) -> Result<Value, JsonError> {
             return Err(refuse(line));
         }
         let plain = || Value::String(value.to_owned());
-        map.insert(key.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| plain()));
+        map.insert(
+            shape.field(key).0.unwrap_or(key).to_owned(),
+            serde_json::from_str(value).unwrap_or_else(|_| plain()),
+        );
     }
     Ok(Value::Object(map))
 }

@@ -1,6 +1,7 @@
 //! Reads the first JSON value of a body, with the error texts that Weaviate's clients know.
 //!
-//! Text after the first value is ignored, of a repeated key the last counts, invalid UTF-8 and lone surrogates become
+//! Text after the first value is ignored, of a repeated key the last counts (where keys stand for fields, without regard
+//! to case), invalid UTF-8 and lone surrogates become
 //! U+FFFD, and numbers keep their text. Nesting is limited to [`DEPTH_MAX`].
 
 use serde_json::{Map, Number, Value};
@@ -17,14 +18,23 @@ pub(crate) enum JsonError {
     Syntax(String),
 }
 
-/// The first JSON value of `bytes`.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+/// What is known of a value before it is read.
+pub(crate) trait Shape: Copy {
+    /// The name that a key of it stands for, if that is not the key itself, and what is known of the key's value.
+    fn field(self, key: &str) -> (Option<&'static str>, Self);
+
+    /// What is known of its elements, if it is a list.
+    fn element(self) -> Self;
+}
+
+/// The first JSON value of `bytes`, its keys under the names that they stand for.
+pub(crate) fn parse(bytes: &[u8], shape: impl Shape) -> Result<Value, JsonError> {
     let mut reader = Reader { bytes, at: 0 };
     reader.skip_blanks();
     if reader.peek().is_none() {
         return Err(JsonError::Empty);
     }
-    reader.value(0)
+    reader.value(shape, 0)
 }
 
 struct Reader<'a> {
@@ -50,14 +60,14 @@ impl Reader<'_> {
         }
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, JsonError> {
+    fn value(&mut self, shape: impl Shape, depth: usize) -> Result<Value, JsonError> {
         if depth > DEPTH_MAX {
             return Err(JsonError::Syntax("exceeded max depth".to_owned()));
         }
         self.skip_blanks();
         match self.next()? {
-            b'{' => self.object(depth),
-            b'[' => self.list(depth),
+            b'{' => self.object(shape, depth),
+            b'[' => self.list(shape.element(), depth),
             b'"' => Ok(Value::String(self.string()?)),
             b't' => self.literal("true", Value::Bool(true)),
             b'f' => self.literal("false", Value::Bool(false)),
@@ -67,7 +77,7 @@ impl Reader<'_> {
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value, JsonError> {
+    fn object(&mut self, shape: impl Shape, depth: usize) -> Result<Value, JsonError> {
         let mut map = Map::new();
         self.skip_blanks();
         let mut byte = self.next()?;
@@ -84,8 +94,9 @@ impl Reader<'_> {
                 b':' => {}
                 byte => return Err(invalid(byte, "after object key")),
             }
-            let value = self.value(depth + 1)?;
-            map.insert(key, value);
+            let (name, inner) = shape.field(&key);
+            let value = self.value(inner, depth + 1)?;
+            map.insert(name.map_or(key, str::to_owned), value);
             self.skip_blanks();
             match self.next()? {
                 b',' => {}
@@ -97,7 +108,7 @@ impl Reader<'_> {
         }
     }
 
-    fn list(&mut self, depth: usize) -> Result<Value, JsonError> {
+    fn list(&mut self, element: impl Shape, depth: usize) -> Result<Value, JsonError> {
         let mut list = Vec::new();
         self.skip_blanks();
         if self.peek() == Some(b']') {
@@ -105,7 +116,7 @@ impl Reader<'_> {
             return Ok(Value::Array(list));
         }
         loop {
-            list.push(self.value(depth + 1)?);
+            list.push(self.value(element, depth + 1)?);
             self.skip_blanks();
             match self.next()? {
                 b',' => {}
@@ -252,7 +263,35 @@ fn invalid(byte: u8, place: &str) -> JsonError {
 mod tests {
     use serde_json::json;
 
-    use super::{JsonError, parse};
+    use super::{JsonError, Shape};
+
+    /// A map whose keys stand for `a` in any case; nothing is known of its values.
+    #[derive(Clone, Copy)]
+    enum Known {
+        Nothing,
+        A,
+    }
+
+    impl Shape for Known {
+        fn field(self, key: &str) -> (Option<&'static str>, Self) {
+            (matches!(self, Self::A).then_some("a").filter(|name| name.eq_ignore_ascii_case(key)), Self::Nothing)
+        }
+
+        fn element(self) -> Self {
+            Self::Nothing
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<serde_json::Value, JsonError> {
+        super::parse(bytes, Known::Nothing)
+    }
+
+    #[test]
+    fn keys_that_stand_for_one_name_are_one() {
+        let text = br#"{"a": 1, "A": {"A": 2, "a": 3}}"#;
+        assert_eq!(super::parse(text, Known::A), Ok(json!({"a": {"A": 2, "a": 3}})));
+        assert_eq!(parse(text), Ok(json!({"a": 1, "A": {"A": 2, "a": 3}})));
+    }
 
     fn error(text: &str) -> String {
         match parse(text.as_bytes()) {

@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value};
 
+use super::json;
+
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -124,6 +126,37 @@ fn kind(model: &str) -> Kind {
     }
 }
 
+/// What the fields of `model` are called, for a reader of its JSON.
+pub(super) fn shape(model: &str) -> impl json::Shape + use<> {
+    kind(model)
+}
+
+impl json::Shape for Kind {
+    fn field(self, key: &str) -> (Option<&'static str>, Self) {
+        match self {
+            Model(name) => match fields(name).and_then(|fields| field(fields, key)) {
+                Some((name, kind)) => (Some(name), kind),
+                None => (None, Any),
+            },
+            MapOf(element) => (None, *element),
+            _ => (None, Any),
+        }
+    }
+
+    fn element(self) -> Self {
+        match self {
+            List(element) | NamedList(_, element) => *element,
+            _ => Any,
+        }
+    }
+}
+
+/// The field that a key stands for: that of its name, else without regard to case.
+fn field(fields: &[(&'static str, Kind)], key: &str) -> Option<(&'static str, Kind)> {
+    let exact = fields.iter().find(|(name, _)| *name == key);
+    exact.or_else(|| fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(key))).copied()
+}
+
 /// `value` as `model`: keys in their right case, unknown keys and nulls of fields left out.
 ///
 /// # Errors
@@ -186,16 +219,12 @@ fn object(name: &'static str, map: Map<String, Value>, place: &mut Place) -> Res
     let outer = place.model.replace(name.rsplit('.').next().unwrap_or(name));
     let mut known = Map::new();
     for (key, value) in map {
-        let field = fields.iter().find(|(field, _)| *field == key);
-        let Some((field, kind)) = field.or_else(|| fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(&key)))
-        else {
-            continue;
-        };
+        let Some((field, kind)) = field(fields, &key) else { continue };
         place.path.push(field);
-        let value = typed(*kind, value, place)?;
+        let value = typed(kind, value, place)?;
         place.path.pop();
         if !value.is_null() {
-            known.insert((*field).to_owned(), value);
+            known.insert(field.to_owned(), value);
         }
     }
     place.model = outer;
@@ -240,7 +269,30 @@ fn go_type(kind: Kind) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::check;
+    use super::{check, shape};
+    use crate::rest::json::parse;
+
+    #[test]
+    fn of_keys_that_differ_in_case_the_last_counts() {
+        let read = |model: &str, text: &str| {
+            let value = parse(text.as_bytes(), shape(model)).expect("JSON");
+            check(model, value).expect("a model")
+        };
+        let class = r#"{"objectTtlConfig": {"defaultTtl": 9, "DefaultTTL": 3}, "properties": [{"Name": "a", "name": "b"}],
+            "vectorConfig": {"v": {"vectorizer": 1, "Vectorizer": {"a": 1, "A": 2}}, "V": {}}, "Class": "A", "class": "B"}"#;
+        assert_eq!(
+            read("models.Class", class),
+            json!({
+                "class": "B",
+                "objectTtlConfig": {"defaultTtl": 3},
+                "properties": [{"name": "b"}],
+                "vectorConfig": {"v": {"vectorizer": {"a": 1, "A": 2}}, "V": {}},
+            })
+        );
+        let object = r#"{"properties": {"a": 1, "A": 2}, "vectors": {"a": [1], "A": [2]}, "class": "B", "CLASS": "A"}"#;
+        let kept = json!({"class": "A", "properties": {"a": 1, "A": 2}, "vectors": {"a": [1], "A": [2]}});
+        assert_eq!(read("models.Object", object), kept);
+    }
 
     fn error(model: &str, value: Value) -> String {
         check(model, value).expect_err("a wrong type")
