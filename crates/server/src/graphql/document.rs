@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use azimuth_engine::meta::Catalog;
+use azimuth_engine::schema::{Collection, DataType};
 use serde_json::{Map, Value as Json};
 
 use super::GraphqlError;
@@ -12,8 +13,14 @@ use super::parser::parse;
 use super::syntax::{self, Directive, Document, Given, Operation, OperationKind, Selection, Value};
 use super::validate::validate;
 
-/// Fields after fragments are put in, at most.
+/// Selections after fragments are put in, at most.
 const FIELDS_MAX: usize = 10_000;
+
+/// Nesting of fields after fragments are put in, at most: as deep as a document may be without them.
+const DEPTH_MAX: usize = 128;
+
+/// Nesting of fields and fragments, at most.
+const NESTING_MAX: usize = 256;
 
 /// A field with everything put in.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +29,7 @@ pub(super) struct Field {
     pub(super) name: String,
     /// What it is called in the answer.
     pub(super) key: String,
-    /// The type that a fragment around it is on.
+    /// The type that a fragment around it is on, where objects of several types can be.
     pub(super) on: Option<String>,
     /// Arguments that have a value; enum values are texts.
     pub(super) arguments: Vec<(String, Json)>,
@@ -74,10 +81,11 @@ fn expanded(
         }
     }
     let variables = values_of(catalog, operation, variables)?;
-    let mut expansion = Expansion { document, variables, left: FIELDS_MAX };
-    let mut fields = Vec::new();
-    expansion.add(&operation.selections, None, &mut fields)?;
-    Ok(fields)
+    let (nodes, known) = (Vec::new(), HashMap::new());
+    let mut expansion = Expansion { catalog, document, variables, left: FIELDS_MAX, nesting: 0, nodes, known };
+    expansion.add(None, &operation.selections, None)?;
+    let roots = (0..expansion.nodes.len()).filter(|&node| expansion.nodes[node].depth == 0);
+    Ok(roots.map(|root| expansion.field(root)).collect())
 }
 
 fn choose<'a>(document: &'a Document, name: Option<&str>) -> Result<&'a Operation, GraphqlError> {
@@ -158,15 +166,78 @@ fn json(value: &Value, variables: &HashMap<String, Json>) -> Option<Json> {
     })
 }
 
+/// Collects fields as the GraphQL specification says (CollectFields, MergeSelectionSets): those of one name in one place
+/// are one field, which is asked for what all of them ask for.
 struct Expansion<'a> {
+    catalog: &'a Catalog,
     document: &'a Document,
     variables: HashMap<String, Json>,
-    /// Fields that may still come.
+    /// Selections that may still come.
     left: usize,
+    /// Fields and fragments around the next selection.
+    nesting: usize,
+    nodes: Vec<Node<'a>>,
+    /// The node of a key below a node (`None`: at the root), for objects of a type where there can be several.
+    known: HashMap<(Option<usize>, &'a str, Option<&'a str>), usize>,
 }
 
-impl Expansion<'_> {
-    fn add(&mut self, selections: &[Selection], on: Option<&str>, fields: &mut Vec<Field>) -> Result<(), GraphqlError> {
+/// A field on its way into the tree.
+struct Node<'a> {
+    field: &'a syntax::Field,
+    on: Option<&'a str>,
+    depth: usize,
+    scope: Scope<'a>,
+    fields: Vec<usize>,
+}
+
+/// What stands below a field: only the objects that a reference leads to can be of several types.
+#[derive(Clone)]
+enum Scope<'a> {
+    Root,
+    Get,
+    Class(&'a Collection),
+    Additional(&'a Collection),
+    Group(&'a Collection),
+    Targets,
+    Other,
+}
+
+impl<'a> Scope<'a> {
+    /// The scope below a field of this one; `on` is the type of the fragment around it.
+    fn below(&self, catalog: &'a Catalog, name: &str, on: Option<&str>) -> Self {
+        let class = |name: &str| catalog.find(name).map_or(Self::Other, |class| Self::Class(class));
+        match (self, name) {
+            (Self::Root, "Get") => Self::Get,
+            (Self::Get, name) => class(name),
+            (Self::Class(class), "_additional") => Self::Additional(class),
+            (Self::Additional(class), "group") => Self::Group(class),
+            (Self::Group(class), "hits") => Self::Class(class),
+            (Self::Class(class), name) => match class.property(name).map(|property| &property.data_type) {
+                Some(DataType::Reference(_)) => Self::Targets,
+                _ => Self::Other,
+            },
+            (Self::Targets, name) => match on.map(class) {
+                Some(class @ Self::Class(_)) => class.below(catalog, name, None),
+                _ => Self::Other,
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
+impl<'a> Expansion<'a> {
+    /// Adds what `selections` ask for below the node `parent`.
+    fn add(
+        &mut self,
+        parent: Option<usize>,
+        selections: &'a [Selection],
+        on: Option<&'a str>,
+    ) -> Result<(), GraphqlError> {
+        if self.nesting >= NESTING_MAX {
+            let text = format!("fragments and fields are nested deeper than {NESTING_MAX}");
+            return Err(GraphqlError::nowhere(text));
+        }
+        self.nesting += 1;
         for selection in selections {
             self.left = self.left.checked_sub(1).ok_or_else(|| {
                 GraphqlError::at(selection.at(), format!("the query asks for more than {FIELDS_MAX} fields"))
@@ -175,43 +246,65 @@ impl Expansion<'_> {
                 continue;
             }
             match selection {
-                Selection::Field(field) => self.add_field(field, on, fields)?,
+                Selection::Field(field) => self.add_field(parent, field, on)?,
                 Selection::Inline { on: inner, selections, .. } => {
                     let on = inner.as_ref().map(|name| name.text.as_str()).or(on);
-                    self.add(selections, on, fields)?;
+                    self.add(parent, selections, on)?;
                 }
                 Selection::Spread { name, .. } => {
                     // Fragments that spread themselves are refused before.
                     let document = self.document;
                     let fragment = document.fragments.iter().find(|fragment| fragment.name.text == name.text);
                     if let Some(fragment) = fragment {
-                        self.add(&fragment.selections, Some(&fragment.on.text), fields)?;
+                        self.add(parent, &fragment.selections, Some(&fragment.on.text))?;
                     }
                 }
             }
         }
+        self.nesting -= 1;
         Ok(())
     }
 
     fn add_field(
         &mut self,
-        field: &syntax::Field,
-        on: Option<&str>,
-        fields: &mut Vec<Field>,
+        parent: Option<usize>,
+        field: &'a syntax::Field,
+        on: Option<&'a str>,
     ) -> Result<(), GraphqlError> {
-        let mut inner = Vec::new();
-        self.add(&field.selections, None, &mut inner)?;
-        let (key, on) = (field.key(), on.map(str::to_owned));
-        if let Some(same) = fields.iter_mut().find(|same| same.key == key && same.on == on) {
-            same.fields.extend(inner);
-            return Ok(());
+        let (scope, depth) = match parent {
+            None => (Scope::Root, 0),
+            Some(parent) => (self.nodes[parent].scope.clone(), self.nodes[parent].depth + 1),
+        };
+        if depth >= DEPTH_MAX {
+            return Err(GraphqlError::at(field.at, format!("the query is nested deeper than {DEPTH_MAX}")));
         }
+        let on = on.filter(|_| matches!(scope, Scope::Targets));
+        let next = self.nodes.len();
+        let node = *self.known.entry((parent, field.key(), on)).or_insert(next);
+        if node == next {
+            let scope = scope.below(self.catalog, &field.name, on);
+            self.nodes.push(Node { field, on, depth, scope, fields: Vec::new() });
+            if let Some(parent) = parent {
+                self.nodes[parent].fields.push(node);
+            }
+        }
+        self.add(Some(node), &field.selections, None)
+    }
+
+    /// The tree below a node.
+    fn field(&self, node: usize) -> Field {
+        let Node { field, on, fields, .. } = &self.nodes[node];
         let arguments = field.arguments.iter().filter_map(|argument| {
             json(&argument.value, &self.variables).map(|value| (argument.name.text.clone(), value))
         });
-        let (name, key) = (field.name.clone(), key.to_owned());
-        fields.push(Field { name, key, on, arguments: arguments.collect(), fields: inner, position: field.at });
-        Ok(())
+        Field {
+            name: field.name.clone(),
+            key: field.key().to_owned(),
+            on: on.map(str::to_owned),
+            arguments: arguments.collect(),
+            fields: fields.iter().map(|&node| self.field(node)).collect(),
+            position: field.at,
+        }
     }
 
     /// What `@include` and `@skip` say.

@@ -50,20 +50,8 @@ struct Additional {
 impl Shape {
     /// What is asked of a class' objects; the fields were checked against its schema.
     pub(super) fn new(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, fields: &[Field]) -> Self {
-        let mut merged: Vec<Field> = Vec::with_capacity(fields.len());
-        for field in fields {
-            // A fragment may ask for more of a field that is asked for beside it.
-            match merged.iter_mut().find(|same| same.key == field.key) {
-                Some(same) => same.fields.extend(field.fields.iter().cloned()),
-                None => merged.push(field.clone()),
-            }
-        }
-        let member = |field: Field| (field.key.clone(), member(catalog, collection, tenant, &field));
-        Self {
-            collection: collection.clone(),
-            tenant: tenant.to_owned(),
-            members: merged.into_iter().map(member).collect(),
-        }
+        let member = |field: &Field| (field.key.clone(), member(catalog, collection, tenant, field));
+        Self { collection: collection.clone(), tenant: tenant.to_owned(), members: fields.iter().map(member).collect() }
     }
 
     /// Vectors that must be read.
@@ -257,7 +245,8 @@ fn phone(phone: &Phone, field: &str) -> Json {
     }
 }
 
-/// The objects that references lead to, for those classes that are asked for; what is not there is left out.
+/// The objects that references lead to, for those classes that are asked for; what is not there is left out. Null when
+/// nothing of a list is there, which an empty list is told from.
 fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::object::Beacon]) -> Result<Json> {
     let mut found = Vec::with_capacity(beacons.len());
     for beacon in beacons {
@@ -274,5 +263,5 @@ fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::ob
             }
         }
     }
-    Ok(if found.is_empty() { Json::Null } else { Json::Array(found) })
+    Ok(if found.is_empty() && !beacons.is_empty() { Json::Null } else { Json::Array(found) })
 }

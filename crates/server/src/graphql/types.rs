@@ -36,7 +36,34 @@ pub(super) enum Output {
 pub(super) enum ValueKind {
     Geo,
     Phone,
-    Object(Vec<Property>),
+    Object(Nested),
+}
+
+/// The properties inside an object property, found in the schema: a copy for each field that asks for them would cost
+/// more than the answer.
+#[derive(Debug, Clone)]
+pub(super) struct Nested {
+    class: Arc<Collection>,
+    /// Position of the property in the collection, of the nested one in it, and so on.
+    path: Vec<usize>,
+}
+
+impl Nested {
+    /// The properties inside.
+    pub(super) fn properties(&self) -> &[Property] {
+        let mut properties = self.class.properties();
+        for &position in &self.path {
+            properties = properties.get(position).map_or(&[], |property| property.nested.as_slice());
+        }
+        properties
+    }
+
+    /// The type of the property at `position` of [`Nested::properties`], which has `parent` around it.
+    fn field(&self, parent: &str, position: usize) -> Option<OutputField> {
+        let property = self.properties().get(position)?;
+        let inside = || Self { class: self.class.clone(), path: self.path.iter().copied().chain([position]).collect() };
+        Some(of_value(parent, property, inside))
+    }
 }
 
 /// `_additional` and what is below it.
@@ -149,7 +176,7 @@ impl Output {
                 if name == "_additional" {
                     return Some(OutputField::one(Self::Additional(class.clone(), AdditionalKind::Top)));
                 }
-                class.property(name).map(|property| of_property(class, property))
+                of_property(class, name)
             }
             Self::Beacon => (name == "beacon").then(|| OutputField::one(TEXT)),
             Self::Value(type_name, kind) => kind.field(type_name, name),
@@ -171,7 +198,9 @@ impl Output {
             }
             Self::Value(_, ValueKind::Geo) => owned(GEO),
             Self::Value(_, ValueKind::Phone) => PHONE.iter().map(|(name, _)| (*name).to_owned()).collect(),
-            Self::Value(_, ValueKind::Object(nested)) => nested.iter().map(|nested| nested.name.clone()).collect(),
+            Self::Value(_, ValueKind::Object(nested)) => {
+                nested.properties().iter().map(|nested| nested.name.clone()).collect()
+            }
             Self::Additional(class, kind) => kind.field_names(class),
             Self::Aggregated(class, kind) => kind.field_names(class),
             Self::Beacon => owned(&["beacon"]),
@@ -191,21 +220,22 @@ const PHONE: &[(&str, Output)] = &[
     ("defaultCountry", TEXT),
 ];
 
-fn of_property(class: &Arc<Collection>, property: &Property) -> OutputField {
-    match &property.data_type {
+fn of_property(class: &Arc<Collection>, name: &str) -> Option<OutputField> {
+    let position = class.properties().iter().position(|property| property.name == name)?;
+    match &class.properties()[position].data_type {
         DataType::Reference(targets) => {
-            OutputField::many(Output::Targets(class.clone(), property.name.clone(), targets.clone()))
+            Some(OutputField::many(Output::Targets(class.clone(), name.to_owned(), targets.clone())))
         }
-        _ => of_value(&class.name, property),
+        _ => Nested { class: class.clone(), path: Vec::new() }.field(&class.name, position),
     }
 }
 
-/// A plain value below the type `parent`.
-fn of_value(parent: &str, property: &Property) -> OutputField {
+/// A plain value below the type `parent`; `inside` is what an object holds.
+fn of_value(parent: &str, property: &Property, inside: impl Fn() -> Nested) -> OutputField {
     let name = &property.name;
     let (of, list) = match &property.data_type {
         DataType::Object { list } => {
-            (Output::Value(format!("{parent}_{name}_object"), ValueKind::Object(property.nested.clone())), *list)
+            (Output::Value(format!("{parent}_{name}_object"), ValueKind::Object(inside())), *list)
         }
         DataType::Reference(_) => (TEXT, true),
         DataType::Primitive { of, list } => {
@@ -229,7 +259,8 @@ impl ValueKind {
             Self::Geo => GEO.contains(&name).then(|| OutputField::one(FLOAT)),
             Self::Phone => PHONE.iter().find(|(known, _)| *known == name).map(|(_, of)| OutputField::one(of.clone())),
             Self::Object(nested) => {
-                nested.iter().find(|nested| nested.name == name).map(|nested| of_value(parent, nested))
+                let position = nested.properties().iter().position(|nested| nested.name == name)?;
+                nested.field(parent, position)
             }
         }
     }
@@ -290,7 +321,7 @@ impl AdditionalKind {
             if name == "_additional" {
                 return Some(OutputField::one(Output::Additional(class.clone(), Self::HitsAdditional)));
             }
-            return class.property(name).map(|property| of_property(class, property));
+            return of_property(class, name);
         }
         if !self.field_names(class).iter().any(|known| known == name) {
             return None;

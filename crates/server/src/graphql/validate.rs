@@ -1,9 +1,8 @@
 //! Whether a document can be answered: all its mistakes, in the order in which they stand there.
 
 mod fragments;
+mod overlap;
 mod variables;
-
-use std::collections::{HashMap, HashSet};
 
 use azimuth_engine::meta::Catalog;
 
@@ -24,7 +23,8 @@ const ERRORS_MAX: usize = 100;
 pub(super) fn validate(catalog: &Catalog, document: &Document) -> Vec<GraphqlError> {
     let mut errors = Vec::new();
     check_operations(document, &mut errors);
-    let mut check = Check { catalog, document, errors, fields_left: FIELDS_MAX, conflicts: HashSet::new() };
+    let mut check = Check { catalog, document, errors, fields_left: FIELDS_MAX };
+    let cyclic = check.has_cycles();
     for operation in &document.operations {
         check.variables_of(operation);
         check.directives(&operation.directives);
@@ -35,7 +35,9 @@ pub(super) fn validate(catalog: &Catalog, document: &Document) -> Vec<GraphqlErr
         if check.fields_left == 0 {
             return check.errors;
         }
-        check.merged(&operation.selections);
+        if !cyclic {
+            check.overlaps(operation);
+        }
         check.uses_of(operation);
     }
     for fragment in &document.fragments {
@@ -71,8 +73,6 @@ struct Check<'a> {
     document: &'a Document,
     errors: Vec<GraphqlError>,
     fields_left: usize,
-    /// Pairs of fields that were told to be in conflict.
-    conflicts: HashSet<(Position, Position)>,
 }
 
 impl<'a> Check<'a> {
@@ -228,55 +228,4 @@ impl<'a> Check<'a> {
             }
         }
     }
-
-    /// Fields that are answered under one name must ask for the same.
-    fn merged(&mut self, selections: &'a [Selection]) {
-        let mut fields: Vec<&'a Field> = Vec::new();
-        collect(selections, &mut fields);
-        let mut known: HashMap<&str, &Field> = HashMap::new();
-        for field in &fields {
-            let Some(first) = known.get(field.key()).copied() else {
-                known.insert(field.key(), field);
-                continue;
-            };
-            let why = if first.name != field.name {
-                format!("{} and {} are different fields", first.name, field.name)
-            } else if !same_arguments(&first.arguments, &field.arguments) {
-                "they have differing arguments".to_owned()
-            } else {
-                continue;
-            };
-            if self.conflicts.insert((first.at, field.at)) {
-                let text = format!(
-                    "Fields {:?} conflict because {why}. Use different aliases on the fields to fetch both if this was \
-                     intentional.",
-                    field.key()
-                );
-                self.errors.push(GraphqlError::at_all(vec![first.at, field.at], text));
-            }
-        }
-        for field in fields {
-            self.merged(&field.selections);
-        }
-    }
-}
-
-/// The fields of one level. Those of fragments on a type can differ from those of others, so that only fragments without
-/// a type of their own are looked into.
-fn collect<'a>(selections: &'a [Selection], fields: &mut Vec<&'a Field>) {
-    for selection in selections {
-        match selection {
-            Selection::Field(field) => fields.push(field),
-            Selection::Inline { on: None, selections, .. } => collect(selections, fields),
-            Selection::Inline { .. } | Selection::Spread { .. } => {}
-        }
-    }
-}
-
-fn same_arguments(one: &[Argument], other: &[Argument]) -> bool {
-    let value = |arguments: &[Argument], name: &str| {
-        arguments.iter().find(|argument| argument.name.text == name).map(|argument| argument.value.to_string())
-    };
-    one.len() == other.len()
-        && one.iter().all(|argument| Some(argument.value.to_string()) == value(other, &argument.name.text))
 }

@@ -45,7 +45,6 @@ impl<'a> Check<'a> {
             return self.refuse(at, text);
         }
         self.selections(&output, selections);
-        self.merged(selections);
     }
 
     /// A fragment on its own.
@@ -58,7 +57,6 @@ impl<'a> Check<'a> {
         self.directives(&fragment.directives);
         if let Some(output) = self.type_of(&fragment.on) {
             self.selections(&output, &fragment.selections);
-            self.merged(&fragment.selections);
         }
         self.cycles(fragment);
     }
@@ -90,6 +88,28 @@ impl<'a> Check<'a> {
                 }
             }
         }
+    }
+
+    /// Whether any fragment comes back to itself.
+    pub(super) fn has_cycles(&self) -> bool {
+        let mut done: HashSet<&str> = HashSet::new();
+        for fragment in &self.document.fragments {
+            // Fragments on the way, each with those that it puts in and that were not followed yet.
+            let mut way = vec![(fragment.name.text.as_str(), spreads(&fragment.selections))];
+            while let Some((name, open)) = way.last_mut() {
+                let Some(next) = open.pop() else {
+                    done.insert(*name);
+                    way.pop();
+                    continue;
+                };
+                if way.iter().any(|(name, _)| *name == next.text) {
+                    return true;
+                }
+                let next = self.fragment_named(&next.text).filter(|next| !done.contains(next.name.text.as_str()));
+                way.extend(next.map(|next| (next.name.text.as_str(), spreads(&next.selections))));
+            }
+        }
+        false
     }
 
     /// Every fragment is put in somewhere.
