@@ -41,7 +41,8 @@ fn properties(data: &DataGroup, selection: &Selection, mut object: Object) -> Re
     for reference in &selection.references {
         if let Some(Value::References(beacons)) = object.properties.get(&reference.property) {
             let properties = targets(data, reference, beacons)?;
-            if !properties.is_empty() {
+            // A list that is empty is told from one whose targets are gone: that one is left out.
+            if !properties.is_empty() || beacons.is_empty() {
                 references.push(RefPropertiesResult { properties, prop_name: reference.property.clone() });
             }
         }
@@ -57,20 +58,25 @@ fn properties(data: &DataGroup, selection: &Selection, mut object: Object) -> Re
 
 /// The objects that references lead to; those that are not there are left out.
 fn targets(data: &DataGroup, reference: &Reference, beacons: &[Beacon]) -> Result<Vec<PropertiesResult>> {
-    let selection = &reference.target;
-    let place = Place::behind(selection.collection.clone(), &selection.tenant)
-        .map_err(|why| Error::Invalid(format!("resolve references: {why}")))?;
-    let include = selection.include();
+    let place = |selection: &Selection| {
+        let place = Place::behind(selection.collection.clone(), &selection.tenant);
+        place.map_err(|why| Error::Invalid(format!("resolve references: {why}")))
+    };
+    let places = reference.targets.iter().map(|selection| Ok((selection, place(selection)?, selection.include())));
+    let places = places.collect::<Result<Vec<_>>>()?;
     let mut results = Vec::new();
     for beacon in beacons {
-        if beacon.collection.as_ref().is_some_and(|name| *name != selection.collection.name) {
-            continue;
-        }
-        if let Some(stored) = data.get(place.at, beacon.id, &include)? {
-            let metadata = metadata(&selection.metadata, &stored.object, Ranked::default());
-            let mut result = properties(data, selection, stored.object)?;
-            result.metadata = Some(metadata);
-            results.push(result);
+        for (selection, place, include) in &places {
+            if beacon.collection.as_ref().is_some_and(|name| *name != selection.collection.name) {
+                continue;
+            }
+            if let Some(stored) = data.get(place.at, beacon.id, include)? {
+                let metadata = metadata(&selection.metadata, &stored.object, Ranked::default());
+                let mut result = properties(data, selection, stored.object)?;
+                result.metadata = Some(metadata);
+                results.push(result);
+                break;
+            }
         }
     }
     Ok(results)

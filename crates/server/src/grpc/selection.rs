@@ -1,5 +1,6 @@
 //! What a search answer carries of each object: properties, references with theirs, metadata.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use azimuth_engine::ids::VectorId;
@@ -48,8 +49,8 @@ pub(super) struct Field {
 pub(super) struct Reference {
     /// Its name.
     pub(super) property: String,
-    /// What is answered of its targets.
-    pub(super) target: Selection,
+    /// What is answered of its targets, for each collection that they are asked for of.
+    pub(super) targets: Vec<Selection>,
 }
 
 /// Metadata of an object.
@@ -110,9 +111,35 @@ impl Selection {
                 depth + 1,
             )
             .map_err(|error| wrap(error.message().to_owned()))?;
-            selection.references.push(Reference { property: found.0, target });
+            selection.follow(found.0, target);
         }
         Ok(selection)
+    }
+
+    /// Follows a reference property, that may be followed already: what is asked for twice is answered once, with all
+    /// that is asked of it.
+    fn follow(&mut self, property: String, target: Self) {
+        let Some(known) = self.references.iter_mut().find(|known| known.property == property) else {
+            self.references.push(Reference { property, targets: vec![target] });
+            return;
+        };
+        match known.targets.iter_mut().find(|known| known.collection.id == target.collection.id) {
+            Some(known) => known.merge(target),
+            None => known.targets.push(target),
+        }
+    }
+
+    /// Asks for what `other` asks of the same collection.
+    fn merge(&mut self, other: Self) {
+        match (&mut self.fields, other.fields) {
+            (Some(fields), Some(more)) => merge_fields(fields, more),
+            (fields @ None, more) => *fields = more,
+            (Some(_), None) => {}
+        }
+        for Reference { property, targets } in other.references {
+            targets.into_iter().for_each(|target| self.follow(property.clone(), target));
+        }
+        self.metadata.merge(other.metadata);
     }
 
     /// Adds a plain property that is not selected yet.
@@ -144,6 +171,43 @@ impl Metadata {
             asked: asked.clone(),
         }
     }
+
+    fn merge(&mut self, other: Self) {
+        let (asked, more) = (&mut self.asked, &other.asked);
+        for (flag, more) in [
+            (&mut asked.uuid, more.uuid),
+            (&mut asked.vector, more.vector),
+            (&mut asked.creation_time_unix, more.creation_time_unix),
+            (&mut asked.last_update_time_unix, more.last_update_time_unix),
+            (&mut asked.distance, more.distance),
+            (&mut asked.certainty, more.certainty),
+            (&mut asked.score, more.score),
+            (&mut asked.explain_score, more.explain_score),
+            (&mut asked.is_consistent, more.is_consistent),
+            (&mut asked.query_profile, more.query_profile),
+        ] {
+            *flag |= more;
+        }
+        self.unnamed |= other.unnamed;
+        let missing = other.named.into_iter().filter(|(name, _)| self.named.iter().all(|(known, _)| known != name));
+        let missing: Vec<_> = missing.collect();
+        self.named.extend(missing);
+    }
+}
+
+/// Adds fields to others; those of one name become one, with all that is asked inside of either.
+fn merge_fields(fields: &mut Vec<Field>, more: Vec<Field>) {
+    let mut known: HashMap<String, usize> =
+        fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect();
+    for field in more {
+        match known.get(&field.name) {
+            Some(&at) => merge_fields(&mut fields[at].nested, field.nested),
+            None => {
+                known.insert(field.name.clone(), fields.len());
+                fields.push(field);
+            }
+        }
+    }
 }
 
 fn is_plain(property: &Property) -> bool {
@@ -163,9 +227,12 @@ fn fields(collection: &Collection, request: &PropertiesRequest) -> Result<Option
     if request.return_all_nonref_properties {
         return Ok(Some(all_fields(collection)));
     }
-    let mut fields = Vec::with_capacity(request.non_ref_properties.len());
+    let (mut fields, mut seen) = (Vec::new(), HashSet::new());
     for name in &request.non_ref_properties {
         let name = lower_first(name);
+        if !seen.insert(name.clone()) {
+            continue;
+        }
         let property = collection.property(&name).ok_or_else(|| {
             format!(
                 "get property by name {name} for class {}: {}",
@@ -175,6 +242,7 @@ fn fields(collection: &Collection, request: &PropertiesRequest) -> Result<Option
         })?;
         fields.push(Field::whole(property));
     }
+    let mut objects = Vec::with_capacity(request.object_properties.len());
     for asked in &request.object_properties {
         let name = lower_first(&asked.prop_name);
         let property = collection.property(&name).ok_or_else(|| {
@@ -184,8 +252,9 @@ fn fields(collection: &Collection, request: &PropertiesRequest) -> Result<Option
                 no_such_property(&name, &collection.name)
             )
         })?;
-        fields.push(Field::nested(property, asked, 0)?);
+        objects.push(Field::nested(property, asked, 0)?);
     }
+    merge_fields(&mut fields, objects);
     Ok((!fields.is_empty()).then_some(fields))
 }
 
@@ -207,12 +276,17 @@ impl Field {
             found.ok_or_else(|| no_such_property(name, &property.name))
         };
         let mut nested = Vec::new();
-        for name in &asked.primitive_properties {
-            nested.push(Self::whole(find(name)?));
+        let (mut whole, mut seen) = (Vec::new(), HashSet::new());
+        for name in asked.primitive_properties.iter().filter(|name| seen.insert(name.as_str())) {
+            whole.push(Self::whole(find(name)?));
         }
-        for inner in &asked.object_properties {
-            nested.push(Self::nested(find(&inner.prop_name)?, inner, depth + 1)?);
-        }
+        merge_fields(&mut nested, whole);
+        let objects: Result<Vec<_>, String> = asked
+            .object_properties
+            .iter()
+            .map(|inner| Self::nested(find(&inner.prop_name)?, inner, depth + 1))
+            .collect();
+        merge_fields(&mut nested, objects?);
         Ok(Self { name: property.name.clone(), data_type: property.data_type.clone(), nested })
     }
 }
