@@ -152,29 +152,55 @@ fn changed(what: &str, old: &str, new: &str) -> String {
 /// Takes over the settings of an index of the same kind.
 fn update_index(vector: &mut VectorConfig, index: &vector_index::VectorIndex) -> Result<(), String> {
     let old: Value = serde_json::from_str(&vector.wire_config).unwrap_or_default();
-    let fixed: &[(&str, &str)] = match vector.kind {
-        VectorIndexKind::Hnsw => &[
-            ("/efConstruction", "efConstruction"),
-            ("/maxConnections", "maxConnections"),
-            ("/cleanupIntervalSeconds", "cleanupIntervalSeconds"),
-            ("/distance", "distance"),
-            ("/multivector/enabled", "multivector enabled"),
-            ("/multivector/muvera/enabled", "muvera enabled"),
-        ],
-        VectorIndexKind::Flat => &[("/distance", "distance"), ("/bq/enabled", "bq"), ("/rq/enabled", "rq")],
-        VectorIndexKind::Dynamic => &[("/distance", "distance")],
-        VectorIndexKind::Hfresh => &[("/distance", "distance"), ("/replicas", "replicas")],
-        VectorIndexKind::None => &[],
-    };
-    for (path, name) in fixed {
-        check_same(&old, &index.wire, path, name)?;
-    }
-    if vector.kind == VectorIndexKind::Hnsw && old.pointer("/rq/enabled") == Some(&Value::Bool(true)) {
-        check_same(&old, &index.wire, "/rq/bits", "rq bits")?;
+    let new = &index.wire;
+    match vector.kind {
+        VectorIndexKind::Hnsw => {
+            check_graph(&old, new)?;
+            check_same(&old, new, "/distance", "distance")?;
+        }
+        VectorIndexKind::Flat => check_scan(&old, new)?,
+        VectorIndexKind::Dynamic => {
+            check_same(&old, new, "/distance", "distance")?;
+            check_scan(&old["flat"], &new["flat"])?;
+            check_graph(&old["hnsw"], &new["hnsw"])?;
+        }
+        VectorIndexKind::Hfresh => {
+            check_same(&old, new, "/distance", "distance")?;
+            check_same(&old, new, "/replicas", "replicas")?;
+        }
+        VectorIndexKind::None => {}
     }
     vector.index = vector.index.updated(&index.engine);
     vector.wire_config = index.wire.to_string();
     Ok(())
+}
+
+/// What stays as it is of a graph.
+fn check_graph(old: &Value, new: &Value) -> Result<(), String> {
+    for (path, name) in [
+        ("/efConstruction", "efConstruction"),
+        ("/maxConnections", "maxConnections"),
+        ("/cleanupIntervalSeconds", "cleanupIntervalSeconds"),
+        ("/multivector/enabled", "multivector enabled"),
+        ("/multivector/muvera/enabled", "muvera enabled"),
+    ] {
+        check_same(old, new, path, name)?;
+    }
+    check_bits(old, new, "rq bits")
+}
+
+/// What stays as it is of a scan.
+fn check_scan(old: &Value, new: &Value) -> Result<(), String> {
+    for (path, name) in [("/distance", "distance"), ("/bq/enabled", "bq"), ("/rq/enabled", "rq")] {
+        check_same(old, new, path, name)?;
+    }
+    check_bits(old, new, "rq.bits")
+}
+
+/// Codes that are there keep their bits.
+fn check_bits(old: &Value, new: &Value, name: &str) -> Result<(), String> {
+    let enabled = |wire: &Value| wire.pointer("/rq/enabled") == Some(&Value::Bool(true));
+    if enabled(old) { check_same(old, new, "/rq/bits", name) } else { Ok(()) }
 }
 
 fn check_same(old: &Value, new: &Value, path: &str, name: &str) -> Result<(), String> {
