@@ -11,9 +11,6 @@ pub(crate) enum AppError {
     /// Who calls may not. REST 403, gRPC PERMISSION_DENIED.
     #[error("{0}")]
     Forbidden(String),
-    /// What is asked for is not there. REST 404 with an empty body.
-    #[error("{0}")]
-    NotFound(String),
     /// A limit that the operator set is reached; the text of Weaviate. REST 429, gRPC RESOURCE_EXHAUSTED.
     #[error("{what} count limit of {max} reached for this instance.")]
     UsageLimit {

@@ -1,6 +1,7 @@
 //! The application: what every front end calls. It knows the engine and Raft, and no wire.
 
 mod brief;
+mod change;
 mod error;
 pub(crate) mod filter;
 pub(crate) mod objects;
@@ -8,27 +9,23 @@ mod reconcile;
 pub(crate) mod schema;
 pub(crate) mod search;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::group::DataGroup;
-use azimuth_engine::limits;
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::schema::Collection;
 use azimuth_raft::{Node, Progress};
-use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 use brief::Brief;
+pub(crate) use change::Change;
+use change::Order;
 pub(crate) use error::{AppError, AppResult};
 
 use crate::auth::Auth;
 use crate::settings::Settings;
-
-/// Changes of the schema at once, at most.
-const SCHEMA_LOCKS: usize = 64;
 
 /// Bytes of objects that one proposal may change; see [`App::propose_in_turns`].
 const TURN_BYTES_MAX: usize = 4 << 20;
@@ -48,11 +45,8 @@ pub(crate) struct App {
     /// Reads that may run at once: each has a thread and an answer in memory.
     reads: Arc<Semaphore>,
     brief: Arc<Brief>,
-    /// Changes of one collection's schema follow one another, so that meta and data groups see them in one order; those
-    /// of others go beside them. By name without regard to case.
-    schema_changes: [Mutex<()>; SCHEMA_LOCKS],
-    /// Held by a creation while the number of collections is limited.
-    creation: Mutex<()>,
+    /// Changes of one collection's schema follow one another; those of others go beside them.
+    order: Order,
 }
 
 impl App {
@@ -60,14 +54,13 @@ impl App {
     pub(crate) fn new(settings: Settings, auth: Arc<Auth>) -> Arc<Self> {
         let reads = Arc::new(Semaphore::new(READS_MAX));
         Arc::new(Self {
+            order: Order::new(settings.collections_max.is_some()),
             settings,
             auth,
             node: OnceLock::new(),
             progress: OnceLock::new(),
             reads,
             brief: Arc::new(Brief::new(std::thread::available_parallelism().map_or(1, usize::from))),
-            schema_changes: std::array::from_fn(|_| Mutex::default()),
-            creation: Mutex::default(),
         })
     }
 
@@ -130,13 +123,8 @@ impl App {
             return Ok(Vec::new());
         }
         let data = self.node()?.data();
-        if data.state().index_memory_full() && commands.iter().any(brings_vectors) {
-            let bytes_max = self.settings.index_bytes_max;
-            return Err(AppError::Unavailable(format!(
-                "the vector indexes hold more memory than AZIMUTH_INDEX_MEMORY allows ({} MiB): no vector is taken until \
-                 those that wait are indexed, something is deleted, or it is raised",
-                bytes_max >> 20
-            )));
+        if commands.iter().any(brings_vectors) {
+            self.check_index_memory()?;
         }
         Ok(data.propose(commands).await?)
     }
@@ -159,6 +147,22 @@ impl App {
         }
         outcomes.extend(self.propose(turn).await?);
         Ok(outcomes)
+    }
+
+    /// Refuses vectors while the indexes hold all the memory that they may.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`]
+    pub(crate) fn check_index_memory(&self) -> AppResult<()> {
+        if !self.data()?.index_memory_full() {
+            return Ok(());
+        }
+        let bytes_max = self.settings.index_bytes_max;
+        Err(AppError::Unavailable(format!(
+            "the vector indexes hold more memory than AZIMUTH_INDEX_MEMORY allows ({} MiB): no vector is taken until \
+             those that wait are indexed, something is deleted, or it is raised",
+            bytes_max >> 20
+        )))
     }
 
     /// Reads from the data group, off the threads that serve connections. Damage and failures of the disk, which a read
@@ -200,81 +204,6 @@ impl App {
         }
         let brief = self.brief.clone();
         self.read(move |data| brief.timed(|| read(data))).await
-    }
-
-    /// Creates a collection; ids are given on the way.
-    ///
-    /// # Errors
-    /// [`AppError::Invalid`] when the name is taken, or a limit of a collection is exceeded, [`AppError::UsageLimit`] when
-    /// there may be no more collections.
-    pub(crate) async fn create_collection(&self, collection: Collection) -> AppResult<Arc<Collection>> {
-        limits::check_schema(&collection, None)?;
-        // Creations are counted one after another; without a limit they go side by side.
-        let _counted = match self.settings.collections_max {
-            Some(collections_max) => Some(self.count_collections(collections_max).await?),
-            None => None,
-        };
-        let _order = self.order_of(&collection.name).lock().await;
-        let outcome = self.change_schema(Command::CreateCollection(Box::new(collection))).await?;
-        self.publish(outcome).await
-    }
-
-    /// Replaces a collection's configuration, made from `old`.
-    ///
-    /// # Errors
-    /// [`AppError::Invalid`] when somebody else was faster, or a limit of a collection is exceeded.
-    pub(crate) async fn update_collection(&self, old: &Collection, new: Collection) -> AppResult<Arc<Collection>> {
-        limits::check_schema(&new, Some(old))?;
-        let _order = self.order_of(&old.name).lock().await;
-        let change = Command::UpdateCollection { expected_version: old.version, collection: Box::new(new) };
-        let outcome = self.change_schema(change).await?;
-        self.publish(outcome).await
-    }
-
-    /// Removes a collection with all its objects.
-    ///
-    /// # Errors
-    /// What a write can end with; a crash on the way is made good at the next start.
-    pub(crate) async fn delete_collection(&self, collection: &Collection) -> AppResult<()> {
-        let _order = self.order_of(&collection.name).lock().await;
-        self.change_schema(Command::DeleteCollection(collection.id)).await?;
-        self.propose(vec![Command::DropCollection(collection.id)]).await?;
-        Ok(())
-    }
-
-    /// The right to create one more collection, as long as it is held.
-    async fn count_collections(&self, collections_max: usize) -> AppResult<MutexGuard<'_, ()>> {
-        let creation = self.creation.lock().await;
-        let catalog = self.catalog()?;
-        schema::check_count(&catalog, Some(collections_max))?;
-        Ok(creation)
-    }
-
-    /// What changes of that collection wait for.
-    fn order_of(&self, name: &str) -> &Mutex<()> {
-        let mut hasher = DefaultHasher::new();
-        name.to_lowercase().hash(&mut hasher);
-        &self.schema_changes[(hasher.finish() % SCHEMA_LOCKS as u64) as usize]
-    }
-
-    async fn change_schema(&self, command: Command) -> AppResult<Outcome> {
-        let outcomes = self.node()?.meta().propose(vec![command]).await?;
-        outcomes.into_iter().next().ok_or_else(|| AppError::Internal("a write without an outcome".to_owned()))
-    }
-
-    /// Makes a changed schema known to the data group, before anybody can write by it.
-    async fn publish(&self, outcome: Outcome) -> AppResult<Arc<Collection>> {
-        match outcome {
-            Outcome::Collection(collection) => {
-                match self.propose(vec![Command::PutCollection(collection.clone())]).await?.pop() {
-                    Some(Outcome::Done) => Ok(Arc::new(*collection)),
-                    other => Err(AppError::Internal(format!("the data group took a schema with {other:?}"))),
-                }
-            }
-            Outcome::Conflict(text) | Outcome::Refused(text) => Err(AppError::Invalid(text)),
-            Outcome::NotFound => Err(AppError::NotFound("the collection is not there any more".to_owned())),
-            other => Err(AppError::Internal(format!("a change of the schema ended with {other:?}"))),
-        }
     }
 }
 

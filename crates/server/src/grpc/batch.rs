@@ -110,7 +110,7 @@ fn draft(catalog: &Catalog, object: BatchObject) -> Result<Draft, String> {
 fn vectors(numbers: Vec<f32>, bytes: &[u8], given: Vec<Vectors>) -> Result<GivenVectors, String> {
     let unnamed = match (bytes.is_empty(), numbers.is_empty()) {
         (false, _) => Some(floats(bytes)?),
-        (true, false) => Some(numbers),
+        (true, false) => Some(finite(numbers)?),
         (true, true) => None,
     };
     let mut named = BTreeMap::new();
@@ -133,7 +133,10 @@ pub(super) fn floats(bytes: &[u8]) -> Result<Vec<f32>, String> {
     if !rest.is_empty() {
         return Err(format!("a vector of {} bytes is not made of 4-byte floats", bytes.len()));
     }
-    let values: Vec<f32> = quads.iter().map(|quad| f32::from_le_bytes(*quad)).collect();
+    finite(quads.iter().map(|quad| f32::from_le_bytes(*quad)).collect())
+}
+
+fn finite(values: Vec<f32>) -> Result<Vec<f32>, String> {
     if values.iter().any(|value| !value.is_finite()) {
         return Err("a vector must not hold NaN or infinities".to_owned());
     }
@@ -261,6 +264,7 @@ mod tests {
         assert_eq!(vectors(vec![9.0], &[], Vec::new()).expect("numbers").unnamed, Some(vec![9.0]));
         assert_eq!(vectors(vec![9.0], &[], vec![single("", &[4.0])]).expect("empty name").unnamed, Some(vec![4.0]));
         assert!(vectors(Vec::new(), &[0; 5], Vec::new()).expect_err("torn").contains("5 bytes"));
+        assert!(vectors(vec![f32::INFINITY], &[], Vec::new()).expect_err("no number").contains("infinities"));
         assert!(vectors(Vec::new(), &bytes(&[f32::NAN]), Vec::new()).expect_err("no number").contains("NaN"));
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use azimuth_engine::command::At;
+use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::{Collection, TenantStatus};
 use azimuth_engine::vector::IndexMemory;
 use http::{Method, StatusCode};
@@ -12,7 +13,7 @@ use super::message::{Reply, RestRequest};
 use super::root::WEAVIATE_VERSION;
 use super::{decode, off};
 use crate::app::schema::names;
-use crate::app::{App, AppResult};
+use crate::app::{App, AppResult, Change};
 use crate::auth::Access;
 
 /// `/nodes` and `/nodes/{class}`.
@@ -167,30 +168,31 @@ async fn update_shard(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
     let body = decode(req, "body", "models.ShardStatus")?;
     let resource = format!("schema/collections/{class}/shards/{shard}");
     app.auth.authorize(&req.principal, Access::Update, &resource)?;
-    let catalog = app.catalog()?;
-    let Some(old) = catalog.find(&class) else {
-        let message = format!(
-            "updating db: TYPE_UPDATE_SHARD_STATUS: cannot update shard status to a non-existing index for {class}: \
-             not found"
-        );
-        return Err(Reply::error(StatusCode::NOT_FOUND, &message));
-    };
     let given = body["status"].as_str().unwrap_or_default();
-    let read_only = match given.to_uppercase().as_str() {
-        "READONLY" => true,
-        "READY" => false,
-        _ => {
-            return Err(Reply::error(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                &format!("'{given}' is not a valid shard status"),
-            ));
+    let change = |_: &Catalog, old: Option<&Arc<Collection>>| {
+        let old = old.ok_or_else(|| {
+            let message = format!(
+                "updating db: TYPE_UPDATE_SHARD_STATUS: cannot update shard status to a non-existing index for \
+                 {class}: not found"
+            );
+            Reply::error(StatusCode::NOT_FOUND, &message)
+        })?;
+        let read_only = match given.to_uppercase().as_str() {
+            "READONLY" => true,
+            "READY" => false,
+            _ => {
+                let message = format!("'{given}' is not a valid shard status");
+                return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &message));
+            }
+        };
+        let known = old.shards.get(shard).ok_or_else(|| off::no_shard(&class, shard))?;
+        if known.read_only == read_only {
+            return Ok(Change::Nothing);
         }
+        let mut new = Collection::clone(old);
+        new.shards.entry(shard.to_owned()).and_modify(|shard| shard.read_only = read_only);
+        Ok(Change::Update(new))
     };
-    let mut new = Collection::clone(old);
-    match new.shards.get_mut(shard) {
-        Some(shard) => shard.read_only = read_only,
-        None => return Ok(off::no_shard(&class, shard)),
-    }
-    app.update_collection(old, new).await?;
+    app.change_collection(&class, change).await?;
     Ok(Reply::ok(json!({"status": given})))
 }

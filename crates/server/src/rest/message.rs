@@ -68,7 +68,6 @@ impl From<AppError> for Reply {
                 });
                 return Self { status: StatusCode::TOO_MANY_REQUESTS, body: Some(body) };
             }
-            AppError::NotFound(_) => return Self::empty(StatusCode::NOT_FOUND),
             AppError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             AppError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::Collection;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use super::message::{Reply, RestRequest};
 use super::{decode, missing, not_one_of};
 use crate::app::schema::{decode_class, decode_new_property, names, render_class, render_property, update_class};
-use crate::app::{App, AppError, AppResult};
+use crate::app::{App, AppError, AppResult, Change};
 use crate::auth::Access;
 
 const TOKENIZATIONS: [&str; 9] =
@@ -50,6 +51,11 @@ fn refused(error: AppError) -> Reply {
     }
 }
 
+/// A change that ended without the collection that it was to leave.
+fn gone() -> Reply {
+    AppError::Internal("a change of the schema left no collection".to_owned()).into()
+}
+
 fn authorize(app: &App, req: &RestRequest, access: Access, class: &str) -> AppResult<()> {
     app.auth.authorize(&req.principal, access, &format!("schema/collections/{class}/shards/#"))
 }
@@ -75,9 +81,10 @@ async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
     check_words(&class)?;
     let name = names::upper_first(class["class"].as_str().unwrap_or_default());
     authorize(app, req, Access::Create, &name)?;
-    let catalog = app.catalog()?;
-    let collection = decode_class(&app.settings, &catalog, &class).map_err(refused)?;
-    let created = app.create_collection(collection).await.map_err(refused)?;
+    let change = |catalog: &Catalog, _: Option<&Arc<Collection>>| {
+        decode_class(&app.settings, catalog, &class).map(Change::Create)
+    };
+    let created = app.change_collection(&name, change).await.map_err(refused)?.ok_or_else(gone)?;
     Ok(Reply::ok(render_class(&created)))
 }
 
@@ -85,10 +92,11 @@ async fn update(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, 
     let class = decode(req, CLASS, "models.Class")?;
     check_words(&class)?;
     authorize(app, req, Access::Update, name)?;
-    let catalog = app.catalog()?;
-    let Some(old) = catalog.find(name) else { return Ok(Reply::empty(StatusCode::NOT_FOUND)) };
-    let new = update_class(&app.settings, &catalog, old, &class).map_err(refused)?;
-    let updated = app.update_collection(old, new).await.map_err(refused)?;
+    let change = |catalog: &Catalog, old: Option<&Arc<Collection>>| {
+        let old = old.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;
+        update_class(&app.settings, catalog, old, &class).map(Change::Update).map_err(refused)
+    };
+    let updated = app.change_collection(name, change).await?.ok_or_else(gone)?;
     let mut shown = Collection::clone(&updated);
     let given = class["properties"].as_array().map_or(&[][..], Vec::as_slice);
     let place = |name: &str| {
@@ -102,9 +110,7 @@ async fn update(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, 
 /// Deleting what is not there succeeds.
 async fn delete(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, Reply> {
     authorize(app, req, Access::Delete, name)?;
-    if let Some(collection) = app.catalog()?.find(name) {
-        app.delete_collection(collection).await?;
-    }
+    app.delete_collection(name).await?;
     Ok(Reply::empty(StatusCode::OK))
 }
 
@@ -112,15 +118,16 @@ async fn add_property(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<R
     let value = decode(req, "body", "models.Property")?;
     check_tokenization(&value, "")?;
     authorize(app, req, Access::Update, name)?;
-    let catalog = app.catalog()?;
-    let Some(old) = catalog.find(name) else {
-        return Err(refused(AppError::Invalid(format!("class \"{name}\": not found"))));
+    let mut shown = Value::Null;
+    let change = |catalog: &Catalog, old: Option<&Arc<Collection>>| {
+        let old = old.ok_or_else(|| AppError::Invalid(format!("class \"{name}\": not found")))?;
+        let property = decode_new_property(&app.settings, catalog, old, &value)?;
+        shown = render_property(&property);
+        let mut new = Collection::clone(old);
+        new.properties.get_or_insert_with(Vec::new).push(property);
+        Ok(Change::Update(new))
     };
-    let property = decode_new_property(&app.settings, &catalog, old, &value).map_err(refused)?;
-    let shown = render_property(&property);
-    let mut new = Collection::clone(old);
-    new.properties.get_or_insert_with(Vec::new).push(property);
-    app.update_collection(old, new).await.map_err(refused)?;
+    app.change_collection(name, change).await.map_err(refused)?;
     Ok(Reply::ok(shown))
 }
 
@@ -131,19 +138,20 @@ async fn drop_index(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Rep
         return Err(not_one_of("indexName in path", &INDEXES));
     }
     authorize(app, req, Access::Update, name)?;
-    let catalog = app.catalog()?;
-    let old = catalog.find(name).ok_or_else(|| AppError::Invalid(format!("class \"{name}\": not found")))?;
-    let mut new = Collection::clone(old);
-    let property = new.properties.iter_mut().flatten().find(|property| property.name == property_name);
-    let property = property.ok_or_else(|| AppError::Invalid(format!("property name {property_name}: not found")))?;
-    let flag = match index {
-        "filterable" => &mut property.filterable,
-        "searchable" => &mut property.searchable,
-        _ => &mut property.range_filterable,
+    let change = |_: &Catalog, old: Option<&Arc<Collection>>| {
+        let old = old.ok_or_else(|| AppError::Invalid(format!("class \"{name}\": not found")))?;
+        let mut new = Collection::clone(old);
+        let property = new.properties.iter_mut().flatten().find(|property| property.name == property_name);
+        let property =
+            property.ok_or_else(|| AppError::Invalid(format!("property name {property_name}: not found")))?;
+        let flag = match index {
+            "filterable" => &mut property.filterable,
+            "searchable" => &mut property.searchable,
+            _ => &mut property.range_filterable,
+        };
+        Ok::<_, AppError>(if std::mem::take(flag) { Change::Update(new) } else { Change::Nothing })
     };
-    if std::mem::take(flag) {
-        app.update_collection(old, new).await?;
-    }
+    app.change_collection(name, change).await?;
     Ok(Reply::empty(StatusCode::OK))
 }
 

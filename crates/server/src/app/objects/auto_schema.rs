@@ -1,125 +1,113 @@
-//! Auto-schema: collections and properties that objects name and the schema lacks come into being.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! Auto-schema: what an object needs of its collection beyond what is there.
+//!
+//! Pure: an [`Extension`] is made of a schema and an object, by the same checks that changes of the schema go through.
+//! When it comes into effect is for [`super::extend`] to decide.
 
 use azimuth_engine::limits::{self, DEPTH_MAX, PROPERTIES_MAX};
+use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property, Tokenization};
 use serde_json::{Map, Value as Json};
 
 use super::convert::property_name;
 use super::{Draft, Wire, beacon, date, uuid_text};
-use crate::app::schema::{defaults, names};
-use crate::app::{App, AppError, AppResult};
+use crate::app::AppResult;
+use crate::app::schema::{check_nested_name, check_new_name, check_property_name, defaults, names, no_nested};
 use crate::settings::Settings;
 
-/// How often an extension is tried again when somebody else changes the same collection.
-const ATTEMPTS_MAX: usize = 5;
-
-/// Extends the schema by what `drafts` need; `create` says whether collections may come into being. The answer is per
-/// draft: why its properties cannot be told, if so.
-///
-/// # Errors
-/// What a change of the schema ends with.
-pub(crate) async fn extend(app: &App, drafts: &[Draft], create: bool) -> AppResult<Vec<Option<String>>> {
-    let mut refused = vec![None; drafts.len()];
-    let mut by_collection: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.unreadable.is_none()) {
-        by_collection.entry(&draft.collection).or_default().push(index);
-    }
-    for (name, indexes) in by_collection {
-        let result = extend_one(app, name, drafts, &indexes, create, &mut refused).await;
-        match result {
-            Err(AppError::Invalid(why)) => {
-                for index in indexes {
-                    refused[index] = Some(why.clone());
-                }
-            }
-            // One object is refused as a request for the collection would be, and so is a call over gRPC.
-            Err(limit @ AppError::UsageLimit { .. }) if drafts.len() > 1 && drafts[indexes[0]].wire == Wire::Rest => {
-                for index in indexes {
-                    refused[index] = Some(format!("auto-schema: create collection: {limit}"));
-                }
-            }
-            other => other?,
-        }
-    }
-    Ok(refused)
+/// Properties that a collection gets, or gets in place of those that it has: objects grow by inner properties.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Extension {
+    properties: Vec<Property>,
 }
 
-async fn extend_one(
-    app: &App,
-    name: &str,
-    drafts: &[Draft],
-    indexes: &[usize],
-    create: bool,
-    refused: &mut [Option<String>],
-) -> AppResult<()> {
-    for attempt in 1.. {
-        let old = app.catalog()?.find(name).cloned();
-        let mut new = match &old {
-            Some(collection) if indexes.iter().all(|index| knows_all(collection, &drafts[*index])) => return Ok(()),
-            Some(collection) => (**collection).clone(),
-            None if create && !name.is_empty() => new_collection(&app.settings, name)?,
-            None => return Ok(()),
-        };
-        let mut changed = old.is_none();
-        for index in indexes {
-            let draft = &drafts[*index];
-            let builder = Builder { settings: &app.settings, wire: draft.wire };
-            match builder.extend_within_limits(&mut new, old.as_deref(), &draft.properties) {
-                Ok(grown) => changed |= grown,
-                Err(why) => refused[*index] = Some(why),
-            }
-        }
-        // What nobody can be written to does not come into being.
-        if !changed || indexes.iter().all(|index| refused[*index].is_some()) {
+impl Extension {
+    /// What `draft` needs of `collection`.
+    ///
+    /// # Errors
+    /// Why its properties cannot be told.
+    pub(super) fn of(settings: &Settings, collection: &Collection, draft: &Draft) -> Result<Self, String> {
+        Builder { settings, wire: draft.wire }.extension(collection, &draft.properties)
+    }
+
+    /// Whether nothing is missing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.properties.is_empty()
+    }
+
+    /// The property of that name, if it is new or grown.
+    pub(super) fn property(&self, name: &str) -> Option<&Property> {
+        self.properties.iter().find(|property| property.name == name)
+    }
+
+    /// Checks that a collection is within the limits of collections when this is put into effect.
+    ///
+    /// # Errors
+    /// Names the limit.
+    pub(super) fn check_limits(&self, collection: &Collection) -> Result<(), String> {
+        let count = limits::property_count(collection.properties());
+        if self.is_empty() || count.saturating_add(limits::property_count(&self.properties)) <= PROPERTIES_MAX {
             return Ok(());
         }
-        match apply(app, old, new).await {
-            Err(AppError::Invalid(_)) if attempt < ATTEMPTS_MAX => {}
-            result => return result,
+        // A copy only where it may be too many: it costs as much as the schema is large.
+        let mut extended = collection.clone();
+        Self { properties: self.properties.clone() }.apply(&mut extended);
+        limits::check_schema(&extended, Some(collection)).map_err(|error| error.to_string())
+    }
+
+    /// Puts it into effect.
+    pub(super) fn apply(self, collection: &mut Collection) {
+        let properties = collection.properties.get_or_insert_default();
+        for new in self.properties {
+            match properties.iter_mut().find(|property| property.name == new.name) {
+                Some(old) => *old = new,
+                None => properties.push(new),
+            }
         }
     }
-    Ok(())
-}
 
-async fn apply(app: &App, old: Option<Arc<Collection>>, new: Collection) -> AppResult<()> {
-    match old {
-        Some(old) => app.update_collection(&old, new).await.map(|_| ()),
-        None => app.create_collection(new).await.map(|_| ()),
+    fn put(&mut self, new: Property) {
+        match self.properties.iter_mut().find(|property| property.name == new.name) {
+            Some(old) => *old = new,
+            None => self.properties.push(new),
+        }
     }
 }
 
-/// Whether every property is there, objects inside not looked at: the usual case, told without a copy of the schema.
-fn knows_all(collection: &Collection, draft: &Draft) -> bool {
+/// Whether an extension of `collection` for `draft` is empty: the usual case, told without a copy of anything.
+pub(super) fn knows_all(collection: &Collection, draft: &Draft) -> bool {
     draft.properties.iter().all(|(name, value)| {
         let property = collection.property(&property_name(name));
-        property.is_some_and(|property| !matches!(property.data_type, DataType::Object { .. }) || value.is_null())
+        property.is_some_and(|property| !lacks(property, value))
     })
 }
 
-/// Properties that a value could add, at most: those within lists of objects count once per object.
-fn could_add(value: &Json) -> usize {
-    match value {
-        Json::Object(map) => map.values().map(|value| 1 + could_add(value)).sum(),
-        Json::Array(values) => values.iter().map(could_add).sum(),
-        _ => 0,
-    }
+/// Whether the value has inner properties that its property lacks.
+fn lacks(property: &Property, value: &Json) -> bool {
+    maps(property, value).any(|map| {
+        map.iter().any(|(name, value)| {
+            let nested = property.nested.iter().find(|nested| nested.name == *name);
+            nested.is_none_or(|nested| lacks(nested, value))
+        })
+    })
 }
 
-/// Refuses values that are nested deeper than any property: before anything is made up for a part of them.
-fn check_depth(value: &Json, left: usize) -> Result<(), String> {
-    let below = left.checked_sub(1).ok_or_else(|| format!("objects and lists are nested deeper than {DEPTH_MAX}"));
-    match value {
-        Json::Object(map) => below.and_then(|left| map.values().try_for_each(|value| check_depth(value, left))),
-        Json::Array(values) => below.and_then(|left| values.iter().try_for_each(|value| check_depth(value, left))),
-        _ => Ok(()),
-    }
+/// The maps that an object property holds when it has this value.
+fn maps<'a>(property: &Property, value: &'a Json) -> impl Iterator<Item = &'a Map<String, Json>> + use<'a> {
+    let values = match (&property.data_type, value) {
+        (DataType::Object { list: false }, map @ Json::Object(_)) => std::slice::from_ref(map),
+        (DataType::Object { list: true }, Json::Array(values)) => values.as_slice(),
+        _ => &[],
+    };
+    values.iter().filter_map(Json::as_object)
 }
 
-fn new_collection(settings: &Settings, name: &str) -> AppResult<Collection> {
-    names::check_class(name)?;
+/// A collection that an object brings into being.
+///
+/// # Errors
+/// A name that is not allowed, or is taken in another spelling.
+pub(super) fn new_collection(settings: &Settings, catalog: &Catalog, name: &str) -> AppResult<Collection> {
+    // How many there may be is checked when it comes into being.
+    check_new_name(catalog, name, None)?;
     let mut collection = defaults::new_collection(settings, name);
     collection.description = Some(description("property"));
     collection.properties = Some(Vec::new());
@@ -132,83 +120,76 @@ fn description(what: &str) -> String {
     format!("This {what} was generated by Weaviate's auto-schema feature on {now}")
 }
 
+/// Refuses values that are nested deeper than any property: before anything is made up for a part of them.
+fn check_depth(value: &Json, left: usize) -> Result<(), String> {
+    let below = left.checked_sub(1).ok_or_else(too_deep);
+    match value {
+        Json::Object(map) => below.and_then(|left| map.values().try_for_each(|value| check_depth(value, left))),
+        Json::Array(values) => below.and_then(|left| values.iter().try_for_each(|value| check_depth(value, left))),
+        _ => Ok(()),
+    }
+}
+
+fn too_deep() -> String {
+    format!("objects and lists are nested deeper than {DEPTH_MAX}")
+}
+
 struct Builder<'a> {
     settings: &'a Settings,
     wire: Wire,
 }
 
 impl Builder<'_> {
-    /// As [`Builder::extend`]; what would exceed a limit of collections is refused and adds nothing.
-    fn extend_within_limits(
-        &self,
-        collection: &mut Collection,
-        old: Option<&Collection>,
-        given: &Map<String, Json>,
-    ) -> Result<bool, String> {
+    fn extension(&self, collection: &Collection, given: &Map<String, Json>) -> Result<Extension, String> {
         given.values().try_for_each(|value| check_depth(value, DEPTH_MAX))?;
-        let more: usize = given.values().map(|value| 1 + could_add(value)).sum();
-        if limits::property_count(collection.properties()).saturating_add(more) <= PROPERTIES_MAX {
-            return self.extend(collection, given);
-        }
-        // A copy only where it may be too many: it costs as much as the schema is large.
-        let mut extended = collection.clone();
-        let grown = self.extend(&mut extended, given)?;
-        if grown {
-            limits::check_schema(&extended, old).map_err(|error| error.to_string())?;
-            *collection = extended;
-        }
-        Ok(grown)
-    }
-
-    /// Adds what is missing; whether anything was.
-    fn extend(&self, collection: &mut Collection, given: &Map<String, Json>) -> Result<bool, String> {
-        let mut changed = false;
+        let mut extension = Extension::default();
+        let mut count = collection.properties().len();
         for (name, value) in given {
             let name = property_name(name);
-            let properties = collection.properties.get_or_insert_default();
-            // Another spelling may be there: the object is refused when it is converted.
-            match properties.iter_mut().find(|property| property.name.eq_ignore_ascii_case(&name)) {
-                Some(property) if property.name == *name => changed |= self.grow(property, value, 0)?,
-                Some(_) => {}
-                None => {
-                    names::check_count(properties.len() + 1).map_err(|error| error.to_string())?;
-                    names::check_property(&name).map_err(|error| error.to_string())?;
-                    properties.push(self.property(&name, value, 0)?);
-                    changed = true;
+            if let Some(known) = extension.property(&name).or_else(|| collection.property(&name)) {
+                if lacks(known, value) {
+                    let mut grown = known.clone();
+                    self.grow(&mut grown, &name, value, 0)?;
+                    extension.put(grown);
                 }
+                continue;
             }
+            let mut others = collection.properties().iter().chain(&extension.properties);
+            if others.any(|other| other.name.eq_ignore_ascii_case(&name)) {
+                // Another spelling is there: the object is refused when it is converted.
+                continue;
+            }
+            count += 1;
+            names::check_count(count).map_err(|error| error.to_string())?;
+            check_property_name(&name).map_err(|error| error.to_string())?;
+            extension.put(self.property(&name, &name, value, 0)?);
         }
-        Ok(changed)
+        Ok(extension)
     }
 
-    /// Adds to an object property what its value has and the schema lacks; whether anything was. `depth` objects and
-    /// lists are around the value.
-    fn grow(&self, property: &mut Property, value: &Json, depth: usize) -> Result<bool, String> {
-        let DataType::Object { list } = property.data_type else { return Ok(false) };
+    /// Adds to an object property what its value has and the schema lacks. `depth` objects and lists are around the
+    /// value.
+    fn grow(&self, property: &mut Property, path: &str, value: &Json, depth: usize) -> Result<(), String> {
+        let DataType::Object { list } = property.data_type else { return Ok(()) };
         let below = depth + 1 + usize::from(list);
         if below > DEPTH_MAX {
-            return Err(format!("objects and lists are nested deeper than {DEPTH_MAX}"));
+            return Err(too_deep());
         }
-        let mut changed = false;
-        let maps: Vec<&Map<String, Json>> = match value {
-            Json::Object(map) if !list => vec![map],
-            Json::Array(values) if list => values.iter().filter_map(Json::as_object).collect(),
-            _ => return Ok(false),
-        };
-        for (name, value) in maps.into_iter().flatten() {
+        for (name, value) in maps(property, value).flatten() {
+            let inner = format!("{path}.{name}");
             match property.nested.iter_mut().find(|nested| nested.name == *name) {
-                Some(nested) => changed |= self.grow(nested, value, below)?,
+                Some(nested) => self.grow(nested, &inner, value, below)?,
                 None => {
                     names::check_count(property.nested.len() + 1).map_err(|error| error.to_string())?;
-                    property.nested.push(self.property(name, value, below)?);
-                    changed = true;
+                    check_nested_name(name, path).map_err(|error| error.to_string())?;
+                    property.nested.push(self.property(name, &inner, value, below)?);
                 }
             }
         }
-        Ok(changed)
+        Ok(())
     }
 
-    fn property(&self, name: &str, value: &Json, depth: usize) -> Result<Property, String> {
+    fn property(&self, name: &str, path: &str, value: &Json, depth: usize) -> Result<Property, String> {
         let nested = depth > 0;
         let data_type = self.data_type(name, value, nested)?;
         let mut property = defaults::new_property(self.settings, name, data_type);
@@ -216,7 +197,10 @@ impl Builder<'_> {
             property.tokenization = Some(Tokenization::Whitespace);
         }
         property.description = Some(description(if nested { "nested property" } else { "property" }));
-        self.grow(&mut property, value, depth)?;
+        self.grow(&mut property, path, value, depth)?;
+        if property.nested.is_empty() && matches!(property.data_type, DataType::Object { .. }) {
+            return Err(no_nested(path));
+        }
         Ok(property)
     }
 
@@ -317,8 +301,9 @@ mod tests {
     fn made(settings: &Settings, wire: Wire, value: Json) -> Result<String, String> {
         let mut collection = defaults::new_collection(settings, "Book");
         let given = [("p".to_owned(), value)].into_iter().collect();
-        let grown = Builder { settings, wire }.extend(&mut collection, &given)?;
-        assert!(grown);
+        let extension = Builder { settings, wire }.extension(&collection, &given)?;
+        assert!(!extension.is_empty());
+        extension.apply(&mut collection);
         Ok(wire_name(&collection.property("p").expect("the new property").data_type))
     }
 
@@ -378,14 +363,42 @@ mod tests {
     }
 
     #[test]
+    fn names_are_checked_as_those_of_a_schema() {
+        let settings = Settings::of_tests();
+        let collection = defaults::new_collection(&settings, "Book");
+        let refused = |given: Json, why: &str| {
+            let builder = Builder { settings: &settings, wire: Wire::Rest };
+            let error = builder.extension(&collection, given.as_object().expect("a map")).expect_err(why);
+            assert!(error.contains(why), "{error}");
+        };
+        for reserved in ["id", "_id", "_additional"] {
+            refused(json!({ reserved: 1 }), "is a reserved property name");
+        }
+        refused(json!({"b-c": 1}), "'b-c' is not a valid property name");
+        refused(json!({"": 1}), "'' is not a valid property name");
+        refused(json!({"n".repeat(232): 1}), "should not be longer than 231 characters");
+        refused(json!({"n_searchable": 1}), "is reserved for internal indices");
+        refused(json!({"o": {"b-c": 1}}), "'b-c' is not a valid nested property name of 'o'");
+        refused(json!({"o": {"i": [{"1": 1}]}}), "'1' is not a valid nested property name of 'o.i'");
+        refused(json!({"o": {}}), "property 'o': At least one nested property is required");
+        refused(json!({"o": {"i": [{}]}}), "property 'o.i': At least one nested property is required");
+    }
+
+    #[test]
     fn objects_grow_by_what_their_values_have() {
         let settings = Settings::of_tests();
         let builder = Builder { settings: &settings, wire: Wire::Rest };
         let mut collection = defaults::new_collection(&settings, "Book");
-        let mut extend = |given: Json| builder.extend(&mut collection, given.as_object().expect("a map"));
-        assert_eq!(extend(json!({"o": {"a": 1}})), Ok(true));
-        assert_eq!(extend(json!({"o": {"a": 2}})), Ok(false));
-        assert_eq!(extend(json!({"o": {"b": {"c": true}}, "O": null})), Ok(true));
+        let mut grows = |given: Json| {
+            let extension = builder.extension(&collection, given.as_object().expect("a map")).expect("an extension");
+            let grows = !extension.is_empty();
+            extension.apply(&mut collection);
+            grows
+        };
+        assert!(grows(json!({"o": {"a": 1}})));
+        assert!(!grows(json!({"o": {"a": 2}})));
+        assert!(grows(json!({"o": {"b": {"c": true}}, "O": null})));
+        assert!(!grows(json!({"o": {}})));
         let names = |property: &Property| property.nested.iter().map(|nested| nested.name.clone()).collect::<Vec<_>>();
         let object = collection.property("o").expect("the object");
         assert_eq!(names(object), ["a", "b"]);

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json};
 
+use super::auto_schema::Extension;
 use super::gofmt::{given, list_as_text, plain, type_name};
 use super::{Wire, beacon, date, phone, uuid_text};
 use crate::app::schema::names::{lower_first, no_such_property};
@@ -24,11 +25,16 @@ pub(crate) struct Converted {
     pub(crate) references: Vec<(String, Beacon)>,
 }
 
-/// Converts the properties of an object of `collection`.
+/// Converts the properties of an object of `collection`, as it is with `extension`.
 ///
 /// # Errors
 /// The first wrong value, in the wire's words.
-pub(crate) fn properties(collection: &Collection, given: &Map<String, Json>, wire: Wire) -> Result<Converted, String> {
+pub(super) fn properties(
+    collection: &Collection,
+    extension: &Extension,
+    given: &Map<String, Json>,
+    wire: Wire,
+) -> Result<Converted, String> {
     let mut converted = Converted::default();
     for (name, value) in given {
         let name = property_name(name);
@@ -36,7 +42,7 @@ pub(crate) fn properties(collection: &Collection, given: &Map<String, Json>, wir
             converted.nulls.push(name.into_owned());
             continue;
         }
-        let Some(property) = collection.property(&name) else {
+        let Some(property) = extension.property(&name).or_else(|| collection.property(&name)) else {
             return Err(no_such_property(&name, &collection.name));
         };
         let value = Convert { collection, wire }.value(property, &name, value, 0)?;

@@ -1,15 +1,16 @@
 //! Objects: from what a front end was given to commands of the engine, and back.
 //!
-//! A [`Draft`] is an object as it came in. [`prepare`] checks drafts against the schema (which it extends where
-//! auto-schema is on) and makes them [`Prepared`]; [`write`] proposes those in one call. REST and gRPC share all of it,
+//! A [`Draft`] is an object as it came in. [`prepare`] checks drafts against the schema (which [`extend`] changes first
+//! where auto-schema is on) and makes them [`Prepared`]; [`write`] proposes those in one call. REST and gRPC share all of it,
 //! one object being a batch of one.
 
-pub(crate) mod auto_schema;
+mod auto_schema;
 pub(crate) mod beacon;
 pub(crate) mod convert;
 pub(crate) mod date;
 pub(crate) mod delete;
 mod existence;
+mod extend;
 mod gofmt;
 mod phone;
 mod prepare;

@@ -9,22 +9,35 @@ use azimuth_engine::schema::Collection;
 use azimuth_engine::weight;
 use uuid::Uuid;
 
+use super::auto_schema::Extension;
 use super::convert::{self, Converted};
 use super::existence::{self, Target};
+use super::extend::extend;
 use super::references::check_tenancy;
-use super::shard::{locate_to_write, open_tenants};
-use super::{Draft, ObjectError, auto_schema, vectors};
+use super::shard::locate_to_write;
+use super::{Draft, ObjectError, vectors};
 use crate::app::{App, AppError, now_ms};
 
 /// What drafts are prepared for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To be written: the schema and the tenants may be extended.
+    /// To be written, whether the id is taken or not: the schema and the tenants may be extended.
     Write,
+    /// To be written as a new object: as `Write`.
+    Insert,
     /// To be written in place of another: no collection comes into being.
     Replace,
+    /// To be merged into another: as `Replace`.
+    Merge,
     /// Only to be checked: nothing changes, and tenants are not looked at.
     Validate,
+}
+
+impl Purpose {
+    /// Whether collections and tenants may come into being.
+    pub(super) fn creates(self) -> bool {
+        matches!(self, Self::Write | Self::Insert)
+    }
 }
 
 /// An object that fits the schema.
@@ -48,20 +61,17 @@ pub(crate) async fn prepare(
     drafts: &mut [Draft],
     purpose: Purpose,
 ) -> Result<Vec<Result<Prepared, ObjectError>>, ObjectError> {
-    let mut refused = vec![None; drafts.len()];
-    if purpose != Purpose::Validate {
-        if app.settings.autoschema_enabled {
-            refused = auto_schema::extend(app, drafts, purpose == Purpose::Write).await?;
-        }
-        open_tenants(app, drafts).await?;
-    }
+    let refused = match purpose {
+        Purpose::Validate => drafts.iter().map(|draft| draft.unreadable.clone().map(ObjectError::Invalid)).collect(),
+        _ => extend(app, drafts, purpose).await?,
+    };
     let catalog = app.catalog()?;
     let now = now_ms();
     let mut results = Vec::with_capacity(drafts.len());
     let mut references = Vec::new();
     for (draft, refused) in drafts.iter_mut().zip(refused) {
-        results.push(match draft.unreadable.clone().or(refused) {
-            Some(why) => Err(ObjectError::Invalid(why)),
+        results.push(match refused {
+            Some(why) => Err(why),
             None => one(&catalog, draft, purpose, now).map(|(prepared, named)| {
                 references.extend(named.into_iter().map(|(property, beacon)| Reference {
                     draft: results.len(),
@@ -112,21 +122,37 @@ type Named = Vec<(String, Beacon)>;
 fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Result<(Prepared, Named), ObjectError> {
     let collection = (catalog.find(&draft.collection).cloned())
         .ok_or_else(|| ObjectError::NoCollection(draft.collection.clone()))?;
-    let Converted { properties, references, .. } =
-        convert::properties(&collection, &draft.properties, draft.wire).map_err(ObjectError::Invalid)?;
-    for (_, target) in &references {
-        check_tenancy(catalog, &collection, target).map_err(ObjectError::Invalid)?;
-    }
+    let Converted { properties, references, .. } = check(catalog, &collection, &Extension::default(), draft)?;
     let given = std::mem::take(&mut draft.vectors);
     let assigned = vectors::assign(&collection, given).map_err(ObjectError::Invalid)?;
     let vectors: Vectors = assigned.into_iter().filter_map(|(id, vector)| Some((id, vector?))).collect();
     let at = match purpose {
         Purpose::Validate => At { collection: collection.id, shard: azimuth_engine::ids::ShardId::FIRST },
-        Purpose::Write | Purpose::Replace => locate_to_write(&collection, draft.tenant.as_deref())?,
+        Purpose::Write | Purpose::Insert | Purpose::Replace | Purpose::Merge => {
+            locate_to_write(&collection, draft.tenant.as_deref())?
+        }
     };
     let id = draft.id.unwrap_or_else(Uuid::new_v4);
     let object = Object { id, created_ms: now, updated_ms: now, properties, vectors };
     Ok((Prepared { at, object, collection }, references))
+}
+
+/// The properties of a draft as values, checked against the schema as it is with `extension`.
+///
+/// # Errors
+/// What of it does not fit.
+pub(super) fn check(
+    catalog: &Catalog,
+    collection: &Collection,
+    extension: &Extension,
+    draft: &Draft,
+) -> Result<Converted, ObjectError> {
+    let converted = convert::properties(collection, extension, &draft.properties, draft.wire);
+    let converted = converted.map_err(ObjectError::Invalid)?;
+    for (_, target) in &converted.references {
+        check_tenancy(catalog, collection, target).map_err(ObjectError::Invalid)?;
+    }
+    Ok(converted)
 }
 
 struct Reference {

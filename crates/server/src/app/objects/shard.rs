@@ -1,14 +1,14 @@
 //! Which shard a request goes to: the only one of a collection, or its tenant's.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use azimuth_engine::command::At;
 use azimuth_engine::ids::ShardId;
+use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::{Collection, Shard, TenantStatus};
 
-use super::{Draft, ObjectError};
-use crate::app::{App, AppResult};
+use super::ObjectError;
+use crate::app::{App, AppError, AppResult, Change};
 
 /// The shard of `collection` that holds `tenant`'s objects.
 ///
@@ -59,26 +59,6 @@ pub(crate) fn locate_to_write(collection: &Collection, tenant: Option<&str>) -> 
     }
 }
 
-/// Creates and activates the tenants that drafts name, in collections that ask for it.
-///
-/// # Errors
-/// What a change of the schema ends with.
-pub(crate) async fn open_tenants(app: &App, drafts: &[Draft]) -> AppResult<()> {
-    let catalog = app.catalog()?;
-    let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for draft in drafts.iter().filter(|draft| draft.unreadable.is_none()) {
-        if let Some(tenant) = &draft.tenant {
-            named.entry(&draft.collection).or_default().insert(tenant);
-        }
-    }
-    for (collection, tenants) in named {
-        if let Some(collection) = catalog.find(collection) {
-            open(app, collection, &tenants, true).await?;
-        }
-    }
-    Ok(())
-}
-
 /// Activates a tenant that a read or a change of one object names, where the collection asks for it.
 ///
 /// # Errors
@@ -88,45 +68,42 @@ pub(crate) async fn activate(
     collection: &Arc<Collection>,
     tenant: Option<&str>,
 ) -> AppResult<Arc<Collection>> {
-    match tenant {
-        None => Ok(collection.clone()),
-        Some(tenant) => open(app, collection, &BTreeSet::from([tenant]), false).await,
+    let Some(tenant) = tenant.filter(|tenant| opened(collection, tenant, false).is_some()) else {
+        return Ok(collection.clone());
+    };
+    let change = |_: &Catalog, there: Option<&Arc<Collection>>| {
+        let Some((there, shard)) = there.and_then(|there| Some((there, opened(there, tenant, false)?))) else {
+            return Ok::<_, AppError>(Change::Nothing);
+        };
+        let mut new = Collection::clone(there);
+        put_tenant(&mut new, tenant, shard);
+        Ok(Change::Update(new))
+    };
+    let changed = app.change_collection(&collection.name, change).await?;
+    Ok(changed.unwrap_or_else(|| collection.clone()))
+}
+
+/// The tenant that comes into being, or is activated, because an object names it; `None` when there is nothing to do.
+pub(super) fn opened(collection: &Collection, tenant: &str, create: bool) -> Option<Shard> {
+    let tenancy = &collection.multi_tenancy;
+    if !tenancy.enabled || !is_tenant_name(tenant) {
+        return None;
+    }
+    match collection.shards.get(tenant) {
+        Some(shard) if shard.status == TenantStatus::Cold && tenancy.auto_activation => {
+            Some(Shard { status: TenantStatus::Hot, ..shard.clone() })
+        }
+        None if tenancy.auto_creation && create => {
+            Some(Shard { id: ShardId(collection.next_shard_id), status: TenantStatus::Hot, read_only: false })
+        }
+        _ => None,
     }
 }
 
-async fn open(
-    app: &App,
-    collection: &Arc<Collection>,
-    tenants: &BTreeSet<&str>,
-    create: bool,
-) -> AppResult<Arc<Collection>> {
-    let tenancy = &collection.multi_tenancy;
-    if !tenancy.enabled || !(tenancy.auto_activation || (tenancy.auto_creation && create)) {
-        return Ok(collection.clone());
-    }
-    let mut changed = None;
-    for tenant in tenants.iter().filter(|tenant| is_tenant_name(tenant)) {
-        match collection.shards.get(*tenant) {
-            Some(shard) if shard.status == TenantStatus::Cold && tenancy.auto_activation => {
-                let new = changed.get_or_insert_with(|| (**collection).clone());
-                if let Some(shard) = new.shards.get_mut(*tenant) {
-                    shard.status = TenantStatus::Hot;
-                }
-            }
-            None if tenancy.auto_creation && create => {
-                let new = changed.get_or_insert_with(|| (**collection).clone());
-                let id = ShardId(new.next_shard_id);
-                new.next_shard_id += 1;
-                let shard = Shard { id, status: TenantStatus::Hot, read_only: false };
-                new.shards.insert((*tenant).to_owned(), shard);
-            }
-            _ => {}
-        }
-    }
-    match changed {
-        None => Ok(collection.clone()),
-        Some(new) => app.update_collection(collection, new).await,
-    }
+/// Puts a tenant that [`opened`] answered into effect.
+pub(super) fn put_tenant(collection: &mut Collection, tenant: &str, shard: Shard) {
+    collection.next_shard_id = collection.next_shard_id.max(shard.id.0.saturating_add(1));
+    collection.shards.insert(tenant.to_owned(), shard);
 }
 
 fn is_tenant_name(name: &str) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::object::Vector;
-use azimuth_engine::schema::Collection;
+use azimuth_engine::schema::{Collection, VectorConfig};
 
 /// The name under which callers may also give the unnamed vector.
 const DEFAULT: &str = "default";
@@ -18,6 +18,13 @@ pub(crate) struct GivenVectors {
     pub(crate) named: BTreeMap<String, Vector>,
 }
 
+impl GivenVectors {
+    /// Whether there are any, empty ones included.
+    pub(super) fn are_given(&self) -> bool {
+        self.unnamed.is_some() || !self.named.is_empty()
+    }
+}
+
 /// The vectors by id. An empty one is answered as `None`.
 ///
 /// # Errors
@@ -28,26 +35,11 @@ pub(crate) fn assign(
 ) -> Result<BTreeMap<VectorId, Option<Vector>>, String> {
     let mut vectors = BTreeMap::new();
     for (name, vector) in given.named {
-        let config = (collection.vector(&name)).or_else(|| collection.vector("").filter(|_| name == DEFAULT));
-        let Some(config) = config else {
-            return Err(format!("collection {} does not have configuration for vector {name}", collection.name));
-        };
-        if config.multi != matches!(vector, Vector::Multi { .. }) && !is_empty(&vector) {
-            return Err(format!(
-                "vector {name} of collection {} {}",
-                collection.name,
-                if config.multi { "takes a list of vectors" } else { "takes a single vector" }
-            ));
-        }
+        let config = named(collection, &name, &vector)?;
         vectors.insert(config.id, Some(vector).filter(|vector| !is_empty(vector)));
     }
     if let Some(vector) = given.unnamed {
-        let target = match (&collection.vectors.unnamed, collection.vectors.named.len()) {
-            (Some(config), _) => config,
-            (None, 1) => collection.vectors.named.values().next().ok_or_else(|| no_single(collection))?,
-            (None, _) if vector.is_empty() => return Ok(vectors),
-            (None, _) => return Err(no_single(collection)),
-        };
+        let Some(target) = unnamed(collection, &vector)? else { return Ok(vectors) };
         let vector = Some(Vector::Single(vector)).filter(|vector| !is_empty(vector));
         // On a collection with a named vector the unnamed one wins, on one without it `vectors.default` does.
         if target.id != VectorId::UNNAMED {
@@ -57,6 +49,58 @@ pub(crate) fn assign(
         }
     }
     Ok(vectors)
+}
+
+/// The dimensions of those vectors that [`assign`] would answer.
+///
+/// # Errors
+/// As [`assign`].
+pub(super) fn dimensions(collection: &Collection, given: &GivenVectors) -> Result<BTreeMap<VectorId, usize>, String> {
+    let mut dimensions = BTreeMap::new();
+    for (name, vector) in &given.named {
+        let config = named(collection, name, vector)?;
+        dimensions.insert(
+            config.id,
+            match vector {
+                Vector::Single(values) => values.len(),
+                Vector::Multi { dim, .. } => *dim as usize,
+            },
+        );
+    }
+    if let Some(vector) = &given.unnamed
+        && let Some(target) = unnamed(collection, vector)?
+        && (target.id != VectorId::UNNAMED || !dimensions.contains_key(&target.id))
+    {
+        dimensions.insert(target.id, vector.len());
+    }
+    dimensions.retain(|_, dimension| *dimension > 0);
+    Ok(dimensions)
+}
+
+/// Where a vector goes that has a name.
+fn named<'a>(collection: &'a Collection, name: &str, vector: &Vector) -> Result<&'a VectorConfig, String> {
+    let config = (collection.vector(name)).or_else(|| collection.vector("").filter(|_| name == DEFAULT));
+    let Some(config) = config else {
+        return Err(format!("collection {} does not have configuration for vector {name}", collection.name));
+    };
+    if config.multi != matches!(vector, Vector::Multi { .. }) && !is_empty(vector) {
+        return Err(format!(
+            "vector {name} of collection {} {}",
+            collection.name,
+            if config.multi { "takes a list of vectors" } else { "takes a single vector" }
+        ));
+    }
+    Ok(config)
+}
+
+/// Where the vector goes that has no name; `None` for an empty one that has no place.
+fn unnamed<'a>(collection: &'a Collection, vector: &[f32]) -> Result<Option<&'a VectorConfig>, String> {
+    match (&collection.vectors.unnamed, collection.vectors.named.len()) {
+        (Some(config), _) => Ok(Some(config)),
+        (None, 1) => Ok(collection.vectors.named.values().next()),
+        (None, _) if vector.is_empty() => Ok(None),
+        (None, _) => Err(no_single(collection)),
+    }
 }
 
 fn no_single(collection: &Collection) -> String {

@@ -6,12 +6,13 @@ use azimuth_engine::command::{At, Command, Outcome, Patch, PutMode};
 use azimuth_engine::schema::Collection;
 use uuid::Uuid;
 
-use super::convert::{self, Converted};
+use super::auto_schema::Extension;
+use super::convert::Converted;
 use super::existence::{self, Target};
-use super::prepare::{check_weight, dangling};
-use super::references::check_tenancy;
-use super::{Draft, ObjectError, Prepared, auto_schema, vectors};
-use crate::app::{App, now_ms};
+use super::extend::extend;
+use super::prepare::{check, check_weight, dangling};
+use super::{Draft, ObjectError, Prepared, Purpose, vectors};
+use crate::app::{App, AppResult, now_ms};
 
 /// Writes objects in one call; per object its creation time, in order. What was refused before stays refused.
 ///
@@ -22,6 +23,13 @@ pub(crate) async fn write(
     prepared: Vec<Result<Prepared, ObjectError>>,
     mode: PutMode,
 ) -> Result<Vec<Result<i64, ObjectError>>, ObjectError> {
+    let mut last = None;
+    for prepared in prepared.iter().flatten() {
+        // Objects of one collection follow one another.
+        if last.replace(prepared.collection.id) != Some(prepared.collection.id) {
+            app.published(&prepared.collection).await?;
+        }
+    }
     let mut commands = Vec::with_capacity(prepared.len());
     let mut results: Vec<Result<Uuid, ObjectError>> = Vec::with_capacity(prepared.len());
     for prepared in prepared {
@@ -54,23 +62,14 @@ pub(crate) async fn merge(
     if !app.read_briefly(move |data| data.exists(at, id)).await? {
         return Err(ObjectError::NotFound);
     }
-    if let Some(why) = draft.unreadable {
-        return Err(ObjectError::Invalid(why));
-    }
-    if app.settings.autoschema_enabled {
-        draft.collection.clone_from(&collection.name);
-        let refused = auto_schema::extend(app, std::slice::from_ref(&draft), false).await?;
-        if let Some(why) = refused.into_iter().flatten().next() {
-            return Err(ObjectError::Invalid(why));
-        }
+    draft.collection.clone_from(&collection.name);
+    let refused = extend(app, std::slice::from_ref(&draft), Purpose::Merge).await?;
+    if let Some(why) = refused.into_iter().flatten().next() {
+        return Err(why);
     }
     let catalog = app.catalog()?;
     let collection = catalog.find(&collection.name).unwrap_or(collection);
-    let Converted { mut properties, nulls, references } =
-        convert::properties(collection, &draft.properties, draft.wire).map_err(ObjectError::Invalid)?;
-    for (_, target) in &references {
-        check_tenancy(&catalog, collection, target).map_err(ObjectError::Invalid)?;
-    }
+    let Converted { mut properties, nulls, references } = check(&catalog, collection, &Extension::default(), &draft)?;
     let vectors = vectors::assign(collection, draft.vectors).map_err(ObjectError::Invalid)?;
     let target = |(_, beacon): &(String, _)| Target { beacon: Clone::clone(beacon), tenant: draft.tenant.clone() };
     let targets: Vec<Target> = references.iter().map(target).collect();
@@ -88,6 +87,7 @@ pub(crate) async fn merge(
 /// # Errors
 /// As [`merge`].
 pub(super) async fn change(app: &App, at: At, id: Uuid, patch: Patch) -> Result<(), ObjectError> {
+    publish(app, at).await?;
     let command = Command::Merge { at, id, patch: Box::new(patch), updated_ms: now_ms() };
     let outcome = app.propose(vec![command]).await?.into_iter().next().ok_or_else(lost)?;
     written(id, outcome).map(|_| ())
@@ -101,6 +101,12 @@ pub(super) async fn change_all(
     app: &App,
     changes: Vec<(At, Uuid, Patch)>,
 ) -> Result<Vec<Result<(), ObjectError>>, ObjectError> {
+    let mut last = None;
+    for (at, ..) in &changes {
+        if last.replace(at.collection) != Some(at.collection) {
+            publish(app, *at).await?;
+        }
+    }
     let updated_ms = now_ms();
     let places: Vec<(At, Uuid)> = changes.iter().map(|(at, id, _)| (*at, *id)).collect();
     let asked = places.clone();
@@ -111,6 +117,14 @@ pub(super) async fn change_all(
     Ok(places.into_iter().zip(outcomes).map(|((_, id), outcome)| written(id, outcome).map(|_| ())).collect())
 }
 
+/// Has the data group know the schema that a change was checked against, or a newer one.
+async fn publish(app: &App, at: At) -> AppResult<()> {
+    match app.catalog()?.get(at.collection) {
+        Some(collection) => app.published(collection).await,
+        None => Ok(()),
+    }
+}
+
 /// What the outcome of a write means; the creation time, where there is one.
 fn written(id: Uuid, outcome: Outcome) -> Result<i64, ObjectError> {
     match outcome {
@@ -118,13 +132,20 @@ fn written(id: Uuid, outcome: Outcome) -> Result<i64, ObjectError> {
         Outcome::Done => Ok(0),
         Outcome::Exists => Err(ObjectError::Exists(id)),
         Outcome::NotFound => Err(ObjectError::NotFound),
-        Outcome::WrongDimension { given, expected, .. } => Err(ObjectError::Invalid(format!(
-            "Validate vector index for {id}: new node has a vector with length {given}. Existing nodes have vectors \
-             with length {expected}: vector dimensions do not match the index dimensions"
-        ))),
+        Outcome::WrongDimension { given, expected, .. } => {
+            Err(ObjectError::Invalid(wrong_dimension(id, given as usize, expected as usize)))
+        }
         Outcome::Conflict(text) | Outcome::Refused(text) => Err(ObjectError::Invalid(text)),
         Outcome::Collection(_) | Outcome::Repeated => Err(lost()),
     }
+}
+
+/// The refusal of a vector of another length than those that are there.
+pub(super) fn wrong_dimension(id: Uuid, given: usize, expected: usize) -> String {
+    format!(
+        "Validate vector index for {id}: new node has a vector with length {given}. Existing nodes have vectors with \
+         length {expected}: vector dimensions do not match the index dimensions"
+    )
 }
 
 fn lost() -> ObjectError {

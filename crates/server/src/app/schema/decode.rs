@@ -18,18 +18,7 @@ const SHARDS_MAX: i64 = 1024;
 /// [`crate::app::AppError::Invalid`], with the texts of Weaviate.
 pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value) -> AppResult<Collection> {
     let name = names::upper_first(class.get("class").and_then(Value::as_str).unwrap_or_default());
-    if name.eq_ignore_ascii_case("raft") {
-        return Err(invalid("parse class name: class name `raft` is reserved"));
-    }
-    names::check_class(&name)?;
-    check_count(catalog, settings.collections_max)?;
-    match catalog.find_similar(&name) {
-        Some(same) if same.name == name => return Err(invalid(format!("class name {name} already exists"))),
-        Some(similar) => {
-            return Err(invalid(format!("class already exists: found similar class \"{}\"", similar.name)));
-        }
-        None => {}
-    }
+    check_new_name(catalog, &name, settings.collections_max)?;
     let mut collection = defaults::new_collection(settings, &name);
     collection.description = description(class);
     collection.module_config = class.get("moduleConfig").filter(|config| !config.is_null()).map(Value::to_string);
@@ -61,6 +50,24 @@ pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value
 pub(crate) fn check_count(catalog: &Catalog, collections_max: Option<usize>) -> AppResult<()> {
     match collections_max.filter(|max| catalog.len() >= *max) {
         Some(max) => Err(AppError::UsageLimit { what: "collections", max }),
+        None => Ok(()),
+    }
+}
+
+/// Checks the name of a collection that is to be created, whose first letter is upper-case already, and that there may be
+/// one more.
+///
+/// # Errors
+/// [`crate::app::AppError::Invalid`]
+pub(crate) fn check_new_name(catalog: &Catalog, name: &str, collections_max: Option<usize>) -> AppResult<()> {
+    if name.eq_ignore_ascii_case("raft") {
+        return Err(invalid("parse class name: class name `raft` is reserved"));
+    }
+    names::check_class(name)?;
+    check_count(catalog, collections_max)?;
+    match catalog.find_similar(name) {
+        Some(same) if same.name == name => Err(invalid(format!("class name {name} already exists"))),
+        Some(similar) => Err(invalid(format!("class already exists: found similar class \"{}\"", similar.name))),
         None => Ok(()),
     }
 }

@@ -14,7 +14,8 @@ mod update;
 mod vector_index;
 mod vectors;
 
-pub(crate) use decode::{check_count, decode_class, decode_new_property};
+pub(crate) use decode::{check_count, check_new_name, decode_class, decode_new_property};
+pub(crate) use property::{check_name as check_property_name, check_nested_name, no_nested};
 pub(crate) use render::{render_class, render_property};
 pub(crate) use update::update_class;
 

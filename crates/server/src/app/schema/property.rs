@@ -64,7 +64,10 @@ pub(super) fn decode(value: &Value, around: &Surroundings<'_>) -> AppResult<Prop
 }
 
 /// Checks the name of a top-level property.
-pub(super) fn check_name(name: &str) -> AppResult<()> {
+///
+/// # Errors
+/// [`crate::app::AppError::Invalid`]
+pub(crate) fn check_name(name: &str) -> AppResult<()> {
     if name.len() > 231 {
         return Err(invalid(format!(
             "'{name}' is not a valid property name. Name should not be longer than 231 characters"
@@ -146,9 +149,7 @@ type Presets = BTreeMap<String, Vec<String>>;
 fn nested(value: &Value, path: &str, data_type: &DataType, presets: Option<&Presets>) -> AppResult<Vec<Property>> {
     let list = value.get("nestedProperties").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     match data_type {
-        DataType::Object { .. } if list.is_empty() => Err(invalid(format!(
-            "property '{path}': At least one nested property is required for data type object/object[]"
-        ))),
+        DataType::Object { .. } if list.is_empty() => Err(invalid(no_nested(path))),
         DataType::Object { .. } => list.iter().map(|value| decode_nested(value, path, presets)).collect(),
         _ if list.is_empty() => Ok(Vec::new()),
         _ => Err(invalid(format!(
@@ -157,8 +158,16 @@ fn nested(value: &Value, path: &str, data_type: &DataType, presets: Option<&Pres
     }
 }
 
-fn decode_nested(value: &Value, above: &str, presets: Option<&Presets>) -> AppResult<Property> {
-    let name = text(value, "name");
+/// The refusal of an object property without inner ones.
+pub(crate) fn no_nested(path: &str) -> String {
+    format!("property '{path}': At least one nested property is required for data type object/object[]")
+}
+
+/// Checks the name of a property inside the object property `above`.
+///
+/// # Errors
+/// [`crate::app::AppError::Invalid`]
+pub(crate) fn check_nested_name(name: &str, above: &str) -> AppResult<()> {
     let word = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
     if name.is_empty() || name.as_bytes()[0].is_ascii_digit() || !name.bytes().all(word) {
         return Err(invalid(format!(
@@ -166,6 +175,12 @@ fn decode_nested(value: &Value, above: &str, presets: Option<&Presets>) -> AppRe
              restricted to valid GraphQL names, which must be \u{201c}/[_A-Za-z][_0-9A-Za-z]*/\u{201d}"
         )));
     }
+    Ok(())
+}
+
+fn decode_nested(value: &Value, above: &str, presets: Option<&Presets>) -> AppResult<Property> {
+    let name = text(value, "name");
+    check_nested_name(name, above)?;
     let path = format!("{above}.{name}");
     let refuse = |text: String| Err(invalid(format!("property '{path}': {text}")));
     let types = texts(value, "dataType");

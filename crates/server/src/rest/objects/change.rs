@@ -42,7 +42,7 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     let index = draft.collection.to_lowercase();
     let no_tenant = format!("put object: import into index {index}: determine shard: ");
     let words = Words { no_tenant: &no_tenant, ..CREATE };
-    let prepared = prepare_one(app, draft, Purpose::Write).await.map_err(|error| refuse(error, &words))?;
+    let prepared = prepare_one(app, draft, Purpose::Insert).await.map_err(|error| refuse(error, &words))?;
     let given_id = body.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_lowercase);
     let mut answer = described(body, &prepared, true);
     if let Some(id) = given_id {

@@ -1,0 +1,172 @@
+//! Changes of the schema: one after another for each collection, each made from the newest state of it.
+//!
+//! A change is a function of the catalog, so that it is checked against the state that it replaces, however many
+//! changes were on the way when the request came in. The meta group takes it first and the data group second; both
+//! happen even if the caller goes away in between.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use azimuth_engine::command::{Command, Outcome};
+use azimuth_engine::limits;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::schema::Collection;
+use azimuth_raft::Node;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::{App, AppError, AppResult, schema};
+
+/// Locks over all collections; two of one lock wait for each other without need.
+const LOCKS: usize = 64;
+
+/// How often a change is made anew because another node changed the same collection first.
+const ATTEMPTS_MAX: usize = 16;
+
+/// What becomes of a collection.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// It stays as it is.
+    Nothing,
+    /// It comes into being.
+    Create(Collection),
+    /// This takes its place. Id and version are those that it was made from.
+    Update(Collection),
+}
+
+/// Keeps the changes of one collection in order.
+#[derive(Debug)]
+pub(super) struct Order {
+    /// By the collection's name without regard to case.
+    locks: Vec<Arc<Mutex<()>>>,
+}
+
+impl Order {
+    /// One order for all collections if they are counted, so that two creations do not both become the last one possible.
+    pub(super) fn new(counted: bool) -> Self {
+        let locks = if counted { 1 } else { LOCKS };
+        Self { locks: (0..locks).map(|_| Arc::default()).collect() }
+    }
+
+    /// Waits until no other change of that collection is on the way.
+    async fn enter(&self, name: &str) -> OwnedMutexGuard<()> {
+        let mut hasher = DefaultHasher::new();
+        name.to_lowercase().hash(&mut hasher);
+        let lock = (hasher.finish() % self.locks.len() as u64) as usize;
+        self.locks[lock].clone().lock_owned().await
+    }
+}
+
+impl App {
+    /// Changes the collection of that name, or creates it. `change` is given the catalog and what has exactly that name
+    /// in it; it is called again when another node was faster. The answer is the collection afterwards, if there is one.
+    ///
+    /// # Errors
+    /// What `change` refuses, [`AppError::Invalid`] for a limit of collections, [`AppError::UsageLimit`] when there may be no
+    /// more of them, and what a write can end with.
+    pub(crate) async fn change_collection<E, F>(&self, name: &str, mut change: F) -> Result<Option<Arc<Collection>>, E>
+    where
+        E: From<AppError>,
+        F: FnMut(&Catalog, Option<&Arc<Collection>>) -> Result<Change, E>,
+    {
+        let mut order = self.order.enter(name).await;
+        for _ in 0..ATTEMPTS_MAX {
+            let catalog = self.catalog()?;
+            let there = catalog.find(name);
+            let within = |new: &Collection, old: Option<&Collection>| {
+                limits::check_schema(new, old).map_err(|error| E::from(AppError::from(error)))
+            };
+            let command = match change(&catalog, there)? {
+                Change::Nothing => return Ok(there.cloned()),
+                Change::Create(collection) => {
+                    schema::check_count(&catalog, self.settings.collections_max)?;
+                    within(&collection, None)?;
+                    Command::CreateCollection(Box::new(collection))
+                }
+                Change::Update(collection) => {
+                    within(&collection, there.map(Arc::as_ref))?;
+                    let expected_version = collection.version;
+                    Command::UpdateCollection { expected_version, collection: Box::new(collection) }
+                }
+            };
+            let outcome;
+            (order, outcome) = carry_out(self.node()?.clone(), order, command).await?;
+            match outcome {
+                Outcome::Collection(collection) => return Ok(Some(Arc::new(*collection))),
+                // The catalog that the change was made from is out of date.
+                Outcome::Conflict(_) | Outcome::NotFound => {}
+                Outcome::Refused(text) => return Err(AppError::Invalid(text).into()),
+                other => {
+                    return Err(AppError::Internal(format!("a change of the schema ended with {other:?}")).into());
+                }
+            }
+        }
+        let text = format!("collection {name} is being changed by others: try again");
+        Err(AppError::Unavailable(text).into())
+    }
+
+    /// Removes the collection of that name with all its objects; whether there was one.
+    ///
+    /// # Errors
+    /// What a write can end with; what is left behind then goes away at the next start.
+    pub(crate) async fn delete_collection(&self, name: &str) -> AppResult<bool> {
+        let order = self.order.enter(name).await;
+        let Some(collection) = self.catalog()?.find(name).map(|collection| collection.id) else { return Ok(false) };
+        carry_out(self.node()?.clone(), order, Command::DeleteCollection(collection)).await?;
+        Ok(true)
+    }
+
+    /// Returns once the data group knows `collection` in this state or a newer one. The meta group knows a change a
+    /// moment earlier: a write that comes in between would find no place for what is new.
+    ///
+    /// # Errors
+    /// What a write can end with.
+    pub(crate) async fn published(&self, collection: &Arc<Collection>) -> AppResult<()> {
+        if self.is_published(collection)? {
+            return Ok(());
+        }
+        let _order = self.order.enter(&collection.name).await;
+        if self.is_published(collection)? {
+            return Ok(());
+        }
+        // The change was taken by the meta group, but the data group could not be told: it is made good here.
+        match self.catalog()?.get(collection.id) {
+            None => Ok(()),
+            Some(newest) => {
+                let command = Command::PutCollection(Box::new(Collection::clone(newest)));
+                self.propose(vec![command]).await.map(|_| ())
+            }
+        }
+    }
+
+    fn is_published(&self, collection: &Collection) -> AppResult<bool> {
+        let known = self.data()?.collection(collection.id);
+        Ok(known.is_some_and(|known| known.version >= collection.version))
+    }
+}
+
+/// Writes a change to the meta group, then to the data group. The task is not the caller's, so that both or neither get
+/// it, whoever goes away.
+async fn carry_out(
+    node: Arc<Node>,
+    order: OwnedMutexGuard<()>,
+    command: Command,
+) -> AppResult<(OwnedMutexGuard<()>, Outcome)> {
+    let task = tokio::spawn(async move {
+        let deleted = if let Command::DeleteCollection(id) = command { Some(id) } else { None };
+        let outcome = node.meta().propose(vec![command]).await?.into_iter().next();
+        let outcome = outcome.ok_or_else(|| AppError::Internal("a write without an outcome".to_owned()))?;
+        let follow = match (&outcome, deleted) {
+            (_, Some(id)) => Some(Command::DropCollection(id)),
+            (Outcome::Collection(collection), None) => Some(Command::PutCollection(collection.clone())),
+            _ => None,
+        };
+        if let Some(command) = follow {
+            match node.data().propose(vec![command]).await?.pop() {
+                Some(Outcome::Done) => {}
+                other => return Err(AppError::Internal(format!("the data group took a schema with {other:?}"))),
+            }
+        }
+        Ok((order, outcome))
+    });
+    task.await.map_err(|error| AppError::Internal(format!("a change of the schema did not end: {error}")))?
+}

@@ -1,0 +1,259 @@
+//! The schema follows the objects: collections, properties and tenants that drafts name come into being, if the drafts
+//! are accepted.
+//!
+//! A [`Plan`] takes drafts one after another, each against the schema as the accepted ones before it need it. What a
+//! plan cannot tell from the schema alone (whether targets of references exist, whether an id is taken, which dimension
+//! vectors have) is looked up, and the drafts that fail are left out of the plan that is carried out. That one is made
+//! anew from the state that it replaces, under the lock of the collection.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use azimuth_engine::command::At;
+use azimuth_engine::ids::VectorId;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::object::Properties;
+use azimuth_engine::schema::Collection;
+use azimuth_engine::weight;
+use uuid::Uuid;
+
+use super::auto_schema::{self, Extension};
+use super::existence::{self, Target};
+use super::prepare::{Purpose, check, dangling};
+use super::write::wrong_dimension;
+use super::{Draft, ObjectError, Wire, shard, vectors};
+use crate::app::{App, AppError, AppResult, Change};
+
+/// How often a plan is made anew without the drafts that a lookup refused.
+const ROUNDS_MAX: usize = 4;
+
+/// Why drafts are refused, by their position; `None` for those that are not.
+pub(super) type Refused = Vec<Option<ObjectError>>;
+
+/// Extends the schema by what those of `drafts` need that are accepted. The answer is per draft: why it is refused, as
+/// far as that was looked at.
+///
+/// # Errors
+/// What a change of the schema ends with; what is wrong with a draft is its own answer.
+pub(super) async fn extend(app: &App, drafts: &[Draft], purpose: Purpose) -> AppResult<Refused> {
+    let mut refused: Refused = drafts.iter().map(|draft| draft.unreadable.clone().map(ObjectError::Invalid)).collect();
+    let catalog = app.catalog()?;
+    let mut by_collection: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, draft) in drafts.iter().enumerate().filter(|(index, _)| refused[*index].is_none()) {
+        by_collection.entry(&draft.collection).or_default().push(index);
+    }
+    for (name, indexes) in by_collection {
+        let there = catalog.find(name);
+        let lacking = |&index: &usize| lacks(app, there, &drafts[index], purpose);
+        if indexes.iter().any(lacking) {
+            let request = Request { app, name, drafts, indexes, purpose };
+            request.extend(&mut refused).await?;
+        }
+    }
+    Ok(refused)
+}
+
+/// Whether the schema does not fit a draft as it is.
+fn lacks(app: &App, there: Option<&Arc<Collection>>, draft: &Draft, purpose: Purpose) -> bool {
+    match there {
+        None => purpose.creates() && app.settings.autoschema_enabled && !draft.collection.is_empty(),
+        Some(there) => {
+            let tenant = draft.tenant.as_deref();
+            (app.settings.autoschema_enabled && !auto_schema::knows_all(there, draft))
+                || tenant.is_some_and(|tenant| shard::opened(there, tenant, purpose.creates()).is_some())
+        }
+    }
+}
+
+/// The drafts of one collection.
+struct Request<'a> {
+    app: &'a App,
+    name: &'a str,
+    drafts: &'a [Draft],
+    indexes: Vec<usize>,
+    purpose: Purpose,
+}
+
+/// The collection as the accepted drafts need it.
+struct Plan {
+    collection: Collection,
+    /// Whether it is new.
+    created: bool,
+    /// Whether it is new or differs from what is there.
+    changed: bool,
+    accepted: Vec<Accepted>,
+}
+
+/// A draft that fits the schema of the plan.
+struct Accepted {
+    index: usize,
+    /// Where it goes; `None` when that is still to come into being.
+    at: Option<At>,
+    references: Vec<(String, Target)>,
+    dimensions: BTreeMap<VectorId, usize>,
+    /// Its properties, where there may be too much of them to index.
+    heavy: Option<Properties>,
+}
+
+impl Request<'_> {
+    async fn extend(&self, refused: &mut Refused) -> AppResult<()> {
+        for _ in 0..ROUNDS_MAX {
+            let catalog = self.app.catalog()?;
+            let Some(plan) = self.plan(&catalog, catalog.find(self.name), refused) else { return Ok(()) };
+            if !plan.changed {
+                return Ok(());
+            }
+            if !self.look_up(plan, refused).await? {
+                break;
+            }
+        }
+        let brings_vectors = |&index: &usize| refused[index].is_none() && self.drafts[index].vectors.are_given();
+        if self.indexes.iter().any(brings_vectors) {
+            self.app.check_index_memory()?;
+        }
+        let change = |catalog: &Catalog, there: Option<&Arc<Collection>>| {
+            Ok::<_, AppError>(match self.plan(catalog, there, refused) {
+                Some(plan) if plan.created => Change::Create(plan.collection),
+                Some(plan) if plan.changed => Change::Update(plan.collection),
+                _ => Change::Nothing,
+            })
+        };
+        match self.app.change_collection(self.name, change).await {
+            Err(AppError::Invalid(why)) => {
+                // A limit of collections: who needs no change is written all the same.
+                let catalog = self.app.catalog()?;
+                let there = catalog.find(self.name);
+                for &index in
+                    self.indexes.iter().filter(|&&index| lacks(self.app, there, &self.drafts[index], self.purpose))
+                {
+                    refused[index].get_or_insert(ObjectError::Invalid(why.clone()));
+                }
+                Ok(())
+            }
+            // One object is refused as a request for the collection would be, and so is a call over gRPC.
+            Err(limit @ AppError::UsageLimit { .. }) if self.drafts.len() > 1 && self.is_rest() => {
+                for &index in &self.indexes {
+                    let why = format!("auto-schema: create collection: {limit}");
+                    refused[index].get_or_insert(ObjectError::Invalid(why));
+                }
+                Ok(())
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
+    fn is_rest(&self) -> bool {
+        self.indexes.first().is_some_and(|&index| self.drafts[index].wire == Wire::Rest)
+    }
+
+    /// Plans for all drafts that are not refused yet; `None` when there is nothing to plan for.
+    fn plan(&self, catalog: &Catalog, there: Option<&Arc<Collection>>, refused: &mut Refused) -> Option<Plan> {
+        let indexes = || self.indexes.iter().copied();
+        if indexes().all(|index| refused[index].is_some()) {
+            return None;
+        }
+        let collection = match there {
+            Some(there) => Collection::clone(there),
+            None if !self.purpose.creates() || !self.app.settings.autoschema_enabled => return None,
+            None => match auto_schema::new_collection(&self.app.settings, catalog, self.name) {
+                Ok(collection) => collection,
+                Err(error) => {
+                    indexes().for_each(|index| {
+                        refused[index].get_or_insert(ObjectError::Invalid(error.to_string()));
+                    });
+                    return None;
+                }
+            },
+        };
+        let created = there.is_none();
+        let mut plan = Plan { collection, created, changed: created, accepted: Vec::with_capacity(self.indexes.len()) };
+        for index in indexes() {
+            if refused[index].is_none() {
+                refused[index] = self.accept(catalog, &mut plan, index).err();
+            }
+        }
+        // Nobody needs a collection that nobody is written to.
+        (!plan.accepted.is_empty()).then_some(plan)
+    }
+
+    /// Takes one more draft into the plan, with what it needs; a draft that is refused changes nothing.
+    fn accept(&self, catalog: &Catalog, plan: &mut Plan, index: usize) -> Result<(), ObjectError> {
+        let (draft, collection) = (&self.drafts[index], &mut plan.collection);
+        let extension = if self.app.settings.autoschema_enabled {
+            Extension::of(&self.app.settings, collection, draft).map_err(ObjectError::Invalid)?
+        } else {
+            Extension::default()
+        };
+        extension.check_limits(collection).map_err(ObjectError::Invalid)?;
+        let mut converted = check(catalog, collection, &extension, draft)?;
+        let dimensions = vectors::dimensions(collection, &draft.vectors).map_err(ObjectError::Invalid)?;
+        let tenant = draft.tenant.as_deref();
+        let opened =
+            tenant.and_then(|tenant| Some((tenant, shard::opened(collection, tenant, self.purpose.creates())?)));
+        let at = match opened {
+            Some(_) => None,
+            None => Some(shard::locate_to_write(collection, tenant)?).filter(|_| !plan.created),
+        };
+        plan.changed |= !extension.is_empty() || opened.is_some();
+        extension.apply(collection);
+        if let Some((tenant, shard)) = opened {
+            shard::put_tenant(collection, tenant, shard);
+        }
+        let target = |beacon| Target { beacon, tenant: draft.tenant.clone() };
+        let references = converted.references.into_iter().map(|(property, beacon)| (property, target(beacon)));
+        let references = references.collect();
+        let heavy = Some(std::mem::take(&mut converted.properties)).filter(|properties| !weight::is_light(properties));
+        plan.accepted.push(Accepted { index, at, references, dimensions, heavy });
+        Ok(())
+    }
+
+    /// Refuses those of a plan's drafts that what is stored, or their weight, does not let in; whether there are any.
+    async fn look_up(&self, plan: Plan, refused: &mut Refused) -> AppResult<bool> {
+        let Plan { accepted, collection, .. } = plan;
+        let mut wrong: Vec<(usize, ObjectError)> = Vec::new();
+        let references = || accepted.iter().flat_map(|draft| draft.references.iter().map(|named| (draft.index, named)));
+        let targets: Vec<Target> = references().map(|(_, (_, target))| target.clone()).collect();
+        let there = existence::exist(self.app, &targets).await?;
+        for ((index, (property, target)), _) in references().zip(there).filter(|(_, there)| !there) {
+            wrong.push((index, ObjectError::Invalid(dangling(self.name, property, target.beacon.id))));
+        }
+        let (insert, ids) = (self.purpose == Purpose::Insert, self.ids(&accepted));
+        let stored = self.app.read(move |data| {
+            let mut wrong = Vec::new();
+            let mut seen: HashMap<(Option<At>, VectorId), usize> = HashMap::new();
+            for (draft, id) in accepted.iter().zip(ids) {
+                let heavy = draft.heavy.as_ref().map_or(Ok(()), |properties| weight::check(&collection, properties));
+                if let Err(why) = heavy {
+                    wrong.push((draft.index, ObjectError::Invalid(why)));
+                    continue;
+                }
+                if let (true, Some(at), Some(id)) = (insert, draft.at, id)
+                    && data.exists(at, id)?
+                {
+                    wrong.push((draft.index, ObjectError::Exists(id)));
+                    continue;
+                }
+                for (&vector, &given) in &draft.dimensions {
+                    let known = draft.at.and_then(|at| data.vector_dimension(at, vector)).map(|known| known as usize);
+                    let expected = *seen.entry((draft.at, vector)).or_insert(known.unwrap_or(given));
+                    if expected != given {
+                        let why = wrong_dimension(id.unwrap_or_default(), given, expected);
+                        wrong.push((draft.index, ObjectError::Invalid(why)));
+                        break;
+                    }
+                }
+            }
+            Ok(wrong)
+        });
+        wrong.extend(stored.await?);
+        let any = !wrong.is_empty();
+        for (index, error) in wrong {
+            refused[index].get_or_insert(error);
+        }
+        Ok(any)
+    }
+
+    fn ids(&self, accepted: &[Accepted]) -> Vec<Option<Uuid>> {
+        accepted.iter().map(|draft| self.drafts[draft.index].id).collect()
+    }
+}
