@@ -3,13 +3,13 @@
 import json
 import random
 import urllib.request
-import uuid
+
 
 import grpc
 import pytest
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import json_format
 from weaviate.proto.v1.v6300.v1 import batch_pb2, search_get_pb2, weaviate_pb2_grpc
-from weaviate.classes.config import Configure, DataType, Property, ReferenceProperty
+from weaviate.classes.config import Configure, ReferenceProperty
 
 from conftest import GRPC_PORT, HTTP_PORT, identity
 
@@ -20,7 +20,7 @@ TYPES = [
 NESTED = [kind for kind in TYPES if kind not in ("geoCoordinates", "phoneNumber")]
 SCALARS = [
     "", "x", "Tall fern \u00e9\u6f22", "2020-01-02T03:04:05.123456789Z", "2020-01-02", "00000000-0000-4000-8000-00000000000a",
-    "AAECAw==", "not base64!", True, False, 0, 1, -1, 2.5, 1e300, -0.0, 2**31, 2**53, None, [], {},
+    "AAECAw==", "not base64!", True, False, 0, 1, -1, 2.5, 1e300, 2**31, 2**53, None, [], {},
 ]
 
 

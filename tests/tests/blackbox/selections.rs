@@ -119,20 +119,30 @@ fn fields_that_cannot_be_one_are_told() {
 fn documents_of_many_fragments_cost_little() {
     let server = start();
     let ask = |query: &str| post(&server, "/v1/graphql", &json!({ "query": query })).to_string();
-    // Each level puts the next one in twice.
-    let mut doubling = "{Get{F{...F0}}}".to_owned();
-    for level in 0..60 {
-        doubling += &format!(" fragment F{level} on F{{r{{...on F{{...F{0}}}}} ...F{0}}}", level + 1);
+    // Each level puts the next one in twice, in one place and in two.
+    for (twice, end) in [("r{...N} ...N r{...N}", "\"n\":1"), ("a:r{...N} b:r{...N}", "more than")] {
+        let mut doubling = "{Get{F{...F0}}}".to_owned();
+        for level in 0..60 {
+            let twice = twice.replace('N', &format!("F{}", level + 1));
+            doubling += &format!(" fragment F{level} on F{{{twice}}}");
+        }
+        let answer = ask(&format!("{doubling} fragment F60 on F{{n}}"));
+        assert!(answer.contains(end), "{answer}");
     }
-    let answer = ask(&format!("{doubling} fragment F60 on F{{n}}"));
-    assert!(answer.contains("more than 10000 fields"), "{answer}");
-    // A chain of references as long as the number of fragments.
-    let mut chain = "{Get{F{...F0}}}".to_owned();
-    for level in 0..900 {
-        chain += &format!(" fragment F{level} on F{{r{{...F{}}}}}", level + 1);
+    // Chains of fragments, each in a field of the one before, beside it, and deep inside of it.
+    for (open, close) in [("r{", "}"), ("", ""), ("r{r{r{r{r{r{r{r{", "}}}}}}}}")] {
+        let mut chain = "{Get{F{...F0}}}".to_owned();
+        for level in 0..900 {
+            chain += &format!(" fragment F{level} on F{{{open}...F{}{close}}}", level + 1);
+        }
+        let answer = ask(&format!("{chain} fragment F900 on F{{n}}"));
+        assert!(answer.contains("nested deeper than"), "{answer}");
     }
-    let answer = ask(&format!("{chain} fragment F900 on F{{n}}"));
-    assert!(answer.contains("nested deeper than"), "{answer}");
+    // Many operations that share many fragments.
+    let shared: String = (0..900).map(|n| format!(" ...F{n}")).collect();
+    let operations: String = (0..90).map(|n| format!("query Q{n} {{Get{{F{{{shared}}}}}}}")).collect();
+    let fragments: String = (0..900).map(|n| format!(" fragment F{n} on F{{n t}}")).collect();
+    assert!(ask(&format!("{operations} {fragments}")).contains("more than"));
     let answer = ask("{Get{F{...A}}} fragment A on F{r{...on F{...B}}} fragment B on F{r{...on F{...A}}}");
     assert!(answer.contains("Cannot spread fragment"), "{answer}");
     let many = "n ".repeat(9_000);

@@ -1,6 +1,6 @@
 //! A request's document, checked, with fragments and variables put in: one tree of fields.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::{Collection, DataType};
@@ -82,7 +82,8 @@ fn expanded(
     }
     let variables = values_of(catalog, operation, variables)?;
     let (nodes, known) = (Vec::new(), HashMap::new());
-    let mut expansion = Expansion { catalog, document, variables, left: FIELDS_MAX, nesting: 0, nodes, known };
+    let spread = HashSet::new();
+    let mut expansion = Expansion { catalog, document, variables, left: FIELDS_MAX, nesting: 0, nodes, known, spread };
     expansion.add(None, &operation.selections, None)?;
     let roots = (0..expansion.nodes.len()).filter(|&node| expansion.nodes[node].depth == 0);
     Ok(roots.map(|root| expansion.field(root)).collect())
@@ -179,6 +180,8 @@ struct Expansion<'a> {
     nodes: Vec<Node<'a>>,
     /// The node of a key below a node (`None`: at the root), for objects of a type where there can be several.
     known: HashMap<(Option<usize>, &'a str, Option<&'a str>), usize>,
+    /// Fragments that were put in below a node.
+    spread: HashSet<(Option<usize>, &'a str)>,
 }
 
 /// A field on its way into the tree.
@@ -255,7 +258,8 @@ impl<'a> Expansion<'a> {
                     // Fragments that spread themselves are refused before.
                     let document = self.document;
                     let fragment = document.fragments.iter().find(|fragment| fragment.name.text == name.text);
-                    if let Some(fragment) = fragment {
+                    // A second time it asks for nothing more.
+                    if let Some(fragment) = fragment.filter(|_| self.spread.insert((parent, &name.text))) {
                         self.add(parent, &fragment.selections, Some(&fragment.on.text))?;
                     }
                 }

@@ -4,6 +4,8 @@ mod fragments;
 mod overlap;
 mod variables;
 
+use std::collections::HashMap;
+
 use azimuth_engine::meta::Catalog;
 
 use super::GraphqlError;
@@ -16,6 +18,9 @@ use super::types::{Output, OutputField};
 /// Fields looked at, at most: fragments are looked into wherever they are put.
 const FIELDS_MAX: usize = 10_000;
 
+/// Fields looked at again, at most: each operation looks into the fragments that it puts in.
+const WORK_MAX: usize = 10 * FIELDS_MAX;
+
 /// Mistakes told, at most.
 const ERRORS_MAX: usize = 100;
 
@@ -23,7 +28,15 @@ const ERRORS_MAX: usize = 100;
 pub(super) fn validate(catalog: &Catalog, document: &Document) -> Vec<GraphqlError> {
     let mut errors = Vec::new();
     check_operations(document, &mut errors);
-    let mut check = Check { catalog, document, errors, fields_left: FIELDS_MAX };
+    let mut fragments = HashMap::new();
+    for fragment in &document.fragments {
+        fragments.entry(fragment.name.text.as_str()).or_insert(fragment);
+    }
+    let mut check = Check { catalog, document, errors, fragments, fields_left: FIELDS_MAX, work_left: WORK_MAX };
+    if let Some(at) = beyond(document, FIELDS_MAX) {
+        check.refuse(at, format!("the query asks for more than {FIELDS_MAX} fields"));
+        return check.errors;
+    }
     let cyclic = check.has_cycles();
     for operation in &document.operations {
         check.variables_of(operation);
@@ -51,6 +64,27 @@ pub(super) fn validate(catalog: &Catalog, document: &Document) -> Vec<GraphqlErr
     check.errors
 }
 
+/// Where the selections of a document become more than `count`.
+fn beyond(document: &Document, mut count: usize) -> Option<Position> {
+    let operations = document.operations.iter().map(|operation| &operation.selections);
+    let mut open: Vec<&[Selection]> = operations.map(Vec::as_slice).collect();
+    open.extend(document.fragments.iter().map(|fragment| fragment.selections.as_slice()));
+    while let Some(selections) = open.pop() {
+        for selection in selections {
+            count = match count.checked_sub(1) {
+                Some(left) => left,
+                None => return Some(selection.at()),
+            };
+            match selection {
+                Selection::Field(field) => open.push(&field.selections),
+                Selection::Inline { selections, .. } => open.push(selections),
+                Selection::Spread { .. } => {}
+            }
+        }
+    }
+    None
+}
+
 /// A nameless operation stands alone, and names are used once.
 fn check_operations(document: &Document, errors: &mut Vec<GraphqlError>) {
     let operations = &document.operations;
@@ -72,7 +106,10 @@ struct Check<'a> {
     catalog: &'a Catalog,
     document: &'a Document,
     errors: Vec<GraphqlError>,
+    /// By name; of several the first.
+    fragments: HashMap<&'a str, &'a Fragment>,
     fields_left: usize,
+    work_left: usize,
 }
 
 impl<'a> Check<'a> {
@@ -81,7 +118,16 @@ impl<'a> Check<'a> {
     }
 
     fn fragment_named(&self, name: &str) -> Option<&'a Fragment> {
-        self.document.fragments.iter().find(|fragment| fragment.name.text == name)
+        self.fragments.get(name).copied()
+    }
+
+    /// Counts a field that is looked at again; false once there were too many, which is told.
+    fn spend(&mut self, at: Position) -> bool {
+        if self.work_left == 1 {
+            self.refuse(at, format!("the operations ask for more than {WORK_MAX} fields together"));
+        }
+        self.work_left = self.work_left.saturating_sub(1);
+        self.work_left > 0
     }
 
     fn selections(&mut self, parent: &Output, selections: &'a [Selection]) {

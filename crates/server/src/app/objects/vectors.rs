@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::object::Vector;
 use azimuth_engine::schema::{Collection, VectorConfig};
+use azimuth_engine::vector::{DIM_MAX, ROWS_MAX};
 
 /// The name under which callers may also give the unnamed vector.
 const DEFAULT: &str = "default";
@@ -90,11 +91,30 @@ fn named<'a>(collection: &'a Collection, name: &str, vector: &Vector) -> Result<
             if config.multi { "takes a list of vectors" } else { "takes a single vector" }
         ));
     }
+    match vector {
+        Vector::Single(values) => check_dimension(values.len())?,
+        Vector::Multi { dim, rows } => {
+            check_dimension(*dim as usize)?;
+            let count = rows.len() / (*dim).max(1) as usize;
+            if count > ROWS_MAX {
+                return Err(format!("a multi-vector of {count} vectors, {ROWS_MAX} are possible"));
+            }
+        }
+    }
     Ok(config)
+}
+
+/// Refuses vectors that no index takes, empty ones apart, in the engine's words.
+fn check_dimension(dimension: usize) -> Result<(), String> {
+    if dimension > DIM_MAX {
+        return Err(format!("vector has {dimension} dimensions, 1 to {DIM_MAX} are possible"));
+    }
+    Ok(())
 }
 
 /// Where the vector goes that has no name; `None` for an empty one that has no place.
 fn unnamed<'a>(collection: &'a Collection, vector: &[f32]) -> Result<Option<&'a VectorConfig>, String> {
+    check_dimension(vector.len())?;
     match (&collection.vectors.unnamed, collection.vectors.named.len()) {
         (Some(config), _) => Ok(Some(config)),
         (None, 1) => Ok(collection.vectors.named.values().next()),

@@ -80,8 +80,7 @@ impl<'a> Check<'a> {
                     let text = format!("Cannot spread fragment {:?} within itself{through}.", fragment.name.text);
                     return self.refuse(name.at, text);
                 }
-                let next = self.document.fragments.iter().find(|next| next.name.text == name.text);
-                if let Some(next) = next.filter(|_| seen.insert(&name.text)) {
+                if let Some(next) = self.fragment_named(&name.text).filter(|_| seen.insert(&name.text)) {
                     let mut via = via.clone();
                     via.push(&name.text);
                     open.push((next, via));

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Check, FIELDS_MAX};
+use super::{Check, ERRORS_MAX};
 use crate::graphql::GraphqlError;
 use crate::graphql::lexer::Position;
 use crate::graphql::syntax::{Argument, Field, Fragment, Given, Name, Operation, Selection, Value};
@@ -54,9 +54,8 @@ impl<'a> Check<'a> {
         overlap.collect(&mut place, &operation.selections, 0, None);
         let mut open = overlap.compare(&place);
         while let Some(sets) = open.pop() {
-            if overlap.entries.len() > FIELDS_MAX {
-                let text = format!("the query asks for more than {FIELDS_MAX} fields");
-                return overlap.check.refuse(operation.at, text);
+            if overlap.check.work_left == 0 {
+                return;
             }
             let mut place = Place::default();
             for set in sets {
@@ -81,7 +80,7 @@ impl<'a> Overlap<'a, '_> {
                 open.pop();
                 continue;
             };
-            if self.entries.len() > FIELDS_MAX {
+            if !self.check.spend(selection.at()) {
                 return;
             }
             match selection {
@@ -198,7 +197,8 @@ impl<'a> Overlap<'a, '_> {
     /// Tells of two fields that cannot be one, by way of the fields around them that are two as well.
     fn conflict(&mut self, first: usize, other: usize, why: &str) {
         let at = |entry: usize| self.entries[entry].field.at;
-        if at(first) == at(other) || !self.told.insert((at(first), at(other))) {
+        if self.check.errors.len() >= ERRORS_MAX || at(first) == at(other) || !self.told.insert((at(first), at(other)))
+        {
             return;
         }
         let (mut left, mut right) = (vec![first], vec![other]);

@@ -6,7 +6,9 @@ use super::Check;
 use crate::graphql::GraphqlError;
 use crate::graphql::inputs::Input;
 use crate::graphql::lexer::Position;
-use crate::graphql::syntax::{Argument, Directive, Field, Given, Operation, Selection, TypeName, Value, Variable};
+use crate::graphql::syntax::{
+    Argument, Directive, Field, Fragment, Given, Operation, Selection, TypeName, Value, Variable,
+};
 use crate::graphql::types::Output;
 
 /// A variable where it stands, and the type that is wanted there, if one is.
@@ -50,9 +52,14 @@ impl<'a> Check<'a> {
     /// Every variable that is used is declared with a type that fits, and every one that is declared is used.
     pub(super) fn uses_of(&mut self, operation: &'a Operation) {
         let mut uses = Vec::new();
-        let mut walk = Walk { check: self, uses: &mut uses, seen: HashSet::new() };
+        let mut walk = Walk { check: self, uses: &mut uses, seen: HashSet::new(), open: Vec::new() };
         walk.directives(&operation.directives);
         walk.selections(&Output::Root, &operation.selections);
+        // Fragments come one after another: a chain of them may be longer than the stack.
+        while let Some(fragment) = walk.open.pop() {
+            let on = Output::named(walk.check.catalog, &fragment.on.text).unwrap_or(Output::Opaque);
+            walk.selections(&on, &fragment.selections);
+        }
         let name = operation.name.as_ref().map(|name| &name.text);
         let declared: HashMap<&str, (&Variable, Option<Input>)> = operation
             .variables
@@ -109,14 +116,19 @@ fn innermost(name: &TypeName) -> &crate::graphql::syntax::Name {
 
 /// Collects the uses below a selection, fragments once each.
 struct Walk<'w, 'a> {
-    check: &'w Check<'a>,
+    check: &'w mut Check<'a>,
     uses: &'w mut Vec<Use<'a>>,
     seen: HashSet<&'a str>,
+    /// Fragments that are put in and were not looked into yet.
+    open: Vec<&'a Fragment>,
 }
 
 impl<'a> Walk<'_, 'a> {
     fn selections(&mut self, parent: &Output, selections: &'a [Selection]) {
         for selection in selections {
+            if !self.check.spend(selection.at()) {
+                return;
+            }
             self.directives(selection.directives());
             match selection {
                 Selection::Field(field) => self.field(parent, field),
@@ -127,8 +139,7 @@ impl<'a> Walk<'_, 'a> {
                 Selection::Spread { name, .. } => {
                     let Some(fragment) = self.check.fragment_named(&name.text) else { continue };
                     if self.seen.insert(&fragment.name.text) {
-                        let on = Output::named(self.check.catalog, &fragment.on.text).unwrap_or(Output::Opaque);
-                        self.selections(&on, &fragment.selections);
+                        self.open.push(fragment);
                     }
                 }
             }
