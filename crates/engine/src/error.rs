@@ -20,6 +20,10 @@ pub enum Error {
     /// Stored data fails its checks. The node must stop: it would answer wrongly.
     #[error("damaged data: {0}")]
     Damaged(String),
+    /// Entries of an inverted index fail their checks. The index is derived: it is being rebuilt from the objects, and the
+    /// node goes on; asking again later can succeed.
+    #[error("damaged inverted index, which is rebuilt from the objects: {0}")]
+    DamagedIndex(String),
     /// The disk failed. The node must stop: what was not made durable is unknown.
     #[error("storage: {0}")]
     Storage(String),

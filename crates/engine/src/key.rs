@@ -44,6 +44,8 @@ pub(crate) enum MetaKey {
     NextCollection = 9,
     /// Data group, `[]` -> shards that the background should look at, and the position as of which that is so.
     Due = 10,
+    /// `collection u32, shard u32` -> how far the inverted index is rebuilt.
+    Rebuild = 11,
 }
 
 /// Kinds of entries of the `inv` family: `prefix, property u16, kind u8, value.., doc id u64`. Never renumber.
@@ -81,15 +83,17 @@ pub(crate) enum InvKind {
     Uuid = 13,
     /// Value `latitude f32, longitude f32`.
     Geo = 14,
-    /// Value: 16 bytes, the target's id.
+    /// Value: 16 bytes, the target's id. Written by earlier versions; a rebuild replaces it by [`InvKind::ReferenceTo`].
     Reference = 15,
     /// Property 0, no value: a segment, the entries of one large batch that are not under keys of their own yet.
     Fresh = 16,
+    /// Value: 16 bytes, the target's id, and the name of its collection as a term, empty where the beacon names none.
+    ReferenceTo = 17,
 }
 
 impl InvKind {
     /// All kinds, for reading a key's kind back.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Live,
         Self::HasVector,
         Self::Created,
@@ -106,6 +110,7 @@ impl InvKind {
         Self::Geo,
         Self::Reference,
         Self::Fresh,
+        Self::ReferenceTo,
     ];
 
     /// The kind with that number.

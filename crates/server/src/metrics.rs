@@ -88,6 +88,10 @@ pub(crate) fn render(app: &App) -> String {
         gauge("azimuth_write_buffer_bytes", "Bytes not flushed yet.", group.write_buffer_bytes);
         gauge("azimuth_block_cache_bytes", "Bytes of cached blocks.", group.block_cache_bytes);
         gauge("azimuth_disk_bytes", "Bytes of tables and blobs on disk.", group.disk_bytes);
+        let help = "Shards whose inverted index is damaged and was rebuilt in vain.";
+        gauge("azimuth_inverted_indexes_damaged", help, group.inverted_damaged);
+        let help = "Rebuilds of damaged inverted indexes since the start.";
+        line("counter", "azimuth_inverted_rebuilds_total", help, group.inverted_rebuilds as f64);
         let help = "Commands applied since the start.";
         line("counter", "azimuth_commands_applied_total", help, group.commands_applied as f64);
         let help = "Objects that cannot be decoded, as far as they were met.";

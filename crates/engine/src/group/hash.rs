@@ -1,4 +1,4 @@
-//! The state hash: proof that replicas hold the same.
+//! The state hash: proof that replicas hold the same; and the audit of what is derived.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use super::{StateMachine, vectors};
 use crate::Result;
 use crate::command::At;
 use crate::ids::DocId;
+use crate::inverted::audit;
 use crate::object::codec;
 use crate::schema::encode_schema;
 
@@ -36,6 +37,16 @@ impl DataGroup {
             return Err(crate::Error::Limit("the group changed while it was hashed".into()));
         }
         Ok(hasher.finish())
+    }
+
+    /// What differs between a shard's inverted index and its objects, one sentence each; empty when nothing does. Reads
+    /// everything into memory; meant for tests and for audits.
+    ///
+    /// # Errors
+    /// [`Error::DamagedIndex`](crate::Error::DamagedIndex) when an entry fails its checks.
+    pub fn audit_inverted(&self, at: At) -> Result<Vec<String>> {
+        let (schema, shard) = self.known(at)?;
+        audit::differences(&self.view(&shard), shard.prefix, &schema)
     }
 
     fn hash_shard(&self, at: At, schema: &crate::schema::Collection, hasher: &mut Hasher) -> Result<()> {

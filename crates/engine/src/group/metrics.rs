@@ -26,6 +26,10 @@ pub struct GroupMetrics {
     pub block_cache_bytes: u64,
     /// Bytes of the table and blob files on disk.
     pub disk_bytes: u64,
+    /// Rebuilds of inverted indexes that began since the group was opened.
+    pub inverted_rebuilds: u64,
+    /// Shards whose inverted index was damaged again after several rebuilds: filters that meet the damage fail.
+    pub inverted_damaged: u64,
     /// Entries applied since the group was opened.
     pub entries_applied: u64,
     /// Commands applied since the group was opened.

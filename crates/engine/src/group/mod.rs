@@ -23,6 +23,7 @@ mod metrics;
 mod near;
 mod options;
 mod read;
+mod rebuilds;
 mod records;
 mod search;
 mod shard;
@@ -50,7 +51,7 @@ pub(crate) use hash::Hasher;
 pub(crate) use ledger::{Ledger, load_applied};
 pub(crate) use read::{read_id, readable};
 pub(crate) use records::ProposerRecord;
-pub(crate) use shard::{ShardState, ShardView};
+pub(crate) use shard::ShardView;
 pub(crate) use store::{Changes, Cursor, Family, Store};
 
 use crate::Result;

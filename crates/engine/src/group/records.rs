@@ -64,17 +64,44 @@ pub(crate) struct SweepRecord {
 }
 
 impl SweepRecord {
-    /// Reads a shard's record; one that was never written is empty.
+    /// Reads a shard's record; one that was never written is empty. One that cannot be read costs a sweep of everything.
     pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Self> {
-        match store.get(Family::Meta, &key::meta(group, MetaKey::Sweep, &key::shard_bytes(at)))? {
-            Some(bytes) => decode("sweep", &bytes),
-            None => Ok(Self::default()),
-        }
+        let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Sweep, &key::shard_bytes(at)))?;
+        Ok(bytes.and_then(|bytes| decode("sweep", &bytes).ok()).unwrap_or_default())
     }
 
     /// Adds the record to `changes`.
     pub(crate) fn put(&self, changes: &mut Changes<'_>, group: GroupId, at: At) -> Result<()> {
         changes.put(Family::Meta, &key::meta(group, MetaKey::Sweep, &key::shard_bytes(at)), &encode(self)?);
+        Ok(())
+    }
+}
+
+/// How far a shard's inverted index is rebuilt; there is none when no rebuild is running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RebuildRecord {
+    /// Doc ids below this one had been given out when the rebuild began.
+    pub began_at: u64,
+    /// Rows below this doc id are still to be indexed; `None` when all are.
+    pub rows_below: Option<u64>,
+    /// Key from which on entries are still to be checked; `None` for the shard's first.
+    pub cursor: Option<Vec<u8>>,
+}
+
+impl RebuildRecord {
+    /// Reads a shard's record. One that cannot be read is none: what is damaged is noticed again.
+    pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Option<Self>> {
+        let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Rebuild, &key::shard_bytes(at)))?;
+        Ok(bytes.and_then(|bytes| decode("rebuild", &bytes).ok()))
+    }
+
+    /// Adds the record, or its end, to `changes`.
+    pub(crate) fn put(record: Option<&Self>, changes: &mut Changes<'_>, group: GroupId, at: At) -> Result<()> {
+        let key = key::meta(group, MetaKey::Rebuild, &key::shard_bytes(at));
+        match record {
+            Some(record) => changes.put(Family::Meta, &key, &encode(record)?),
+            None => changes.delete(Family::Meta, &key),
+        }
         Ok(())
     }
 }

@@ -125,7 +125,9 @@ impl ShardState {
 fn load_set(store: &Store, prefix: &[u8]) -> Result<RoaringTreemap> {
     let mut set = RoaringTreemap::new();
     for (key, value) in store.entries(Family::Inverted, prefix)? {
-        docset::decode_into(&mut set, key::parse_doc_id(&key)?, &value)?;
+        // Apply keeps these sets itself: they are no part of what can be rebuilt.
+        let first = key::parse_doc_id(&key)?;
+        docset::decode_into(&mut set, first, &value).map_err(|error| Error::Damaged(error.to_string()))?;
     }
     Ok(set)
 }

@@ -11,7 +11,8 @@ use super::doc_index::DocIndex;
 use super::due::{Due, DueRecord};
 use super::memory::index_memory;
 use super::metrics::GroupMetrics;
-use super::records::SweepRecord;
+use super::rebuilds::Rebuilds;
+use super::records::{RebuildRecord, SweepRecord};
 use super::shard::{Shard, ShardState};
 use super::store::Family;
 use super::vectors::index_dir;
@@ -81,6 +82,10 @@ pub(super) struct Agenda {
     writing: Mutex<()>,
     /// Held by whoever drops indexes from memory.
     pub(super) dropping: Mutex<()>,
+    /// Inverted indexes that are rebuilt.
+    pub(super) rebuilds: Rebuilds,
+    /// How often something else than apply asked for work.
+    asked: AtomicU64,
     /// Steps begun, and threads in one.
     entered: AtomicU64,
     workers: AtomicUsize,
@@ -99,6 +104,8 @@ impl Default for Agenda {
             memory_full: AtomicBool::default(),
             writing: Mutex::default(),
             dropping: Mutex::default(),
+            rebuilds: Rebuilds::default(),
+            asked: AtomicU64::default(),
             entered: AtomicU64::default(),
             workers: AtomicUsize::default(),
             rested_at: AtomicU64::new(u64::MAX),
@@ -107,6 +114,12 @@ impl Default for Agenda {
 }
 
 impl Agenda {
+    /// Asks for a sweep of a shard.
+    pub(super) fn sweep(&self, at: At) {
+        self.due.lock().sweep(at);
+        self.asked.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Asks for a look at these shards.
     pub(super) fn look_at(&self, shards: impl IntoIterator<Item = At>) {
         self.due.lock().look_at(shards);
@@ -162,7 +175,8 @@ impl DataGroup {
 
     /// Grows whenever something happens that background work could follow from.
     fn activity(&self) -> u64 {
-        self.entries_applied.load(Ordering::Acquire).wrapping_add(self.uses.load(Ordering::Acquire))
+        let counts = [&self.entries_applied, &self.uses, &self.agenda.asked];
+        counts.iter().fold(0, |sum, count| sum.wrapping_add(count.load(Ordering::Acquire)))
     }
 
     /// Writes the files of all vector indexes that have any, so that the next open need not build them.
@@ -209,6 +223,8 @@ impl DataGroup {
             write_buffer_bytes: self.store.write_buffer_bytes(),
             block_cache_bytes: self.store.block_cache_bytes(),
             disk_bytes: self.store.disk_bytes(),
+            inverted_rebuilds: self.agenda.rebuilds.begun(),
+            inverted_damaged: self.agenda.rebuilds.given_up(),
             entries_applied: self.entries_applied.load(Ordering::Relaxed),
             commands_applied: self.commands_applied.load(Ordering::Relaxed),
             objects_unreadable: shards.iter().map(|shard| shard.unreadable.len()).sum(),
@@ -246,7 +262,10 @@ impl DataGroup {
             None => Arc::new(Shard::load(&self.store, self.group, at)?),
         };
         let state = shard.state();
-        if self.sweep_is_due(at, &state)? || promote::is_due(&shard.view(&self.store), shard.prefix)? {
+        if self.sweep_is_due(at, &state)?
+            || promote::is_due(&shard.view(&self.store), shard.prefix)?
+            || RebuildRecord::load(&self.store, self.group, at)?.is_some()
+        {
             self.agenda.due.lock().sweep(at);
         }
         for vector in self.graphs(&schema, &state) {
@@ -357,7 +376,7 @@ impl DataGroup {
             }
         }
         if left > 0 {
-            for tag in [MetaKey::Shard, MetaKey::Sweep] {
+            for tag in [MetaKey::Shard, MetaKey::Sweep, MetaKey::Rebuild] {
                 for (key, _) in self.store.entries(Family::Meta, &key::meta(self.group, tag, dropped))? {
                     changes.delete(Family::Meta, &key);
                 }
@@ -403,7 +422,10 @@ impl DataGroup {
     /// Joins and cleans a part of one shard's inverted index.
     fn sweep(&self, keys_max: usize, report: &mut WorkReport) -> Result<()> {
         let Some(at) = self.agenda.due.lock().next_sweep() else { return Ok(()) };
-        let goes_on = self.sweep_shard(at, keys_max, report)?;
+        let goes_on = match self.sweep_shard(at, keys_max, report) {
+            Err(Error::DamagedIndex(what)) => self.begin_rebuild(at, &what),
+            other => other?,
+        };
         let mut due = self.agenda.due.lock();
         due.done(at);
         if goes_on {
@@ -415,7 +437,10 @@ impl DataGroup {
 
     /// Whether the shard has to be swept further.
     fn sweep_shard(&self, at: At, keys_max: usize, report: &mut WorkReport) -> Result<bool> {
-        let Ok((_, shard)) = self.known(at) else { return Ok(false) };
+        let Ok((schema, shard)) = self.known(at) else { return Ok(false) };
+        if self.rebuild_step(&schema, &shard, keys_max, report)? {
+            return Ok(true);
+        }
         let view = shard.view(&self.store);
         if promote::is_due(&view, shard.prefix)? {
             let mut changes = self.store.changes();

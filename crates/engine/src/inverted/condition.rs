@@ -43,6 +43,10 @@ pub(crate) fn property(
             };
             contains(lookup, operator, members, |member| single(lookup, property, Operator::Equal, member))
         }
+        // Of a text of several tokens, objects that have none of them.
+        Operator::NotEqual if property.data_type.is_text() => {
+            Ok(lookup.complement(&text::any(lookup, property, value)?))
+        }
         Operator::NotEqual => {
             let equal = single(lookup, property, Operator::Equal, value)?;
             if !property.filterable && !property.searchable {
@@ -60,7 +64,7 @@ pub(crate) fn property(
 }
 
 /// `Contains*` of members that are each compared by `equal`.
-fn contains(
+pub(super) fn contains(
     lookup: &Lookup<'_>,
     operator: Operator,
     members: &[FilterValue],
@@ -228,7 +232,7 @@ fn within(lookup: &Lookup<'_>, property: &Property, value: &FilterValue) -> Resu
 }
 
 fn damaged_geo() -> Error {
-    Error::Damaged("inverted index: geo coordinates".into())
+    Error::DamagedIndex("geo coordinates".into())
 }
 
 fn is_null(lookup: &Lookup<'_>, property: &Property, value: &FilterValue) -> Result<RoaringTreemap> {
@@ -309,6 +313,12 @@ fn count(
     value: &FilterValue,
     missing_is_zero: bool,
 ) -> Result<RoaringTreemap> {
+    if let (FilterValue::List(members), Operator::ContainsAny | Operator::ContainsAll | Operator::ContainsNone) =
+        (value, operator)
+    {
+        let equal = |member: &FilterValue| count(lookup, property, Operator::Equal, member, missing_is_zero);
+        return contains(lookup, operator, members, equal);
+    }
     let FilterValue::Int(wanted) = value else { return Err(wrong_kind(Primitive::Int, value)) };
     // As on the wire: a negative number compares as a very large one.
     let wanted = wanted.cast_unsigned();

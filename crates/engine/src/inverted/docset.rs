@@ -124,7 +124,7 @@ pub(crate) fn chunk_members(set: &RoaringTreemap, doc_id: u64) -> Vec<u64> {
 }
 
 fn damaged(what: &str) -> Error {
-    Error::Damaged(format!("set of doc ids: {what}"))
+    Error::DamagedIndex(format!("set of doc ids: {what}"))
 }
 
 #[cfg(test)]
@@ -154,7 +154,7 @@ mod tests {
     fn damage_is_an_error() {
         let check = |bytes: &[u8]| {
             let found = decode_into(&mut RoaringTreemap::new(), DocId(9), bytes);
-            assert!(matches!(found, Err(Error::Damaged(_))), "{bytes:?}");
+            assert!(matches!(found, Err(Error::DamagedIndex(_))), "{bytes:?}");
         };
         check(&[]);
         check(&[0]);

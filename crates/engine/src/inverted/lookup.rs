@@ -3,6 +3,7 @@
 //! Every step gives live doc ids, so that a complement is one with respect to the live objects. Texts of errors are those
 //! of the wire.
 
+use std::collections::HashSet;
 use std::ops::Bound;
 
 use roaring::RoaringTreemap;
@@ -13,19 +14,23 @@ use super::docset;
 use super::postings;
 use super::promote;
 use super::segment::Segment;
-use super::terms::OBJECT;
+use super::terms::{self, OBJECT};
 use crate::command::At;
 use crate::group::{DataGroup, Family, ShardView, read_id, readable};
 use crate::ids::{DocId, PropertyId};
 use crate::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
+use crate::object::{Beacon, Value, codec};
 use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
-use crate::schema::{Collection, DataType};
+use crate::schema::{Collection, DataType, Property};
 use crate::{Error, Result};
 
 /// Deepest nesting of a filter.
 const DEPTH_MAX: usize = 256;
 /// Up to this many targets of a reference are looked up one by one; beyond, all references are read.
 const TARGETS_MAX: usize = 4_096;
+
+/// Bytes of an id in a key.
+const UUID_BYTES: usize = 16;
 
 /// What a filter is looked up in: a shard at one moment.
 pub(crate) struct Lookup<'a> {
@@ -70,6 +75,15 @@ impl Lookup<'_> {
     fn compare(&self, path: &Path, operator: Operator, value: &FilterValue) -> Result<RoaringTreemap> {
         if let Some((step, rest)) = path.through.split_first() {
             let rest = Path { through: rest.to_vec(), subject: path.subject.clone() };
+            // Each member may be met by another target: these apply to the whole path.
+            if let (
+                Operator::ContainsAny | Operator::ContainsAll | Operator::ContainsNone,
+                FilterValue::List(members),
+            ) = (operator, value)
+            {
+                let equal = |member: &FilterValue| self.through(step, &rest, Operator::Equal, member);
+                return condition::contains(self, operator, members, equal);
+            }
             return self.through(step, &rest, operator, value);
         }
         match &path.subject {
@@ -99,7 +113,7 @@ impl Lookup<'_> {
                 ids.extend(readable(read_id(&shard, &view, DocId(doc_id)))?);
             }
         }
-        self.referring_to(property.id, ids)
+        self.referring_to(property, &target.name, ids)
     }
 
     /// Shards of `target` that references of this shard lead to: the same tenant's, or all.
@@ -110,22 +124,88 @@ impl Lookup<'_> {
         shards.map(|(_, shard)| At { collection: target.id, shard: shard.id }).collect()
     }
 
-    fn referring_to(&self, property: PropertyId, mut ids: Vec<Uuid>) -> Result<RoaringTreemap> {
+    /// Objects whose property refers to one of these objects of `collection`. A beacon that names no collection refers to
+    /// whatever has its id.
+    fn referring_to(&self, property: &Property, collection: &str, mut ids: Vec<Uuid>) -> Result<RoaringTreemap> {
+        let named = terms::reference_key(Uuid::nil(), Some(collection))[UUID_BYTES..].to_vec();
+        let unnamed = terms::reference_key(Uuid::nil(), None)[UUID_BYTES..].to_vec();
+        let fits = |value: &[u8]| value.get(UUID_BYTES..).is_some_and(|class| class == named || class == unnamed);
+        let (kind, mut found) = (InvKind::ReferenceTo, RoaringTreemap::new());
         if ids.len() <= TARGETS_MAX {
-            let mut found = RoaringTreemap::new();
-            for id in ids {
-                found |= self.value(property, InvKind::Reference, id.as_bytes())?;
+            for id in &ids {
+                let end = key::after_prefix(id.as_bytes());
+                let bounds =
+                    (Bound::Included(&id.as_bytes()[..]), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+                found |= self.values_where(property.id, kind, bounds, |value| Ok(fits(value)))?;
             }
-            return Ok(found);
+        } else {
+            ids.sort_unstable();
+            let among = |value: &[u8]| Uuid::from_slice(value).is_ok_and(|id| ids.binary_search(&id).is_ok());
+            found |= self.values_where(property.id, kind, (Bound::Unbounded, Bound::Unbounded), |value| {
+                Ok(fits(value) && value.get(..UUID_BYTES).is_some_and(among))
+            })?;
         }
-        ids.sort_unstable();
-        self.values_where(property, InvKind::Reference, (Bound::Unbounded, Bound::Unbounded), |value| {
-            Ok(Uuid::from_slice(value).is_ok_and(|id| ids.binary_search(&id).is_ok()))
-        })
+        if self.has_any(property.id, InvKind::Reference)? {
+            // Once they are written anew, they cost nothing more.
+            self.group.rebuild_inverted(self.at);
+            found |= self.referring_by_id(property, collection, &ids)?;
+        }
+        Ok(found)
+    }
+
+    /// As [`referring_to`](Self::referring_to), by entries of earlier versions, which know the target's id alone: what
+    /// they find is asked for the collection.
+    fn referring_by_id(&self, property: &Property, collection: &str, ids: &[Uuid]) -> Result<RoaringTreemap> {
+        let ids: HashSet<Uuid> = ids.iter().copied().collect();
+        let any = (Bound::Unbounded, Bound::Unbounded);
+        let candidates = self.values_where(property.id, InvKind::Reference, any, |value| {
+            Ok(Uuid::from_slice(value).is_ok_and(|id| ids.contains(&id)))
+        })?;
+        let mut found = RoaringTreemap::new();
+        for doc_id in candidates {
+            let row = self.view.store.get(Family::Objects, &self.prefix.object(DocId(doc_id)))?;
+            let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
+            let object = match codec::decode(&row, self.schema, true) {
+                Ok((_, object)) => object,
+                Err(error) => {
+                    self.group.shard(self.at)?.unreadable.note(self.at, DocId(doc_id), &error);
+                    continue;
+                }
+            };
+            let Some(Value::References(beacons)) = object.properties.get(&property.name) else { continue };
+            let fits = |beacon: &Beacon| {
+                ids.contains(&beacon.id) && beacon.collection.as_deref().is_none_or(|name| name == collection)
+            };
+            if beacons.iter().any(fits) {
+                found.insert(doc_id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether there is any entry of that kind, of dead doc ids too.
+    fn has_any(&self, property: PropertyId, kind: InvKind) -> Result<bool> {
+        let start = self.prefix.inverted(property, kind);
+        let mut cursor = self.view.store.cursor(Family::Inverted, &start, None);
+        cursor.seek(&start);
+        if cursor.item()?.is_some() {
+            return Ok(true);
+        }
+        let relative = &start[PREFIX_BYTES..];
+        let mut cursor = promote::segments(self.view, self.prefix);
+        while let Some((_, bytes)) = cursor.item()? {
+            let segment = Segment::parse(bytes)?;
+            let at = segment.lower_bound(relative)?;
+            if at < segment.len() && segment.entry(at)?.0.starts_with(relative) {
+                return Ok(true);
+            }
+            cursor.next();
+        }
+        Ok(false)
     }
 
     /// The top-level property of that name.
-    pub(crate) fn property(&self, name: &str) -> Result<&crate::schema::Property> {
+    pub(crate) fn property(&self, name: &str) -> Result<&Property> {
         // What is no object has nothing below it: `name.x` is `name`.
         let top = name.split('.').next().unwrap_or(name);
         self.schema.property(top).ok_or_else(|| {
@@ -153,8 +233,16 @@ impl Lookup<'_> {
     }
 
     /// Hands over all entries with keys from `start` up to `end`: those under keys of their own, then those of the segments.
-    /// Keys come without the shard's prefix.
-    fn entries(
+    /// Keys come without the shard's prefix. Asks for a rebuild when one fails its checks.
+    fn entries(&self, start: &[u8], end: Option<&[u8]>, take: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+        let read = self.read_entries(start, end, take);
+        if let Err(Error::DamagedIndex(what)) = &read {
+            self.group.begin_rebuild(self.at, what);
+        }
+        read
+    }
+
+    fn read_entries(
         &self,
         start: &[u8],
         end: Option<&[u8]>,
@@ -220,7 +308,7 @@ impl Lookup<'_> {
         let mut current: Option<(Vec<u8>, bool)> = None;
         self.entries(&start, end.as_deref(), |key, bytes| {
             let value = key.get(value_start..key.len().saturating_sub(DOC_BYTES));
-            let value = value.ok_or_else(|| Error::Damaged(format!("inverted index: key {key:02x?}")))?;
+            let value = value.ok_or_else(|| Error::DamagedIndex(format!("key {key:02x?}")))?;
             let take = match &current {
                 Some((last, take)) if last == value => *take,
                 _ => {

@@ -49,7 +49,18 @@ pub(crate) fn encode_into(postings: &[Posting], out: &mut Vec<u8>) {
 }
 
 /// Decodes a block. `first` is the doc id from its key.
+///
+/// # Errors
+/// [`Error::DamagedIndex`]
 pub(crate) fn decode(first: DocId, bytes: &[u8]) -> Result<Vec<Posting>> {
+    decode_checked(first, bytes).map_err(|error| match error {
+        // What the reader of varints says of bytes that end too early.
+        Error::Damaged(what) => damaged(&what),
+        other => other,
+    })
+}
+
+fn decode_checked(first: DocId, bytes: &[u8]) -> Result<Vec<Posting>> {
     let mut reader = Reader { rest: bytes };
     if reader.byte()? != BLOCK_VERSION {
         return Err(damaged("unknown version"));
@@ -75,7 +86,7 @@ pub(crate) fn decode(first: DocId, bytes: &[u8]) -> Result<Vec<Posting>> {
 }
 
 fn damaged(what: &str) -> Error {
-    Error::Damaged(format!("block of postings: {what}"))
+    Error::DamagedIndex(format!("block of postings: {what}"))
 }
 
 #[cfg(test)]
@@ -96,9 +107,9 @@ mod tests {
     fn every_cut_is_an_error() {
         let bytes = encode(&block());
         for end in 0..bytes.len() {
-            assert!(matches!(decode(DocId(70_000), &bytes[..end]), Err(Error::Damaged(_))), "cut at {end}");
+            assert!(matches!(decode(DocId(70_000), &bytes[..end]), Err(Error::DamagedIndex(_))), "cut at {end}");
         }
         let longer = [bytes.as_slice(), &[0]].concat();
-        assert!(matches!(decode(DocId(70_000), &longer), Err(Error::Damaged(_))));
+        assert!(matches!(decode(DocId(70_000), &longer), Err(Error::DamagedIndex(_))));
     }
 }

@@ -1,4 +1,7 @@
 //! Promotion: fresh segments become entries of their own, several segments at once.
+//!
+//! Small batches between the segments have entries of their own already. Blocks of one value must not overlap with those,
+//! so none is joined across the end of a segment, unless the next one begins right behind its last posting.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +30,17 @@ pub(crate) fn segments<'a>(view: &'a ShardView<'_>, prefix: ShardPrefix) -> Curs
     cursor
 }
 
+/// First doc ids of a shard's segments, ascending.
+pub(crate) fn first_doc_ids(view: &ShardView<'_>, prefix: ShardPrefix) -> Result<Vec<DocId>> {
+    let mut cursor = segments(view, prefix);
+    let mut found = Vec::new();
+    while let Some((key, _)) = cursor.item()? {
+        found.push(key::parse_doc_id(key)?);
+        cursor.next();
+    }
+    Ok(found)
+}
+
 /// What a step did.
 pub(crate) struct Step {
     /// Entries of the segments that were promoted.
@@ -53,22 +67,34 @@ pub(crate) fn step(view: &ShardView<'_>, prefix: ShardPrefix, changes: &mut Chan
     let mut values: BTreeMap<Vec<u8>, Merged> = BTreeMap::new();
     let mut entries = 0;
     let mut upto = view.fresh_from;
+    // First doc ids of the segments that do not follow on the one before.
+    let mut seams: Vec<DocId> = Vec::new();
+    let mut next: Option<DocId> = None;
     while let Some((key, bytes)) = cursor.item()? {
         let segment = Segment::parse(bytes)?;
         if entries > 0 && entries + segment.len() > STEP_ENTRIES_MAX {
             break;
         }
         entries += segment.len();
+        let first = key::parse_doc_id(key)?;
+        if next.is_some_and(|next| next != first) {
+            seams.push(first);
+        }
+        let mut last_posting = DocId(0);
         for n in 0..segment.len() {
             let (key, value) = segment.entry(n)?;
             let value_key = key.get(..key.len().saturating_sub(DOC_BYTES)).unwrap_or_default();
             if !values.contains_key(value_key) {
                 values.insert(value_key.to_vec(), Merged::default());
             }
-            values.get_mut(value_key).map_or(Ok(()), |merged| merged.take(key, value))?;
+            if let Some(merged) = values.get_mut(value_key) {
+                merged.take(key, value)?;
+                last_posting = merged.postings.last().map_or(last_posting, |last| last.doc_id.max(last_posting));
+            }
         }
+        next = Some(DocId(last_posting.0 + 1));
         changes.delete(Family::Inverted, key);
-        upto = DocId(key::parse_doc_id(key)?.0 + 1);
+        upto = DocId(first.0 + 1);
         cursor.next();
     }
     // What the view has beyond the state belongs to a batch that is about to be published.
@@ -76,7 +102,7 @@ pub(crate) fn step(view: &ShardView<'_>, prefix: ShardPrefix, changes: &mut Chan
     let stays = |doc_id: u64| doc_id >= state.record.next_doc_id || state.live.contains(doc_id);
     for (value_key, merged) in values {
         let value_key = [prefix.bytes(), &value_key].concat();
-        merged.write(&value_key, stays, changes);
+        merged.write(&value_key, stays, &seams, changes);
     }
     Ok(Step { entries, upto })
 }
@@ -95,14 +121,16 @@ impl Merged {
         match kind {
             Some(InvKind::Posting) => self.postings.extend(postings::decode(first, bytes)?),
             Some(kind) if !kind.is_exact() => docset::decode_into(&mut self.members, first, bytes)?,
-            _ => return Err(Error::Damaged(format!("segment of the inverted index: key {key:02x?}"))),
+            _ => return Err(Error::DamagedIndex(format!("segment of the inverted index: key {key:02x?}"))),
         }
         Ok(())
     }
 
-    fn write(mut self, value_key: &[u8], stays: impl Fn(u64) -> bool, changes: &mut Changes<'_>) {
+    fn write(mut self, value_key: &[u8], stays: impl Fn(u64) -> bool, seams: &[DocId], changes: &mut Changes<'_>) {
         self.postings.retain(|posting| stays(posting.doc_id.0));
-        for block in self.postings.chunks(postings::BLOCK_POSTINGS_MAX) {
+        let part = |posting: &Posting| seams.partition_point(|seam| *seam <= posting.doc_id);
+        let parts = self.postings.chunk_by(|a, b| part(a) == part(b));
+        for block in parts.flat_map(|part| part.chunks(postings::BLOCK_POSTINGS_MAX)) {
             let key = with_doc_id(value_key, block[0].doc_id.0);
             changes.put(Family::Inverted, &key, &postings::encode(block));
         }

@@ -83,8 +83,8 @@ impl<'a> Segment<'a> {
         let start = self.offset(n).ok_or_else(|| damaged("entry"))?;
         let end = self.offset(n + 1).unwrap_or(self.data.len());
         let mut reader = Reader { rest: self.data.get(start..end).ok_or_else(|| damaged("offset"))? };
-        let len = reader.count()?;
-        let key = reader.take(len)?;
+        let len = reader.count().map_err(|_| damaged("key length"))?;
+        let key = reader.take(len).map_err(|_| damaged("key"))?;
         Ok((key, reader.rest))
     }
 
@@ -109,7 +109,7 @@ impl<'a> Segment<'a> {
 }
 
 fn damaged(what: &str) -> Error {
-    Error::Damaged(format!("segment of the inverted index: {what}"))
+    Error::DamagedIndex(format!("segment of the inverted index: {what}"))
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
             (0..segment.len()).try_for_each(|n| segment.entry(n).map(drop))
         };
         for end in 0..HEAD_BYTES + 16 {
-            assert!(matches!(read(&bytes[..end]), Err(Error::Damaged(_))), "cut at {end}");
+            assert!(matches!(read(&bytes[..end]), Err(Error::DamagedIndex(_))), "cut at {end}");
         }
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();

@@ -102,6 +102,16 @@ impl Staged {
         Ok(())
     }
 
+    /// Keys and contents of all entries, ascending by key: one entry per value and chunk, blocks of a term.
+    pub(crate) fn entries(&self, prefix: ShardPrefix) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut entries = Vec::with_capacity(self.values.len());
+        self.each_entry(|value_key, doc_id, entry| {
+            entries.push(([prefix.bytes(), value_key, &doc_id.0.to_be_bytes()].concat(), entry.to_vec()));
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
     /// Names the entries, ascending by key: key of the value, first doc id, content.
     fn each_entry(&self, mut take: impl FnMut(&[u8], DocId, &[u8]) -> Result<()>) -> Result<()> {
         let (mut postings, mut members, mut entry) = (Vec::new(), Vec::new(), Vec::new());

@@ -3,6 +3,10 @@
 //! Apply writes a new entry per value and batch, and never again touches it; a sweep goes over all entries of a shard in
 //! key order and writes, for each value, one set per chunk and full blocks of postings in place of what was there. It
 //! writes no key that apply could write at the same time: those carry doc ids given out after the sweep's view.
+//!
+//! Blocks of one value must not overlap, and two more writers put blocks between those that lie here: promotion, and a
+//! [rebuild](super::rebuild). So no block is joined across the beginning of a segment that is not promoted yet, and blocks
+//! that overlap (of a rebuild, or written by versions up to 0.1) are put in order wherever a sweep meets them.
 
 use std::collections::HashSet;
 
@@ -10,8 +14,9 @@ use roaring::RoaringTreemap;
 
 use super::docset;
 use super::postings::{self, Posting};
+use super::promote;
 use super::staged::with_doc_id;
-use crate::group::{Changes, Family, ShardState, ShardView};
+use crate::group::{Changes, Family, ShardView};
 use crate::ids::DocId;
 use crate::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
 use crate::{Error, Result};
@@ -25,6 +30,9 @@ pub(crate) struct Step {
 }
 
 /// Sweeps from `cursor` (or the shard's beginning) over at most `keys_max` entries, and adds what is to change to `changes`.
+///
+/// # Errors
+/// [`Error::DamagedIndex`] at an entry that fails its checks; nothing of the step may be written then.
 pub(crate) fn step(
     view: &ShardView<'_>,
     prefix: ShardPrefix,
@@ -32,26 +40,48 @@ pub(crate) fn step(
     keys_max: usize,
     changes: &mut Changes<'_>,
 ) -> Result<Step> {
+    let sweep = Sweep { view, seams: promote::first_doc_ids(view, prefix)? };
     let mut entries = view.store.cursor(Family::Inverted, prefix.bytes(), None);
     entries.seek(cursor.unwrap_or(prefix.bytes()));
     let mut value = OneValue::default();
     let mut keys = 0;
     while let Some((key, bytes)) = entries.item()? {
+        let value_key = &key[..key.len().saturating_sub(DOC_BYTES)];
         if keys >= keys_max.max(1) {
-            value.write(&view.state, changes)?;
+            let cut = (value.key == value_key).then(|| key::parse_doc_id(key)).transpose()?;
+            value.write(&sweep, cut, changes)?;
             return Ok(Step { keys, cursor: Some(key.to_vec()) });
         }
         keys += 1;
-        let value_key = &key[..key.len().saturating_sub(DOC_BYTES)];
         if value.key != value_key {
-            value.write(&view.state, changes)?;
+            value.write(&sweep, None, changes)?;
             value = OneValue::new(value_key)?;
         }
         value.take(key, bytes)?;
         entries.next();
     }
-    value.write(&view.state, changes)?;
+    value.write(&sweep, None, changes)?;
     Ok(Step { keys, cursor: None })
+}
+
+/// What a step knows of the shard.
+struct Sweep<'a> {
+    view: &'a ShardView<'a>,
+    /// Where the segments that are not promoted begin, ascending.
+    seams: Vec<DocId>,
+}
+
+impl Sweep<'_> {
+    /// Whether a doc id stays in an entry.
+    fn stays(&self, doc_id: u64) -> bool {
+        // What the view has beyond the state belongs to a batch that is about to be published.
+        doc_id >= self.view.state.record.next_doc_id || self.view.state.live.contains(doc_id)
+    }
+
+    /// The number of seams up to a doc id: postings with different numbers do not share a block.
+    fn part(&self, doc_id: DocId) -> usize {
+        self.seams.partition_point(|seam| *seam <= doc_id)
+    }
 }
 
 /// The entries of one value that a step has seen.
@@ -70,7 +100,7 @@ struct OneValue {
 impl OneValue {
     fn new(key: &[u8]) -> Result<Self> {
         let kind = key.get(PREFIX_BYTES + 2).and_then(|&byte| InvKind::from_byte(byte));
-        let kind = kind.ok_or_else(|| Error::Damaged(format!("inverted index: key {key:02x?}")))?;
+        let kind = kind.ok_or_else(|| Error::DamagedIndex(format!("key {key:02x?}")))?;
         Ok(Self { key: key.to_vec(), kind: Some(kind), ..Self::default() })
     }
 
@@ -89,44 +119,91 @@ impl OneValue {
         Ok(())
     }
 
-    fn write(&mut self, state: &ShardState, changes: &mut Changes<'_>) -> Result<()> {
-        // What the view has beyond the state belongs to a batch that is about to be published.
-        let stays = |doc_id: u64| doc_id >= state.record.next_doc_id || state.live.contains(doc_id);
+    /// Writes what takes the place of the entries. `cut` is the first doc id of the value's next entry, if the step ends
+    /// between the two.
+    fn write(mut self, sweep: &Sweep<'_>, cut: Option<DocId>, changes: &mut Changes<'_>) -> Result<()> {
         if self.entries.is_empty() {
             return Ok(());
         }
-        let mut written: Vec<(DocId, Option<Vec<u8>>)> = Vec::new();
-        if self.kind == Some(InvKind::Posting) {
-            if !self.postings.is_sorted_by(|a, b| a.doc_id < b.doc_id) {
-                return Err(Error::Damaged("inverted index: blocks of postings overlap".into()));
-            }
-            let before = self.postings.len();
-            self.postings.retain(|posting| stays(posting.doc_id.0));
-            let blocks: Vec<&[Posting]> = self.postings.chunks(postings::BLOCK_POSTINGS_MAX).collect();
-            let same =
-                before == self.postings.len() && blocks.iter().map(|block| block.len()).eq(self.block_lens.clone());
-            if same {
-                return Ok(());
-            }
-            written.extend(blocks.iter().map(|block| (block[0].doc_id, Some(postings::encode(block)))));
-        } else {
-            let before = self.members.len();
-            let members: Vec<u64> = self.members.iter().filter(|doc_id| stays(*doc_id)).collect();
-            let chunks: Vec<&[u64]> = members.chunk_by(|a, b| docset::chunk_of(*a) == docset::chunk_of(*b)).collect();
-            if before == members.len() as u64 && chunks.len() == self.entries.len() {
-                return Ok(());
-            }
-            written.extend(chunks.iter().map(|chunk| (DocId(chunk[0]), Some(docset::encode(chunk)))));
-        }
+        let written = match self.kind {
+            Some(InvKind::Posting) => self.blocks(sweep, cut)?,
+            _ => self.sets(sweep, cut)?,
+        };
+        let Some(written) = written else { return Ok(()) };
         let kept: HashSet<DocId> = written.iter().map(|(doc_id, _)| *doc_id).collect();
-        written.extend(self.entries.iter().filter(|entry| !kept.contains(entry)).map(|entry| (*entry, None)));
+        for entry in self.entries.iter().filter(|entry| !kept.contains(entry)) {
+            changes.delete(Family::Inverted, &with_doc_id(&self.key, entry.0));
+        }
         for (doc_id, bytes) in written {
-            let key = with_doc_id(&self.key, doc_id.0);
-            match bytes {
-                Some(bytes) => changes.put(Family::Inverted, &key, &bytes),
-                None => changes.delete(Family::Inverted, &key),
-            }
+            changes.put(Family::Inverted, &with_doc_id(&self.key, doc_id.0), &bytes);
         }
         Ok(())
     }
+
+    /// Full blocks; `None` when these are what is there.
+    fn blocks(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Vec<(DocId, Vec<u8>)>>> {
+        let ordered = in_order(&mut self.postings);
+        let before = self.postings.len();
+        self.postings.retain(|posting| sweep.stays(posting.doc_id.0));
+        // What lies beyond the cut goes under a key beyond it, so that the next step puts it in order with the rest.
+        let head = cut.map_or(self.postings.len(), |cut| self.postings.partition_point(|posting| posting.doc_id < cut));
+        let mut tail = self.postings.split_off(head);
+        if let Some(first) = tail.first().map(|posting| posting.doc_id)
+            && let Some(there) = sweep.view.store.get(Family::Inverted, &with_doc_id(&self.key, first.0))?
+            && !self.entries.contains(&first)
+        {
+            tail.extend(postings::decode(first, &there)?);
+            in_order(&mut tail);
+        }
+        let parts = self.postings.chunk_by(|a, b| sweep.part(a.doc_id) == sweep.part(b.doc_id));
+        let blocks: Vec<&[Posting]> = parts.flat_map(|part| part.chunks(postings::BLOCK_POSTINGS_MAX)).collect();
+        let same = ordered && tail.is_empty() && before == self.postings.len();
+        if same && blocks.iter().map(|block| block.len()).eq(self.block_lens.iter().copied()) {
+            return Ok(None);
+        }
+        let blocks = blocks.into_iter().chain((!tail.is_empty()).then_some(tail.as_slice()));
+        Ok(Some(blocks.map(|block| (block[0].doc_id, postings::encode(block))).collect()))
+    }
+
+    /// One set per chunk; `None` when these are what is there.
+    fn sets(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Vec<(DocId, Vec<u8>)>>> {
+        let before = self.members.len();
+        let mut members: RoaringTreemap = self.members.iter().filter(|doc_id| sweep.stays(*doc_id)).collect();
+        let mut sets = chunks(&members);
+        if before == members.len() && sets.len() == self.entries.len() {
+            return Ok(None);
+        }
+        // Beyond the cut the key of a set may be another entry's, which this step has not seen.
+        for first in sets.iter().map(|set| DocId(set[0])).filter(|first| cut.is_some_and(|cut| *first >= cut)) {
+            if let Some(there) = sweep.view.store.get(Family::Inverted, &with_doc_id(&self.key, first.0))? {
+                docset::decode_into(&mut members, first, &there)?;
+            }
+        }
+        if cut.is_some() {
+            sets = chunks(&members);
+        }
+        Ok(Some(sets.iter().map(|set| (DocId(set[0]), docset::encode(set))).collect()))
+    }
+}
+
+/// Puts postings in order, each doc id once; whether they were.
+pub(super) fn in_order(postings: &mut Vec<Posting>) -> bool {
+    let ordered = postings.is_sorted_by(|a, b| a.doc_id < b.doc_id);
+    if !ordered {
+        postings.sort_by_key(|posting| posting.doc_id);
+        postings.dedup_by_key(|posting| posting.doc_id);
+    }
+    ordered
+}
+
+/// The members of each chunk.
+fn chunks(members: &RoaringTreemap) -> Vec<Vec<u64>> {
+    let mut chunks: Vec<Vec<u64>> = Vec::new();
+    for member in members {
+        match chunks.last_mut().filter(|chunk| docset::chunk_of(chunk[0]) == docset::chunk_of(member)) {
+            Some(chunk) => chunk.push(member),
+            None => chunks.push(vec![member]),
+        }
+    }
+    chunks
 }

@@ -1,5 +1,7 @@
 //! What of an object is indexed, and under which value.
 
+use uuid::Uuid;
+
 use crate::ids::{PropertyId, VectorId};
 use crate::key::{self, InvKind};
 use crate::object::{Date, Geo, Object, Value};
@@ -100,7 +102,10 @@ fn index_values(property: &Property, value: &Value, sink: &mut impl Sink) -> Opt
         return index_text(property, value, sink);
     }
     if let Value::References(beacons) = value {
-        beacons.iter().for_each(|beacon| sink.member(property.id, InvKind::Reference, beacon.id.as_bytes()));
+        for beacon in beacons {
+            let value = reference_key(beacon.id, beacon.collection.as_deref());
+            sink.member(property.id, InvKind::ReferenceTo, &value);
+        }
         return None;
     }
     for value in elements(value) {
@@ -183,6 +188,13 @@ pub(crate) fn geo_key(geo: Geo) -> [u8; 8] {
     bytes[..4].copy_from_slice(&key::ordered_f32(geo.latitude));
     bytes[4..].copy_from_slice(&key::ordered_f32(geo.longitude));
     bytes
+}
+
+/// Value of [`InvKind::ReferenceTo`].
+pub(crate) fn reference_key(id: Uuid, collection: Option<&str>) -> Vec<u8> {
+    let mut out = id.as_bytes().to_vec();
+    write_term_key(collection.unwrap_or_default(), &mut out);
+    out
 }
 
 /// How a term ends in a key: zero bytes inside are written `00 ff`, so that `00` and one of these ends it.

@@ -20,13 +20,39 @@ use crate::{Error, Result};
 pub(super) const ONLY_STOPWORDS: &str = "invalid search term, only stopwords provided. Stopwords can be configured in \
                                          class.invertedIndexConfig.stopwords";
 
-/// Compares a text property.
+/// Compares a text property: objects that have all terms of the value.
 pub(super) fn compare(
     lookup: &Lookup<'_>,
     property: &Property,
     operator: Operator,
     value: &FilterValue,
 ) -> Result<RoaringTreemap> {
+    let mut all: Option<RoaringTreemap> = None;
+    for term in wanted(lookup, property, operator, value)? {
+        let found = having(lookup, property, operator, &term)?;
+        all = Some(match all {
+            Some(all) => all & found,
+            None => found,
+        });
+    }
+    all.ok_or_else(|| Error::Invalid(ONLY_STOPWORDS.into()))
+}
+
+/// Objects that have at least one term of the value.
+pub(super) fn any(lookup: &Lookup<'_>, property: &Property, value: &FilterValue) -> Result<RoaringTreemap> {
+    let wanted = wanted(lookup, property, Operator::Equal, value)?;
+    if wanted.is_empty() {
+        return Err(Error::Invalid(ONLY_STOPWORDS.into()));
+    }
+    let mut any = RoaringTreemap::new();
+    for term in wanted {
+        any |= having(lookup, property, Operator::Equal, &term)?;
+    }
+    Ok(any)
+}
+
+/// The terms of a value, each once.
+fn wanted(lookup: &Lookup<'_>, property: &Property, operator: Operator, value: &FilterValue) -> Result<Vec<String>> {
     let FilterValue::Text(text) = value else { return Err(wrong_text(value)) };
     let tokenization = property.tokenization.unwrap_or(Tokenization::Word);
     let text = tokenizer::analyze(property.text_analyzer.as_ref(), text);
@@ -40,10 +66,20 @@ pub(super) fn compare(
     }
     wanted.sort_unstable();
     wanted.dedup();
-    let kind = if property.searchable { InvKind::Posting } else { InvKind::Term };
-    let mut all: Option<RoaringTreemap> = None;
-    for term in &wanted {
-        let found = match operator {
+    Ok(wanted)
+}
+
+/// The kinds of entries that a text has. What was written before the searchable index was taken away has postings, which
+/// are as good for filters; what came after has plain sets.
+fn kinds(property: &Property) -> &'static [InvKind] {
+    if property.searchable { &[InvKind::Posting] } else { &[InvKind::Term, InvKind::Posting] }
+}
+
+/// Objects that have a term in that relation to `term`.
+fn having(lookup: &Lookup<'_>, property: &Property, operator: Operator, term: &str) -> Result<RoaringTreemap> {
+    let mut found = RoaringTreemap::new();
+    for &kind in kinds(property) {
+        found |= match operator {
             Operator::Like => like(lookup, property, kind, term)?,
             Operator::Equal => lookup.value(property.id, kind, &terms::term_key(term))?,
             operator => {
@@ -54,9 +90,8 @@ pub(super) fn compare(
                 lookup.values(property.id, kind, bounds)?
             }
         };
-        all = Some(all.map_or(found.clone(), |all| all & found));
     }
-    all.ok_or_else(|| Error::Invalid(ONLY_STOPWORDS.into()))
+    Ok(found)
 }
 
 fn like(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &str) -> Result<RoaringTreemap> {
@@ -67,7 +102,7 @@ fn like(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &str) 
     // Of long terms the key has only the beginning: their objects are asked.
     let mut cut = Vec::new();
     let mut found = lookup.values_where(property.id, kind, (Bound::Included(&start), end), |value| {
-        let damaged = || Error::Damaged("inverted index: term".into());
+        let damaged = || Error::DamagedIndex("term".into());
         let (term, _) = terms::parse_term_key(value).ok_or_else(damaged)?;
         if term.cut {
             cut.push(value.to_vec());

@@ -15,7 +15,9 @@ use azimuth_engine::group::{DataGroup, Entry, EntryBody, GroupOptions, LogPositi
 use azimuth_engine::ids::{CollectionId, GroupId, VectorId};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
-use azimuth_engine::query::{Filter, FilterValue, Include, Operator, Path as FilterPath, Query, Rank, Sort, Subject};
+use azimuth_engine::query::{
+    Filter, FilterValue, Include, Operator, Path as FilterPath, PathStep, Query, Rank, Sort, Subject,
+};
 use azimuth_engine::schema::{Collection, DataType, Primitive, VectorConfig};
 use tempfile::tempdir;
 
@@ -228,9 +230,16 @@ fn what_version_1_wrote_is_read_alike() {
     let expected = fs::read_to_string(fixtures().join("data-v1.txt")).unwrap();
     let group = open(dir.path());
     assert_eq!(read_everything(&group).unwrap(), expected);
+    // Its references are indexed by the target's id alone: still found, and written anew by the background.
+    let step = PathStep { property: "next".into(), collection: "Book".into() };
+    let path = FilterPath { through: vec![step], subject: Subject::Property("pages".into()) };
+    let refers = Filter::Compare { path, operator: Operator::Equal, value: FilterValue::Int(7) };
+    assert_eq!(group.count(at(1), Some(&refers)).unwrap(), 2, "one names the collection, one does not");
     // It can be written on: background work and a further batch.
     work(&group);
     assert_eq!(read_everything(&group).unwrap(), expected);
+    assert_eq!(group.count(at(1), Some(&refers)).unwrap(), 2);
+    assert_eq!(group.audit_inverted(at(1)).unwrap(), Vec::<String>::new());
     let next = group.applied().unwrap().position.unwrap().index + 1;
     group.apply(vec![crate::support::entry(next, vec![Command::Delete { at: at(1), id: id(5) }])]).unwrap();
     assert!(!group.exists(at(1), id(5)).unwrap());

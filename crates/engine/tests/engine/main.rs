@@ -9,7 +9,7 @@ mod folding;
 mod limits;
 mod memory;
 mod model;
-
+mod postings;
 mod readers;
 mod support;
 mod targets;

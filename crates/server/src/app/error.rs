@@ -38,6 +38,8 @@ impl From<azimuth_engine::Error> for AppError {
             Error::Unsupported(_) => Self::Invalid(error.to_string()),
             // It was logged where it was met.
             Error::Unreadable(text) => Self::Internal(text),
+            // It was logged where it was noticed.
+            Error::DamagedIndex(_) => Self::Unavailable(error.to_string()),
             Error::Damaged(_) | Error::Storage(_) => {
                 tracing::error!(%error, "read from storage");
                 Self::Internal(error.to_string())
