@@ -10,13 +10,18 @@ use super::search::{Found, Search};
 use super::vectors::each_vector;
 use crate::ids::DocId;
 use crate::object::Vector;
-use crate::query::{Combination, Measured, Near, Plan, Query, Source, TARGETS_MAX, Target, combine};
+use crate::query::{
+    Combination, DISTANCE_SLACK, Measured, Near, Plan, Query, Source, TARGETS_MAX, Target, combine, least_unnamed,
+};
 use crate::schema::{VectorConfig, VectorIndexKind};
 use crate::vector::{Fetch, Hit, IndexKind, MultiRequest, QUERY_ROWS_MAX, SearchRequest, VectorError};
 use crate::{Error, Result};
 
-/// Added to a distance threshold, so that a distance that was read from an answer matches again.
-const DISTANCE_SLACK: f32 = 1e-6;
+/// Candidates that each target of a sum names at first: so many for each hit, and at least so many.
+const FIRST_CANDIDATES_PER_HIT: usize = 8;
+const FIRST_CANDIDATES_MIN: usize = 128;
+/// How many more they name when those were not enough.
+const CANDIDATES_GROWTH: usize = 8;
 
 /// A search of several that are answered together: for the `k` nearest by the one vector of `near`.
 pub(super) struct Asked<'a> {
@@ -209,14 +214,13 @@ fn ask(
         (Source::WithinDistance { .. }, [only]) => only.within(max_distance, allow, keep),
         (Source::Nearest { k, .. }, [only]) => only.nearest(k, max_distance, allow),
         (Source::Combined { k, .. }, _) => {
-            let found = match k {
-                Some(k) => {
-                    let ask = |compared| Ask { compared, k, max_distance: None, allow };
-                    nearest_of_each(&compared.iter().map(ask).collect::<Vec<_>>()).into_iter().collect()
+            let mut hits = match k {
+                Some(k) => combined_nearest(near, compared, k, keep, allow)?,
+                None => {
+                    let within = compared.iter().map(|one| one.within(max_distance, allow, keep));
+                    combined(near, compared, &within.collect::<Result<Vec<_>>>()?)?
                 }
-                None => compared.iter().map(|one| one.within(max_distance, allow, keep)).collect::<Result<Vec<_>>>(),
-            }?;
-            let mut hits = combined(near, compared, &found)?;
+            };
             hits.retain(|hit| max_distance.is_none_or(|max| hit.distance <= max));
             hits.truncate(keep);
             Ok(hits)
@@ -295,6 +299,45 @@ impl Compared<'_> {
             }
         });
         failed.map(|()| answered)
+    }
+}
+
+/// The nearest of those that each target names among its `k_max` nearest; only the first `keep` are promised.
+///
+/// A sum begins with fewer: once `keep` of the objects are nearer than anything that no target named can be, more would
+/// not change them (Fagin's threshold algorithm).
+fn combined_nearest(
+    near: &Near,
+    compared: &[Compared<'_>],
+    k_max: usize,
+    keep: usize,
+    allow: Option<&RoaringTreemap>,
+) -> Result<Vec<Hit>> {
+    let weights: Vec<f32> = near.targets.iter().map(|target| target.weight).collect();
+    let mut k = match near.combination {
+        Combination::Sum if weights.iter().all(|weight| *weight >= 0.0) => {
+            keep.saturating_mul(FIRST_CANDIDATES_PER_HIT).clamp(FIRST_CANDIDATES_MIN, k_max.max(FIRST_CANDIDATES_MIN))
+        }
+        _ => k_max,
+    };
+    loop {
+        k = k.min(k_max);
+        let ask = |compared| Ask { compared, k, max_distance: None, allow };
+        let found: Vec<Vec<Hit>> =
+            nearest_of_each(&compared.iter().map(ask).collect::<Vec<_>>()).into_iter().collect::<Result<_>>()?;
+        let hits = combined(near, compared, &found)?;
+        // A target that named fewer named all.
+        if k >= k_max || found.iter().any(|hits| hits.len() < k) {
+            return Ok(hits);
+        }
+        let last: Vec<f32> = found.iter().filter_map(|hits| Some(hits.last()?.distance)).collect();
+        let farthest = keep.checked_sub(1).and_then(|last| hits.get(last));
+        if let (Some(least), Some(farthest)) = (least_unnamed(&weights, &last), farthest)
+            && farthest.distance < least
+        {
+            return Ok(hits);
+        }
+        k = k.saturating_mul(CANDIDATES_GROWTH);
     }
 }
 

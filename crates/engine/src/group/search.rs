@@ -301,7 +301,7 @@ impl Search<'_> {
         let objects = read_objects(self.shard, &self.view, self.schema, &doc_ids, &include)?;
         let hit = |(Found { doc_id, distance }, object): (Found, Option<_>)| {
             let object = object?;
-            Some(Hit { doc_id, distance, object })
+            Some(Hit { doc_id, distance, score: None, object })
         };
         let mut hits: Vec<Hit> = found.into_iter().zip(objects).filter_map(hit).collect();
         if sort_here {

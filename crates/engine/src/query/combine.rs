@@ -50,10 +50,21 @@ fn relative(weights: &[f32], objects: &[Measured]) -> Vec<(f32, DocId)> {
         };
         for distance in present.iter_mut().filter_map(|(_, of)| of.get_mut(target)) {
             // Without a spread everything counts in full.
-            *distance = if greatest > least { (*distance - least) / (greatest - least) } else { 1.0 };
+            *distance = if greatest > least { share(*distance, least, greatest) } else { 1.0 };
         }
     }
     present.into_iter().map(|(doc_id, of)| (weighted(weights, &of), doc_id)).collect()
+}
+
+/// Where a value lies between two others. Halves are compared, as the difference of two finite values may be none.
+fn share(value: f32, least: f32, greatest: f32) -> f32 {
+    (value / 2.0 - least / 2.0) / (greatest / 2.0 - least / 2.0)
+}
+
+/// The least weighted sum of what no target named, when the last that the targets named have these distances. `None` when
+/// there is no such bound: what is far counts for a target with a negative weight.
+pub(crate) fn least_unnamed(weights: &[f32], last: &[f32]) -> Option<f32> {
+    weights.iter().all(|weight| *weight >= 0.0).then(|| weighted(weights, last))
 }
 
 #[cfg(test)]
@@ -89,6 +100,9 @@ mod tests {
         let objects = [object(7, &[Some(0.5), Some(2.0)])];
         check(Combination::RelativeScore, &[0.7, 0.2], &objects, &[(0.9, 7)]);
         check(Combination::RelativeScore, &[0.7, 0.2], &[object(7, &[None, Some(2.0)])], &[]);
+        let far = [object(1, &[Some(f32::MIN), Some(f32::MAX)]), object(2, &[Some(f32::MAX), Some(f32::MIN)])];
+        check(Combination::RelativeScore, &[0.5, 0.5], &far, &[(0.5, 1), (0.5, 2)]);
+        check(Combination::Sum, &[f32::MAX, f32::MAX], &[object(1, &[Some(f32::MAX); 2])], &[(f32::MAX, 1)]);
         check(Combination::Minimum, &[1.0], &[], &[]);
     }
 }

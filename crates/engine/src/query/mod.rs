@@ -8,9 +8,9 @@ mod sort;
 
 use uuid::Uuid;
 
-pub(crate) use combine::{Measured, combine};
+pub(crate) use combine::{Measured, combine, least_unnamed};
 pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
-pub use near::{Combination, Near, TARGETS_MAX, Target};
+pub use near::{Combination, DISTANCE_SLACK, Near, TARGETS_MAX, Target};
 pub(crate) use plan::Facts;
 pub use plan::{Plan, Source};
 pub(crate) use sort::{SortKeys, SortTerms};
@@ -72,6 +72,17 @@ pub struct Hit {
     pub doc_id: DocId,
     /// Distance to the query (the combined one for several targets), for vector searches.
     pub distance: Option<f32>,
+    /// What a fusion of several searches made of it; the engine itself gives none.
+    pub score: Option<Box<Score>>,
     /// The object, with what [`Include`] asked for.
     pub object: Object,
+}
+
+/// The rank of a hit by several searches together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Score {
+    /// Greater is better.
+    pub value: f32,
+    /// How it came about, for people.
+    pub explanation: String,
 }

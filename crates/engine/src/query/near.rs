@@ -27,8 +27,9 @@ pub struct Target {
 
 /// How the distances to several targets become one.
 ///
-/// Each target names its nearest objects, as many as the query wants, and only those take part. That is the wire's
-/// rule; it is also what bounds the work.
+/// Each target names its nearest objects, and only those take part: 10,000, or as many as the query wants if these are
+/// more. So pages of one search never overlap, in a shard of up to 10,000 objects every page is exact, and the work is
+/// bounded. (Weaviate's targets name as many as the page reaches, so that its pages repeat and omit objects.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Combination {
     /// The least. Objects that lack a target take part with the others.
@@ -43,6 +44,9 @@ pub enum Combination {
 
 /// Most targets of a search.
 pub const TARGETS_MAX: usize = 64;
+
+/// Added to a distance threshold, so that a distance that was read from an answer matches again.
+pub const DISTANCE_SLACK: f32 = 1e-6;
 
 impl Near {
     /// The nearest to one plain vector.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Near, Query, Rank};
+use super::{Combination, Near, Query, Rank};
 use crate::ids::VectorId;
 
 /// How a query is answered. `Display` is one line, stable enough for tests.
@@ -47,7 +47,7 @@ pub enum Source {
     Combined {
         /// How many targets.
         targets: usize,
-        /// The nearest that each names; `None` for all within the distance.
+        /// The nearest that each names, at most; `None` for all within the distance.
         k: Option<usize>,
     },
 }
@@ -95,11 +95,14 @@ fn nearest(query: &Query, near: &Near, with_vector: u64, candidates: u64) -> Sou
             Source::WithinDistance { vector: only.vector }
         }
         ([only], _) => Source::Nearest { vector: only.vector, k: k.min(most) },
-        // What is far by one target may be near by all: the candidates of a page are not cut by distance.
-        (targets, max_distance) => {
+        // The least of several distances is that of an object which its target names among so many.
+        (targets, max_distance) if near.combination == Combination::Minimum => {
             let within = max_distance.is_some() && k > NEAREST_MAX;
             Source::Combined { targets: targets.len(), k: (!within).then_some(k.min(most)) }
         }
+        // What is far by one target may be near by all. Candidates that followed from the page would differ from page to
+        // page, so that pages would repeat objects and leave others out.
+        (targets, _) => Source::Combined { targets: targets.len(), k: Some(k.max(NEAREST_MAX).min(most)) },
     }
 }
 

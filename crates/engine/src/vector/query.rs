@@ -60,12 +60,15 @@ pub(super) fn prepare(distance: Distance, vector: &[f32]) -> Vec<f32> {
     vector.iter().map(|&value| (f64::from(value) / norm) as f32).collect()
 }
 
-/// From a kernel's value to the distance that callers see.
+/// From a kernel's value, which is no NaN, to the distance that callers see. It is finite: a product or a sum beyond the
+/// range of f32 is the greatest or the least value of that range.
 pub(super) fn finish(distance: Distance, value: f32) -> f32 {
     match distance {
         Distance::Cosine => (1.0 + value).max(0.0),
         // Adding zero turns -0 into 0.
-        Distance::Dot | Distance::L2Squared | Distance::Manhattan | Distance::Hamming => value + 0.0,
+        Distance::Dot | Distance::L2Squared | Distance::Manhattan | Distance::Hamming => {
+            value.clamp(f32::MIN, f32::MAX) + 0.0
+        }
     }
 }
 

@@ -105,8 +105,10 @@ fn expected(model: &Model, near: &Near, kind: Option<&str>, keep: usize) -> Vec<
     };
     let lists: Vec<Vec<(f64, DocId)>> = near.targets.iter().map(by_target).collect();
     let several = lists.len() > 1;
+    // Of a sum everything takes part, so that no page depends on how far it reaches.
+    let keep_of_each = if several && near.combination != Combination::Minimum { usize::MAX } else { keep };
     let named: BTreeSet<DocId> =
-        lists.iter().flat_map(|list| list.iter().take(keep)).map(|(_, doc_id)| *doc_id).collect();
+        lists.iter().flat_map(|list| list.iter().take(keep_of_each)).map(|(_, doc_id)| *doc_id).collect();
     let of =
         |list: &[(f64, DocId)], doc_id| list.iter().find(|(_, other)| *other == doc_id).map(|(distance, _)| *distance);
     let complete: Vec<DocId> =
@@ -162,6 +164,68 @@ fn check(group: &DataGroup, model: &Model, rng: &mut ChaCha8Rng) {
     assert_eq!(found.len(), want.len(), "{query:?}\n{found:?}\n{want:?}");
     for (found, want) in found.iter().zip(&want) {
         assert!((found.0 - want.0).abs() < 1e-3 && found.1 == want.1, "{query:?}: {found:?}, expected {want:?}");
+    }
+}
+
+/// Pages of every size, one after the other, are the whole order: each object once, nearest first. Enough objects for a
+/// sum to begin with fewer candidates.
+#[test]
+fn pages_of_a_search_by_several_vectors_are_the_exact_order() {
+    const OBJECTS: u64 = 1_500;
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let dir = TempDir::new().unwrap();
+    let group = open(dir.path());
+    let mut schema = schema();
+    schema.vectors.named.retain(|name, _| name == "plain");
+    let other = VectorConfig { id: VectorId(4), ..schema.vectors.named["plain"].clone() };
+    schema.vectors.named.insert("other".to_owned(), other);
+    apply(&group, vec![Command::PutCollection(Box::new(schema))]);
+    let mut model = Model::new();
+    for n in 0..OBJECTS {
+        let mut object = object(n, &[("kind", text(["red", "blue"][rng.random_range(0..2)]))], None);
+        for vector in [PLAIN, VectorId(4)] {
+            if rng.random_bool(0.95) {
+                object.vectors.insert(vector, Vector::Single(values(&mut rng, DIM)));
+            }
+        }
+        let Outcome::Written { doc_id, .. } = apply(&group, vec![put(at(1), object.clone())])[0] else { panic!() };
+        model.insert(object.id, (doc_id, object));
+    }
+    for combination in [Combination::Minimum, Combination::Sum, Combination::RelativeScore] {
+        for (weights, kind, max_distance) in [
+            ([1.0, 1.0], None, None),
+            ([0.1, 2.0], Some("red"), None),
+            ([0.0, 1.0], None, Some(1.5)),
+            ([1.0, -0.5], None, None),
+        ] {
+            let target = |(vector, weight): (VectorId, f32)| Target {
+                vector,
+                query: Vector::Single(vec![0.25; DIM as usize]),
+                weight,
+            };
+            let targets = [PLAIN, VectorId(4)].into_iter().zip(weights).map(target).collect();
+            let near = Near { targets, combination, max_distance };
+            let path = Path { through: Vec::new(), subject: Subject::Property("kind".into()) };
+            let filter = kind.map(|kind: &str| Filter::Compare {
+                path,
+                operator: Operator::Equal,
+                value: FilterValue::Text(kind.into()),
+            });
+            let wanted: Vec<DocId> =
+                expected(&model, &near, kind, usize::MAX).into_iter().map(|(_, doc_id)| doc_id).collect();
+            for limit in [7, 150] {
+                let mut found = Vec::new();
+                while found.len() < wanted.len().min(500) {
+                    let rank = Rank::Near(near.clone());
+                    let (filter, offset, sort) = (filter.clone(), found.len(), Vec::new());
+                    let query = Query { rank, filter, offset, limit, sort, include: Include::default() };
+                    let page = group.search(at(1), &query).unwrap();
+                    assert!(!page.is_empty(), "{near:?}, offset {offset}");
+                    found.extend(page.iter().map(|hit| hit.doc_id));
+                }
+                assert_eq!(found, wanted[..found.len()], "{near:?}, {limit}");
+            }
+        }
     }
 }
 

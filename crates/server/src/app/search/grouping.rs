@@ -29,22 +29,24 @@ pub(crate) struct Group {
     pub(crate) distances: (f32, f32),
 }
 
-/// The groups in the order of their first hits. A list puts its object into the group of each member, up to the first
-/// member that would need a group too many.
+/// The groups in the order of their first hits. A list puts its object into the group of each of its members, once, as far
+/// as there are groups.
 pub(crate) fn group(hits: &[Hit], by: &GroupBy) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     for (position, hit) in hits.iter().enumerate() {
-        let distance = hit.distance.unwrap_or_default();
+        // Hits of a fusion have a score in place of a distance.
+        let distance = hit.distance.filter(|_| hit.score.is_none()).unwrap_or_default();
         for value in values(&hit.object.properties, &by.property) {
             match known.get(&value) {
+                Some(&at) if groups[at].members.last() == Some(&position) => {}
                 Some(&at) if groups[at].members.len() < by.per_group => {
                     groups[at].members.push(position);
                     groups[at].distances.1 = distance;
                 }
                 Some(_) => {}
                 None if by.per_group == 0 => {}
-                None if groups.len() >= by.groups => break,
+                None if groups.len() >= by.groups => {}
                 None => {
                     known.insert(value.clone(), groups.len());
                     groups.push(Group { value, members: vec![position], distances: (distance, distance) });
@@ -95,7 +97,7 @@ mod tests {
     fn hit(distance: f32, value: Option<Value>) -> Hit {
         let properties: BTreeMap<_, _> = value.map(|value| ("p".to_owned(), value)).into_iter().collect();
         let object = Object { id: Uuid::nil(), created_ms: 0, updated_ms: 0, properties, vectors: Vectors::default() };
-        Hit { doc_id: DocId(0), distance: Some(distance), object }
+        Hit { doc_id: DocId(0), distance: Some(distance), score: None, object }
     }
 
     fn check(hits: &[Hit], groups: usize, per_group: usize, want: &[(&str, &[usize])]) {
@@ -121,6 +123,17 @@ mod tests {
         let list = |texts: &[&str]| Some(Value::List(texts.iter().map(|t| Value::Text((*t).to_owned())).collect()));
         let hits = [hit(0.1, list(&["a", "b"])), hit(0.2, list(&[])), hit(0.3, list(&["b", "c"]))];
         check(&hits, 9, 9, &[("a", &[0]), ("b", &[0, 2]), ("", &[1]), ("c", &[2])]);
+    }
+
+    #[test]
+    fn groups_are_complete_when_there_are_too_many_members() {
+        let list = |texts: &[&str]| Some(Value::List(texts.iter().map(|t| Value::Text((*t).to_owned())).collect()));
+        let lists: [&[&str]; 5] = [&["a", "b"], &["c", "a"], &["b"], &["d", "b", "a"], &["a", "e", "a"]];
+        let hits: Vec<Hit> = lists.iter().map(|texts| hit(0.5, list(texts))).collect();
+        check(&hits, 2, 9, &[("a", &[0, 1, 3, 4]), ("b", &[0, 2, 3])]);
+        check(&hits, 1, 9, &[("a", &[0, 1, 3, 4])]);
+        check(&hits, 1, 3, &[("a", &[0, 1, 3])]);
+        check(&[hit(0.1, list(&["a", "a", "b", "a"]))], 9, 1, &[("a", &[0]), ("b", &[0])]);
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn merged(group: &[Hit]) -> Option<Hit> {
     }
     let vectors = (!mean.is_empty()).then_some((VectorId::UNNAMED, Vector::Single(mean))).into_iter().collect();
     let object = Object { id: Uuid::nil(), created_ms: 0, updated_ms: 0, properties, vectors };
-    Some(Hit { doc_id: first.doc_id, distance: None, object })
+    Some(Hit { doc_id: first.doc_id, distance: None, score: None, object })
 }
 
 /// Values of one property as one: texts as `first (others)`, numbers and places as their mean, booleans by majority,
@@ -153,7 +153,7 @@ mod tests {
             [("name".to_owned(), Value::Text(name.to_owned())), ("size".to_owned(), Value::Int(size))].into();
         let vectors = vector.map(|values| (VectorId::UNNAMED, Vector::Single(values.to_vec()))).into_iter().collect();
         let object = Object { id: Uuid::from_u128(id), created_ms: 0, updated_ms: 0, properties, vectors };
-        Hit { doc_id: DocId(0), distance: Some(0.0), object }
+        Hit { doc_id: DocId(0), distance: Some(0.0), score: None, object }
     }
 
     fn hits() -> Vec<Hit> {
