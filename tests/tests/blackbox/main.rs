@@ -26,4 +26,5 @@ mod search_many;
 mod settings;
 mod storage;
 mod selections;
+mod semantics;
 mod tls;

@@ -21,7 +21,7 @@ use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 
 /// Arguments that are not there yet.
-const LATER: &[&str] = &["bm25", "hybrid"];
+const LATER: &[&str] = &["bm25"];
 
 /// Answers a class; `alone` if nothing else of the same request is to be answered beside it.
 pub(super) async fn class(
@@ -43,7 +43,7 @@ pub(super) async fn class(
     if let Some(argument) = LATER.iter().find(|argument| class.argument(argument).is_some()) {
         return Err(FieldError(format!("{argument} is not supported yet")));
     }
-    let (by, related) = (group_by(class), related(class));
+    let (by, related) = (group_by(&collection, class), related(class));
     let mut search = assemble(app, &catalog, &collection, class, &shape)?;
     if related.is_some() && collection.vectors.unnamed.is_some() {
         search.include.vectors.push(VectorId::UNNAMED);
@@ -73,7 +73,7 @@ pub(super) async fn class(
                     Some(related) => unite(hits, related),
                     None => hits,
                 };
-                hits.iter().map(|hit| shape.json(data, &hit.object, hit.distance, ranked)).collect()
+                hits.iter().map(|hit| shape.hit_json(data, hit, ranked)).collect()
             }
         }
     };
@@ -88,17 +88,21 @@ fn assemble(
     class: &Field,
     shape: &Shape,
 ) -> Result<Search, FieldError> {
-    let sort = arguments::sort(class)?;
+    let sort = arguments::sort(collection, class)?;
+    if !sort.is_empty() && class.argument("hybrid").is_some() {
+        return Err(FieldError("hybrid search is not compatible with sort".to_owned()));
+    }
     let filter = arguments::filter(app, catalog, collection, class)?;
     let near = near::search(collection, class)?;
     if shape.asks("certainty")
-        && let Some((_, chosen)) = &near
+        && let Some(near) = near.as_ref().filter(|near| near.fusion.is_none())
     {
-        target::check_certainty(chosen).map_err(FieldError)?;
+        target::check_certainty(&near.chosen).map_err(FieldError)?;
     }
-    let ranking = near.map_or(Ranking::Listing { after: None }, |(ranking, _)| ranking);
+    let fusion = near.as_ref().and_then(|near| near.fusion);
+    let ranking = near.map_or(Ranking::Listing { after: None }, |near| near.ranking);
     let ranking = with_cursor(class, ranking, filter.as_ref())?;
-    let (offset, limit) = window(app, class, &ranking)?;
+    let (offset, limit) = window(app, class, &ranking, fusion.is_some())?;
     let listing = !ranking.is_search();
     let tenant = text(class, "tenant").unwrap_or_default();
     let place = Place::new(collection.clone(), &tenant).map_err(|why| {
@@ -107,14 +111,18 @@ fn assemble(
     })?;
     let autocut = int(class, "autocut").and_then(|jumps| usize::try_from(jumps).ok()).unwrap_or(0);
     let include = Include { properties: true, vectors: shape.vectors() };
-    Ok(Search { place, ranking, filter, offset, limit, sort, autocut, include })
+    Ok(Search { place, ranking, filter, offset, limit, sort, autocut, include, fusion })
 }
 
 /// Offset and limit. Without either the limit is GraphQL's own; a search that is bounded by distance needs none.
-fn window(app: &App, class: &Field, ranking: &Ranking) -> Result<(usize, usize), FieldError> {
+fn window(app: &App, class: &Field, ranking: &Ranking, hybrid: bool) -> Result<(usize, usize), FieldError> {
     let settings = &app.settings;
     let (offset, limit) = (int(class, "offset"), int(class, "limit"));
-    let (search, bounded, first) = (ranking.is_search(), ranking.is_bounded(), offset.unwrap_or(0));
+    if hybrid && limit == Some(0) {
+        return Ok((0, 0));
+    }
+    // The distance of a hybrid search bounds its result set, not its answer.
+    let (search, bounded, first) = (ranking.is_search(), ranking.is_bounded() && !hybrid, offset.unwrap_or(0));
     let limit = match limit {
         None if bounded => -1,
         None if offset.is_some() => settings.query_default_limit as i64,

@@ -12,7 +12,8 @@ use serde_json::{Value as Json, json};
 
 use super::arguments::object;
 use super::document::Field;
-use super::shape::Shape;
+use super::shape::{Ranked, Shape};
+use crate::app::schema::names::property_name;
 use crate::app::search::grouping::{self, Group, GroupBy};
 use crate::app::search::related::{Related, Strategy};
 
@@ -27,7 +28,7 @@ pub(super) fn in_groups(data: &DataGroup, shape: &Shape, hits: &[Hit], by: &Grou
 }
 
 /// The `groupBy` argument. Its path has one member; another number means no property.
-pub(super) fn group_by(class: &Field) -> Option<GroupBy> {
+pub(super) fn group_by(collection: &Collection, class: &Field) -> Option<GroupBy> {
     let given = object(class, "groupBy")?;
     let property = match given.get("path") {
         Some(Json::String(only)) => only.clone(),
@@ -36,7 +37,7 @@ pub(super) fn group_by(class: &Field) -> Option<GroupBy> {
     };
     let count = |name: &str| given.get(name).and_then(Json::as_i64).and_then(|count| usize::try_from(count).ok());
     let (groups, per_group) = (count("groups").unwrap_or(0), count("objectsPerGroup").unwrap_or(0));
-    Some(GroupBy { property, groups, per_group })
+    Some(GroupBy { property: property_name(collection, &property), groups, per_group })
 }
 
 /// The deprecated `group` argument.
@@ -118,7 +119,11 @@ impl GroupShape {
                 Member::GroupedBy(fields) => self.grouped_by(fields, path, &group.value),
                 Member::Hits(shape) => {
                     let hits = group.members.iter().map(|&position| &hits[position]);
-                    hits.map(|hit| shape.json(data, &hit.object, hit.distance, true)).collect::<Result<_>>()?
+                    // Hits of a fusion have no distance, and groups show that as 0.
+                    let distance =
+                        |hit: &Hit| hit.distance.map(|distance| if hit.score.is_some() { 0.0 } else { distance });
+                    let ranked = |hit| Ranked { distance: distance(hit), score: None, near: true };
+                    hits.map(|hit| shape.json(data, &hit.object, ranked(hit))).collect::<Result<_>>()?
                 }
             };
             Ok((key.clone(), value))

@@ -1,4 +1,4 @@
-//! `nearVector` and `nearObject`: what a class' hits are compared with.
+//! `nearVector`, `nearObject` and `hybrid` by vector alone: what a class' hits are compared with.
 
 use azimuth_engine::object::Vector;
 use azimuth_engine::schema::Collection;
@@ -8,14 +8,101 @@ use uuid::Uuid;
 use super::FieldError;
 use super::arguments::object;
 use super::document::Field;
+use crate::app::search::fusion::{self, Fusion};
 use crate::app::search::target::{self, Chosen, Method, TargetError, Threshold};
 use crate::app::search::{Place, Ranking, VECTOR_SEARCH};
 
-/// The vector search of a class, if it asks for one, with the vectors that it compares.
-pub(super) fn search<'a>(
-    collection: &'a Collection,
-    class: &Field,
-) -> Result<Option<(Ranking, Vec<Chosen<'a>>)>, FieldError> {
+/// The vector search of a class.
+pub(super) struct NearSearch<'a> {
+    pub(super) ranking: Ranking,
+    /// The vectors that it compares.
+    pub(super) chosen: Vec<Chosen<'a>>,
+    /// What makes scores of distances, for `hybrid`.
+    pub(super) fusion: Option<Fusion>,
+}
+
+/// The vector search of a class, if it asks for one.
+pub(super) fn search<'a>(collection: &'a Collection, class: &Field) -> Result<Option<NearSearch<'a>>, FieldError> {
+    if let Some(hybrid) = object(class, "hybrid") {
+        if object(class, "nearVector").is_some() || object(class, "nearObject").is_some() {
+            return Err(FieldError("hybrid and a near search cannot be combined, choose one".to_owned()));
+        }
+        return hybrid_search(collection, &hybrid).map(Some);
+    }
+    let found = near(collection, class)?;
+    Ok(found.map(|(ranking, chosen)| NearSearch { ranking, chosen, fusion: None }))
+}
+
+/// `hybrid` with all the weight on the vector.
+fn hybrid_search<'a>(collection: &'a Collection, hybrid: &Value) -> Result<NearSearch<'a>, FieldError> {
+    let refuse = |why: &str| FieldError(format!("failed to extract hybrid params: {why}"));
+    let alpha = hybrid.get("alpha").and_then(Value::as_f64).unwrap_or(fusion::ALPHA_DEFAULT);
+    if !(0.0..=1.0).contains(&alpha) {
+        return Err(refuse("alpha should be between 0.0 and 1.0"));
+    }
+    // Whatever the weight: without a target nothing can be searched.
+    resolve_hybrid(collection, &names(hybrid))?;
+    if alpha < 1.0 {
+        return Err(FieldError(fusion::NEEDS_KEYWORDS.to_owned()));
+    }
+    let searches = match hybrid.get("searches") {
+        Some(Value::Array(searches)) => searches.as_slice(),
+        Some(single) => std::slice::from_ref(single),
+        None => &[],
+    };
+    let sub_search = |name: &str| searches.iter().find_map(|search| search.get(name)).filter(|found| !found.is_null());
+    if sub_search("nearText").is_some() {
+        return Err(match sub_search("nearVector") {
+            Some(_) => refuse("hybrid search cannot have both nearText and nearVector parameters"),
+            None => FieldError(format!(
+                "explorer: get class: vectorize search vector: could not vectorize input for collection {} with \
+                 search-type nearText. Make sure a vectorizer module is configured for this collection",
+                collection.name
+            )),
+        });
+    }
+    let vector = hybrid.get("vector").filter(|vector| vector.as_array().is_none_or(|list| !list.is_empty()));
+    let mut near = match (vector, sub_search("nearVector")) {
+        (Some(_), Some(_)) => return Err(refuse("cannot have both vector and nearVectorParams")),
+        (Some(Value::Object(per_target)), None) => serde_json::json!({"vectorPerTarget": per_target}),
+        (Some(vector), None) => serde_json::json!({"vector": vector}),
+        (None, Some(near)) if !names(near).is_empty() && names(hybrid).is_empty() => {
+            return Err(refuse("targetVectors need to be set in the hybrid search to be handled correctly"));
+        }
+        (None, Some(near)) => near.clone(),
+        (None, None) => {
+            let query = hybrid.get("query").and_then(Value::as_str).unwrap_or_default();
+            return Err(FieldError(fusion::no_vector(&collection.name, query)));
+        }
+    };
+    for name in ["targets", "targetVectors"] {
+        if let (Some(given), Some(near)) = (hybrid.get(name), near.as_object_mut()) {
+            near.insert(name.to_owned(), given.clone());
+        }
+    }
+    let (mut ranking, chosen) = near_vector(collection, &near)?;
+    let max_distance = hybrid.get("maxVectorDistance").and_then(Value::as_f64);
+    if let (Some(_), Ranking::Vector(near)) = (max_distance, &mut ranking) {
+        let threshold = Threshold { distance: max_distance, certainty: None };
+        near.max_distance = target::max_distance(&chosen, threshold).map_err(FieldError)?;
+    }
+    let ranked = hybrid.get("fusionType").and_then(Value::as_str) == Some("rankedFusion");
+    let result_set = if vector.is_some() { "hybridVector" } else { "nearVector" };
+    Ok(NearSearch { ranking, chosen, fusion: Some(Fusion { ranked, result_set }) })
+}
+
+fn resolve_hybrid(collection: &Collection, names: &[String]) -> Result<(), FieldError> {
+    match target::resolve(collection, names) {
+        Err(TargetError::Missing) => {
+            let why = "multiple vectorizers configuration found, please specify target vector name";
+            Err(FieldError(why.to_owned()))
+        }
+        // What is wrong with a name the search by vector says.
+        _ => Ok(()),
+    }
+}
+
+fn near<'a>(collection: &'a Collection, class: &Field) -> Result<Option<(Ranking, Vec<Chosen<'a>>)>, FieldError> {
     match (object(class, "nearVector"), object(class, "nearObject")) {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(FieldError(

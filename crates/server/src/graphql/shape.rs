@@ -6,7 +6,7 @@ use azimuth_engine::group::DataGroup;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Object, Phone, Value, Vector};
-use azimuth_engine::query::Include;
+use azimuth_engine::query::{Hit, Include, Score};
 use azimuth_engine::schema::{Collection, DataType};
 use azimuth_engine::{Error, Result};
 use serde_json::{Map, Value as Json, json};
@@ -37,6 +37,15 @@ enum Member {
         targets: Vec<Shape>,
     },
     Additional(Vec<Additional>),
+}
+
+/// What a search knows of a hit beside the object.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ranked<'a> {
+    pub(super) distance: Option<f32>,
+    pub(super) score: Option<&'a Score>,
+    /// Whether a vector search found it.
+    pub(super) near: bool,
 }
 
 /// A field of `_additional`.
@@ -84,11 +93,21 @@ impl Shape {
         })
     }
 
-    /// An object in this shape; `near` tells whether a vector search found it.
+    /// A hit in this shape; `near` tells whether a vector search found it.
     ///
     /// # Errors
     /// When a reference cannot be read.
-    pub(super) fn json(&self, data: &DataGroup, object: &Object, distance: Option<f32>, near: bool) -> Result<Json> {
+    pub(super) fn hit_json(&self, data: &DataGroup, hit: &Hit, near: bool) -> Result<Json> {
+        // A score stands in place of a distance.
+        let distance = hit.distance.filter(|_| hit.score.is_none());
+        self.json(data, &hit.object, Ranked { distance, score: hit.score.as_deref(), near })
+    }
+
+    /// An object in this shape.
+    ///
+    /// # Errors
+    /// When a reference cannot be read.
+    pub(super) fn json(&self, data: &DataGroup, object: &Object, ranked: Ranked<'_>) -> Result<Json> {
         let mut shaped = Map::with_capacity(self.members.len());
         for (key, member) in &self.members {
             let value = match member {
@@ -100,7 +119,7 @@ impl Shape {
                     Some(Value::References(beacons)) => references(data, targets, beacons)?,
                     _ => Json::Null,
                 },
-                Member::Additional(fields) => self.additional_json(fields, object, distance, near),
+                Member::Additional(fields) => self.additional_json(fields, object, ranked),
             };
             shaped.insert(key.clone(), value);
         }
@@ -134,7 +153,8 @@ impl Shape {
         Ok(Json::Object(shaped))
     }
 
-    fn additional_json(&self, fields: &[Additional], object: &Object, distance: Option<f32>, near: bool) -> Json {
+    fn additional_json(&self, fields: &[Additional], object: &Object, ranked: Ranked<'_>) -> Json {
+        let Ranked { distance, score, near } = ranked;
         let empty = |asked: &Additional| match asked.field.name.as_str() {
             "distance" | "certainty" | "classification" | "__typename" => !near,
             "group" => true,
@@ -149,8 +169,8 @@ impl Shape {
             "lastUpdateTimeUnix" => json!(object.updated_ms.to_string()),
             "distance" => json!(distance),
             "certainty" => json!(distance.map(|distance| f64::from(target::certainty(distance)))),
-            "score" => json!("0"),
-            "explainScore" => json!(""),
+            "score" => json!(score.map_or_else(|| "0".to_owned(), |score| score.value.to_string())),
+            "explainScore" => json!(score.map_or("", |score| score.explanation.as_str())),
             "vector" => object.vectors.get(&VectorId::UNNAMED).map_or_else(|| json!([]), vector),
             "vectors" => self.named(&field.fields, object),
             "__typename" => json!(format!("{}Additional", self.collection.name)),
@@ -258,7 +278,7 @@ fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::ob
             // As on the wire: objects behind references come without their vectors.
             let include = Include { properties: true, vectors: Vec::new() };
             if let Some(stored) = data.get(place.at, beacon.id, &include)? {
-                found.push(shape.json(data, &stored.object, None, false)?);
+                found.push(shape.json(data, &stored.object, Ranked::default())?);
                 break;
             }
         }

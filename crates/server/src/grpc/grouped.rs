@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::reply::{Ranked, result};
 use super::selection::Selection;
-use crate::app::schema::names::no_such_property;
+use crate::app::schema::names::{no_such_property, property_name};
 use crate::app::search::grouping::{self, GroupBy};
 use crate::pb::weaviate::{GroupBy as Message, GroupByResult};
 
@@ -25,12 +25,13 @@ pub(super) fn group_by(
         let path = given.path.join(" ");
         return Err(Status::unknown(format!("groupby path can only have one entry, received [{path}]")));
     };
-    if collection.property(property).is_none() {
-        return Err(Status::unknown(no_such_property(property, &collection.name)));
+    let property = property_name(collection, property);
+    if collection.property(&property).is_none() {
+        return Err(Status::unknown(no_such_property(&property, &collection.name)));
     }
     let count = |count: i32| usize::try_from(count).unwrap_or(0);
     let (groups, per_group) = (count(given.number_of_groups), count(given.objects_per_group));
-    Ok(Some(GroupBy { property: property.clone(), groups, per_group }))
+    Ok(Some(GroupBy { property, groups, per_group }))
 }
 
 /// The groups of these hits. Of a member's metadata only id, distance and vectors are told.
@@ -49,8 +50,9 @@ pub(super) fn results(
     let mut results = Vec::new();
     for group in grouping::group(hits, by) {
         let members = group.members.iter().map(|&position| {
-            let ranked = Ranked { distance: hits[position].distance, ..Ranked::default() };
-            result(data, &selection, hits[position].object.clone(), ranked)
+            let hit = &hits[position];
+            let ranked = Ranked { distance: hit.distance.filter(|_| hit.score.is_none()), ..Ranked::default() };
+            result(data, &selection, hit.object.clone(), ranked)
         });
         let objects = members.collect::<Result<Vec<_>>>()?;
         results.push(GroupByResult {

@@ -7,6 +7,7 @@ mod batch;
 pub(crate) mod codec;
 mod grouped;
 mod health;
+mod hybrid;
 mod near;
 mod reply;
 mod search;

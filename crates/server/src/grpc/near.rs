@@ -28,7 +28,10 @@ pub(super) fn ranking<'a>(
 }
 
 #[expect(deprecated, reason = "old clients still send the old field")]
-fn near_vector<'a>(collection: &'a Collection, near: &NearVector) -> Result<(Ranking, Vec<Chosen<'a>>), Status> {
+pub(super) fn near_vector<'a>(
+    collection: &'a Collection,
+    near: &NearVector,
+) -> Result<(Ranking, Vec<Chosen<'a>>), Status> {
     if near.selection.is_some() {
         return Err(Status::unknown("near_vector: diversity selection (MMR) is not supported yet"));
     }

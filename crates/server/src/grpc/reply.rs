@@ -2,6 +2,7 @@
 
 use azimuth_engine::group::DataGroup;
 use azimuth_engine::object::{Beacon, Object, Properties, Value, Vector};
+use azimuth_engine::query::Score;
 use azimuth_engine::schema::{DataType, Primitive};
 use azimuth_engine::{Error, Result};
 
@@ -16,10 +17,12 @@ use crate::pb::weaviate::{
 };
 
 /// What a search knows of a hit beside the object.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Ranked {
     /// Distance to the query.
     pub(super) distance: Option<f32>,
+    /// What a fusion made of it.
+    pub(super) score: Option<Box<Score>>,
     /// Whether a certainty can be told.
     pub(super) cosine: bool,
     /// Whether a score is told, 0 for what was not ranked by keywords.
@@ -105,6 +108,14 @@ fn metadata(selection: &Metadata, object: &Object, ranked: Ranked) -> MetadataRe
     }
     result.score_present = asked.score && ranked.scored;
     result.explain_score_present = asked.explain_score && ranked.scored;
+    if let Some(score) = ranked.score {
+        if asked.score {
+            result.score = score.value;
+        }
+        if asked.explain_score {
+            result.explain_score = score.explanation;
+        }
+    }
     add_vectors(&mut result, selection, object);
     result
 }

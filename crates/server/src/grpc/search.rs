@@ -11,8 +11,8 @@ use tonic::Status;
 
 use super::reply::{Ranked, result};
 use super::selection::Selection;
-use super::{grouped, near, status, took};
-use crate::app::schema::names::upper_first;
+use super::{grouped, hybrid, near, status, took};
+use crate::app::schema::names::{property_name, upper_first};
 use crate::app::search::grouping::GroupBy;
 use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page, target};
 use crate::app::{App, filter};
@@ -66,11 +66,19 @@ impl Prepared {
         if let Some(by) = &group_by {
             selection.add(&by.property);
         }
-        let (ranking, chosen) = near::ranking(&collection, request)?;
-        refuse_unsupported(request, &ranking)?;
+        if metadata.is_some_and(|metadata| metadata.query_profile) {
+            return Err(Status::unknown("query_profile is not supported yet"));
+        }
+        let fused = hybrid::near_vector(&collection, request)?;
+        let (ranking, chosen) = match &fused {
+            Some(fused) => fused.ranking(&collection)?,
+            None => near::ranking(&collection, request)?,
+        };
+        refuse_unsupported(request, &ranking, fused.is_some())?;
         let filter = filter_of(app, &catalog, &collection, request.filters.as_deref())?;
         let cosine = target::has_certainty(&chosen);
-        let search = assemble(app, &collection, request, ranking, filter, &selection)?;
+        let mut search = assemble(app, &collection, request, ranking, filter, &selection)?;
+        search.fusion = fused.map(|fused| fused.fusion);
         Ok(Self { search, selection, group_by, cosine })
     }
 
@@ -81,7 +89,9 @@ impl Prepared {
         }
         let mut results = Vec::with_capacity(hits.len());
         for hit in hits {
-            let ranked = Ranked { distance: hit.distance, cosine: self.cosine, scored: true };
+            // A score stands in place of a distance.
+            let distance = hit.distance.filter(|_| hit.score.is_none());
+            let ranked = Ranked { distance, score: hit.score, cosine: self.cosine, scored: true };
             results.push(result(data, &self.selection, hit.object, ranked)?);
         }
         Ok(Answer::Hits(results))
@@ -141,8 +151,9 @@ fn assemble(
     })?;
     let mut include = selection.include();
     include.properties |= request.group_by.is_some();
-    let sort = sort_of(request, &ranking)?;
-    Ok(Search { place, ranking, filter, offset, limit, sort, autocut: request.autocut as usize, include })
+    let sort = sort_of(collection, request, &ranking)?;
+    let (autocut, fusion) = (request.autocut as usize, None);
+    Ok(Search { place, ranking, filter, offset, limit, sort, autocut, include, fusion })
 }
 
 fn with_cursor(request: &SearchRequest, ranking: Ranking) -> Result<Ranking, Status> {
@@ -160,14 +171,14 @@ fn with_cursor(request: &SearchRequest, ranking: Ranking) -> Result<Ranking, Sta
     Ok(Ranking::Listing { after })
 }
 
-fn sort_of(request: &SearchRequest, ranking: &Ranking) -> Result<Vec<Sort>, Status> {
+fn sort_of(collection: &Collection, request: &SearchRequest, ranking: &Ranking) -> Result<Vec<Sort>, Status> {
     if !request.sort_by.is_empty() && ranking.is_search() {
         return Err(Status::unknown("sorting cannot be combined with search"));
     }
     let clause = |(at, by): (usize, &crate::pb::weaviate::SortBy)| match by.path.as_slice() {
         // What is wrong with a single name, an empty one too, the engine says.
         [] => Ok(Sort { property: String::new(), descending: !by.ascending }),
-        [property] => Ok(Sort { property: property.clone(), descending: !by.ascending }),
+        [property] => Ok(Sort { property: property_name(collection, property), descending: !by.ascending }),
         _ => Err(Status::unknown(format!(
             "invalid 'sort' parameter: sort parameter at position {at}: sorting by reference not supported, path must \
              have exactly one argument"
@@ -177,7 +188,7 @@ fn sort_of(request: &SearchRequest, ranking: &Ranking) -> Result<Vec<Sort>, Stat
 }
 
 /// Refuses by name what needs a module, or is not there yet.
-fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), Status> {
+fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking, fused: bool) -> Result<(), Status> {
     if let Some(name) = media(request)? {
         if let Some(other) =
             request.near_vector.as_ref().map(|_| "nearVector").or(request.near_object.as_ref().map(|_| "nearObject"))
@@ -206,7 +217,7 @@ fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), 
     }
     let later = [
         (request.bm25_search.is_some(), "keyword search (bm25)"),
-        (request.hybrid_search.is_some(), "hybrid search"),
+        (request.hybrid_search.is_some() && !fused, "hybrid search"),
         (request.boost.is_some(), "boost"),
     ];
     if let Some((_, what)) = later.into_iter().find(|(asked, _)| *asked) {

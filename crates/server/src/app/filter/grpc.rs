@@ -89,7 +89,7 @@ fn walk(
             return Ok(false);
         }
         Some(Target::Count(count)) => {
-            path.push(count.on.clone());
+            path.push(lower_first(&count.on));
             return Ok(true);
         }
         Some(Target::SingleTarget(single)) => {
@@ -111,7 +111,7 @@ fn walk(
             };
             (lowered, &single.target, class)
         }
-        Some(Target::MultiTarget(multi)) => (multi.on.clone(), &multi.target, multi.target_collection.clone()),
+        Some(Target::MultiTarget(multi)) => (lower_first(&multi.on), &multi.target, multi.target_collection.clone()),
     };
     let Some(next) = catalog.find(&class) else {
         return Err(FilterError::Invalid(format!("could not find class {class} in schema")));

@@ -7,7 +7,8 @@ use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
 
 use super::{Clause, FilterError, Given, Leaf, Scalar};
 use crate::app::objects::{date, float};
-use crate::app::schema::names::no_such_property;
+use crate::app::schema::names::{lower_first, no_such_property, property_name};
+use crate::settings::flag;
 
 /// How closely the field of a value must fit the property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ fn compare(catalog: &Catalog, collection: &Collection, leaf: &Leaf, kinds: Kinds
         if rest.is_empty() {
             break;
         }
-        through.push(PathStep { property: property.clone(), collection: next.clone() });
+        through.push(PathStep { property: property_name(class, property), collection: next.clone() });
         class = catalog.find(next).map(AsRef::as_ref).ok_or_else(|| match kinds {
             Kinds::Strict => invalid(format!("class {next:?} does not exist in schema")),
             Kinds::Coerced => invalid(format!("could not find class {next} in schema")),
@@ -81,9 +82,7 @@ fn subject(class: &Collection, name: &str, leaf: &Leaf, kinds: Kinds) -> Result<
     let named = measured.unwrap_or(name);
     let property = find_property(class, named).ok_or_else(|| invalid(no_such_property(named, &class.name)))?;
     if matches!(property.data_type, DataType::Object { .. }) {
-        let text = "filtering on nested properties is a preview feature, disabled by default; set \
-                    WEAVIATE_PREVIEW_NESTED_FILTERING=true to enable";
-        return Err(invalid(text.to_owned()));
+        return Err(invalid(nested_refusal(flag("WEAVIATE_PREVIEW_NESTED_FILTERING", false))));
     }
     if named.contains('[') {
         let text = format!("property {named:?}: [N] indexing is only supported on nested object[] properties");
@@ -114,6 +113,17 @@ fn subject(class: &Collection, name: &str, leaf: &Leaf, kinds: Kinds) -> Result<
             Ok((Subject::Property(name.to_owned()), value))
         }
     }
+}
+
+/// Where the preview is asked for, the refusal does not tell to ask for it.
+fn nested_refusal(preview: bool) -> String {
+    let text = if preview {
+        "filtering on nested properties is not supported yet (WEAVIATE_PREVIEW_NESTED_FILTERING is set, but has no effect)"
+    } else {
+        "filtering on nested properties is a preview feature, disabled by default; set \
+         WEAVIATE_PREVIEW_NESTED_FILTERING=true to enable"
+    };
+    text.to_owned()
 }
 
 /// The id, as text.
@@ -200,8 +210,28 @@ fn typed(property: &Property, of: Primitive, value: &Given, kinds: Kinds) -> Res
     match of {
         Primitive::Int | Primitive::Number => numbers(of, value, kinds),
         Primitive::Date => dates(value),
+        Primitive::GeoCoordinates => geo(value),
         _ => Ok(plain(value)),
     }
+}
+
+/// A place and a radius that distances can be compared with.
+fn geo(value: &Given) -> Result<FilterValue, FilterError> {
+    each(value, |scalar| {
+        if let Scalar::Geo { latitude, longitude, max_distance_m } = scalar {
+            if !latitude.is_finite() || !longitude.is_finite() {
+                return Err(invalid(format!(
+                    "filtering for a geo range: latitude {latitude} and longitude {longitude} must be finite numbers"
+                )));
+            }
+            if max_distance_m.is_nan() || *max_distance_m < 0.0 {
+                return Err(invalid(format!(
+                    "filtering for a geo range: the distance must be a positive number, got {max_distance_m}"
+                )));
+            }
+        }
+        Ok(as_given(scalar))
+    })
 }
 
 fn wrong_field(property: &Property, field: &str) -> FilterError {
@@ -253,6 +283,7 @@ fn each(
 
 fn numbers(of: Primitive, value: &Given, kinds: Kinds) -> Result<FilterValue, FilterError> {
     let convert = |scalar: &Scalar| match (of, scalar) {
+        (Primitive::Number, Scalar::Number(value)) => a_number(*value),
         _ if kinds == Kinds::Strict => Ok(as_given(scalar)),
         (Primitive::Int, Scalar::Number(value)) => integer(*value),
         (Primitive::Int, Scalar::Text(text)) if !value.list => match text.parse::<f64>() {
@@ -263,15 +294,24 @@ fn numbers(of: Primitive, value: &Given, kinds: Kinds) -> Result<FilterValue, Fi
             ))),
         },
         (Primitive::Number, Scalar::Int(value)) => Ok(FilterValue::Number(*value as f64)),
-        (Primitive::Number, Scalar::Text(text)) if !value.list => text.parse().map(FilterValue::Number).map_err(|_| {
-            invalid(format!(
+        (Primitive::Number, Scalar::Text(text)) if !value.list => match text.parse() {
+            Ok(value) => a_number(value),
+            Err(_) => Err(invalid(format!(
                 "expected a number value, but could not parse string '{text}' as float: strconv.ParseFloat: parsing \
-                     {text:?}: invalid syntax"
-            ))
-        }),
+                 {text:?}: invalid syntax"
+            ))),
+        },
         _ => Ok(as_given(scalar)),
     };
     each(value, convert)
+}
+
+/// Refuses what is no number: it would be above or below all others at the index's will.
+fn a_number(value: f64) -> Result<FilterValue, FilterError> {
+    if value.is_nan() {
+        return Err(invalid("filtering for a number, but received NaN".to_owned()));
+    }
+    Ok(FilterValue::Number(value))
 }
 
 fn integer(value: f64) -> Result<FilterValue, FilterError> {
@@ -318,9 +358,10 @@ fn times(name: &str, value: &Given, kinds: Kinds) -> Result<FilterValue, FilterE
     })
 }
 
-/// The property of that name; a path into what is no object is the property itself.
+/// The property of that name, whose first letter may be in upper case; a path into what is no object is the property itself.
 pub(super) fn find_property<'a>(class: &'a Collection, name: &str) -> Option<&'a Property> {
-    class.property(name.split(['.', '[']).next().unwrap_or(name))
+    let top = name.split(['.', '[']).next().unwrap_or(name);
+    class.property(top).or_else(|| class.property(&lower_first(top)))
 }
 
 /// The name of a type on the wire.
@@ -349,4 +390,28 @@ pub(crate) fn wire_name(data_type: &DataType) -> String {
 
 fn invalid(why: String) -> FilterError {
     FilterError::Invalid(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        assert!(a_number(f64::NAN).is_err());
+        assert_eq!(a_number(f64::INFINITY), Ok(FilterValue::Number(f64::INFINITY)));
+        let range = |latitude, longitude, max_distance_m| {
+            let scalars = vec![Scalar::Geo { latitude, longitude, max_distance_m }];
+            geo(&Given { field: "valueGeoCoordinates", scalars, list: false }).is_ok()
+        };
+        assert!(range(53.5, 10.0, 0.0) && range(53.5, 10.0, f32::MAX));
+        assert!(!range(f32::NAN, 10.0, 1.0) && !range(53.5, f32::INFINITY, 1.0));
+        assert!(!range(53.5, 10.0, f32::NAN) && !range(53.5, 10.0, -1.0));
+    }
+
+    #[test]
+    fn a_refusal_does_not_tell_to_set_what_is_set() {
+        assert!(nested_refusal(false).contains("=true to enable"));
+        assert!(nested_refusal(true).contains("not supported yet"));
+    }
 }

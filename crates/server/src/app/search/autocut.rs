@@ -1,6 +1,6 @@
 //! Autocut: keep the hits up to the n-th jump of their distances.
 
-/// How many of the hits with these distances (ascending) are kept for `jumps` jumps, at least 1.
+/// How many of the hits with these distances (ascending) or scores (descending) are kept for `jumps` jumps, at least 1.
 ///
 /// Distances are scaled to 0..1; a jump ends at a position whose distance above the diagonal is a local maximum.
 /// Equal distances have no jump.
@@ -13,7 +13,8 @@ pub(super) fn keep(distances: &[f32], jumps: usize) -> usize {
     let above: Vec<f32> = distances
         .iter()
         .enumerate()
-        .map(|(i, distance)| (distance - first) / (last - first) - i as f32 / (n - 1) as f32)
+        // Halves, as the difference of two finite distances may be none.
+        .map(|(i, distance)| (distance / 2.0 - first / 2.0) / (last / 2.0 - first / 2.0) - i as f32 / (n - 1) as f32)
         .collect();
     let is_jump = |i: usize| {
         let left = above[i] > above[i - 1];
@@ -35,5 +36,6 @@ mod tests {
         check(&[0.1, 0.11, 0.12, 0.9, 0.91, 0.92], 1, 3);
         check(&[0.1, 0.11, 0.12, 0.9, 0.91, 0.92], 2, 6);
         check(&[0.1, 0.11, 0.5, 0.51, 0.9, 0.91], 2, 4);
+        check(&[f32::MIN, f32::MIN, f32::MAX, f32::MAX], 1, 2);
     }
 }

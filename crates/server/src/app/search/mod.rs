@@ -4,6 +4,7 @@
 //! read: [`Search::hits`] is synchronous and runs inside [`App::read`](crate::app::App::read).
 
 mod autocut;
+pub(crate) mod fusion;
 pub(crate) mod grouping;
 pub(crate) mod page;
 pub(crate) mod related;
@@ -15,9 +16,10 @@ use std::sync::Arc;
 use azimuth_engine::command::At;
 use azimuth_engine::group::DataGroup;
 use azimuth_engine::ids::VectorId;
-use azimuth_engine::query::{Combination, Filter, Hit, Include, Near, Query, Rank, Sort, Target};
+use azimuth_engine::query::{Combination, DISTANCE_SLACK, Filter, Hit, Include, Near, Query, Rank, Sort, Target};
 use azimuth_engine::schema::{Collection, TenantStatus};
 use azimuth_engine::{Error, Result};
+use fusion::Fusion;
 use target::{Chosen, Method};
 use uuid::Uuid;
 
@@ -88,6 +90,8 @@ pub(crate) struct Search {
     pub(crate) autocut: usize,
     /// What of each object is read.
     pub(crate) include: Include,
+    /// What makes scores of the distances, for hybrid search.
+    pub(crate) fusion: Option<Fusion>,
 }
 
 impl Place {
@@ -165,6 +169,15 @@ impl Ranking {
         }
     }
 
+    /// Whether several vectors are compared, for which thousands of candidates may be looked at.
+    pub(crate) fn compares_several(&self) -> bool {
+        match self {
+            Self::Listing { .. } => false,
+            Self::Vector(Near { targets, .. }) => targets.len() > 1,
+            Self::Object { targets, .. } => targets.len() > 1,
+        }
+    }
+
     /// Whether hits have a distance.
     pub(crate) fn is_search(&self) -> bool {
         !matches!(self, Self::Listing { .. })
@@ -183,7 +196,8 @@ impl Search {
     /// Whether a millisecond is enough, as a rule: few hits of a graph, no filter.
     pub(crate) fn is_brief(&self) -> bool {
         let few = self.offset.saturating_add(self.limit) <= BRIEF_HITS_MAX;
-        few && self.ranking.is_search() && !self.ranking.is_bounded() && self.filter.is_none()
+        let plain = !self.ranking.is_bounded() && !self.ranking.compares_several();
+        few && self.ranking.is_search() && plain && self.filter.is_none() && self.fusion.is_none()
     }
 
     /// The hits, in order.
@@ -191,10 +205,9 @@ impl Search {
     /// # Errors
     /// [`Error::Invalid`] with the path that the wire puts before the cause.
     pub(crate) fn hits(self, data: &DataGroup) -> Result<Vec<Hit>> {
-        let autocut = self.autocut;
-        let (place, listing, query) = self.query(data)?;
-        let hits = data.search(place.at, &query).map_err(|error| explain(error, &place, listing))?;
-        Ok(cut(hits, autocut, listing))
+        let (place, cut, query) = self.query(data)?;
+        let hits = data.search(place.at, &query).map_err(|error| explain(error, &place, cut.listing))?;
+        Ok(cut.of(hits))
     }
 
     /// The hits of several searches, which share what they can.
@@ -202,11 +215,10 @@ impl Search {
         let mut answers: Vec<Result<Vec<Hit>>> = searches.iter().map(|_| Ok(Vec::new())).collect();
         let mut shards: BTreeMap<At, (Vec<Together>, Vec<Query>)> = BTreeMap::new();
         for (number, search) in searches.into_iter().enumerate() {
-            let autocut = search.autocut;
             match search.query(data) {
-                Ok((place, listing, query)) => {
+                Ok((place, cut, query)) => {
                     let (asked, queries) = shards.entry(place.at).or_default();
-                    asked.push(Together { number, place, listing, autocut });
+                    asked.push(Together { number, place, cut });
                     queries.push(query);
                 }
                 Err(error) => answers[number] = Err(error),
@@ -214,20 +226,62 @@ impl Search {
         }
         for (at, (asked, queries)) in shards {
             for (asked, hits) in asked.into_iter().zip(data.search_many(at, &queries)) {
-                let Together { number, place, listing, autocut } = asked;
-                let hits = hits.map_err(|error| explain(error, &place, listing));
-                answers[number] = hits.map(|hits| cut(hits, autocut, listing));
+                let Together { number, place, cut } = asked;
+                let hits = hits.map_err(|error| explain(error, &place, cut.listing));
+                answers[number] = hits.map(|hits| cut.of(hits));
             }
         }
         answers
     }
 
-    /// The engine's query, where it goes, and whether it is a listing.
-    fn query(self, data: &DataGroup) -> Result<(Place, bool, Query)> {
-        let Self { place, ranking, filter, offset, limit, sort, include, .. } = self;
+    /// The engine's query, where it goes, and what becomes of its hits.
+    fn query(self, data: &DataGroup) -> Result<(Place, Cut, Query)> {
+        let Self { place, ranking, filter, offset, limit, sort, include, autocut, fusion } = self;
         let listing = !ranking.is_search();
-        let rank = rank(data, &place, ranking)?;
-        Ok((place, listing, Query { rank, filter, offset, limit, sort, include }))
+        let mut rank = rank(data, &place, ranking)?;
+        let mut max_distance = None;
+        if let Some(fusion) = fusion {
+            let cut = Cut { listing, autocut, max_distance, fusion: Some((fusion, offset, limit)) };
+            let (offset, limit) = (0, Fusion::candidates(offset, limit));
+            return Ok((place, cut, Query { rank, filter, offset, limit, sort, include }));
+        }
+        // The jumps are those of the first `limit` hits; a search that is bounded by distance alone has no such.
+        if autocut > 0
+            && limit < page::UNBOUNDED_HITS_MAX
+            && let Rank::Near(near) = &mut rank
+        {
+            max_distance = near.max_distance.take();
+        }
+        let cut = Cut { listing, autocut, max_distance, fusion: None };
+        Ok((place, cut, Query { rank, filter, offset, limit, sort, include }))
+    }
+}
+
+/// What is left of the hits of a query.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    listing: bool,
+    autocut: usize,
+    /// Applied after the jumps were counted.
+    max_distance: Option<f32>,
+    /// Makes the page, an offset and a limit, of more hits.
+    fusion: Option<(Fusion, usize, usize)>,
+}
+
+impl Cut {
+    fn of(self, mut hits: Vec<Hit>) -> Vec<Hit> {
+        if let Some((fusion, offset, limit)) = self.fusion {
+            hits = fusion.fuse(hits, offset, limit);
+        }
+        if self.autocut > 0 && !self.listing {
+            let rank = |hit: &Hit| hit.score.as_ref().map(|score| score.value).or(hit.distance);
+            let ranks: Vec<f32> = hits.iter().filter_map(rank).collect();
+            hits.truncate(autocut::keep(&ranks, self.autocut));
+        }
+        if let Some(max) = self.max_distance {
+            hits.retain(|hit| hit.distance.is_none_or(|distance| distance <= max + DISTANCE_SLACK));
+        }
+        hits
     }
 }
 
@@ -235,16 +289,7 @@ impl Search {
 struct Together {
     number: usize,
     place: Place,
-    listing: bool,
-    autocut: usize,
-}
-
-fn cut(mut hits: Vec<Hit>, autocut: usize, listing: bool) -> Vec<Hit> {
-    if autocut > 0 && !listing {
-        let distances: Vec<f32> = hits.iter().filter_map(|hit| hit.distance).collect();
-        hits.truncate(autocut::keep(&distances, autocut));
-    }
-    hits
+    cut: Cut,
 }
 
 fn rank(data: &DataGroup, place: &Place, ranking: Ranking) -> Result<Rank> {

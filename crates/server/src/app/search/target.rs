@@ -113,13 +113,23 @@ fn find<'a>(collection: &'a Collection, name: &str) -> Result<Chosen<'a>, Target
 /// # Errors
 /// When a certainty is asked of what has none.
 pub(crate) fn max_distance(chosen: &[Chosen<'_>], threshold: Threshold) -> Result<Option<f32>, String> {
+    for (name, value) in [("distance", threshold.distance), ("certainty", threshold.certainty)] {
+        if let Some(value) = value.filter(|value| !value.is_finite()) {
+            return Err(format!("{name} must be a finite number, got {value}"));
+        }
+    }
     match (threshold.distance, threshold.certainty) {
         (None, Some(certainty)) => {
             check_certainty(chosen)?;
-            Ok(Some((2.0 * (1.0 - certainty)) as f32))
+            Ok(Some(narrow(2.0 * (1.0 - certainty))))
         }
-        (distance, _) => Ok(distance.map(|distance| distance as f32)),
+        (distance, _) => Ok(distance.map(narrow)),
     }
+}
+
+/// A finite number as a finite f32: beyond its range there is no distance.
+fn narrow(value: f64) -> f32 {
+    value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
 }
 
 /// Whether hits have a certainty.
