@@ -10,6 +10,7 @@ pub mod program;
 pub mod raw_http;
 pub mod raw_tls;
 pub mod server;
+pub mod stateful;
 
 use std::path::{Path, PathBuf};
 

@@ -27,4 +27,5 @@ mod settings;
 mod storage;
 mod selections;
 mod semantics;
+mod stateful;
 mod tls;
