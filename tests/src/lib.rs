@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, reason = "suites report what they measured, also where the test runner captures output")]
 
 pub mod dataset;
+pub mod histories;
 pub mod program;
 pub mod raw_http;
 pub mod raw_tls;

@@ -10,6 +10,7 @@ mod setup;
 mod test;
 
 mod bench;
+mod fuzz;
 mod golden;
 mod lint;
 mod sanitize;
@@ -45,6 +46,8 @@ Developer commands of Azimuth.
   cargo xtask tidy [--update]  the structural rules: headers, lengths, module edges, links; --update shrinks its list
   cargo xtask sanitize [TOOL [FILTER]]
                                the vector index' tests under `address` (the default), `thread` or `miri`; minutes
+  cargo xtask fuzz [TARGET] [--seconds N] [--seed S]
+                               decoders under libFuzzer, and random requests against a model, N seconds each (60)
   cargo xtask golden FILE..    replay recorded conversations against the built server and print every difference
   cargo xtask bench [ARGS..]   cargo bench with everything set up; ARGS go to the benches
 
@@ -87,6 +90,7 @@ fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
         ["sanitize"] => sanitize::run(root, "address", None),
         ["sanitize", tool] => sanitize::run(root, tool, None),
         ["sanitize", tool, filter] => sanitize::run(root, tool, Some(filter)),
+        ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["golden", files @ ..] if !files.is_empty() => golden::run(root, files),
         ["bench", rest @ ..] => bench::run(root, rest),
         ["demo", ..] => Err(DEMO_USAGE.into()),

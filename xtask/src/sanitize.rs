@@ -70,7 +70,7 @@ fn nightly(root: &Path, verb: &str) -> Command {
 }
 
 /// The machine's own target, which a sanitizer wants named: build scripts are not to be instrumented.
-fn host() -> Result<String, Failure> {
+pub(crate) fn host() -> Result<String, Failure> {
     let text = process::output("rustc", &["--version", "--verbose"]).ok_or("rustc is missing")?;
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.ok_or("rustc does not say what machine this is")?;

@@ -10,6 +10,8 @@
 
 pub mod command;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod group;
 pub mod ids;
 mod inverted;

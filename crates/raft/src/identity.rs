@@ -185,7 +185,7 @@ fn create(path: &Path) -> Result<Identity, StartError> {
     Ok(identity)
 }
 
-fn format(identity: &Identity) -> String {
+pub(crate) fn format(identity: &Identity) -> String {
     let Identity { node_id, store_uuid, cluster_id, format_version } = identity;
     let body =
         format!("azimuth node {format_version}\nnode_id {node_id}\nstore_uuid {store_uuid}\ncluster_id {cluster_id}\n");
@@ -193,7 +193,7 @@ fn format(identity: &Identity) -> String {
     format!("{body}crc32c {checksum:08x}\n")
 }
 
-fn parse(text: &str) -> Result<Identity, String> {
+pub(crate) fn parse(text: &str) -> Result<Identity, String> {
     let version = text.lines().next().and_then(|line| line.strip_prefix("azimuth node ")).ok_or("not a node file")?;
     let version: u32 = version.parse().map_err(|_| "not a node file")?;
     if version > FORMAT_VERSION {

@@ -22,6 +22,8 @@ mod disk;
 mod error;
 mod failure;
 mod folder;
+#[cfg(test)]
+mod fuzz;
 mod group;
 #[cfg(test)]
 mod group_tests;

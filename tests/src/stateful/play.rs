@@ -259,7 +259,12 @@ impl Player {
                 match method {
                     "POST" => list.extend(targets.iter().cloned()),
                     "PUT" => *list = targets.to_vec(),
-                    _ => list.retain(|target| !targets.contains(target)),
+                    // One occurrence.
+                    _ => {
+                        if let Some(at) = list.iter().position(|target| targets.contains(target)) {
+                            list.remove(at);
+                        }
+                    }
                 }
                 Fate::Taken
             }

@@ -21,6 +21,7 @@ pub(crate) mod postings;
 pub(crate) mod promote;
 pub(crate) mod rebuild;
 mod segment;
+pub(crate) mod segment;
 pub(crate) mod staged;
 pub(crate) mod sweep;
 pub(crate) mod terms;

@@ -66,6 +66,15 @@ impl Catalog {
     }
 }
 
+impl FromIterator<Collection> for Catalog {
+    /// The schema of these collections, which have different ids and names.
+    fn from_iter<I: IntoIterator<Item = Collection>>(collections: I) -> Self {
+        let mut catalog = Self::default();
+        collections.into_iter().for_each(|collection| catalog.insert(Arc::new(collection)));
+        catalog
+    }
+}
+
 /// Buckets of a map: with ten thousand collections a change copies some forty entries.
 const BUCKETS: usize = 256;
 

@@ -16,6 +16,8 @@ mod types;
 pub(crate) use self::core::{Core, CoreOptions, ReadRefused, SubmitRefused};
 #[cfg(test)]
 pub(crate) use log_store::LogStore;
+#[cfg(test)]
+pub(crate) use membership::{Peer, decode as decode_membership, encode as encode_membership};
 pub(crate) use proposal::{EncodedCommand, Proposal};
 pub(crate) use snapshot::SnapshotStore;
 

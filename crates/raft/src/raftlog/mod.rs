@@ -29,6 +29,8 @@ use flusher::Flusher;
 pub(crate) use group_log::GroupLog;
 pub(crate) use precheck::check as check_database_files;
 pub(crate) use record::{Kind, Record, Vote};
+#[cfg(test)]
+pub(crate) use record::{decode_position, encode_position};
 
 use crate::metrics::FlushMetrics;
 use crate::seal::seal;

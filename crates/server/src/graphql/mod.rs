@@ -7,6 +7,8 @@
 mod aggregate;
 mod arguments;
 mod document;
+#[cfg(test)]
+mod fuzz;
 mod get;
 mod grouped;
 mod inputs;

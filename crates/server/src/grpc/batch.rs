@@ -93,7 +93,7 @@ fn failed(error: ObjectError) -> Status {
     }
 }
 
-fn draft(catalog: &Catalog, object: BatchObject) -> Result<Draft, String> {
+pub(super) fn draft(catalog: &Catalog, object: BatchObject) -> Result<Draft, String> {
     let collection = upper_first(&object.collection);
     let id = uuid_text::parse(&object.uuid).ok_or_else(|| match object.uuid.len() {
         36 => "invalid UUID format".to_owned(),

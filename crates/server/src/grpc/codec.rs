@@ -63,7 +63,7 @@ impl<U: Message + Default> Decoder for ChargedDecoder<U> {
 }
 
 /// What a message takes in memory, at most about, without knowing its type.
-fn cost(message: &[u8]) -> usize {
+pub(super) fn cost(message: &[u8]) -> usize {
     let outer = parts(message).map_or(0, Iterator::count);
     message.len() + outer * OUTER_BYTES + inner(message, 0) * INNER_BYTES
 }

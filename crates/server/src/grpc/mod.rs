@@ -5,6 +5,8 @@
 mod aggregate;
 mod batch;
 pub(crate) mod codec;
+#[cfg(test)]
+mod fuzz;
 mod grouped;
 mod health;
 mod hybrid;

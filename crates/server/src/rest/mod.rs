@@ -6,6 +6,8 @@
 mod batch;
 mod body;
 mod cluster;
+#[cfg(test)]
+mod fuzz;
 mod json;
 pub(crate) mod message;
 mod models;

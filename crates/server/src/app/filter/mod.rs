@@ -3,6 +3,8 @@
 //! [`json`] reads REST's and GraphQL's `where`, [`grpc`] the message of gRPC; both make a [`Clause`], which
 //! [`resolve`] checks against the schema.
 
+#[cfg(test)]
+mod fuzz;
 mod grpc;
 mod json;
 mod resolve;

@@ -11,6 +11,8 @@ pub(crate) mod date;
 pub(crate) mod delete;
 mod existence;
 mod extend;
+#[cfg(test)]
+mod fuzz;
 mod gofmt;
 mod phone;
 mod prepare;

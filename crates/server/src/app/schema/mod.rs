@@ -9,6 +9,8 @@ mod inverted;
 pub(crate) mod names;
 mod property;
 mod render;
+#[cfg(test)]
+pub(crate) mod samples;
 mod ttl;
 mod update;
 mod vector_index;

@@ -7,6 +7,8 @@
 //! finished: wrong arguments, unreadable input, server gone, interrupted; the same command goes on.
 
 mod checkpoint;
+#[cfg(test)]
+mod fuzz;
 mod object;
 mod progress;
 mod records;

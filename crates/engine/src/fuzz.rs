@@ -1,0 +1,200 @@
+//! Fuzz targets of the forms on disk: damaged bytes are an error, and what was read is written and read the same again.
+
+use std::collections::BTreeMap;
+
+use azimuth_fuzz::check;
+use roaring::RoaringTreemap;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::command::{At, Command, Patch, PutMode};
+use crate::group::Batch;
+use crate::ids::{CollectionId, DocId, PropertyId, ShardId, VectorId};
+use crate::inverted::{docset, postings, segment, terms};
+use crate::key;
+use crate::object::codec::{self, Header};
+use crate::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
+use crate::schema::{Collection, DataType, Primitive, Property, Tokenization, decode_schema, encode_schema};
+
+/// One value of every kind.
+fn properties() -> Properties {
+    let phone = Phone {
+        input: "020 1234567".into(),
+        default_country: "nl".into(),
+        international_formatted: "+31 20 1234567".into(),
+        national_formatted: "020 1234567".into(),
+        national: 201_234_567,
+        country_code: 31,
+        valid: true,
+    };
+    let nested = BTreeMap::from([("deep".to_owned(), Value::List(vec![Value::Null, Value::Bool(true)]))]);
+    let beacon = |collection: Option<&str>| Beacon { collection: collection.map(str::to_owned), id: Uuid::nil() };
+    BTreeMap::from([
+        ("blob".to_owned(), Value::Blob("aGk=".into())),
+        ("bools".to_owned(), Value::List(vec![Value::Bool(false)])),
+        ("date".to_owned(), Value::Date(Date { unix_s: -1, nanos: 5, offset_s: 3_600 })),
+        ("geo".to_owned(), Value::Geo(Geo { latitude: 1.5, longitude: -2.5 })),
+        ("int".to_owned(), Value::List([i64::MIN, -1, 0, 1, i64::MAX].map(Value::Int).to_vec())),
+        ("number".to_owned(), Value::Number(-0.0)),
+        ("object".to_owned(), Value::Object(nested)),
+        ("phone".to_owned(), Value::Phone(Box::new(phone))),
+        ("refs".to_owned(), Value::References(vec![beacon(None), beacon(Some("Book"))])),
+        ("text".to_owned(), Value::Text("ÄÖ".into())),
+        ("uuid".to_owned(), Value::Uuid(Uuid::from_u128(9))),
+    ])
+}
+
+fn schema() -> Collection {
+    let text = DataType::Primitive { of: Primitive::Text, list: false };
+    let property = Property {
+        id: PropertyId(7),
+        name: "text".into(),
+        description: None,
+        data_type: text,
+        tokenization: Some(Tokenization::Word),
+        filterable: true,
+        searchable: true,
+        range_filterable: false,
+        nested: Vec::new(),
+        text_analyzer: None,
+        module_config: None,
+    };
+    Collection { name: "Book".into(), id: CollectionId(3), properties: vec![property], ..Collection::default() }
+}
+
+#[test]
+fn object_rows() {
+    let header = Header {
+        id: Uuid::from_u128(7),
+        created_ms: -1,
+        updated_ms: i64::MAX,
+        vectors: vec![VectorId(0), VectorId(300)],
+        tokens: vec![(PropertyId(1), 70_000)],
+    };
+    let schema = schema();
+    let example = codec::encode(&header, &properties(), &schema);
+    check("object-row", &[example], move |bytes| {
+        let _ = codec::decode_header(bytes);
+        let Ok((header, object)) = codec::decode(bytes, &schema, true) else { return };
+        let again = codec::encode(&header, &object.properties, &schema);
+        let (second, read) = codec::decode(&again, &schema, true).expect("what was written can be read");
+        assert_eq!(second, header);
+        // Compared as bytes: a number may be none.
+        assert_eq!(codec::encode(&second, &read.properties, &schema), again);
+    });
+}
+
+#[test]
+fn vector_rows() {
+    let single = codec::encode_vector(&Vector::Single(vec![1.0, -2.0, f32::MAX]));
+    let multi = codec::encode_vector(&Vector::Multi { dim: 2, rows: vec![1.0; 6] });
+    check("vector-row", &[single, multi], |bytes| {
+        if let Ok(vector) = codec::decode_vector(bytes) {
+            assert_eq!(codec::encode_vector(&vector), bytes);
+        }
+    });
+}
+
+#[test]
+fn schema_records() {
+    let example = encode_schema(&schema()).expect("a schema");
+    check("schema-record", &[example], |bytes| {
+        let Ok(schema) = decode_schema(bytes) else { return };
+        let again = encode_schema(&schema).expect("a schema");
+        let read = decode_schema(&again).expect("what was written can be read");
+        assert_eq!(encode_schema(&read).expect("a schema"), again);
+    });
+}
+
+#[test]
+fn sets_of_doc_ids() {
+    let examples = [vec![5], vec![0, 2, 65_535], (100..200).collect(), (0..65_536).step_by(2).collect()];
+    check("docset", &examples.map(|members| docset::encode(&members)), |bytes| {
+        let mut set = RoaringTreemap::new();
+        if docset::decode_into(&mut set, DocId(70_000), bytes).is_ok() && !set.is_empty() {
+            let members: Vec<u64> = set.iter().collect();
+            let chunk = docset::chunk_of(70_000);
+            assert!(members.iter().all(|member| chunk.contains(member)));
+            let mut again = RoaringTreemap::new();
+            docset::decode_into(&mut again, DocId(members[0]), &docset::encode(&members)).expect("what was written");
+            assert_eq!(again, set);
+        }
+    });
+}
+
+#[test]
+fn blocks_of_postings() {
+    let posting = |doc_id, frequency, length| postings::Posting { doc_id: DocId(doc_id), frequency, length };
+    let example = postings::encode(&[posting(9, 1, 12), posting(10, 300, 4_000_000), posting(1 << 40, 2, 1)]);
+    check("postings", &[example], |bytes| {
+        let Ok(block) = postings::decode(DocId(9), bytes) else { return };
+        assert_eq!(postings::decode(DocId(9), &postings::encode(&block)).expect("what was written"), block);
+    });
+}
+
+#[test]
+fn segments_of_the_inverted_index() {
+    let entries: [segment::Entry<'_>; 4] = [(b"a", b"1"), (b"ab", b""), (b"b", b"22"), (b"d", b"3")];
+    let example = segment::encode(entries.into_iter()).expect("a segment");
+    check("segment", &[example], |bytes| {
+        let Ok(segment) = segment::Segment::parse(bytes) else { return };
+        for n in 0..segment.len().min(10_000) {
+            let _ = segment.entry(n);
+        }
+        let _ = segment.lower_bound(b"b");
+    });
+}
+
+#[test]
+fn keys_and_terms() {
+    let examples = ["", "a\0b", "é"].map(|term| terms::term_key(term).to_vec());
+    check("keys", &examples, |bytes| {
+        let _ = (key::parse_shard(bytes), key::parse_doc_id(bytes), key::parse_id(bytes), key::parse_property(bytes));
+        if let Some((term, length)) = terms::parse_term_key(bytes) {
+            assert!(length <= bytes.len() && term.bytes.len() <= length);
+        }
+        if let Some(end) = key::after_prefix(bytes) {
+            assert!(end.as_slice() > bytes);
+        }
+    });
+}
+
+/// A value in postcard, as the log has it.
+fn in_postcard<T: Serialize + DeserializeOwned + 'static>(name: &str, examples: &[T]) {
+    let examples: Vec<Vec<u8>> = examples.iter().map(|value| postcard::to_stdvec(value).expect("an example")).collect();
+    check(name, &examples, |bytes| {
+        let Ok(value) = postcard::from_bytes::<T>(bytes) else { return };
+        let again = postcard::to_stdvec(&value).expect("what was read can be written");
+        let read: T = postcard::from_bytes(&again).expect("what was written can be read");
+        assert_eq!(postcard::to_stdvec(&read).expect("what was read can be written"), again);
+    });
+}
+
+#[test]
+fn batches_of_commands() {
+    let at = At { collection: CollectionId(3), shard: ShardId(0) };
+    let id = Uuid::from_u128(5);
+    let vectors = Vectors::from([(VectorId(0), Vector::Single(vec![1.0, 2.0]))]);
+    let object = Object { id, created_ms: 1, updated_ms: 2, properties: properties(), vectors };
+    let patch = Patch {
+        set: properties(),
+        remove: vec!["gone".into()],
+        vectors: BTreeMap::from([(VectorId(1), None)]),
+        ..Patch::default()
+    };
+    let commands = vec![
+        Command::CreateCollection(Box::new(schema())),
+        Command::UpdateCollection { expected_version: 4, collection: Box::new(schema()) },
+        Command::DeleteCollection(CollectionId(3)),
+        Command::PutCollection(Box::new(schema())),
+        Command::DropShard(CollectionId(3), ShardId(1)),
+        Command::Put { at, mode: PutMode::Upsert, object: Box::new(object) },
+        Command::Merge { at, id, patch: Box::new(patch), updated_ms: 9 },
+        Command::Delete { at, id },
+    ];
+    let alone = commands.iter().map(|command| Batch { proposer: 1, sequence: 2, commands: vec![command.clone()] });
+    let mut examples: Vec<Batch> = alone.collect();
+    examples.push(Batch { proposer: u64::MAX, sequence: 3, commands });
+    in_postcard("batch", &examples);
+}

@@ -1,0 +1,95 @@
+//! Fuzz targets of the log and of what lies beside it: damage is found, and never ends the process.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use azimuth_engine::command::Command;
+use azimuth_engine::group::LogPosition;
+use azimuth_engine::ids::{CollectionId, GroupId};
+use azimuth_fuzz::check;
+use bytes::Bytes;
+use openraft::Membership;
+use uuid::Uuid;
+
+use crate::consensus::{self, EncodedCommand, Peer, Proposal};
+use crate::identity::{self, Identity};
+use crate::raftlog::{self, Kind, Record, Vote};
+use crate::seal;
+
+const GROUP: GroupId = GroupId(3);
+
+#[test]
+fn entries_of_the_log() {
+    let record = |kind, payload: &'static [u8]| Record {
+        position: LogPosition { term: 2, node: 5, index: 9 },
+        kind,
+        payload: Bytes::from_static(payload),
+    };
+    let examples = [record(Kind::Blank, b""), record(Kind::Membership, b"members"), record(Kind::Batch, b"commands")]
+        .map(|record| record.encode(GROUP).expect("a record"));
+    check("log-record", &examples, |bytes| {
+        // A byte that was changed must be found; only what was written reads.
+        if let Ok(record) = Record::decode(GROUP, 9, bytes) {
+            assert_eq!(record.encode(GROUP).expect("what was read can be written"), bytes);
+        }
+    });
+}
+
+#[test]
+fn sealed_values() {
+    let vote = Vote { term: 1, node: 2, committed: true }.encode();
+    let position = raftlog::encode_position(LogPosition { term: 1, node: 2, index: 3 });
+    check("sealed", &[vote, position, seal::seal(b"")], |bytes| {
+        if let Some(value) = seal::unseal(bytes) {
+            assert_eq!(seal::seal(value), bytes);
+        }
+        if let Ok(vote) = Vote::decode(bytes) {
+            assert_eq!(vote.encode(), bytes);
+        }
+        if let Ok(position) = raftlog::decode_position(bytes, "a position") {
+            assert_eq!(raftlog::encode_position(position), bytes);
+        }
+        // The seal is rarely right by chance: what is under it is tried too.
+        let sealed = seal::seal(bytes);
+        let _ = (Vote::decode(&sealed), raftlog::decode_position(&sealed, "a position"));
+    });
+}
+
+#[test]
+fn proposals() {
+    let command = EncodedCommand::new(Command::DropCollection(CollectionId(4))).expect("a command");
+    let proposal = Proposal::new(1, 2, vec![command]).expect("a proposal");
+    check("proposal", &[proposal.payload().to_vec()], |bytes| {
+        let _ = Proposal::decode(Bytes::copy_from_slice(bytes));
+    });
+}
+
+#[test]
+fn memberships() {
+    let peer = |address: &str| Peer { store: Uuid::nil(), address: address.to_owned() };
+    let peers = BTreeMap::from([(1, peer("a:1")), (2, peer("b:2"))]);
+    let members: Membership<u64, Peer> = Membership::new(vec![BTreeSet::from([1, 2])], peers);
+    let example = consensus::encode_membership(&members).expect("members");
+    check("membership", &[example], |bytes| {
+        if let Ok(members) = consensus::decode_membership(bytes) {
+            let again = consensus::encode_membership(&members).expect("what was read can be written");
+            assert_eq!(consensus::decode_membership(&again).expect("what was written can be read"), members);
+        }
+    });
+}
+
+#[test]
+fn node_files() {
+    let identity = Identity {
+        node_id: 5,
+        store_uuid: Uuid::nil(),
+        cluster_id: Uuid::nil(),
+        format_version: crate::FORMAT_VERSION,
+    };
+    check("node-file", &[identity::format(&identity).into_bytes()], |bytes| {
+        if let Ok(text) = std::str::from_utf8(bytes)
+            && let Ok(identity) = identity::parse(text)
+        {
+            assert_eq!(identity::format(&identity), text);
+        }
+    });
+}
