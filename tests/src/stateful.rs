@@ -165,6 +165,8 @@ fn describe(settings: &Settings, seed: u64, auto_schema: bool, steps: Vec<Step>,
 fn shrink(auto_schema: bool, mut steps: Vec<Step>) -> (Vec<Step>, Option<Finding>) {
     let since = Instant::now();
     let Err(mut finding) = repeat(auto_schema, &steps) else { return (steps, None) };
+    // Another difference than the one that was found would only lead away from it.
+    let kind = |finding: &Finding| finding.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     let mut part = steps.len() / 2;
     while part > 0 && since.elapsed() < SHRINKING {
         let mut at = 0;
@@ -172,8 +174,8 @@ fn shrink(auto_schema: bool, mut steps: Vec<Step>) -> (Vec<Step>, Option<Finding
             let mut fewer = steps.clone();
             fewer.drain(at..(at + part).min(steps.len()));
             match repeat(auto_schema, &fewer) {
-                Err(still) => (steps, finding) = (fewer, still),
-                Ok(()) => at += part,
+                Err(still) if kind(&still) == kind(&finding) => (steps, finding) = (fewer, still),
+                _ => at += part,
             }
         }
         part /= 2;

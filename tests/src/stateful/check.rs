@@ -264,7 +264,8 @@ impl Player {
         (limit, offset): (usize, usize),
     ) -> Result<(), Finding> {
         let Some(class) = self.world.classes.get(collection) else { return Ok(()) };
-        if by.iter().any(|(name, _)| !class.schema.properties.contains_key(name)) {
+        let kind = |name: &String| class.schema.properties.get(name).map(|property| &property.kind);
+        if by.iter().any(|(name, _)| kind(name).is_none_or(|kind| !kind.is_sortable())) {
             return Ok(());
         }
         let what = format!("sort over {wire:?} in {collection} by {by:?}, {limit} from {offset}: {filter:?}");
@@ -514,6 +515,12 @@ fn check_hit(wire: Wire, class: &Class, hit: &Hit, what: &str) -> Result<(), Fin
         class.schema.properties.get(name).is_none_or(|property| !matches!(property.kind, Kind::Reference(_)))
     });
     let mut given = hit.object.clone();
+    if wire == Wire::Grpc {
+        // Blobs come only when they are asked for by name.
+        let blob =
+            |name: &String| class.schema.properties.get(name).is_some_and(|property| property.kind == Kind::Blob);
+        object.properties.retain(|name, _| !blob(name));
+    }
     if wire == Wire::Graphql {
         let large = |value: &Value| value.as_i64().is_some_and(|value| i32::try_from(value).is_err());
         for (name, value) in object.properties.clone() {

@@ -281,9 +281,8 @@ impl Near {
 
 /// Properties to sort by, of kinds whose order the model knows.
 fn sortable(class: &Class, random: &mut impl Rng) -> Vec<(String, bool)> {
-    let known = |kind: &Kind| matches!(kind, Kind::Text(_) | Kind::Int | Kind::Number | Kind::Bool | Kind::Date);
-    let names: Vec<&String> =
-        class.schema.properties.iter().filter(|(_, property)| known(&property.kind)).map(|(name, _)| name).collect();
+    let properties = class.schema.properties.iter().filter(|(_, property)| property.kind.is_sortable());
+    let names: Vec<&String> = properties.map(|(name, _)| name).collect();
     let picked = names.sample(random, 2).map(|name| ((*name).clone(), false));
     let mut picked: Vec<(String, bool)> = picked.collect();
     picked.truncate(random.random_range(1..3));

@@ -31,7 +31,8 @@ impl Tokenization {
             Self::Word => owned(text.to_lowercase().split(|c: char| !c.is_alphanumeric()).collect()),
             Self::Lowercase => owned(text.to_lowercase().split_whitespace().collect()),
             Self::Whitespace => owned(text.split_whitespace().collect()),
-            Self::Field => owned(vec![text.trim()]),
+            // A text of nothing is a term too.
+            Self::Field => vec![text.trim().to_owned()],
         }
     }
 
@@ -115,6 +116,11 @@ impl Kind {
             Self::List(of) => of,
             kind => kind,
         }
+    }
+
+    /// Whether the model knows the order of its values.
+    pub fn is_sortable(&self) -> bool {
+        matches!(self, Self::Text(_) | Self::Int | Self::Number | Self::Bool | Self::Date)
     }
 
     /// A kind without references.
