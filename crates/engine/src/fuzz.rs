@@ -73,15 +73,16 @@ fn object_rows() {
         tokens: vec![(PropertyId(1), 70_000)],
     };
     let schema = schema();
-    let example = codec::encode(&header, &properties(), &schema);
+    let example = codec::encode(&header, &properties(), &schema).expect("a row");
     check("object-row", &[example], move |bytes| {
         let _ = codec::decode_header(bytes);
         let Ok((header, object)) = codec::decode(bytes, &schema, true) else { return };
-        let again = codec::encode(&header, &object.properties, &schema);
+        // More is read than is written today: rows of older versions nest deeper.
+        let Ok(again) = codec::encode(&header, &object.properties, &schema) else { return };
         let (second, read) = codec::decode(&again, &schema, true).expect("what was written can be read");
         assert_eq!(second, header);
         // Compared as bytes: a number may be none.
-        assert_eq!(codec::encode(&second, &read.properties, &schema), again);
+        assert_eq!(codec::encode(&second, &read.properties, &schema).expect("a row"), again);
     });
 }
 
@@ -135,9 +136,10 @@ fn blocks_of_postings() {
 
 #[test]
 fn segments_of_the_inverted_index() {
-    let entries: [segment::Entry<'_>; 4] = [(b"a", b"1"), (b"ab", b""), (b"b", b"22"), (b"d", b"3")];
-    let example = segment::encode(entries.into_iter()).expect("a segment");
-    check("segment", &[example], |bytes| {
+    let entries: [(&[u8], &[u8]); 4] = [(b"a", b"1"), (b"ab", b""), (b"b", b"22"), (b"d", b"3")];
+    let mut example = segment::Writer::new(4, 20);
+    entries.iter().for_each(|(key, value)| example.push(&[key], value).expect("an entry"));
+    check("segment", &[example.finish()], |bytes| {
         let Ok(segment) = segment::Segment::parse(bytes) else { return };
         for n in 0..segment.len().min(10_000) {
             let _ = segment.entry(n);

@@ -97,6 +97,15 @@ impl Filter {
         })
     }
 
+    /// Whether properties and kinds are those of the schema, as they may be no more when steps are left out.
+    pub fn fits(&self, world: &World, schema: &Schema) -> bool {
+        match self {
+            Self::And(filters) | Self::Or(filters) => filters.iter().all(|filter| filter.fits(world, schema)),
+            Self::Not(filter) => filter.fits(world, schema),
+            Self::Leaf(leaf) => leaf.fits(world, schema),
+        }
+    }
+
     /// As REST writes it; as GraphQL does where `array` is false.
     pub fn json(&self, array: bool) -> Value {
         let several = |operator: &str, filters: &[Self]| {
@@ -191,8 +200,7 @@ impl Leaf {
             value["distance"] = [1.0, 100_000.0, 5_000_000.0].choose(random).copied().unwrap_or(1.0).into();
             return plain("WithinGeoRange", value, kind);
         }
-        let measurable = property.kind.tokenization().is_some() || matches!(property.kind, Kind::List(_));
-        if schema.property_length && measurable && random.random_bool(0.2) {
+        if schema.property_length && property.is_measurable() && random.random_bool(0.2) {
             let operator = ORDERED.choose(random).copied().unwrap_or("Equal");
             let mut leaf = plain(operator, random.random_range(0..12).into(), Kind::Int);
             leaf.subject = Subject::Length(name.to_owned());
@@ -305,6 +313,31 @@ impl Leaf {
             // A missing value has no length, so it is unequal to each.
             None => operator == "NotEqual",
         })
+    }
+
+    fn fits(&self, world: &World, mut schema: &Schema) -> bool {
+        for (name, target) in &self.through {
+            let leads = |property: &Property| matches!(&property.kind, Kind::Reference(to) if to.contains(target));
+            match world.classes.get(target) {
+                Some(class) if schema.properties.get(name).is_some_and(leads) => schema = &class.schema,
+                _ => return false,
+            }
+        }
+        match &self.subject {
+            Subject::Id => true,
+            Subject::Count(name) => {
+                schema.properties.get(name).is_some_and(|property| matches!(property.kind, Kind::Reference(_)))
+            }
+            Subject::Length(name) => {
+                schema.property_length && schema.properties.get(name).is_some_and(Property::is_measurable)
+            }
+            Subject::Property(name) if self.operator == "IsNull" => {
+                schema.null_state && schema.properties.contains_key(name)
+            }
+            Subject::Property(name) => {
+                schema.properties.get(name).is_some_and(|property| *property.kind.member() == self.kind)
+            }
+        }
     }
 
     /// `valueText` and the like.

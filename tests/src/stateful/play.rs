@@ -66,8 +66,8 @@ impl Player {
         outcome.and(self.noise_finding().map_or(Ok(()), Err))
     }
 
-    /// Whether the step writes a property that no schema has any more, as happens when steps are left out: which kind it
-    /// would get is not in the model.
+    /// Whether the step is about properties that no schema has any more, as happens when steps are left out: which kind
+    /// they would get, and in which words filters are refused, is not in the model.
     fn is_beyond(&self, step: &Step) -> bool {
         let unknown = |(collection, _, object): &Item| {
             let class = self.world.classes.get(collection);
@@ -79,7 +79,15 @@ impl Player {
             object.properties.keys().any(|name| !name.starts_with('q') && !known(name))
                 || !object.vectors.keys().all(vector)
         };
+        let unfit = |collection: &String, filter: &Filter| {
+            self.world.classes.get(collection).is_none_or(|class| !filter.fits(&self.world, &class.schema))
+        };
         match step {
+            Step::DeleteBy(_, collection, filter, _)
+            | Step::Find(_, collection, Some(filter))
+            | Step::Count(_, collection, Some(filter))
+            | Step::Sorted(_, collection, Some(filter), ..) => unfit(collection, filter),
+            Step::Near(_, collection, near) => near.filter.as_ref().is_some_and(|filter| unfit(collection, filter)),
             Step::Write(_, item) => unknown(item),
             Step::Batch(_, items) => items.iter().any(unknown),
             _ => false,

@@ -81,6 +81,11 @@ impl Property {
         property
     }
 
+    /// Whether its values have a length.
+    pub fn is_measurable(&self) -> bool {
+        self.kind.tokenization().is_some() || matches!(self.kind, Kind::List(_))
+    }
+
     /// Whether a filter can compare it.
     pub fn is_indexed(&self) -> bool {
         self.filterable || self.searchable || self.range
