@@ -315,7 +315,7 @@ impl Leaf {
         })
     }
 
-    fn fits(&self, world: &World, mut schema: &Schema) -> bool {
+    fn fits<'a>(&self, world: &'a World, mut schema: &'a Schema) -> bool {
         for (name, target) in &self.through {
             let leads = |property: &Property| matches!(&property.kind, Kind::Reference(to) if to.contains(target));
             match world.classes.get(target) {
