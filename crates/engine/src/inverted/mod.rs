@@ -20,7 +20,6 @@ pub(crate) mod lookup;
 pub(crate) mod postings;
 pub(crate) mod promote;
 pub(crate) mod rebuild;
-mod segment;
 pub(crate) mod segment;
 pub(crate) mod staged;
 pub(crate) mod sweep;
