@@ -127,7 +127,7 @@ impl ShardIndexes {
         for (vector, removed) in removed {
             let Some(index) = self.loaded(*vector) else { continue };
             self.contained(at, *vector, || {
-                removed.iter().for_each(|doc_id| drop(index.delete(*doc_id)));
+                removed.iter().for_each(|doc_id| _ = index.delete(*doc_id));
                 Ok(())
             });
         }
