@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::interrupt::Cause;
+
 /// What went wrong, by the caller's next step.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -17,6 +19,12 @@ pub enum Error {
     /// One stored object cannot be decoded. It can be replaced or deleted; everything else is served.
     #[error("{0}")]
     Unreadable(String),
+    /// A read was ended from outside before it had its answer.
+    #[error("{}", match .0 {
+        Cause::Deadline => "the read took longer than it may",
+        Cause::Cancelled => "the caller of the read is gone",
+    })]
+    Interrupted(Cause),
     /// Stored data fails its checks. The node must stop: it would answer wrongly.
     #[error("damaged data: {0}")]
     Damaged(String),

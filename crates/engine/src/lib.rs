@@ -14,6 +14,7 @@ pub mod error;
 mod fuzz;
 pub mod group;
 pub mod ids;
+pub mod interrupt;
 mod inverted;
 mod key;
 pub mod limits;

@@ -19,9 +19,12 @@ use super::{
 use crate::command::{At, Command, Outcome};
 use crate::ids::{CollectionId, GroupId, ShardId, VectorId};
 use crate::key::{self, MetaKey};
-use crate::schema::{Collection, decode_schema};
+use crate::schema::{Collection, VectorIndexKind, decode_schema};
 use crate::vector::IndexOptions;
 use crate::{Error, Result};
+
+/// Locks that loads of shards share.
+const LOADING_LOCKS: usize = 32;
 
 /// A group that holds objects.
 ///
@@ -40,6 +43,8 @@ pub struct DataGroup {
     pub(super) collections: RwLock<HashMap<CollectionId, Arc<Collection>>>,
     pub(super) dropped: RwLock<Dropped>,
     pub(super) shards: RwLock<HashMap<At, Arc<Shard>>>,
+    /// Held while a shard is loaded, by its number, so that it is loaded once.
+    loading: [Mutex<()>; LOADING_LOCKS],
     /// Clock of uses, by which idle indexes are told.
     pub(super) uses: AtomicU64,
     /// Background work that is due.
@@ -89,6 +94,7 @@ impl DataGroup {
             collections: RwLock::new(collections),
             dropped: RwLock::new(load_dropped(&store, group)?),
             shards: RwLock::default(),
+            loading: Default::default(),
             uses: AtomicU64::new(0),
             agenda: Agenda::default(),
             entries_applied: AtomicU64::new(0),
@@ -119,13 +125,14 @@ impl DataGroup {
         if let Some(shard) = self.shards.read().get(&at) {
             return Ok(shard.clone());
         }
-        let mut shards = self.shards.write();
-        if let Some(shard) = shards.get(&at) {
+        let _loading = self.loading[at.collection.0.wrapping_add(at.shard.0) as usize % LOADING_LOCKS].lock();
+        if let Some(shard) = self.shards.read().get(&at) {
             return Ok(shard.clone());
         }
+        // Without the lock that all reads take: what is on disk may take long to read. Nothing changes there meanwhile, as
+        // an apply of the shard has to load it first.
         let shard = Arc::new(Shard::load(&self.store, self.group, at)?);
-        shards.insert(at, shard.clone());
-        Ok(shard)
+        Ok(self.shards.write().entry(at).or_insert(shard).clone())
     }
 
     /// Schema and shard for a read.
@@ -180,6 +187,13 @@ impl DataGroup {
         self.commands_applied.fetch_add(commands, Ordering::Relaxed);
         self.commands_contained.fetch_add(refused, Ordering::Relaxed);
         Ok(outcomes)
+    }
+
+    /// As [`opening`](Self::opening); `None` also when the vector has no index that can be searched.
+    pub(super) fn searchable<'a>(&'a self, schema: &'a Collection, vector: VectorId) -> Option<Opening<'a>> {
+        let opening = self.opening(schema, vector)?;
+        let indexed = opening.config.kind != VectorIndexKind::None && !opening.config.index.skip;
+        indexed.then_some(opening)
     }
 
     /// Makes schema changes of an apply visible. Its rows already are.
@@ -238,7 +252,7 @@ impl DataGroup {
         for shard in collection.shards.values() {
             let at = At { collection: collection.id, shard: shard.id };
             let Some(shard) = self.shards.read().get(&at).cloned() else { continue };
-            for (vector, index) in shard.indexes.all_loaded() {
+            for (vector, index) in shard.indexes.all_known() {
                 if let Some((_, config)) = collection.vector_by_id(vector) {
                     shard.indexes.contained(at, vector, || {
                         index.update_config(config.index);

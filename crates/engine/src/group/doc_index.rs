@@ -49,6 +49,14 @@ impl DocIndex {
         }
     }
 
+    /// Number of documents present, about.
+    pub(crate) fn documents(&self) -> usize {
+        match self {
+            Self::Single(index) => index.len(),
+            Self::Multi(index) => index.len(),
+        }
+    }
+
     /// Makes room for so many more documents of one vector each.
     pub(crate) fn reserve(&self, more: u64) {
         if let Self::Single(index) = self {

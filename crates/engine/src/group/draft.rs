@@ -250,9 +250,10 @@ impl<'a> ShardDraft<'a> {
         !self.removed.is_empty()
     }
 
-    /// The doc ids of the base that are taken away from each vector.
-    pub(crate) fn removed(&self) -> &BTreeMap<VectorId, Vec<DocId>> {
-        &self.removed_of
+    /// The shard, its state before, and the documents of that state that are taken away from each vector.
+    pub(crate) fn into_departed(self) -> (Arc<Shard>, Arc<ShardState>, Vec<(VectorId, DocId)>) {
+        let of_vector = |(vector, docs): (VectorId, Vec<DocId>)| docs.into_iter().map(move |doc_id| (vector, doc_id));
+        (self.shard, self.base, self.removed_of.into_iter().flat_map(of_vector).collect())
     }
 
     /// Objects laid down here, with repetitions.

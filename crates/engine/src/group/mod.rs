@@ -11,7 +11,9 @@
 
 mod apply;
 mod contain;
+mod cost;
 mod data;
+mod departed;
 mod doc_index;
 mod draft;
 mod due;
@@ -27,6 +29,7 @@ mod rebuilds;
 mod records;
 mod search;
 mod shard;
+mod snapshot;
 mod store;
 mod transaction;
 mod unreadable;

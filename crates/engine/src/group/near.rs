@@ -15,7 +15,10 @@ use crate::query::{
 };
 use crate::schema::{VectorConfig, VectorIndexKind};
 use crate::vector::{Fetch, Hit, IndexKind, MultiRequest, QUERY_ROWS_MAX, SearchRequest, VectorError};
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt};
+
+/// Documents of other views up to which a search asks for as many more hits, however few it wants.
+const OTHERS_MAX: usize = 64;
 
 /// Candidates that each target of a sum names at first: so many for each hit, and at least so many.
 const FIRST_CANDIDATES_PER_HIT: usize = 8;
@@ -54,6 +57,21 @@ impl Ask<'_> {
     fn answer(self) -> Result<Vec<Hit>> {
         self.compared.nearest(self.k, self.max_distance, self.allow)
     }
+
+    /// Hits that the index is asked for.
+    fn widened(self) -> usize {
+        if self.allow.is_some() { self.k } else { self.compared.widened(self.k) }
+    }
+
+    /// The answer, where `hits` are what the index gave for [`widened`](Self::widened) hits.
+    fn answer_of_view(self, hits: Vec<Hit>, asked: usize) -> Result<Vec<Hit>> {
+        interrupt::check()?;
+        match (self.allow, self.compared.of_view(hits, asked, self.k)) {
+            (_, Some(hits)) => Ok(hits),
+            (Some(allow), None) => Ask { allow: Some(allow), ..self }.answer(),
+            (None, None) => Ask { allow: self.compared.members(), ..self }.answer(),
+        }
+    }
 }
 
 /// The answers of several, those of one index together.
@@ -63,22 +81,25 @@ fn nearest_of_each(asks: &[Ask<'_>]) -> Vec<Result<Vec<Hit>>> {
         if answers[at].is_some() {
             continue;
         }
-        let (DocIndex::Single(index), Vector::Single(_)) = (&*asks[at].compared.index, &asks[at].compared.target.query)
-        else {
+        let first = asks[at].compared;
+        let (Some(DocIndex::Single(index)), Vector::Single(_)) = (first.index.as_deref(), &first.target.query) else {
             answers[at] = Some(asks[at].answer());
             continue;
         };
         let (mut places, mut requests) = (Vec::new(), Vec::new());
-        for (place, Ask { compared, k, max_distance, allow }) in asks.iter().copied().enumerate().skip(at) {
-            if Arc::ptr_eq(&compared.index, &asks[at].compared.index)
+        for (place, Ask { compared, max_distance, allow, .. }) in asks.iter().copied().enumerate().skip(at) {
+            if compared.target.vector == first.target.vector
                 && let Vector::Single(query) = &compared.target.query
             {
                 places.push(place);
+                let k = asks[place].widened();
                 requests.push(SearchRequest { query, k, ef: None, max_distance, allow });
             }
         }
-        for (place, answer) in places.into_iter().zip(index.search_many(&requests)) {
-            answers[place] = Some(answer.map_err(|error| refused(&error)));
+        let found = index.search_many(&requests);
+        for ((place, request), answer) in places.into_iter().zip(&requests).zip(found) {
+            let hits = answer.map_err(|error| refused(&error));
+            answers[place] = Some(hits.and_then(|hits| asks[place].answer_of_view(hits, request.k)));
         }
     }
     answers.into_iter().map(|answer| answer.unwrap_or_else(|| Ok(Vec::new()))).collect()
@@ -90,11 +111,11 @@ fn page(hits: Vec<Hit>, query: &Query) -> Vec<Found> {
     hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance) }).collect()
 }
 
-/// A target and its index.
+/// A target and its index; `None` where no object of the view has the vector.
 struct Compared<'s> {
     search: &'s Search<'s>,
     target: &'s Target,
-    index: Arc<DocIndex>,
+    index: Option<Arc<DocIndex>>,
 }
 
 impl Search<'_> {
@@ -138,66 +159,34 @@ impl Search<'_> {
         }
     }
 
-    /// The nearest in order. `None` when the shard changed under the search (see `Search::find`).
+    /// The nearest in order.
     pub(super) fn near(
         &self,
         query: &Query,
         plan: &Plan,
         near: &Near,
         matches: Option<&RoaringTreemap>,
-        still: bool,
-    ) -> Result<Option<Vec<Found>>> {
-        let Some(compared) = self.compared(near, still)? else { return Ok(None) };
-        let mut hits = ask(&compared, query, plan, near, matches)?;
-        if let Some(live) = self.live_if_beyond(&hits) {
-            hits = ask(&compared, query, plan, near, Some(live))?;
-        }
-        Ok(self.has_lost_nothing(still).then(|| page(hits, query)))
+    ) -> Result<Vec<Found>> {
+        let compared: Vec<_> = near.targets.iter().map(|target| self.compared(target)).collect();
+        Ok(page(ask(&compared, query, plan, near, matches)?, query))
     }
 
     /// Several searches, each for the nearest by one vector: as [`near`](Self::near) would answer each.
-    pub(super) fn near_many(&self, asked: &[Asked<'_>], still: bool) -> Result<Option<Vec<Result<Vec<Found>>>>> {
-        let mut compared = Vec::with_capacity(asked.len());
-        for asked in asked {
-            let Some(one) = self.compared(asked.near, still)? else { return Ok(None) };
-            compared.extend(one);
-        }
-        let asks: Vec<Ask<'_>> = compared.iter().zip(asked).map(|(compared, asked)| asked.of(compared)).collect();
-        let mut found = Vec::with_capacity(asks.len());
-        for ((ask, asked), hits) in asks.iter().zip(asked).zip(nearest_of_each(&asks)) {
-            let hits = hits.and_then(|hits| match self.live_if_beyond(&hits) {
-                Some(live) => Ask { allow: Some(live), ..*ask }.answer(),
-                None => Ok(hits),
-            });
-            found.push(hits.map(|hits| page(hits, asked.query)));
-        }
-        Ok(self.has_lost_nothing(still).then_some(found))
-    }
-
-    /// An index knows nothing of moments. If some of its hits came after this one: what is live, to ask again for nothing
-    /// else. Hits of a filter never did.
-    fn live_if_beyond(&self, hits: &[Hit]) -> Option<&RoaringTreemap> {
-        let live = &self.view.state.live;
-        hits.iter().any(|hit| !live.contains(hit.doc_id.0)).then_some(live)
-    }
-
-    /// Whether the indexes still have what this moment has: they only lose it after a newer one was published.
-    fn has_lost_nothing(&self, still: bool) -> bool {
-        still || self.shard.state().removals == self.view.state.removals
-    }
-
-    /// The targets with their indexes, opened unless the shard is kept `still`; `None` if one is not in memory then.
-    fn compared<'s>(&'s self, near: &'s Near, still: bool) -> Result<Option<Vec<Compared<'s>>>> {
-        let compared = |target: &'s Target| {
-            let index = if still {
-                self.shard.indexes.loaded(target.vector)
-            } else {
-                let opening = self.group.opening(self.schema, target.vector);
-                opening.map(|opening| self.shard.index(target.vector, &opening)).transpose()?
-            };
-            Ok(index.map(|index| Compared { search: self, target, index }))
+    pub(super) fn near_many(&self, asked: &[Asked<'_>]) -> Vec<Result<Vec<Found>>> {
+        let targets = asked.iter().map(|asked| asked.near.targets.first().map(|target| self.compared(target)));
+        let compared: Vec<_> = targets.collect();
+        let asks: Vec<Ask<'_>> =
+            compared.iter().zip(asked).filter_map(|(compared, asked)| Some(asked.of(compared.as_ref()?))).collect();
+        let mut found = nearest_of_each(&asks).into_iter();
+        let of = |(asked, compared): (&Asked<'_>, &Option<Compared<'_>>)| match compared {
+            Some(_) => found.next().unwrap_or_else(|| Ok(Vec::new())).map(|hits| page(hits, asked.query)),
+            None => Ok(Vec::new()),
         };
-        near.targets.iter().map(compared).collect()
+        asked.iter().zip(&compared).map(of).collect()
+    }
+
+    fn compared<'s>(&'s self, target: &'s Target) -> Compared<'s> {
+        Compared { search: self, target, index: self.index_of(target.vector) }
     }
 }
 
@@ -232,41 +221,89 @@ fn ask(
 impl Compared<'_> {
     /// The `k` nearest.
     fn nearest(&self, k: usize, max_distance: Option<f32>, allow: Option<&RoaringTreemap>) -> Result<Vec<Hit>> {
-        match (&*self.index, &self.target.query) {
-            (DocIndex::Single(index), Vector::Single(query)) => index
+        self.searched(k, allow, |k, allow| match (self.index.as_deref(), &self.target.query) {
+            (Some(DocIndex::Single(index)), Vector::Single(query)) => index
                 .search(&SearchRequest { query, k, ef: None, max_distance, allow })
                 .map_err(|error| refused(&error)),
-            (DocIndex::Multi(index), Vector::Multi { dim, rows }) => {
+            (Some(DocIndex::Multi(index)), Vector::Multi { dim, rows }) => {
                 let request = MultiRequest { dim: *dim as usize, rows, k, max_distance, allow };
                 self.fetching(|fetch| index.search(&request, fetch))?.map_err(|error| refused(&error))
             }
             _ => Ok(Vec::new()),
-        }
+        })
     }
 
     /// Everything within the distance, the nearest `limit_max` of it.
     fn within(&self, max_distance: Option<f32>, allow: Option<&RoaringTreemap>, limit_max: usize) -> Result<Vec<Hit>> {
-        match (&*self.index, &self.target.query) {
-            (DocIndex::Single(index), Vector::Single(query)) => {
+        self.searched(limit_max, allow, |limit_max, allow| match (self.index.as_deref(), &self.target.query) {
+            (Some(DocIndex::Single(index)), Vector::Single(query)) => {
                 let max_distance = max_distance.unwrap_or(f32::INFINITY);
                 index.search_by_distance(query, max_distance, allow, limit_max).map_err(|error| refused(&error))
             }
-            (DocIndex::Multi(index), Vector::Multi { dim, rows }) => {
+            (Some(DocIndex::Multi(index)), Vector::Multi { dim, rows }) => {
                 let request = MultiRequest { dim: *dim as usize, rows, k: limit_max, max_distance, allow };
                 self.fetching(|fetch| index.search_by_distance(&request, fetch))?.map_err(|error| refused(&error))
             }
             _ => Ok(Vec::new()),
+        })
+    }
+
+    /// The `k` hits of this view that `search` finds in the index. What a filter lets through is of this view; without one
+    /// the index is asked for as many more as it holds documents of other views, and if that is not enough again, with
+    /// the documents of this view as the allow list.
+    fn searched(
+        &self,
+        k: usize,
+        allow: Option<&RoaringTreemap>,
+        search: impl Fn(usize, Option<&RoaringTreemap>) -> Result<Vec<Hit>>,
+    ) -> Result<Vec<Hit>> {
+        let Some(members) = self.members() else { return Ok(Vec::new()) };
+        if allow.is_none() {
+            let asked = self.widened(k);
+            let hits = search(asked, None)?;
+            interrupt::check()?;
+            if let Some(hits) = self.of_view(hits, asked, k) {
+                return Ok(hits);
+            }
         }
+        let hits = search(k, allow.or(Some(members)))?;
+        interrupt::check()?;
+        Ok(hits)
+    }
+
+    /// How many hits to ask for, so that `k` of this view are among them: the index holds all documents of the view, and others
+    /// that came after it, or that went before it and stay for readers of older views.
+    fn widened(&self, k: usize) -> usize {
+        let held = self.index.as_deref().map_or(0, DocIndex::documents) as u64;
+        let others = held.saturating_sub(self.members().map_or(0, RoaringTreemap::len));
+        match usize::try_from(others) {
+            Ok(others) if others <= k.max(OTHERS_MAX) => k.saturating_add(others),
+            _ => k,
+        }
+    }
+
+    /// The first `k` of the hits that are of this view; `None` if there may be more of it than the `asked` hits show.
+    fn of_view(&self, mut hits: Vec<Hit>, asked: usize, k: usize) -> Option<Vec<Hit>> {
+        let live = &self.search.view.state.live;
+        let all = hits.len() < asked;
+        hits.retain(|hit| live.contains(hit.doc_id.0));
+        hits.truncate(k);
+        (all || hits.len() == k).then_some(hits)
+    }
+
+    /// The documents of this view that have the vector.
+    fn members(&self) -> Option<&RoaringTreemap> {
+        self.search.view.state.with_vector.get(&self.target.vector)
     }
 
     /// Distances of these documents, ascending by document; those that lack the vector are left out.
     fn distances(&self, docs: &RoaringTreemap) -> Result<Vec<Hit>> {
-        match (&*self.index, &self.target.query) {
-            (DocIndex::Single(index), Vector::Single(query)) => {
+        match (self.index.as_deref(), &self.target.query) {
+            (Some(DocIndex::Single(index)), Vector::Single(query)) => {
                 let hit = |doc_id| Some(Hit { doc_id, distance: index.distance_to(doc_id, query)? });
                 Ok(docs.iter().map(DocId).filter_map(hit).collect())
             }
-            (DocIndex::Multi(_), Vector::Multi { .. }) => {
+            (Some(DocIndex::Multi(_)), Vector::Multi { .. }) => {
                 let count = usize::try_from(docs.len()).unwrap_or(usize::MAX);
                 let mut hits = self.within(None, Some(docs), count)?;
                 hits.sort_unstable_by_key(|hit| hit.doc_id);
@@ -282,7 +319,7 @@ impl Compared<'_> {
         let there = view.state.with_vector.get(&vector);
         let mut failed = Ok(());
         let answered = answer(&mut |docs, take| {
-            // What the index has beyond this moment has no row here.
+            // What the index has beyond this view has no row here.
             let docs = there.map_or_else(RoaringTreemap::new, |there| docs & there);
             let outcome = each_vector(shard, vector, view, &docs, |doc_id, values| {
                 match &values {

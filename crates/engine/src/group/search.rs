@@ -1,12 +1,13 @@
 //! Queries of a shard: plan, find the hits, sort, cut, read the objects.
 
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashSet};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use super::data::DataGroup;
+use super::doc_index::DocIndex;
 use super::near::Asked;
 use super::read::{doc_id_of, found_version, read_object, read_objects, readable};
 use super::shard::{Shard, ShardView};
@@ -20,17 +21,19 @@ use crate::query::{Facts, Filter, Hit, Include, Plan, Query, Rank, SortKeys, Sor
 use crate::schema::Collection;
 use crate::{Error, Result};
 
-/// How often a search starts again because the shard changed under it, before it keeps apply waiting.
-const RETRIES_MAX: usize = 3;
-/// How often a search starts at all.
-const ATTEMPTS_MAX: usize = 64;
+/// How often indexes are opened that leave memory again before a view is taken.
+const OPENINGS_MAX: usize = 64;
 
-/// A query's shard at one moment.
+/// How often a listing begins again because it met objects that cannot be read.
+const LISTINGS_MAX: usize = 64;
+
+/// A query's shard at one moment, with indexes that hold every document of it.
 pub(super) struct Search<'a> {
     pub group: &'a DataGroup,
     pub schema: &'a Collection,
     pub shard: &'a Arc<Shard>,
     pub view: ShardView<'a>,
+    indexes: Vec<(VectorId, Arc<DocIndex>)>,
 }
 
 /// A hit before its object is read.
@@ -48,44 +51,30 @@ impl DataGroup {
     /// that lacks its index), [`Error::Unsupported`] for what is not there yet.
     pub fn search(&self, at: At, query: &Query) -> Result<Vec<Hit>> {
         let (schema, shard) = self.known(at)?;
-        for attempt in 0..ATTEMPTS_MAX {
-            // Later attempts keep apply out while they look. The index is opened before: opening waits for the same lock.
-            if attempt >= RETRIES_MAX
-                && let Rank::Near(near) = &query.rank
-            {
-                for vector in near.vectors() {
-                    self.opening(&schema, vector).map(|opening| shard.index(vector, &opening)).transpose()?;
-                }
-            }
-            let still = (attempt >= RETRIES_MAX).then(|| shard.indexes.hold());
-            let view = shard.view(&self.store);
-            let search = Search { group: self, schema: &schema, shard: &shard, view };
-            let (matches, plan) = search.plan(query)?;
-            if let Some(found) = search.find(query, &plan, matches.as_ref(), still.is_some())? {
-                let wanted = found.len();
-                let hits = search.read(query, &plan, found)?;
-                // Once they are known, a listing leaves out what cannot be read, and its pages are full.
-                if hits.len() == wanted || !plan.is_listing() {
-                    return Ok(hits);
-                }
+        let search = Search::begin(self, &schema, &shard, &vectors_of([query]))?;
+        let (matches, plan) = search.plan(query)?;
+        for _ in 0..LISTINGS_MAX {
+            let found = search.find(query, &plan, matches.as_ref())?;
+            let wanted = found.len();
+            let hits = search.read(query, &plan, found)?;
+            // Once they are known, a listing leaves out what cannot be read, and its pages are full.
+            if hits.len() == wanted || !plan.is_listing() {
+                return Ok(hits);
             }
         }
-        Err(Error::Limit("the shard changed too often".into()))
+        Err(Error::Limit("too many objects of the listing cannot be read".into()))
     }
 
     /// Answers several queries from one moment of the shard, each as [`DataGroup::search`] would. They share what they
     /// can: filters that are equal are looked up once, and vectors that several have to be compared with are read once.
     pub fn search_many(&self, at: At, queries: &[Query]) -> Vec<Result<Vec<Hit>>> {
         let mut answers: Vec<Option<Result<Vec<Hit>>>> = queries.iter().map(|_| None).collect();
-        if let Ok((schema, shard)) = self.known(at) {
-            for _ in 0..RETRIES_MAX {
-                let search = Search { group: self, schema: &schema, shard: &shard, view: shard.view(&self.store) };
-                if !matches!(search.answer_together(queries, &mut answers), Ok(false)) {
-                    break;
-                }
-            }
+        if let Ok((schema, shard)) = self.known(at)
+            && let Ok(search) = Search::begin(self, &schema, &shard, &vectors_of(queries))
+        {
+            search.answer_together(queries, &mut answers);
         }
-        // What cannot share anything, or had no peace to, or fails.
+        // Queries that share nothing with others, or fail, run alone.
         let answer = |(query, answer): (&Query, Option<_>)| answer.unwrap_or_else(|| self.search(at, query));
         queries.iter().zip(answers).map(answer).collect()
     }
@@ -96,8 +85,7 @@ impl DataGroup {
     /// As [`DataGroup::search`].
     pub fn plan(&self, at: At, query: &Query) -> Result<Plan> {
         let (schema, shard) = self.known(at)?;
-        let view = shard.view(&self.store);
-        Ok(Search { group: self, schema: &schema, shard: &shard, view }.plan(query)?.1)
+        Ok(Search::begin(self, &schema, &shard, &BTreeSet::new())?.plan(query)?.1)
     }
 
     /// Number of objects, or of those that match.
@@ -106,10 +94,9 @@ impl DataGroup {
     /// As [`DataGroup::search`].
     pub fn count(&self, at: At, filter: Option<&Filter>) -> Result<u64> {
         let (schema, shard) = self.known(at)?;
-        let view = shard.view(&self.store);
         match filter {
-            None => Ok(view.state.live.len()),
-            Some(filter) => Ok(Search { group: self, schema: &schema, shard: &shard, view }.matches(filter)?.len()),
+            None => Ok(shard.state().live.len()),
+            Some(filter) => Ok(Search::begin(self, &schema, &shard, &BTreeSet::new())?.matches(filter)?.len()),
         }
     }
 
@@ -119,8 +106,7 @@ impl DataGroup {
     /// As [`DataGroup::search`].
     pub fn matching(&self, at: At, filter: &Filter, limit: usize) -> Result<(Vec<FoundVersion>, u64)> {
         let (schema, shard) = self.known(at)?;
-        let view = shard.view(&self.store);
-        let search = Search { group: self, schema: &schema, shard: &shard, view };
+        let search = Search::begin(self, &schema, &shard, &BTreeSet::new())?;
         let matches = search.matches(filter)?;
         let found = matches.iter().map(|doc_id| readable(found_version(&shard, &search.view, DocId(doc_id))));
         Ok((found.filter_map(Result::transpose).take(limit).collect::<Result<_>>()?, matches.len()))
@@ -132,8 +118,7 @@ impl DataGroup {
     /// As [`DataGroup::search`].
     pub fn matching_of(&self, at: At, filter: &Filter, ids: &HashSet<Uuid>) -> Result<Vec<FoundVersion>> {
         let (schema, shard) = self.known(at)?;
-        let view = shard.view(&self.store);
-        let search = Search { group: self, schema: &schema, shard: &shard, view };
+        let search = Search::begin(self, &schema, &shard, &BTreeSet::new())?;
         let matches = search.matches(filter)?;
         let mut found = Vec::new();
         for &id in ids {
@@ -146,9 +131,53 @@ impl DataGroup {
     }
 }
 
-impl Search<'_> {
-    /// Answers those of the queries that can share something; `false` when the shard changed meanwhile.
-    fn answer_together(&self, queries: &[Query], answers: &mut [Option<Result<Vec<Hit>>>]) -> Result<bool> {
+/// The vectors that these queries compare.
+fn vectors_of<'q>(queries: impl IntoIterator<Item = &'q Query>) -> BTreeSet<VectorId> {
+    let vectors = queries.into_iter().flat_map(|query| match &query.rank {
+        Rank::Near(near) => near.targets.as_slice(),
+        Rank::Listing { .. } => &[],
+    });
+    vectors.map(|target| target.vector).collect()
+}
+
+impl<'a> Search<'a> {
+    /// The shard as it is now, with the indexes of these vectors, opened if need be.
+    fn begin(
+        group: &'a DataGroup,
+        schema: &'a Collection,
+        shard: &'a Arc<Shard>,
+        vectors: &BTreeSet<VectorId>,
+    ) -> Result<Self> {
+        let opening = |vector| group.searchable(schema, vector);
+        for _ in 0..OPENINGS_MAX {
+            for &vector in vectors {
+                if let Some(opening) = opening(vector).filter(|_| shard.has_vector(vector)) {
+                    shard.index(vector, &opening)?;
+                }
+            }
+            let view = shard.view(&group.store);
+            let of = |vector| Some((vector, shard.indexes.holding(vector, &view)?));
+            let indexes: Vec<_> = vectors.iter().copied().filter_map(of).collect();
+            // One that is lacking came to the shard, or left memory, just now.
+            let lacks = |vector: &VectorId| {
+                view.state.with_vector.contains_key(vector)
+                    && opening(*vector).is_some()
+                    && indexes.iter().all(|(of, _)| of != vector)
+            };
+            if !vectors.iter().any(lacks) {
+                return Ok(Self { group, schema, shard, view, indexes });
+            }
+        }
+        Err(Error::Limit("the vector indexes left memory as often as they were opened".into()))
+    }
+
+    /// The index of a vector; `None` where no object has it.
+    pub(super) fn index_of(&self, vector: VectorId) -> Option<Arc<DocIndex>> {
+        self.indexes.iter().find(|(of, _)| *of == vector).map(|(_, index)| index.clone())
+    }
+
+    /// Answers those of the queries that can share something.
+    fn answer_together(&self, queries: &[Query], answers: &mut [Option<Result<Vec<Hit>>>]) {
         let mut lists: Vec<(&Filter, RoaringTreemap)> = Vec::new();
         for filter in queries.iter().filter_map(|query| query.filter.as_ref()) {
             // What is wrong with it is said where its query is answered.
@@ -174,11 +203,10 @@ impl Search<'_> {
                 asked.push(Asked { query, near, k, matches });
             }
         }
-        let Some(found) = self.near_many(&asked, false)? else { return Ok(false) };
+        let found = self.near_many(&asked);
         for (((place, plan), asked), found) in places.into_iter().zip(plans).zip(asked).zip(found) {
             answers[place] = Some(found.and_then(|found| self.read(asked.query, &plan, found)));
         }
-        Ok(true)
     }
 
     fn matches(&self, filter: &Filter) -> Result<RoaringTreemap> {
@@ -209,19 +237,12 @@ impl Search<'_> {
         self.view.state.with_vector.get(&vector)
     }
 
-    /// The hits in their order, `offset` already left out where that is cheaper here. `None` when the shard changed
-    /// under a vector search, so that it must start again; if it is `still`, only when the index was just unloaded.
-    fn find(
-        &self,
-        query: &Query,
-        plan: &Plan,
-        matches: Option<&RoaringTreemap>,
-        still: bool,
-    ) -> Result<Option<Vec<Found>>> {
+    /// The hits in their order, `offset` already left out where that is cheaper here.
+    fn find(&self, query: &Query, plan: &Plan, matches: Option<&RoaringTreemap>) -> Result<Vec<Found>> {
         let unranked =
-            |doc_ids: Vec<DocId>| Some(doc_ids.into_iter().map(|doc_id| Found { doc_id, distance: None }).collect());
+            |doc_ids: Vec<DocId>| doc_ids.into_iter().map(|doc_id| Found { doc_id, distance: None }).collect();
         Ok(match plan.source {
-            Source::Nothing => Some(Vec::new()),
+            Source::Nothing => Vec::new(),
             Source::Ids => unranked(self.by_id(query, matches)?),
             Source::DocIds => {
                 let hidden = self.shard.unreadable.known();
@@ -231,8 +252,8 @@ impl Search<'_> {
             }
             Source::Sorted => unranked(self.sorted(query, matches)?),
             Source::Nearest { .. } | Source::WithinDistance { .. } | Source::Combined { .. } => match &query.rank {
-                Rank::Near(near) => self.near(query, plan, near, matches, still)?,
-                Rank::Listing { .. } => Some(Vec::new()),
+                Rank::Near(near) => self.near(query, plan, near, matches)?,
+                Rank::Listing { .. } => Vec::new(),
             },
         })
     }
@@ -314,3 +335,6 @@ impl Search<'_> {
         Ok(hits)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! A shard in memory: which doc ids are live, what its record says. Its rows stay on disk.
 //!
 //! The state is small, is loaded when first asked for, and is replaced as a whole by each apply that changes it; a reader
-//! holds on to the one it started with, together with a view of the store taken at the same moment.
+//! holds on to the one it started with, together with a view of the store that has every row of it. No lock is held for
+//! longer than a snapshot is taken, and a reader never waits for a write of the store: see [`Shard::freeze`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 use roaring::RoaringTreemap;
 
+use super::departed::Departed;
 use super::records::{self, ShardRecord, SweepRecord};
+use super::snapshot::Snapshot;
 use super::store::{Family, Store, View};
 use super::unreadable::Unreadable;
 use super::vectors::ShardIndexes;
@@ -25,9 +28,7 @@ use crate::{Error, Result};
 pub(crate) struct Shard {
     pub at: At,
     pub prefix: ShardPrefix,
-    /// The present state. Apply holds the lock for writing while rows are taken away, so that a reader never sees
-    /// a state and a view that do not belong together.
-    pub state: RwLock<Arc<ShardState>>,
+    present: RwLock<Present>,
     /// Segments of the inverted index that begin below this doc id are gone. Published after they are, so that a view taken
     /// later misses none; it spares readers the way over what was deleted.
     pub fresh_from: AtomicU64,
@@ -35,6 +36,21 @@ pub(crate) struct Shard {
     pub indexes: ShardIndexes,
     /// Its objects that cannot be read, as far as they were met.
     pub unreadable: Unreadable,
+    /// States that readers may still hold, with the documents that the indexes keep for them.
+    departed: Departed<ShardState>,
+}
+
+/// What a view is made from.
+struct Present {
+    state: Arc<ShardState>,
+    /// The store from before a write that takes rows of `state` away, until the state without them is published.
+    frozen: Option<Frozen>,
+}
+
+/// The store as it was when a shard was frozen.
+struct Frozen {
+    snapshot: Arc<Snapshot>,
+    fresh_from: DocId,
 }
 
 /// A shard at one moment.
@@ -58,43 +74,101 @@ pub(crate) struct ShardView<'a> {
 }
 
 impl Shard {
-    /// Reads a shard's state.
+    /// Reads a shard's state, of one moment.
     pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Self> {
         let prefix = ShardPrefix::new(group, at);
-        let record = store.get(Family::Meta, &key::meta(group, MetaKey::Shard, &key::shard_bytes(at)))?;
+        let sweep = SweepRecord::load(store, group, at)?;
+        let view = store.view();
+        let record = view.get(Family::Meta, &key::meta(group, MetaKey::Shard, &key::shard_bytes(at)))?;
         let mut state = ShardState::default();
         if let Some(record) = record {
             state.record = records::decode("shard", &record)?;
-            state.live = load_set(store, &prefix.inverted(OBJECT, InvKind::Live))?;
+            state.live = load_set(&view, &prefix.inverted(OBJECT, InvKind::Live))?;
             for &vector in state.record.dimensions.keys() {
-                let members = load_set(store, &prefix.value(OBJECT, InvKind::HasVector, &vector_key(vector)))?;
+                let members = load_set(&view, &prefix.value(OBJECT, InvKind::HasVector, &vector_key(vector)))?;
                 if !members.is_empty() {
                     state.with_vector.insert(vector, members);
                 }
             }
             state.validate().map_err(|what| Error::Damaged(format!("shard {at:?}: {what}")))?;
         }
-        let sweep = SweepRecord::load(store, group, at)?;
         Ok(Self {
             at,
             prefix,
-            state: RwLock::new(Arc::new(state)),
+            present: RwLock::new(Present { state: Arc::new(state), frozen: None }),
             fresh_from: AtomicU64::new(sweep.promoted),
             indexes: ShardIndexes::default(),
             unreadable: Unreadable::default(),
+            departed: Departed::default(),
         })
     }
 
     /// The shard as it is now.
     pub(crate) fn state(&self) -> Arc<ShardState> {
-        self.state.read().clone()
+        self.present.read().state.clone()
     }
 
-    /// The shard and the store as they are now.
+    /// Whether an object has this vector.
+    pub(crate) fn has_vector(&self, vector: VectorId) -> bool {
+        self.present.read().state.with_vector.contains_key(&vector)
+    }
+
+    /// The shard and the store as they are now: every row of the state is in the store. What the store has beyond the state
+    /// belongs to a batch that is about to be published.
     pub(crate) fn view<'a>(&self, store: &'a Store) -> ShardView<'a> {
-        let fresh_from = DocId(self.fresh_from.load(Ordering::Acquire));
-        let state = self.state.read();
-        ShardView { fresh_from, state: state.clone(), store: store.view() }
+        let fresh_from = self.fresh_from();
+        let present = self.present.read();
+        let state = present.state.clone();
+        match &present.frozen {
+            // The lock is held until the snapshot is taken: no write that takes rows away begins before.
+            None => ShardView { fresh_from, state, store: store.view() },
+            Some(Frozen { snapshot, fresh_from }) => {
+                ShardView { fresh_from: *fresh_from, state, store: store.view_at(snapshot.clone()) }
+            }
+        }
+    }
+
+    /// The published state and the newest of the store, for the work on the inverted index: it must see its own last
+    /// write, and looks at no rows of objects, which may be gone already.
+    pub(crate) fn newest<'a>(&self, store: &'a Store) -> ShardView<'a> {
+        let fresh_from = self.fresh_from();
+        ShardView { fresh_from, state: self.state(), store: store.view() }
+    }
+
+    /// No segment of the inverted index begins below it in a snapshot that is taken now or later.
+    pub(crate) fn fresh_from(&self) -> DocId {
+        DocId(self.fresh_from.load(Ordering::Acquire))
+    }
+
+    /// Lets readers go on with the present state and a snapshot that was taken after `fresh_from` was read, until
+    /// [`Shard::publish`]: called before a write that takes rows of the state away.
+    pub(crate) fn freeze(&self, snapshot: Arc<Snapshot>, fresh_from: DocId) {
+        self.present.write().frozen = Some(Frozen { snapshot, fresh_from });
+    }
+
+    /// Makes a state visible whose rows are written.
+    pub(crate) fn publish(&self, state: Arc<ShardState>) {
+        let replaced = std::mem::replace(&mut *self.present.write(), Present { state, frozen: None });
+        // Outside of the lock: a snapshot is given back here.
+        drop(replaced);
+    }
+
+    /// Takes documents out of the indexes in memory once nobody holds `replaced`, the state before the published one, which
+    /// had them, or an older one. Returns whether some stay for now: [`Shard::let_go`] is to be called later.
+    pub(crate) fn depart(&self, replaced: Arc<ShardState>, removed: Vec<(VectorId, DocId)>) -> bool {
+        self.departed.push(replaced, removed);
+        self.let_go()
+    }
+
+    /// Takes out of the indexes what no reader can look for any more. Returns whether some stay for now.
+    pub(crate) fn let_go(&self) -> bool {
+        self.indexes.remove(self.at, &self.departed.collect());
+        !self.is_settled()
+    }
+
+    /// Whether the indexes keep no document for readers of older states.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.departed.is_empty()
     }
 }
 
@@ -122,12 +196,15 @@ impl ShardState {
     }
 }
 
-fn load_set(store: &Store, prefix: &[u8]) -> Result<RoaringTreemap> {
+fn load_set(view: &View<'_>, prefix: &[u8]) -> Result<RoaringTreemap> {
     let mut set = RoaringTreemap::new();
-    for (key, value) in store.entries(Family::Inverted, prefix)? {
+    let mut cursor = view.cursor(Family::Inverted, prefix, None);
+    cursor.seek(prefix);
+    while let Some((key, value)) = cursor.item()? {
         // Apply keeps these sets itself: they are no part of what can be rebuilt.
-        let first = key::parse_doc_id(&key)?;
-        docset::decode_into(&mut set, first, &value).map_err(|error| Error::Damaged(error.to_string()))?;
+        let first = key::parse_doc_id(key)?;
+        docset::decode_into(&mut set, first, value).map_err(|error| Error::Damaged(error.to_string()))?;
+        cursor.next();
     }
     Ok(set)
 }

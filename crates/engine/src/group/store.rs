@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBPinnableSlice,
-    DBRawIteratorWithThreadMode, FlushOptions, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions,
+    DBRawIteratorWithThreadMode, FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::generation::Generations;
 use super::options::{GroupOptions, OpenReport, StorageBudget};
+use super::snapshot::Snapshot;
 use crate::key::{self, MetaKey};
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt};
 
 /// Version of a group's folder as a whole, kept under [`MetaKey::Format`].
 pub(crate) const GROUP_FORMAT: u32 = 1;
@@ -55,7 +56,7 @@ impl Family {
 
 /// A group's RocksDB.
 pub(crate) struct Store {
-    db: DB,
+    db: Arc<DB>,
     budget: StorageBudget,
     /// Errors of RocksDB's background work that are known not to have stopped it.
     background_errors: AtomicU64,
@@ -64,7 +65,7 @@ pub(crate) struct Store {
 /// The store at one moment.
 pub(crate) struct View<'a> {
     store: &'a Store,
-    snapshot: SnapshotWithThreadMode<'a, DB>,
+    snapshot: Arc<Snapshot>,
 }
 
 /// Changes that become visible together.
@@ -86,7 +87,8 @@ impl Store {
             return Err(Error::Damaged(format!("{} is not there", path.display())));
         }
         let db = DB::open_cf_descriptors(&db_options(&options.storage), &path, families(&options.storage))?;
-        let store = Self { db, budget: options.storage.clone(), background_errors: AtomicU64::new(0) };
+        let (db, background_errors) = (Arc::new(db), AtomicU64::new(0));
+        let store = Self { db, budget: options.storage.clone(), background_errors };
         let format_key = key::meta(options.group, MetaKey::Format, &[]);
         match store.get(Family::Meta, &format_key)? {
             Some(bytes) if bytes.as_ref() == GROUP_FORMAT.to_be_bytes() => {}
@@ -116,7 +118,7 @@ impl Store {
     pub(crate) fn open_read_only(path: &Path) -> Result<Self> {
         let budget = StorageBudget::new(1 << 20, 1 << 20);
         let db = DB::open_cf_descriptors_read_only(&db_options(&budget), path, families(&budget), false)?;
-        Ok(Self { db, budget, background_errors: AtomicU64::new(0) })
+        Ok(Self { db: Arc::new(db), budget, background_errors: AtomicU64::new(0) })
     }
 
     fn family(&self, family: Family) -> Arc<BoundColumnFamily<'_>> {
@@ -142,7 +144,17 @@ impl Store {
 
     /// The store at this moment.
     pub(crate) fn view(&self) -> View<'_> {
-        View { store: self, snapshot: self.db.snapshot() }
+        self.view_at(self.snapshot())
+    }
+
+    /// What a view of this moment is made from, also later.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::new(Snapshot::of(&self.db))
+    }
+
+    /// The store at the moment of a snapshot of it.
+    pub(crate) fn view_at(&self, snapshot: Arc<Snapshot>) -> View<'_> {
+        View { store: self, snapshot }
     }
 
     /// An empty set of changes.
@@ -211,7 +223,8 @@ impl Store {
 impl View<'_> {
     /// Reads one value.
     pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>> {
-        Ok(self.snapshot.get_pinned_cf(&self.store.family(family), key)?)
+        interrupt::check()?;
+        Ok(self.snapshot.get().get_pinned_cf(&self.store.family(family), key)?)
     }
 
     /// Reads many values at once, in the order of `keys`: cheaper than one by one. Pins a block for each, so the caller
@@ -221,19 +234,20 @@ impl View<'_> {
         family: Family,
         keys: &[K],
     ) -> Result<Vec<Option<DBPinnableSlice<'_>>>> {
+        interrupt::check()?;
         let mut options = ReadOptions::default();
-        options.set_snapshot(&self.snapshot);
+        options.set_snapshot(self.snapshot.get());
         let values = self.store.db.batched_multi_get_cf_opt(&self.store.family(family), keys, false, &options);
         values.into_iter().map(|value| Ok(value?)).collect()
     }
 
     /// A cursor over the keys that start with `prefix` (and, if given, are below `end`), not yet placed.
     pub(crate) fn cursor(&self, family: Family, prefix: &[u8], end: Option<&[u8]>) -> Cursor<'_> {
-        Cursor::new(self.snapshot.raw_iterator_cf_opt(&self.store.family(family), bounds(prefix, end)))
+        Cursor::new(self.snapshot.get().raw_iterator_cf_opt(&self.store.family(family), bounds(prefix, end)))
     }
 }
 
-/// Goes over entries in key order; errors surface in [`Cursor::item`].
+/// Goes over entries in key order; errors, and the end of an interrupted read, surface in [`Cursor::item`].
 pub(crate) struct Cursor<'a> {
     inner: DBRawIteratorWithThreadMode<'a, DB>,
 }
@@ -254,7 +268,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// The entry the cursor stands at; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of the storage; [`Error::Interrupted`] when the read of this thread is to end.
     pub(crate) fn item(&self) -> Result<Option<(&[u8], &[u8])>> {
+        interrupt::check()?;
         match self.inner.item() {
             Some(item) => Ok(Some(item)),
             None => {

@@ -145,28 +145,28 @@ impl<'a> Transaction<'a> {
             return Ok(false);
         }
         let shards: Vec<_> = published.iter().map(|(draft, _)| draft.shard.clone()).collect();
-        let _steady: Vec<_> = shards.iter().map(|shard| shard.indexes.hold()).collect();
+        let committing: Vec<_> = shards.iter().map(|shard| shard.indexes.committing()).collect();
         for (draft, _) in &published {
             draft.shard.indexes.add(draft.shard.at, &draft.added());
         }
-        // Readers of these shards wait: they must not pair the old live set with a store that lost the rows.
-        let takes_away = published.iter().any(|(draft, _)| draft.takes_away());
-        if takes_away {
-            let mut locks: Vec<_> = published.iter().map(|(draft, _)| draft.shard.state.write()).collect();
-            self.changes.write()?;
-            for (lock, (_, state)) in locks.iter_mut().zip(&published) {
-                **lock = state.clone();
-            }
-        } else {
-            self.changes.write()?;
-            published.iter().for_each(|(draft, state)| *draft.shard.state.write() = state.clone());
+        if published.iter().any(|(draft, _)| draft.takes_away()) {
+            // Readers must not pair the old live set with a store that lost the rows.
+            let fresh_from: Vec<_> = shards.iter().map(|shard| shard.fresh_from()).collect();
+            let before = self.group.store.snapshot();
+            shards.iter().zip(fresh_from).for_each(|(shard, from)| shard.freeze(before.clone(), from));
         }
+        self.changes.write()?;
+        published.iter().for_each(|(draft, state)| draft.shard.publish(state.clone()));
+        drop(committing);
         self.group.publish(&self.collections, &self.dropped_shards);
-        for (draft, state) in &published {
-            self.group.note_growth(&draft.shard, &draft.base, state);
-            draft.shard.indexes.remove(draft.shard.at, draft.removed());
+        for (draft, state) in published {
+            self.group.note_growth(&draft.shard, &draft.base, &state);
             draft.forget_unreadable();
             self.group.objects_laid_down.fetch_add(draft.laid_down(), Ordering::Relaxed);
+            let (shard, base, removed) = draft.into_departed();
+            if shard.depart(base, removed) {
+                self.group.agenda.let_go_later(shard);
+            }
         }
         Ok(true)
     }

@@ -1,15 +1,21 @@
 //! The vector indexes of a shard: opened when first needed, brought up to date from the rows, dropped when idle and small.
 //!
 //! An index is derived state. Opening one compares what its files hold with the doc ids that have the vector, and inserts
-//! and deletes the difference; vectors never change under a doc id. From then on apply tells it of every change.
+//! and deletes the difference; vectors never change under a doc id. Apply adds to an index from the moment that its files
+//! are read, so that opening it keeps nobody waiting.
+//!
+//! An index in memory holds every document of every state that a reader may hold, from the state on at which it was
+//! opened ([`ShardIndexes::holding`]): apply adds documents before it publishes them, and they are deleted when no reader can look for them any more
+//! ([`Shard::depart`]). So an index may return documents that a reader's state does not have, and never lacks one that it has.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use roaring::RoaringTreemap;
 
 use super::contain::panic_text;
@@ -22,14 +28,16 @@ use crate::key;
 use crate::object::{Vector, codec};
 use crate::schema::VectorConfig;
 use crate::vector::{IndexOptions, VectorError};
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt};
+
+/// A read that waits for an index to be opened looks this often whether it is to end.
+const OPENING_LOOK: Duration = Duration::from_millis(20);
 
 /// The vector indexes of one shard.
 #[derive(Default)]
 pub(crate) struct ShardIndexes {
-    /// Held by an apply from before it tells the indexes of what it adds until they know all of it, and by whoever needs
-    /// indexes and published state to agree.
-    steady: ReentrantMutex<()>,
+    /// Held by an apply from before it adds to the indexes until it is published.
+    committing: Mutex<()>,
     slots: Mutex<BTreeMap<VectorId, Arc<Slot>>>,
     /// How often an index failed since the shard was loaded.
     failures: AtomicU64,
@@ -40,13 +48,52 @@ pub(crate) struct ShardIndexes {
 struct Slot {
     /// Held while an index is being opened, so that it is opened once.
     opening: Mutex<()>,
-    open: RwLock<Option<Arc<DocIndex>>>,
+    place: RwLock<Place>,
     /// Time of the last use, as the group's clock of uses counts.
     used: AtomicU64,
     /// Documents that waited for nothing when the index last left memory.
     settled: AtomicU64,
     /// It failed: it is not to be used, and its files are not to be read.
     failed: AtomicBool,
+}
+
+/// Whether an index is in memory.
+#[derive(Clone, Default)]
+enum Place {
+    #[default]
+    OnDisk,
+    /// Apply adds to it; searches do not use it yet.
+    Opening(Arc<DocIndex>),
+    /// `since`: [`removals`](super::shard::ShardState::removals) of the state that it was opened by.
+    InMemory { index: Arc<DocIndex>, since: u64 },
+}
+
+impl Slot {
+    /// The index, if searches may use it.
+    fn loaded(&self) -> Option<Arc<DocIndex>> {
+        match &*self.place.read() {
+            Place::InMemory { index, .. } => Some(index.clone()),
+            Place::OnDisk | Place::Opening(_) => None,
+        }
+    }
+
+    /// The index, if apply adds to it.
+    fn known(&self) -> Option<Arc<DocIndex>> {
+        match &*self.place.read() {
+            Place::InMemory { index, .. } | Place::Opening(index) => Some(index.clone()),
+            Place::OnDisk => None,
+        }
+    }
+
+    /// Waits until nobody else opens the index.
+    fn lock_opening(&self) -> Result<MutexGuard<'_, ()>> {
+        loop {
+            if let Some(guard) = self.opening.try_lock_for(OPENING_LOOK) {
+                return Ok(guard);
+            }
+            interrupt::check()?;
+        }
+    }
 }
 
 /// What opening an index needs to know beside the shard.
@@ -63,9 +110,9 @@ pub(crate) struct Opening<'a> {
 }
 
 impl ShardIndexes {
-    /// Keeps apply out: while the guard lives, the indexes hold what is published.
-    pub(crate) fn hold(&self) -> ReentrantMutexGuard<'_, ()> {
-        self.steady.lock()
+    /// Held by an apply from before it adds to the indexes until it is published; for no longer than a moment by others.
+    pub(crate) fn committing(&self) -> MutexGuard<'_, ()> {
+        self.committing.lock()
     }
 
     fn slot(&self, vector: VectorId) -> Arc<Slot> {
@@ -75,13 +122,29 @@ impl ShardIndexes {
     /// The index, if it is in memory.
     pub(crate) fn loaded(&self, vector: VectorId) -> Option<Arc<DocIndex>> {
         let slot = self.slots.lock().get(&vector).cloned()?;
-        slot.open.read().clone()
+        slot.loaded()
+    }
+
+    /// The index, if it is in memory and holds every document of the view. If it does not, it was opened after the view was
+    /// taken, and holds every document of a newer one.
+    pub(crate) fn holding(&self, vector: VectorId, view: &ShardView<'_>) -> Option<Arc<DocIndex>> {
+        let slot = self.slots.lock().get(&vector).cloned()?;
+        match &*slot.place.read() {
+            Place::InMemory { index, since } if *since <= view.state.removals => Some(index.clone()),
+            _ => None,
+        }
+    }
+
+    /// The index, if apply adds to it: it is in memory, or is being opened.
+    fn known(&self, vector: VectorId) -> Option<Arc<DocIndex>> {
+        let slot = self.slots.lock().get(&vector).cloned()?;
+        slot.known()
     }
 
     /// The index with the time of its last use, if it is in memory.
     pub(crate) fn loaded_since(&self, vector: VectorId) -> Option<(u64, Arc<DocIndex>)> {
         let slot = self.slots.lock().get(&vector).cloned()?;
-        let index = slot.open.read().clone()?;
+        let index = slot.loaded()?;
         Some((slot.used.load(Ordering::Relaxed), index))
     }
 
@@ -89,44 +152,53 @@ impl ShardIndexes {
     /// came since it was, all of them before it is first opened.
     pub(crate) fn waiting(&self, vector: VectorId, members: u64) -> u64 {
         let Some(slot) = self.slots.lock().get(&vector).cloned() else { return members };
-        match &*slot.open.read() {
+        match slot.loaded() {
             Some(index) => index.vectors().pending_len() as u64,
             None => members.saturating_sub(slot.settled.load(Ordering::Relaxed)),
         }
     }
 
-    /// All indexes in memory.
-    pub(crate) fn all_loaded(&self) -> Vec<(VectorId, Arc<DocIndex>)> {
+    /// All indexes in memory, those that are being opened too.
+    pub(crate) fn all_known(&self) -> Vec<(VectorId, Arc<DocIndex>)> {
         let slots = self.slots.lock();
-        slots.iter().filter_map(|(vector, slot)| Some((*vector, slot.open.read().clone()?))).collect()
+        slots.iter().filter_map(|(vector, slot)| Some((*vector, slot.known()?))).collect()
     }
 
     /// Drops the index from memory; its files stay.
     pub(crate) fn unload(&self, vector: VectorId) {
         let slot = self.slot(vector);
-        let _steady = self.hold();
-        if let Some(index) = slot.open.write().take() {
-            let settled = if index.vectors().pending_len() == 0 { index.live_ids().len() } else { 0 };
+        let Some(index) = slot.loaded() else { return };
+        let settled = if index.vectors().pending_len() == 0 { index.live_ids().len() } else { 0 };
+        let mut place = slot.place.write();
+        if matches!(&*place, Place::InMemory { index: present, .. } if Arc::ptr_eq(present, &index)) {
             slot.settled.store(settled, Ordering::Relaxed);
+            *place = Place::OnDisk;
         }
+        // Its memory is given back outside of the lock.
+        drop(place);
     }
 
-    /// Adds vectors to the indexes in memory. An apply does so before it is published, holding [`ShardIndexes::hold`] on to
-    /// [`ShardIndexes::remove`]: a reader that sees it finds them.
+    /// Adds vectors to the indexes in memory. An apply does so before it is published, holding
+    /// [`ShardIndexes::committing`] until it is: a reader that sees it finds them.
     /// An index that fails is built anew from the rows when it is needed next; the apply goes on.
     pub(crate) fn add(&self, at: At, added: &BTreeMap<VectorId, Vec<Added<'_>>>) {
         for (vector, added) in added {
-            let Some(index) = self.loaded(*vector) else { continue };
+            let Some(index) = self.known(*vector) else { continue };
             let insert = |(doc_id, values): &Added<'_>| insert(&index, *doc_id, values);
             self.contained(at, *vector, || added.iter().try_for_each(insert));
         }
     }
 
-    /// Takes doc ids out of the indexes in memory, after the apply was published. What fails, as in [`ShardIndexes::add`].
-    pub(crate) fn remove(&self, at: At, removed: &BTreeMap<VectorId, Vec<DocId>>) {
-        for (vector, removed) in removed {
-            let Some(index) = self.loaded(*vector) else { continue };
-            self.contained(at, *vector, || {
+    /// Takes documents out of the indexes in memory, once no reader can look for them. What fails, as in
+    /// [`ShardIndexes::add`].
+    pub(crate) fn remove(&self, at: At, removed: &[(VectorId, DocId)]) {
+        let mut by_vector: BTreeMap<VectorId, Vec<DocId>> = BTreeMap::new();
+        for &(vector, doc_id) in removed {
+            by_vector.entry(vector).or_default().push(doc_id);
+        }
+        for (vector, removed) in by_vector {
+            let Some(index) = self.known(vector) else { continue };
+            self.contained(at, vector, || {
                 removed.iter().for_each(|doc_id| _ = index.delete(*doc_id));
                 Ok(())
             });
@@ -158,7 +230,7 @@ impl ShardIndexes {
         let slot = self.slot(vector);
         slot.failed.store(true, Ordering::Release);
         slot.settled.store(0, Ordering::Relaxed);
-        *slot.open.write() = None;
+        *slot.place.write() = Place::OnDisk;
     }
 
     /// How often an index failed since the shard was loaded.
@@ -171,21 +243,22 @@ impl ShardIndexes {
 pub(crate) type Added<'v> = (DocId, &'v Vector);
 
 impl Shard {
-    /// The index of a vector, opened if need be.
+    /// The index of a vector, opened if need be. Once begun, opening goes on when the read that began it is interrupted.
     ///
     /// # Errors
     /// [`Error::Limit`] when it cannot be built; everything but searches by this vector goes on.
     pub(crate) fn index(self: &Arc<Self>, vector: VectorId, opening: &Opening<'_>) -> Result<Arc<DocIndex>> {
         let slot = self.indexes.slot(vector);
         slot.used.store(opening.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        if let Some(index) = slot.open.read().clone() {
+        if let Some(index) = slot.loaded() {
             return Ok(index);
         }
-        let _opening = slot.opening.lock();
-        if let Some(index) = slot.open.read().clone() {
+        let _opening = slot.lock_opening()?;
+        if let Some(index) = slot.loaded() {
             return Ok(index);
         }
-        catch_unwind(AssertUnwindSafe(|| self.open_index(vector, opening, &slot))).unwrap_or_else(|panic| {
+        let open = || interrupt::shielded(|| self.open_index(vector, opening, &slot));
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|panic| {
             let why = panic_text(panic.as_ref());
             self.indexes.failed(self.at, vector, &why);
             Err(Error::Limit(format!("the index of vector {vector} cannot be built: {why}")))
@@ -203,35 +276,54 @@ impl Shard {
         for dropped in &report.dropped {
             tracing::warn!(collection = self.at.collection.0, shard = self.at.shard.0, vector = vector.0, "{dropped}");
         }
-        // Most of the difference without keeping apply out, the rest with.
-        reconcile(&index, self, vector, &view)?;
+        // While nobody else knows the index. Files may hold doc ids that a crash took back and apply gives out again.
+        let present = members(&view, vector);
+        for doc_id in &index.live_ids() - &present {
+            index.delete(DocId(doc_id));
+        }
         drop(view);
-        let _steady = self.indexes.hold();
-        reconcile(&index, self, vector, &self.view(opening.store))?;
         let index = Arc::new(index);
-        *slot.open.write() = Some(index.clone());
+        *slot.place.write() = Place::Opening(index.clone());
+        let caught_up = self.catch_up(vector, opening.store, &index, present);
+        let mut place = slot.place.write();
+        // It failed in the hands of apply.
+        if !matches!(&*place, Place::Opening(of) if Arc::ptr_eq(of, &index)) {
+            return Err(Error::Limit(format!("the index of vector {vector} failed while it was opened")));
+        }
+        *place = Place::OnDisk;
+        let since = caught_up?;
+        *place = Place::InMemory { index: index.clone(), since };
+        drop(place);
         opening.opened.lock().push((self.clone(), vector));
         Ok(index)
     }
+
+    /// Brings an index that apply adds to, and that holds none but `present` documents of an earlier state, to the state of
+    /// now. Returns the removals of that state.
+    fn catch_up(&self, vector: VectorId, store: &Store, index: &DocIndex, present: RoaringTreemap) -> Result<u64> {
+        // An apply that did not know of the index is published when this returns, so its documents are in the view.
+        drop(self.indexes.committing());
+        let view = self.view(store);
+        let wanted = members(&view, vector);
+        for doc_id in present - &wanted {
+            index.delete(DocId(doc_id));
+        }
+        let missing = wanted - index.live_ids();
+        index.reserve(missing.len());
+        each_vector(self, vector, &view, &missing, |doc_id, values| match values {
+            Ok(values) => insert(index, doc_id, &values),
+            Err(error) => {
+                self.unreadable.note(self.at, doc_id, &error);
+                Ok(())
+            }
+        })?;
+        Ok(view.state.removals)
+    }
 }
 
-/// Brings an index to the doc ids that have the vector.
-fn reconcile(index: &DocIndex, shard: &Shard, vector: VectorId, view: &ShardView<'_>) -> Result<()> {
-    let none = RoaringTreemap::new();
-    let wanted = view.state.with_vector.get(&vector).unwrap_or(&none);
-    let held = index.live_ids();
-    for doc_id in &held - wanted {
-        index.delete(DocId(doc_id));
-    }
-    let missing = wanted - &held;
-    index.reserve(missing.len());
-    each_vector(shard, vector, view, &missing, |doc_id, values| match values {
-        Ok(values) => insert(index, doc_id, &values),
-        Err(error) => {
-            shard.unreadable.note(shard.at, doc_id, &error);
-            Ok(())
-        }
-    })
+/// Documents of the view that have the vector.
+fn members(view: &ShardView<'_>, vector: VectorId) -> RoaringTreemap {
+    view.state.with_vector.get(&vector).cloned().unwrap_or_default()
 }
 
 /// Reads the vectors of `doc_ids`, ascending; each must be there. `take` is told of those that cannot be decoded.

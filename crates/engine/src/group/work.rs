@@ -1,5 +1,6 @@
 //! Background work: graphs, the inverted index, dropped data. Bounded steps, fair between collections.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -86,6 +87,8 @@ pub(super) struct Agenda {
     pub(super) rebuilds: Rebuilds,
     /// How often something else than apply asked for work.
     asked: AtomicU64,
+    /// Shards whose indexes keep deleted documents for readers of older states.
+    departing: Mutex<BTreeMap<At, Arc<Shard>>>,
     /// Steps begun, and threads in one.
     entered: AtomicU64,
     workers: AtomicUsize,
@@ -106,6 +109,7 @@ impl Default for Agenda {
             dropping: Mutex::default(),
             rebuilds: Rebuilds::default(),
             asked: AtomicU64::default(),
+            departing: Mutex::default(),
             entered: AtomicU64::default(),
             workers: AtomicUsize::default(),
             rested_at: AtomicU64::new(u64::MAX),
@@ -125,9 +129,29 @@ impl Agenda {
         self.due.lock().look_at(shards);
     }
 
+    /// Asks for the deleted documents of a shard to leave its indexes when no reader can look for them any more.
+    pub(super) fn let_go_later(&self, shard: Arc<Shard>) {
+        self.departing.lock().insert(shard.at, shard);
+    }
+
+    /// Takes deleted documents out of indexes, as far as no reader can look for them any more.
+    fn let_go(&self) {
+        let shards: Vec<_> = self.departing.lock().values().cloned().collect();
+        for shard in shards {
+            if !shard.let_go() {
+                // An apply that leaves something behind meanwhile lists the shard again, after it did.
+                self.departing.lock().remove(&shard.at);
+                if !shard.is_settled() {
+                    self.let_go_later(shard);
+                }
+            }
+        }
+    }
+
     /// Forgets shards that are gone.
     pub(super) fn forget(&self, gone: impl Fn(&At) -> bool) {
         self.indexes.lock().retain(|(shard, _)| !gone(&shard.at));
+        self.departing.lock().retain(|at, _| !gone(at));
         self.due.lock().forget(gone);
     }
 
@@ -146,6 +170,7 @@ impl DataGroup {
     pub fn work(&self, budget: &WorkBudget) -> Result<WorkReport> {
         let mut report = WorkReport::default();
         let activity = self.activity();
+        self.agenda.let_go();
         if self.agenda.rested_at.load(Ordering::Acquire) == activity {
             return Ok(report);
         }
@@ -441,7 +466,7 @@ impl DataGroup {
         if self.rebuild_step(&schema, &shard, keys_max, report)? {
             return Ok(true);
         }
-        let view = shard.view(&self.store);
+        let view = shard.newest(&self.store);
         if promote::is_due(&view, shard.prefix)? {
             let mut changes = self.store.changes();
             let step = promote::step(&view, shard.prefix, &mut changes)?;

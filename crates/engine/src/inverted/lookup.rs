@@ -22,7 +22,7 @@ use crate::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
 use crate::object::{Beacon, Value, codec};
 use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 use crate::schema::{Collection, DataType, Property};
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt};
 
 /// Deepest nesting of a filter.
 const DEPTH_MAX: usize = 256;
@@ -51,25 +51,34 @@ impl Lookup<'_> {
     }
 
     fn evaluate(&self, filter: &Filter, depth: usize) -> Result<RoaringTreemap> {
+        interrupt::check()?;
         if depth > DEPTH_MAX {
             return Err(Error::Limit(format!("filters can be nested {DEPTH_MAX} deep")));
         }
         match filter {
-            Filter::And(operands) => {
-                let mut sets = self.operands(operands, depth)?.into_iter();
-                let first = sets.next().unwrap_or_default();
-                Ok(sets.fold(first, |all, set| all & set))
-            }
-            Filter::Or(operands) => {
-                Ok(self.operands(operands, depth)?.into_iter().fold(RoaringTreemap::new(), |any, set| any | set))
-            }
+            Filter::And(operands) => self.joined(operands, depth, |all, set| all & set),
+            Filter::Or(operands) => self.joined(operands, depth, |any, set| any | set),
             Filter::Not(operand) => Ok(self.complement(&self.evaluate(operand, depth + 1)?)),
             Filter::Compare { path, operator, value } => self.compare(path, *operator, value),
         }
     }
 
-    fn operands(&self, operands: &[Filter], depth: usize) -> Result<Vec<RoaringTreemap>> {
-        operands.iter().map(|operand| self.evaluate(operand, depth + 1)).collect()
+    /// What the operands match, joined one by one: of thousands of operands two sets are in memory.
+    fn joined(
+        &self,
+        operands: &[Filter],
+        depth: usize,
+        join: impl Fn(RoaringTreemap, RoaringTreemap) -> RoaringTreemap,
+    ) -> Result<RoaringTreemap> {
+        let mut joined: Option<RoaringTreemap> = None;
+        for operand in operands {
+            let set = self.evaluate(operand, depth + 1)?;
+            joined = Some(match joined {
+                Some(before) => join(before, set),
+                None => set,
+            });
+        }
+        Ok(joined.unwrap_or_default())
     }
 
     fn compare(&self, path: &Path, operator: Operator, value: &FilterValue) -> Result<RoaringTreemap> {
@@ -260,6 +269,7 @@ impl Lookup<'_> {
         while let Some((_, bytes)) = cursor.item()? {
             let segment = Segment::parse(bytes)?;
             for n in segment.lower_bound(start)?..segment.len() {
+                interrupt::check()?;
                 let (key, bytes) = segment.entry(n)?;
                 if end.is_some_and(|end| key >= end) {
                     break;

@@ -14,6 +14,7 @@ use super::distance::Kernels;
 use super::query::{Query, finish};
 use super::top::Top;
 use super::view::View;
+use crate::interrupt;
 
 /// Slots compared in one go.
 pub(super) const BATCH: usize = 128;
@@ -75,7 +76,7 @@ fn scan_originals(tables: &Tables, kernels: &Kernels, query: &Query, chunks: imp
     each_live(tables, chunks, &mut |batch| offer_originals(tables, kernels, query, batch, top));
 }
 
-/// Shows the live slots of `chunks` to `body`, [`BATCH`] at a time at most.
+/// Shows the live slots of `chunks` to `body`, [`BATCH`] at a time at most; stops early when the read is interrupted.
 fn each_live(tables: &Tables, mut chunks: impl Chunks, body: &mut dyn FnMut(&[u32])) {
     let mut chunk = Vec::new();
     loop {
@@ -85,7 +86,12 @@ fn each_live(tables: &Tables, mut chunks: impl Chunks, body: &mut dyn FnMut(&[u3
             return;
         }
         chunk.retain(|&slot| is_live(tables, slot));
-        chunk.chunks(BATCH).for_each(&mut *body);
+        for batch in chunk.chunks(BATCH) {
+            if interrupt::is_raised() {
+                return;
+            }
+            body(batch);
+        }
     }
 }
 

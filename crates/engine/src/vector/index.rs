@@ -101,6 +101,13 @@ impl VectorIndex {
         Ok(search::search(core, &config, request))
     }
 
+    /// Components of vectors that a search for the `k` nearest without an allow list compares, at most as a rule.
+    #[must_use]
+    pub fn search_cost(&self, k: usize) -> u64 {
+        let cost = self.core().map_or(0, |core| search::cost(core, &self.config.load(), k));
+        u64::try_from(cost).unwrap_or(u64::MAX)
+    }
+
     /// As many searches, answered in their order: each as [`search`](Self::search) would, from one moment of the index.
     /// Those that must compare the same vectors read them once. Requests with the same allow list hand in the same
     /// reference.

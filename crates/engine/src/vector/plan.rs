@@ -212,6 +212,18 @@ pub(super) fn plan(hnsw: Option<&HnswConfig>, now: Situation) -> Plan {
     Plan::WalkFiltered(Filtered { ef, k: now.k, strategy, seen_max, share_per_mille, excluded })
 }
 
+/// Vectors that a search on this way compares at most; what waits for the graph is compared beside a walk. A walk
+/// that does not find enough compares everything after all: rare enough to be left out.
+pub(super) fn compared(plan: Plan, hnsw: Option<&HnswConfig>, now: Situation) -> usize {
+    let waiting = (now.live + now.tombstones).saturating_sub(now.linked);
+    match plan {
+        Plan::Empty => 0,
+        Plan::ScanAll | Plan::ScanAllowed | Plan::ScanLikeWalk { .. } => now.live,
+        Plan::Walk { ef } => waiting + hnsw.map_or(0, |hnsw| walked(hnsw, now.linked.max(1), ef)),
+        Plan::WalkFiltered(filtered) => waiting + filtered.seen_max,
+    }
+}
+
 /// Cost of a walk that looks through excluded nodes.
 fn looking_through(hnsw: &HnswConfig, nodes: usize, ef: usize, rarity: usize) -> usize {
     let ef = ef + ef / 2;

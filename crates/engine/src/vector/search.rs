@@ -11,7 +11,7 @@ use super::hnsw::{
     CodeScorer, FilteredWalk, Graph, Pool, RowScorer, Scorer, Scratch, ScratchPool, descend, filtered_walk, walk,
     walk_while,
 };
-use super::plan::{Filtered, Judgement, PROBE, Plan, Situation, Steer, plan, steer};
+use super::plan::{Filtered, Judgement, PROBE, Plan, Situation, Steer, compared, plan, steer};
 use super::query::{Query, finish};
 use super::top::Top;
 use super::view::View;
@@ -45,22 +45,41 @@ pub(super) fn begin(
     request: &SearchRequest<'_>,
     allow: Option<&Allow<'_>>,
 ) -> (Plan, Query, Top) {
-    let (hnsw, rescore) = (config.hnsw(), config.codes_with(view.graph.is_some()).rescore());
+    let rescore = config.codes_with(view.graph.is_some()).rescore();
+    let now = situation(core, view, config, request, allow);
+    // A segment whose vectors have all been linked by now is scanned too, as long as it is in the view.
+    let top = Top::new(now.k, request.max_distance.unwrap_or(f32::INFINITY), !view.pending.is_empty());
+    let query = Query { rescore, ..Query::new(core.distance, request.query, view) };
+    (plan(config.hnsw(), now), query, top)
+}
+
+/// What the way to the answer is decided by; the query itself takes no part in it.
+fn situation(
+    core: &Core,
+    view: &View,
+    config: &IndexConfig,
+    request: &SearchRequest<'_>,
+    allow: Option<&Allow<'_>>,
+) -> Situation {
+    let rescore = config.codes_with(view.graph.is_some()).rescore();
     let waiting = view.waiting();
     let live = core.store.len();
     let tombstones = core.store.tombstones();
-    let now = Situation {
+    Situation {
         live,
         tombstones,
         linked: if view.graph.is_some() { (live + tombstones).saturating_sub(waiting) } else { 0 },
         allowed: allow.map(Allow::len),
         k: request.k.min(live),
-        ef: widened(hnsw, request, view.tables.codec().map(|codec| (codec.kind(), rescore))),
-    };
-    // A segment whose vectors have all been linked by now is scanned too, as long as it is in the view.
-    let top = Top::new(now.k, request.max_distance.unwrap_or(f32::INFINITY), !view.pending.is_empty());
-    let query = Query { rescore, ..Query::new(core.distance, request.query, view) };
-    (plan(hnsw, now), query, top)
+        ef: widened(config.hnsw(), request, view.tables.codec().map(|codec| (codec.kind(), rescore))),
+    }
+}
+
+/// Components that a search for the `k` nearest without an allow list compares, at most as a rule.
+pub(super) fn cost(core: &Core, config: &IndexConfig, k: usize) -> usize {
+    let request = SearchRequest { query: &[], k, ef: None, max_distance: None, allow: None };
+    let now = situation(core, &core.store.view(), config, &request, None);
+    compared(plan(config.hnsw(), now), config.hnsw(), now).saturating_mul(core.dim)
 }
 
 /// The `ef` asked for, raised to the candidates that are to be fetched by such codes.

@@ -14,6 +14,7 @@ use super::plan::Plan;
 use super::search::{Execution, begin, pending_slots};
 use super::view::View;
 use super::{Hit, SearchRequest};
+use crate::interrupt;
 
 /// Bytes of codes, or of originals where there are no codes, that one block has: a part of a core's own cache.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -111,6 +112,9 @@ fn in_blocks(core: &Core, view: &View, mut chunks: impl Chunks, mut searches: Ve
         }
         for block in chunk.chunks(block_slots) {
             for search in &mut searches {
+                if interrupt::is_raised() {
+                    return;
+                }
                 let slots = chunks_of(block.iter().copied());
                 scan(view, &core.kernels, search.query, slots, &mut search.top);
             }

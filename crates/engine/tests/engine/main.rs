@@ -9,6 +9,7 @@ mod folding;
 mod limits;
 mod memory;
 mod model;
+mod moments;
 mod postings;
 mod readers;
 mod support;

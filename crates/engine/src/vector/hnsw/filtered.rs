@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 use super::pool::{ordered, unordered};
 use super::scorer::Scorer;
 use super::scratch::Scratch;
+use super::searcher::LOOK_EVERY;
+use crate::interrupt;
 use crate::vector::arena::{Tables, read_links};
 use crate::vector::config::FilterStrategy;
 
@@ -40,13 +42,17 @@ pub(in crate::vector) fn filtered_walk(
         }
     }
     score_batch(scorer, accept, scratch);
-    let mut seen = 0;
+    let (mut seen, mut expanded) = (0, 0_usize);
     while let Some(Reverse(entry)) = scratch.frontier.pop() {
         if unordered((entry >> 32) as u32) > scratch.pool.bound() {
             break;
         }
         if seen > how.seen_max {
             return false;
+        }
+        expanded += 1;
+        if expanded % LOOK_EVERY == 0 && interrupt::is_raised() {
+            break;
         }
         let slot = (entry & 0xffff_ffff) as u32;
         scratch.batch.clear();

@@ -3,7 +3,11 @@
 use super::pool::Pool;
 use super::scorer::Scorer;
 use super::scratch::Scratch;
+use crate::interrupt;
 use crate::vector::arena::{Tables, read_links};
+
+/// Nodes whose neighbours are compared between two looks at the interrupt of the read.
+pub(super) const LOOK_EVERY: usize = 32;
 
 /// From `entry`, which the tables have, on `from_level` greedily down to `to_level`; returns the nearest node found and its distance.
 pub(in crate::vector) fn descend(
@@ -78,7 +82,7 @@ pub(in crate::vector) fn walk_while(
     loop {
         let next = pool.take_nearest();
         if next.is_some() {
-            if !go_on(pool, expanded) {
+            if !go_on(pool, expanded) || (expanded % LOOK_EVERY == 0 && interrupt::is_raised()) {
                 return;
             }
             expanded += 1;

@@ -12,6 +12,7 @@ use super::muvera::{Encoder, Muvera};
 use super::rows::{QUERY_ROWS_MAX, ROWS_MAX, first_row_of, row_id, whole};
 use super::score::{RowQuery, of_rows, score};
 use crate::ids::DocId;
+use crate::interrupt;
 use crate::vector::core::Core;
 use crate::vector::distance::Kernels;
 use crate::vector::query::check;
@@ -112,6 +113,18 @@ impl MultiIndex {
             Form::Rows => whole(&ids).0,
             Form::Encoded { .. } => ids,
         }
+    }
+
+    /// Number of documents present, about.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.documents.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is nothing to return.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The index of what is kept, for background work, saving and figures. Its vectors are rows or encodings.
@@ -344,7 +357,7 @@ impl Walk<'_> {
 
     fn nearest_rows(&self, depth: usize) -> Result<Bounds, VectorError> {
         let mut bounds = Bounds::default();
-        for (at, row) in self.query.rows().enumerate() {
+        for (at, row) in self.query.rows().enumerate().take_while(|_| !interrupt::is_raised()) {
             let request =
                 SearchRequest { query: row, k: depth, ef: None, max_distance: None, allow: self.request.allow };
             bounds.add(at, &self.index.vectors.search_rows(&request, self.per_document)?, depth);

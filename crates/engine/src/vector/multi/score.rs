@@ -1,5 +1,6 @@
 //! The distance of late interaction, on f32 rows.
 
+use crate::interrupt;
 use crate::vector::Distance;
 use crate::vector::core::Core;
 use crate::vector::distance::Kernels;
@@ -44,9 +45,12 @@ impl RowQuery {
         &self.values
     }
 
-    /// Distance to a document of these rows, `[rows, dim]`, at least one.
+    /// Distance to a document of these rows, `[rows, dim]`, at least one; a wrong one once the read is interrupted.
     pub(super) fn distance_to(&self, kernels: &Kernels, document: &[f32]) -> f32 {
         let nearest = |row: &[f32]| {
+            if interrupt::is_raised() {
+                return 0.0;
+            }
             let values = document.chunks_exact(self.dim).map(|other| kernels.pair(row, other));
             f64::from(finish(self.distance, values.fold(f32::MAX, f32::min)))
         };
@@ -63,7 +67,8 @@ fn narrow(sum: f64) -> f32 {
 /// Rows compared in one go, beyond which no document is added.
 const BATCH_ROWS: usize = 512;
 
-/// Offers the distances of those `docs` that are whole, from the rows that the index holds.
+/// Offers the distances of those `docs` that are whole, from the rows that the index holds; wrong ones once the read is
+/// interrupted.
 pub(super) fn score(
     core: &Core,
     view: &View,
@@ -72,7 +77,7 @@ pub(super) fn score(
     mut offer: impl FnMut(u64, f32),
 ) {
     let mut batch = Batch::default();
-    for doc in docs {
+    for doc in docs.take_while(|_| !interrupt::is_raised()) {
         batch.add(core, view, doc);
         if batch.slots.len() >= BATCH_ROWS {
             batch.score(core, view, query, &mut offer);
@@ -105,7 +110,7 @@ impl Batch {
     fn score(&mut self, core: &Core, view: &View, query: &RowQuery, offer: &mut impl FnMut(u64, f32)) {
         let mut sums = vec![0.0f64; self.docs.len()];
         self.values.resize(self.slots.len(), 0.0);
-        for row in query.rows() {
+        for row in query.rows().take_while(|_| !interrupt::is_raised()) {
             // SAFETY: the slots were seen live under this view, so they exist in its tables and their data are written.
             unsafe { core.kernels.score_rows(view.tables.originals(), row, &self.slots, &mut self.values) };
             let mut start = 0;
