@@ -38,6 +38,14 @@ pub(crate) static CONNECTIONS: LazyLock<IntGauge> = LazyLock::new(|| {
     gauge
 });
 
+/// Reads that have a thread.
+pub(crate) static READS_RUNNING: LazyLock<IntGauge> = LazyLock::new(|| {
+    let gauge = IntGauge::new("azimuth_reads_running", "Reads that run on a thread of their own.");
+    let gauge = gauge.expect("the name is valid");
+    REGISTRY.register(Box::new(gauge.clone())).expect("registered once");
+    gauge
+});
+
 /// Spans that were not exported.
 pub(crate) static SPANS_LOST: LazyLock<IntCounter> = LazyLock::new(|| {
     let help = "Spans that could not be exported.";

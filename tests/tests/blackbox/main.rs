@@ -21,6 +21,7 @@ mod kill;
 mod lifecycle;
 mod limits;
 mod logs;
+mod long_reads;
 mod metrics;
 mod real_data;
 mod schema;

@@ -1,9 +1,9 @@
 //! Which reads are answered where they are asked.
 //!
 //! Handing a read to a thread that may block costs two switches between threads, more than many a search itself takes. A
-//! read that is known to be short runs on the thread that serves the connection instead: at most on half of these at
-//! once, and only while such reads are in fact short. What is slow (cold files, much that waits for the index) is noticed
-//! and goes the long way, which is timed too, so that it is noticed when it is over.
+//! read that is short by what it has to compare ([`Search::is_short`](super::search::Search::is_short)) runs on the thread
+//! that serves the connection instead: at most on half of these at once, and only while such reads are in fact short. What
+//! no count tells (cold files, a busy machine) is noticed by time, and such reads go the long way until they are short again.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! What a call on the application can end with, named by what the caller must do; each front end gives it its own shape.
 
+use azimuth_engine::interrupt::Cause;
 use azimuth_raft::ProposeError;
 
 /// Why a call failed.
@@ -22,6 +23,9 @@ pub(crate) enum AppError {
     /// It cannot be done now; the same request can succeed later. REST 503, gRPC UNAVAILABLE.
     #[error("{0}")]
     Unavailable(String),
+    /// It took longer than it may. REST 504, gRPC `DEADLINE_EXCEEDED`.
+    #[error("{0}")]
+    Deadline(String),
     /// The server is at fault. REST 500.
     #[error("{0}")]
     Internal(String),
@@ -40,6 +44,9 @@ impl From<azimuth_engine::Error> for AppError {
             Error::Unreadable(text) => Self::Internal(text),
             // It was logged where it was noticed.
             Error::DamagedIndex(_) => Self::Unavailable(error.to_string()),
+            Error::Interrupted(Cause::Deadline) => Self::Deadline(error.to_string()),
+            // Nobody is there to read it.
+            Error::Interrupted(Cause::Cancelled) => Self::Unavailable(error.to_string()),
             Error::Damaged(_) | Error::Storage(_) => {
                 tracing::error!(%error, "read from storage");
                 Self::Internal(error.to_string())

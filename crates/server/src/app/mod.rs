@@ -2,14 +2,15 @@
 
 mod brief;
 mod change;
+pub(crate) mod deadline;
 mod error;
 pub(crate) mod filter;
 pub(crate) mod objects;
+mod reads;
 mod reconcile;
 pub(crate) mod schema;
 pub(crate) mod search;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,21 +18,18 @@ use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::group::DataGroup;
 use azimuth_engine::meta::Catalog;
 use azimuth_raft::{Node, Progress};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use brief::Brief;
 pub(crate) use change::Change;
 use change::Order;
 pub(crate) use error::{AppError, AppResult};
+use reads::Reads;
 
 use crate::auth::Auth;
 use crate::settings::Settings;
 
 /// Bytes of objects that one proposal may change; see [`App::propose_in_turns`].
 const TURN_BYTES_MAX: usize = 4 << 20;
-
-/// Reads at once, over all connections; more wait.
-const READS_MAX: usize = 64;
 
 /// The application of one process.
 pub(crate) struct App {
@@ -42,9 +40,7 @@ pub(crate) struct App {
     node: OnceLock<Arc<Node>>,
     /// How far the start of the node is, once it began.
     progress: OnceLock<watch::Receiver<Progress>>,
-    /// Reads that may run at once: each has a thread and an answer in memory.
-    reads: Arc<Semaphore>,
-    brief: Arc<Brief>,
+    reads: Reads,
     /// Changes of one collection's schema follow one another; those of others go beside them.
     order: Order,
 }
@@ -52,15 +48,13 @@ pub(crate) struct App {
 impl App {
     /// An application whose node is still starting.
     pub(crate) fn new(settings: Settings, auth: Arc<Auth>) -> Arc<Self> {
-        let reads = Arc::new(Semaphore::new(READS_MAX));
         Arc::new(Self {
             order: Order::new(settings.collections_max.is_some()),
             settings,
             auth,
             node: OnceLock::new(),
             progress: OnceLock::new(),
-            reads,
-            brief: Arc::new(Brief::new(std::thread::available_parallelism().map_or(1, usize::from))),
+            reads: Reads::new(),
         })
     }
 
@@ -163,47 +157,6 @@ impl App {
              those that wait are indexed, something is deleted, or it is raised",
             bytes_max >> 20
         )))
-    }
-
-    /// Reads from the data group, off the threads that serve connections. Damage and failures of the disk, which a read
-    /// may be the first to meet, end the node.
-    ///
-    /// # Errors
-    /// What the read ends with.
-    pub(crate) async fn read<T, F>(&self, read: F) -> AppResult<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&DataGroup) -> azimuth_engine::Result<T> + Send + 'static,
-    {
-        let (node, data) = (self.node()?.clone(), self.data()?.clone());
-        // A caller that goes away while it waits takes its read with it; one that runs cannot be stopped.
-        let permit = self.reads.clone().acquire_owned().await;
-        let permit = permit.map_err(|_| AppError::Internal("reads are closed".to_owned()))?;
-        let task = tokio::task::spawn_blocking(move || {
-            let _running = permit;
-            read(&data).inspect_err(|error| node.report(error))
-        });
-        let result = task.await.map_err(|error| AppError::Internal(format!("a read did not end: {error}")))?;
-        Ok(result?)
-    }
-
-    /// As [`App::read`], for a read that as a rule takes less than a millisecond: it may run on the thread that asks.
-    ///
-    /// # Errors
-    /// What the read ends with.
-    pub(crate) async fn read_briefly<T, F>(&self, read: F) -> AppResult<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&DataGroup) -> azimuth_engine::Result<T> + Send + 'static,
-    {
-        if let Some(_here) = self.brief.enter() {
-            let node = self.node()?;
-            let result = catch_unwind(AssertUnwindSafe(|| self.brief.timed(|| read(node.data().state()))));
-            let result = result.map_err(|_| AppError::Internal("a read panicked".to_owned()))?;
-            return Ok(result.inspect_err(|error| node.report(error))?);
-        }
-        let brief = self.brief.clone();
-        self.read(move |data| brief.timed(|| read(data))).await
     }
 }
 

@@ -63,21 +63,25 @@ pub(super) async fn class(
     if shape.asks("queryProfile") {
         return Err(FieldError("_additional.queryProfile is not supported yet".to_owned()));
     }
-    let brief = alone && search.is_brief();
+    let plain = alone && related.is_none() && !shape.follows_references();
+    let is_short = plain && search.is_short(app.data().map_err(refuse)?);
+    if !is_short {
+        app.open_indexes(search.place.at, search.vectors()).await.map_err(refuse)?;
+    }
     let found = move |data: &DataGroup| {
         let hits = search.hits(data)?;
         match by {
             Some(by) => in_groups(data, &shape, &hits, &by, ranked),
             None => {
                 let hits = match related {
-                    Some(related) => unite(hits, related),
+                    Some(related) => unite(hits, related)?,
                     None => hits,
                 };
                 hits.iter().map(|hit| shape.hit_json(data, hit, ranked)).collect()
             }
         }
     };
-    let found = if brief { app.read_briefly(found).await } else { app.read(found).await };
+    let found = app.read_briefly(is_short, found).await;
     Ok(Value::Array(found.map_err(refuse)?))
 }
 

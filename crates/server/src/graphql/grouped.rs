@@ -94,6 +94,11 @@ impl GroupShape {
         Self { type_name, members: fields.iter().map(|field| (field.key.clone(), member(field))).collect() }
     }
 
+    /// Whether references of its hits are followed.
+    pub(super) fn follows_references(&self) -> bool {
+        self.members.iter().any(|(_, member)| matches!(member, Member::Hits(shape) if shape.follows_references()))
+    }
+
     /// Vectors that must be read of its hits.
     pub(super) fn vectors(&self) -> Vec<VectorId> {
         let hits = self

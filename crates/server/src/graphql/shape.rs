@@ -8,7 +8,7 @@ use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Object, Phone, Value, Vector};
 use azimuth_engine::query::{Hit, Include, Score};
 use azimuth_engine::schema::{Collection, DataType};
-use azimuth_engine::{Error, Result};
+use azimuth_engine::{Error, Result, interrupt};
 use serde_json::{Map, Value as Json, json};
 
 use super::document::Field;
@@ -81,6 +81,12 @@ impl Shape {
         vectors
     }
 
+    /// Whether objects of other classes are read, also for the members of groups.
+    pub(super) fn follows_references(&self) -> bool {
+        let references = self.members.iter().any(|(_, member)| matches!(member, Member::Reference { .. }));
+        references || self.additional().any(|asked| asked.group.as_ref().is_some_and(GroupShape::follows_references))
+    }
+
     /// Whether that field of `_additional` is asked for.
     pub(super) fn asks(&self, additional: &str) -> bool {
         self.additional().any(|asked| asked.field.name == additional)
@@ -108,6 +114,7 @@ impl Shape {
     /// # Errors
     /// When a reference cannot be read.
     pub(super) fn json(&self, data: &DataGroup, object: &Object, ranked: Ranked<'_>) -> Result<Json> {
+        interrupt::check()?;
         let mut shaped = Map::with_capacity(self.members.len());
         for (key, member) in &self.members {
             let value = match member {

@@ -2,6 +2,7 @@
 
 use azimuth_engine::Result;
 use azimuth_engine::group::DataGroup;
+use azimuth_engine::interrupt;
 use azimuth_engine::query::Hit;
 use azimuth_engine::schema::Collection;
 use tonic::Status;
@@ -50,6 +51,7 @@ pub(super) fn results(
     let mut results = Vec::new();
     for group in grouping::group(hits, by) {
         let members = group.members.iter().map(|&position| {
+            interrupt::check()?;
             let hit = &hits[position];
             let ranked = Ranked { distance: hit.distance.filter(|_| hit.score.is_none()), ..Ranked::default() };
             result(data, &selection, hit.object.clone(), ranked)

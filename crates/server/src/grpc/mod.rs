@@ -67,6 +67,7 @@ fn status(error: AppError) -> Status {
         AppError::Forbidden(text) => Status::permission_denied(text),
         AppError::UsageLimit { .. } => Status::resource_exhausted(error.to_string()),
         AppError::Unavailable(text) => Status::unavailable(text),
+        AppError::Deadline(text) => Status::deadline_exceeded(text),
         AppError::Invalid(text) | AppError::Internal(text) => Status::unknown(text),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use azimuth_engine::group::DataGroup;
+use azimuth_engine::interrupt;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::{Filter, Hit, Sort};
 use azimuth_engine::schema::Collection;
@@ -27,12 +28,16 @@ pub(super) async fn search(
 ) -> Result<SearchReply, Status> {
     let start = Instant::now();
     let prepared = Prepared::new(app, principal, &request)?;
-    let brief = prepared.search.is_brief();
+    let search = &prepared.search;
+    let is_short = prepared.selection.references.is_empty() && search.is_short(app.data().map_err(status)?);
+    if !is_short {
+        app.open_indexes(search.place.at, search.vectors()).await.map_err(status)?;
+    }
     let answer = move |data: &DataGroup| {
         let hits = prepared.search.clone().hits(data)?;
         prepared.answer(data, hits)
     };
-    let answer = if brief { app.read_briefly(answer).await } else { app.read(answer).await };
+    let answer = app.read_briefly(is_short, answer).await;
     Ok(reply(answer.map_err(status)?, start))
 }
 
@@ -89,6 +94,7 @@ impl Prepared {
         }
         let mut results = Vec::with_capacity(hits.len());
         for hit in hits {
+            interrupt::check()?;
             // A score stands in place of a distance.
             let distance = hit.distance.filter(|_| hit.score.is_none());
             let ranked = Ranked { distance, score: hit.score, cosine: self.cosine, scored: true };

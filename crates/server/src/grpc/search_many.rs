@@ -49,6 +49,10 @@ pub(super) async fn search_many(
             format!("the limits of the searches add up to {hits}, {hits_max} are possible (QUERY_MAXIMUM_RESULTS)");
         return Err(Status::invalid_argument(text));
     }
+    for prepared in &good {
+        let search = &prepared.search;
+        app.open_indexes(search.place.at, search.vectors()).await.map_err(status)?;
+    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let part = good.len().div_ceil(processors).max(PART_MIN);
     let mut parts = Vec::new();

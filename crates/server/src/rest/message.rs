@@ -69,6 +69,7 @@ impl From<AppError> for Reply {
                 return Self { status: StatusCode::TOO_MANY_REQUESTS, body: Some(body) };
             }
             AppError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            AppError::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
             AppError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::error(status, &error.to_string())

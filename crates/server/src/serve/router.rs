@@ -23,12 +23,14 @@ use super::body::{self, Metered};
 use super::cors::Cors;
 use super::otlp::{Exporter, Span};
 use super::trace::TraceParent;
-use crate::app::App;
+use crate::app::{App, deadline};
 use crate::memory::{RequestMemory, SHARE};
 use crate::rest::message::Reply;
 use crate::{grpc, metrics, rest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How long a gRPC caller waits.
+const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// Seconds after which a request that was refused for now may come again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// Where Weaviate has gRPC-Web; the paths without this prefix are served as well.
@@ -183,7 +185,11 @@ impl Shared {
             Ok(Ok(Bytes::new()))
         };
         let reply = match body {
-            Ok(body) => rest::handle(app, principal, head.method, head.uri, head.headers, body).await,
+            Ok(body) => {
+                let limit = app.settings.read_time_max;
+                let handled = rest::handle(app, principal, head.method, head.uri, head.headers, body);
+                deadline::within(limit, handled).await
+            }
             Err(reply) => reply,
         };
         let mut response = render(reply, head_only);
@@ -207,7 +213,10 @@ impl Shared {
         } else {
             Body::new(Metered::new(body, &head.headers, bytes_max, share.clone()))
         };
-        match SHARE.scope(share, grpc.oneshot(Request::from_parts(head, body))).await {
+        let given = head.headers.get(GRPC_TIMEOUT).and_then(|given| deadline::grpc_timeout(given.to_str().ok()?));
+        let limit = given.unwrap_or(self.app.settings.read_time_max);
+        let call = SHARE.scope(share, grpc.oneshot(Request::from_parts(head, body)));
+        match deadline::within(limit, call).await {
             Ok(response) => response,
             Err(never) => match never {},
         }

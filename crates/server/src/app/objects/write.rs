@@ -59,7 +59,8 @@ pub(crate) async fn merge(
     id: Uuid,
     mut draft: Draft,
 ) -> Result<(), ObjectError> {
-    if !app.read_briefly(move |data| data.exists(at, id)).await? {
+    let is_short = app.data()?.is_loaded(at);
+    if !app.read_briefly(is_short, move |data| data.exists(at, id)).await? {
         return Err(ObjectError::NotFound);
     }
     draft.collection.clone_from(&collection.name);

@@ -34,8 +34,10 @@ pub(crate) struct Place {
     pub(crate) at: At,
 }
 
-/// Hits up to which a search is brief.
-const BRIEF_HITS_MAX: usize = 100;
+/// Hits up to which a search is short.
+const SHORT_HITS_MAX: usize = 100;
+/// Vector components that a short search compares at most: about a millisecond.
+const SHORT_COMPONENTS_MAX: u64 = 1 << 22;
 
 /// How hits are found.
 #[derive(Debug, Clone)]
@@ -171,11 +173,17 @@ impl Ranking {
 
     /// Whether several vectors are compared, for which thousands of candidates may be looked at.
     pub(crate) fn compares_several(&self) -> bool {
-        match self {
-            Self::Listing { .. } => false,
-            Self::Vector(Near { targets, .. }) => targets.len() > 1,
-            Self::Object { targets, .. } => targets.len() > 1,
-        }
+        self.targets().nth(1).is_some()
+    }
+
+    /// The vectors that are compared, some perhaps several times.
+    fn targets(&self) -> impl Iterator<Item = VectorId> {
+        let (near, object): (&[Target], &[ObjectTarget]) = match self {
+            Self::Listing { .. } => (&[], &[]),
+            Self::Vector(near) => (&near.targets, &[]),
+            Self::Object { targets, .. } => (&[], targets),
+        };
+        near.iter().map(|target| target.vector).chain(object.iter().map(|target| target.vector))
     }
 
     /// Whether hits have a distance.
@@ -193,11 +201,32 @@ impl Ranking {
 }
 
 impl Search {
-    /// Whether a millisecond is enough, as a rule: few hits of a graph, no filter.
-    pub(crate) fn is_brief(&self) -> bool {
-        let few = self.offset.saturating_add(self.limit) <= BRIEF_HITS_MAX;
-        let plain = !self.ranking.is_bounded() && !self.ranking.compares_several();
-        few && self.ranking.is_search() && plain && self.filter.is_none() && self.fusion.is_none()
+    /// Whether about a millisecond is enough, as far as counts tell: few hits of indexes in memory, by vectors of one row,
+    /// with few vectors to compare, no filter, and nothing to sort.
+    pub(crate) fn is_short(&self, data: &DataGroup) -> bool {
+        let hits = self.offset.saturating_add(self.limit);
+        let plain = !self.ranking.is_bounded() && !self.ranking.compares_several() && self.filter.is_none();
+        if !plain
+            || !self.sort.is_empty()
+            || self.fusion.is_some()
+            || hits > SHORT_HITS_MAX
+            || !self.ranking.is_search()
+        {
+            return false;
+        }
+        // A multi-vector may be megabytes long.
+        let vectors = &self.place.collection.vectors;
+        let is_multi = |id: &VectorId| vectors.iter().any(|(_, config)| config.id == *id && config.multi);
+        let cost = data.near_cost(self.place.at, self.ranking.targets(), hits);
+        cost.is_some_and(|cost| cost <= SHORT_COMPONENTS_MAX) && !self.include.vectors.iter().any(is_multi)
+    }
+
+    /// The vectors that are compared, for [`App::open_indexes`](crate::app::App::open_indexes).
+    pub(crate) fn vectors(&self) -> Vec<VectorId> {
+        let mut vectors: Vec<VectorId> = self.ranking.targets().collect();
+        vectors.sort_unstable();
+        vectors.dedup();
+        vectors
     }
 
     /// The hits, in order.

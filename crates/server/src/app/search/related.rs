@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use azimuth_engine::ids::VectorId;
+use azimuth_engine::interrupt;
 use azimuth_engine::object::{Beacon, Geo, Object, Properties, Value, Vector};
 use azimuth_engine::query::Hit;
 use uuid::Uuid;
@@ -27,9 +28,13 @@ pub(crate) struct Related {
 
 /// One hit per group, in the order of their first hits; the unnamed vectors must have been read. A hit belongs to the
 /// first group that has a member close enough; one without a vector stays alone. A merged hit has no id and no distance.
-pub(crate) fn unite(hits: Vec<Hit>, related: Related) -> Vec<Hit> {
+///
+/// # Errors
+/// When the read is interrupted: each hit is compared with those before it.
+pub(crate) fn unite(hits: Vec<Hit>, related: Related) -> azimuth_engine::Result<Vec<Hit>> {
     let mut groups: Vec<Vec<Hit>> = Vec::new();
     for hit in hits {
+        interrupt::check()?;
         let near = |other: &Hit| is_near(unnamed(&hit.object), unnamed(&other.object), related.force);
         match groups.iter_mut().find(|group| group.iter().any(near)) {
             Some(group) => group.push(hit),
@@ -37,10 +42,10 @@ pub(crate) fn unite(hits: Vec<Hit>, related: Related) -> Vec<Hit> {
         }
     }
     let closest = |group: Vec<Hit>| group.into_iter().next();
-    match related.strategy {
+    Ok(match related.strategy {
         Strategy::Closest => groups.into_iter().filter_map(closest).collect(),
         Strategy::Merge => groups.into_iter().filter_map(|group| merged(&group)).collect(),
-    }
+    })
 }
 
 fn unnamed(object: &Object) -> Option<&[f32]> {
@@ -168,15 +173,15 @@ mod tests {
 
     #[test]
     fn the_closest_of_each_group_stays() {
-        let united = unite(hits(), Related { strategy: Strategy::Closest, force: 0.05 });
+        let united = unite(hits(), Related { strategy: Strategy::Closest, force: 0.05 }).unwrap();
         let ids: Vec<_> = united.iter().map(|hit| hit.object.id.as_u128()).collect();
         assert_eq!(ids, [1, 2, 4, 5]);
-        assert_eq!(unite(hits(), Related { strategy: Strategy::Closest, force: 0.0 }).len(), 5);
+        assert_eq!(unite(hits(), Related { strategy: Strategy::Closest, force: 0.0 }).unwrap().len(), 5);
     }
 
     #[test]
     fn merged_hits_carry_the_values_of_all() {
-        let united = unite(hits(), Related { strategy: Strategy::Merge, force: 0.05 });
+        let united = unite(hits(), Related { strategy: Strategy::Merge, force: 0.05 }).unwrap();
         assert_eq!(united[0].object.properties["name"], Value::Text("a (c)".to_owned()));
         assert_eq!(united[0].object.properties["size"], Value::Int(2));
         assert_eq!(united[0].object.vectors[&VectorId::UNNAMED], Vector::Single(vec![1.0, 0.05]));

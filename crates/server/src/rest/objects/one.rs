@@ -95,7 +95,10 @@ pub(super) async fn get(app: &Arc<App>, req: &RestRequest, class: Option<&str>, 
         _ => refusal,
     })?;
     let include = include(req, &collection);
-    let stored = app.read_briefly(move |data| data.get(at, id, &include)).await?;
+    // A multi-vector may be megabytes long.
+    let is_multi = |id: &VectorId| collection.vectors.iter().any(|(_, config)| config.id == *id && config.multi);
+    let is_short = app.data()?.is_loaded(at) && !include.vectors.iter().any(is_multi);
+    let stored = app.read_briefly(is_short, move |data| data.get(at, id, &include)).await?;
     let stored = stored.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;
     let tenant = req.query.get("tenant").filter(|_| collection.multi_tenancy.enabled);
     Ok(Reply::ok(shown(&collection, &stored.object, tenant.map(String::as_str))))
@@ -145,7 +148,8 @@ pub(super) async fn head(app: &Arc<App>, req: &RestRequest, class: Option<&str>,
     let id = path_id(id)?;
     authorize(app, req, Access::Read, class, id)?;
     let (_, at) = place(app, req, class, id, reading).await?;
-    let there = app.read_briefly(move |data| data.exists(at, id)).await?;
+    let is_short = app.data()?.is_loaded(at);
+    let there = app.read_briefly(is_short, move |data| data.exists(at, id)).await?;
     Ok(Reply::empty(if there { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }))
 }
 

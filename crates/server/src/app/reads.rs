@@ -1,0 +1,168 @@
+//! The way of a read: where it runs, how many run at once, and what ends it.
+//!
+//! A read that is short for sure runs on the thread that serves the connection ([`App::read_briefly`]); every other one has a
+//! thread that may block, and is ended by the deadline of its request or when its caller is gone: both raise the interrupt
+//! that the engine looks at while it works. An index that has to be opened first is opened outside of the permits that
+//! reads hold, once for all that wait ([`App::open_indexes`]), so that reads of others go on meanwhile.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use azimuth_engine::command::At;
+use azimuth_engine::group::DataGroup;
+use azimuth_engine::ids::VectorId;
+use azimuth_engine::interrupt::{Cause, Interrupt};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout_at;
+
+use super::brief::Brief;
+use super::{App, AppError, AppResult, deadline};
+use crate::metrics;
+
+/// Reads at once, over all connections; more wait.
+const READS_MAX: usize = 64;
+/// Locks that openings of indexes share.
+const OPENING_LOCKS: usize = 64;
+
+/// What reads have in common.
+pub(super) struct Reads {
+    /// Reads that may run at once: each has a thread and an answer in memory.
+    permits: Arc<Semaphore>,
+    brief: Arc<Brief>,
+    /// Held while the indexes of a shard are opened, by shard, so that as many threads wait for it as there are locks.
+    openings: [Arc<Mutex<()>>; OPENING_LOCKS],
+}
+
+impl Reads {
+    pub(super) fn new() -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            permits: Arc::new(Semaphore::new(READS_MAX)),
+            brief: Arc::new(Brief::new(workers)),
+            openings: std::array::from_fn(|_| Arc::default()),
+        }
+    }
+}
+
+/// Ends the read of a caller that is gone.
+struct EndWhenDropped(Interrupt);
+
+impl Drop for EndWhenDropped {
+    fn drop(&mut self) {
+        self.0.raise(Cause::Cancelled);
+    }
+}
+
+/// Counts a read while it runs.
+struct Running;
+
+impl Running {
+    fn new() -> Self {
+        metrics::READS_RUNNING.inc();
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        metrics::READS_RUNNING.dec();
+    }
+}
+
+impl App {
+    /// Reads from the data group, off the threads that serve connections, until the deadline of the request and for as long
+    /// as the returned future lives. Damage and failures of the disk, which a read may be the first to meet, end the node.
+    ///
+    /// # Errors
+    /// What the read ends with; [`AppError::Deadline`].
+    pub(crate) async fn read<T, F>(&self, read: F) -> AppResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&DataGroup) -> azimuth_engine::Result<T> + Send + 'static,
+    {
+        let node = self.node()?.clone();
+        let deadline = deadline::of_request(self.settings.read_time_max);
+        let permit = timeout_at(deadline, self.reads.permits.clone().acquire_owned()).await;
+        let permit = permit.map_err(|_| self.too_late())?;
+        let permit = permit.map_err(|_| AppError::Internal("reads are closed".to_owned()))?;
+        let interrupt = Interrupt::new();
+        let _caller = EndWhenDropped(interrupt.clone());
+        let watched = interrupt.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let (_permit, _running) = (permit, Running::new());
+            if let Some(cause) = watched.cause() {
+                return Err(azimuth_engine::Error::Interrupted(cause));
+            }
+            watched.watch(|| read(node.data().state())).inspect_err(|error| node.report(error))
+        });
+        let Ok(result) = timeout_at(deadline, task).await else {
+            interrupt.raise(Cause::Deadline);
+            return Err(self.too_late());
+        };
+        Ok(result.map_err(|error| AppError::Internal(format!("a read did not end: {error}")))??)
+    }
+
+    /// As [`App::read`], but on the thread that asks if `is_short`: the caller knows from counts that the read takes about a
+    /// millisecond at most, and such reads lately did.
+    ///
+    /// # Errors
+    /// What the read ends with.
+    pub(crate) async fn read_briefly<T, F>(&self, is_short: bool, read: F) -> AppResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&DataGroup) -> azimuth_engine::Result<T> + Send + 'static,
+    {
+        if !is_short {
+            return self.read(read).await;
+        }
+        if let Some(_here) = self.reads.brief.enter() {
+            let node = self.node()?;
+            let result = catch_unwind(AssertUnwindSafe(|| self.reads.brief.timed(|| read(node.data().state()))));
+            let result = result.map_err(|_| AppError::Internal("a read panicked".to_owned()))?;
+            return Ok(result.inspect_err(|error| node.report(error))?);
+        }
+        let brief = self.reads.brief.clone();
+        self.read(move |data| brief.timed(|| read(data))).await
+    }
+
+    /// Opens the indexes of these vectors, if they are not in memory. What is wrong with them the read itself says.
+    ///
+    /// # Errors
+    /// [`AppError::Deadline`]; the opening goes on.
+    pub(crate) async fn open_indexes(&self, at: At, vectors: Vec<VectorId>) -> AppResult<()> {
+        let node = self.node()?.clone();
+        if vectors.is_empty() || node.data().state().has_open(at, &vectors) {
+            return Ok(());
+        }
+        let deadline = deadline::of_request(self.settings.read_time_max);
+        let opened = timeout_at(deadline, async {
+            let alone = self.opening_of(at).clone().lock_owned().await;
+            let task = tokio::task::spawn_blocking(move || {
+                let _alone = alone;
+                node.data().state().open_indexes(at, &vectors).inspect_err(|error| node.report(error))
+            });
+            task.await
+        });
+        match opened.await.map_err(|_| self.too_late())? {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "open an index"),
+            Err(error) => return Err(AppError::Internal(format!("an index was not opened: {error}"))),
+        }
+        Ok(())
+    }
+
+    fn opening_of(&self, at: At) -> &Arc<Mutex<()>> {
+        let mut hasher = DefaultHasher::new();
+        at.hash(&mut hasher);
+        &self.reads.openings[(hasher.finish() % OPENING_LOCKS as u64) as usize]
+    }
+
+    fn too_late(&self) -> AppError {
+        let seconds = self.settings.read_time_max.as_secs();
+        AppError::Deadline(format!(
+            "deadline exceeded: the request took longer than its time limit (grpc-timeout, or {seconds} s by \
+             AZIMUTH_READ_SECONDS_MAX)"
+        ))
+    }
+}
