@@ -89,6 +89,7 @@ struct Accepted {
     index: usize,
     /// Where it goes; `None` when that is still to come into being.
     at: Option<At>,
+    tenant: Option<String>,
     references: Vec<(String, Target)>,
     dimensions: BTreeMap<VectorId, usize>,
     /// Its properties, where there may be too much of them to index.
@@ -203,7 +204,8 @@ impl Request<'_> {
         let references = converted.references.into_iter().map(|(property, beacon)| (property, target(beacon)));
         let references = references.collect();
         let heavy = Some(std::mem::take(&mut converted.properties)).filter(|properties| !weight::is_light(properties));
-        plan.accepted.push(Accepted { index, at, references, dimensions, heavy });
+        let tenant = draft.tenant.clone();
+        plan.accepted.push(Accepted { index, at, tenant, references, dimensions, heavy });
         Ok(())
     }
 
@@ -220,7 +222,7 @@ impl Request<'_> {
         let (insert, ids) = (self.purpose == Purpose::Insert, self.ids(&accepted));
         let stored = self.app.read(move |data| {
             let mut wrong = Vec::new();
-            let mut seen: HashMap<(Option<At>, VectorId), usize> = HashMap::new();
+            let mut seen: HashMap<(Option<At>, Option<&str>, VectorId), usize> = HashMap::new();
             for (draft, id) in accepted.iter().zip(ids) {
                 let heavy = draft.heavy.as_ref().map_or(Ok(()), |properties| weight::check(&collection, properties));
                 if let Err(why) = heavy {
@@ -235,7 +237,8 @@ impl Request<'_> {
                 }
                 for (&vector, &given) in &draft.dimensions {
                     let known = draft.at.and_then(|at| data.vector_dimension(at, vector)).map(|known| known as usize);
-                    let expected = *seen.entry((draft.at, vector)).or_insert(known.unwrap_or(given));
+                    let expected =
+                        *seen.entry((draft.at, draft.tenant.as_deref(), vector)).or_insert(known.unwrap_or(given));
                     if expected != given {
                         let why = wrong_dimension(id.unwrap_or_default(), given, expected);
                         wrong.push((draft.index, ObjectError::Invalid(why)));

@@ -61,6 +61,9 @@ pub(crate) async fn prepare(
     drafts: &mut [Draft],
     purpose: Purpose,
 ) -> Result<Vec<Result<Prepared, ObjectError>>, ObjectError> {
+    for draft in drafts.iter_mut() {
+        draft.id.get_or_insert_with(Uuid::new_v4);
+    }
     let refused = match purpose {
         Purpose::Validate => drafts.iter().map(|draft| draft.unreadable.clone().map(ObjectError::Invalid)).collect(),
         _ => extend(app, drafts, purpose).await?,
