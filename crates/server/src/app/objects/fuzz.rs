@@ -3,6 +3,7 @@
 use azimuth_fuzz::check;
 use serde_json::{Value, json};
 
+use super::auto_schema::Extension;
 use super::{Wire, beacon, convert, date, phone, uuid_text};
 use crate::app::schema::{decode_class, samples};
 use crate::settings::Settings;
@@ -19,16 +20,17 @@ fn properties_of_objects() {
         "ints": [1, 2], "numbers": [1.5], "booleans": [true], "dates": ["2024-01-02T03:04:05.123456789+01:00"],
         "uuids": [], "object": object, "objects": [object], "author": [{ "beacon": beacon }], "related": null,
     });
+    let none = Extension::default();
     for wire in [Wire::Rest, Wire::Grpc] {
         let book = catalog.find("Book").expect("a collection");
-        let converted = convert::properties(book, example.as_object().expect("an object"), wire);
+        let converted = convert::properties(book, &none, example.as_object().expect("an object"), wire);
         assert!(converted.is_ok(), "the example is refused: {converted:?}");
     }
     check("object-properties", &[example.to_string().into_bytes()], move |bytes| {
         let Ok(Value::Object(given)) = serde_json::from_slice(bytes) else { return };
         let book = catalog.find("Book").expect("a collection");
         for wire in [Wire::Rest, Wire::Grpc] {
-            let _ = convert::properties(book, &given, wire);
+            let _ = convert::properties(book, &none, &given, wire);
         }
     });
 }
