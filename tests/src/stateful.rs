@@ -8,9 +8,11 @@
 
 mod check;
 pub mod filter;
+mod meaning;
 pub mod model;
 mod noise;
 mod play;
+mod query;
 pub mod schema;
 pub mod step;
 pub mod value;

@@ -9,27 +9,13 @@ use uuid::Uuid;
 use super::filter::{Filter, Refused};
 use super::model::{Class, Object, beacons};
 use super::play::{Finding, Player, acceptable};
-use super::schema::UNNAMED;
-use super::step::{Near, Origin, Wire};
+use super::query::{ALL, Query};
+use super::step::{Near, NearMany, Origin, Wire};
 use super::value::{Kind, instant, same};
-use super::wire::{Hit, from_graphql, from_grpc, from_rest, literal, selection};
-
-/// More than a collection ever holds.
-const ALL: usize = 1_000;
+use super::wire::{Hit, from_rest, literal};
 
 /// Greatest difference between a distance in f32 and the exact one.
 const SLACK: f64 = 1e-4;
-
-/// A query of either wire.
-#[derive(Default)]
-struct Query<'a> {
-    filter: Option<&'a Filter>,
-    near: Option<&'a Near>,
-    sort: &'a [(String, bool)],
-    after: Option<Uuid>,
-    limit: Option<usize>,
-    offset: usize,
-}
 
 impl Player {
     /// Names of collections and settings of properties.
@@ -229,29 +215,48 @@ impl Player {
             (Err(Refused), Err(_)) => return Ok(()),
             (found, hits) => return Err(format!("{what}: the model finds {found:?}, the server answers {hits:?}")),
         };
-        let distance = |id: &Uuid| {
-            let vector = class.objects.get(id)?.vectors.get(&near.target)?;
-            Some(space.distance(origin, vector))
-        };
-        let mut wanted: Vec<f64> = ids.iter().filter_map(distance).collect();
-        wanted.sort_unstable_by(f64::total_cmp);
+        let distance = |object: &Object| Some(space.distance(origin, object.vectors.get(&near.target)?));
         let bound = near.distance.unwrap_or(f64::INFINITY);
-        wanted.retain(|distance| *distance <= bound);
-        let end = near.limit.map_or(usize::MAX, |limit| near.offset + limit);
-        let wanted: Vec<f64> = wanted.into_iter().take(end).skip(near.offset).collect();
-        let given: Vec<f64> = hits.iter().map(|hit| hit.distance.unwrap_or(f64::NAN)).collect();
-        let close = |left: f64, right: f64| (left - right).abs() <= SLACK * right.abs().max(1.0);
-        if wanted.len() != given.len() || !wanted.iter().zip(&given).all(|(left, right)| close(*left, *right)) {
-            return Err(format!("{what}: distances {given:?} instead of {wanted:?}"));
+        let page = (near.limit.unwrap_or(ALL), near.offset);
+        check_nearest(&what, class, &ids, &hits, page, bound, &distance)?;
+        hits.iter().try_for_each(|hit| check_hit(wire, class, hit, &what))
+    }
+
+    /// A search for several vectors at once.
+    pub(super) fn check_near_many(&self, wire: Wire, collection: &str, many: &NearMany) -> Result<(), Finding> {
+        let Some(class) = self.world.classes.get(collection) else { return Ok(()) };
+        let space = |name: &String| class.schema.vectors.get(name);
+        let fits = |(name, vector): (&String, &Vec<f32>)| space(name).is_some_and(|it| it.dimensions == vector.len());
+        if !many.vectors.iter().all(fits) {
+            return Ok(());
         }
-        let distinct: BTreeSet<Uuid> = hits.iter().map(|hit| hit.id).collect();
-        let right = |hit: &Hit| {
-            let own = distance(&hit.id);
-            ids.contains(&hit.id) && own.is_some_and(|own| close(own, hit.distance.unwrap_or(f64::NAN)))
+        let what = format!("near many over {wire:?} in {collection}: {many:?}");
+        let query = Query {
+            filter: many.filter.as_ref(),
+            many: Some((&many.vectors, &many.method)),
+            limit: Some(many.limit),
+            offset: many.offset,
+            ..Query::default()
         };
-        if distinct.len() != hits.len() || !hits.iter().all(right) {
-            return Err(format!("{what}: wrong hits {hits:?}"));
-        }
+        let (ids, hits) = match (self.world.find(collection, many.filter.as_ref()), self.query(wire, class, &query)?) {
+            (Ok(ids), Ok(hits)) => (ids, hits),
+            (Err(Refused), Err(_)) => return Ok(()),
+            (found, hits) => return Err(format!("{what}: the model finds {found:?}, the server answers {hits:?}")),
+        };
+        let distance = |object: &Object| {
+            let each = many.vectors.iter().map(|(name, origin)| {
+                let vector = object.vectors.get(name)?;
+                Some(space(name)?.distance(origin, vector))
+            });
+            let each: Vec<Option<f64>> = each.collect();
+            // The least distance is that of the targets that there are; a sum wants all of them.
+            match many.method.as_str() {
+                "sum" => each.iter().copied().sum(),
+                "average" => each.iter().copied().sum::<Option<f64>>().map(|sum| sum / each.len() as f64),
+                _ => each.into_iter().flatten().min_by(f64::total_cmp),
+            }
+        };
+        check_nearest(&what, class, &ids, &hits, (many.limit, many.offset), f64::INFINITY, &distance)?;
         hits.iter().try_for_each(|hit| check_hit(wire, class, hit, &what))
     }
 
@@ -357,121 +362,36 @@ impl Player {
         }
         Ok(())
     }
-
-    /// Hits of a query, or why it was refused.
-    fn query(&self, wire: Wire, class: &Class, query: &Query<'_>) -> Result<Result<Vec<Hit>, String>, Finding> {
-        if wire == Wire::Grpc {
-            return match self.wires.search(self.request(class, query)) {
-                Ok(reply) => {
-                    let hits: Option<Vec<Hit>> = reply.results.iter().map(from_grpc).collect();
-                    hits.map(Ok).ok_or_else(|| format!("a hit without an id: {reply:?}"))
-                }
-                Err(status) => match acceptable(&status) {
-                    Some(why) => Ok(Err(why)),
-                    None => Err(format!("search over gRPC in {}: {status:?}", class.schema.name)),
-                },
-            };
-        }
-        let name = &class.schema.name;
-        let text = format!("{{ Get {{ {name}{} {{ {} }} }} }}", arguments(query), selection(&class.schema));
-        let data = match self.wires.graphql(&text)? {
-            Ok(data) => data,
-            Err(why) if why.contains("panicked") => return Err(format!("{text}: {why}")),
-            Err(why) => return Ok(Err(why)),
-        };
-        let answers = data["Get"][name].as_array().cloned().unwrap_or_default();
-        let hits: Option<Vec<Hit>> = answers.iter().map(from_graphql).collect();
-        hits.map(Ok).ok_or_else(|| format!("{text}: a hit without an id: {data}"))
-    }
-
-    fn request(&self, class: &Class, query: &Query<'_>) -> pb::SearchRequest {
-        let named: Vec<String> = class.schema.vectors.keys().filter(|name| *name != UNNAMED).cloned().collect();
-        let mut request = pb::SearchRequest {
-            collection: class.schema.name.clone(),
-            limit: query.limit.unwrap_or(0) as u32,
-            offset: query.offset as u32,
-            after: query.after.map(|id| if id.is_nil() { String::new() } else { id.to_string() }).unwrap_or_default(),
-            filters: query.filter.map(|filter| Box::new(filter.proto())),
-            metadata: Some(pb::MetadataRequest {
-                uuid: true,
-                vector: named.is_empty(),
-                vectors: named,
-                distance: query.near.is_some(),
-                ..Default::default()
-            }),
-            properties: Some(pb::PropertiesRequest { return_all_nonref_properties: true, ..Default::default() }),
-            sort_by: query
-                .sort
-                .iter()
-                .map(|(name, descending)| pb::SortBy { ascending: !descending, path: vec![name.clone()] })
-                .collect(),
-            uses_127_api: true,
-            ..Default::default()
-        };
-        if let Some(near) = query.near {
-            let targets = (near.target != UNNAMED)
-                .then(|| pb::Targets { target_vectors: vec![near.target.clone()], ..Default::default() });
-            match &near.origin {
-                Origin::Vector(vector) => {
-                    request.near_vector = Some(pb::NearVector {
-                        vectors: vec![pb::Vectors { vector_bytes: super::wire::bytes(vector), ..Default::default() }],
-                        distance: near.distance,
-                        targets,
-                        ..Default::default()
-                    });
-                }
-                Origin::Object(id) => {
-                    request.near_object = Some(Box::new(pb::NearObject {
-                        id: id.to_string(),
-                        distance: near.distance,
-                        targets,
-                        ..Default::default()
-                    }));
-                }
-            }
-            if near.limit.is_none() && query.limit.is_none() {
-                request.limit = ALL as u32;
-            }
-        }
-        request
-    }
 }
 
-/// The arguments of a `Get`, in parentheses.
-fn arguments(query: &Query<'_>) -> String {
-    let mut parts = Vec::new();
-    parts.extend(query.filter.map(|filter| format!("where: {}", literal(&filter.json(false)))));
-    parts.extend(query.limit.map(|limit| format!("limit: {limit}")));
-    parts.extend((query.offset > 0).then(|| format!("offset: {}", query.offset)));
-    parts.extend(
-        query.after.map(|id| format!("after: \"{}\"", if id.is_nil() { String::new() } else { id.to_string() })),
-    );
-    if !query.sort.is_empty() {
-        let order = |descending: bool| if descending { "desc" } else { "asc" };
-        let clauses: Vec<String> = query
-            .sort
-            .iter()
-            .map(|(name, descending)| format!("{{path: [\"{name}\"], order: {}}}", order(*descending)))
-            .collect();
-        parts.push(format!("sort: [{}]", clauses.join(", ")));
+/// Whether these hits are a page (limit, offset) of the nearest objects up to a distance. Which of two objects at the same
+/// distance comes first is not looked at.
+fn check_nearest(
+    what: &str,
+    class: &Class,
+    ids: &[Uuid],
+    hits: &[Hit],
+    (limit, offset): (usize, usize),
+    bound: f64,
+    distance: &dyn Fn(&Object) -> Option<f64>,
+) -> Result<(), Finding> {
+    let own = |id: &Uuid| class.objects.get(id).and_then(distance);
+    let mut wanted: Vec<f64> = ids.iter().filter_map(own).filter(|distance| *distance <= bound).collect();
+    wanted.sort_unstable_by(f64::total_cmp);
+    let wanted: Vec<f64> = wanted.into_iter().skip(offset).take(limit).collect();
+    let given: Vec<f64> = hits.iter().map(|hit| hit.distance.unwrap_or(f64::NAN)).collect();
+    let close = |left: f64, right: f64| (left - right).abs() <= SLACK * right.abs().max(1.0);
+    if wanted.len() != given.len() || !wanted.iter().zip(&given).all(|(left, right)| close(*left, *right)) {
+        return Err(format!("{what}: distances {given:?} instead of {wanted:?}"));
     }
-    if let Some(near) = query.near {
-        let mut fields = Vec::new();
-        fields.extend(near.distance.map(|distance| format!("distance: {distance:?}")));
-        fields.extend((near.target != UNNAMED).then(|| format!("targetVectors: [\"{}\"]", near.target)));
-        let name = match &near.origin {
-            Origin::Vector(vector) => {
-                fields.push(format!("vector: {}", json!(vector)));
-                "nearVector"
-            }
-            Origin::Object(id) => {
-                fields.push(format!("id: \"{id}\""));
-                "nearObject"
-            }
-        };
-        parts.push(format!("{name}: {{{}}}", fields.join(", ")));
+    let distinct: BTreeSet<Uuid> = hits.iter().map(|hit| hit.id).collect();
+    let right = |hit: &Hit| {
+        ids.contains(&hit.id) && own(&hit.id).is_some_and(|own| close(own, hit.distance.unwrap_or(f64::NAN)))
+    };
+    if distinct.len() != hits.len() || !hits.iter().all(right) {
+        return Err(format!("{what}: wrong hits {hits:?}"));
     }
-    if parts.is_empty() { String::new() } else { format!("({})", parts.join(", ")) }
+    Ok(())
 }
 
 /// Whether two objects are the same, over REST.

@@ -88,6 +88,7 @@ impl Player {
             | Step::Count(_, collection, Some(filter))
             | Step::Sorted(_, collection, Some(filter), ..) => unfit(collection, filter),
             Step::Near(_, collection, near) => near.filter.as_ref().is_some_and(|filter| unfit(collection, filter)),
+            Step::NearMany(_, collection, many) => many.filter.as_ref().is_some_and(|filter| unfit(collection, filter)),
             Step::Write(_, item) => unknown(item),
             Step::Batch(_, items) => items.iter().any(unknown),
             _ => false,
@@ -133,6 +134,7 @@ impl Player {
             Step::Find(wire, collection, filter) => self.check_find(*wire, collection, filter.as_ref()),
             Step::Count(wire, collection, filter) => self.check_count(*wire, collection, filter.as_ref()),
             Step::Near(wire, collection, near) => self.check_near(*wire, collection, near),
+            Step::NearMany(wire, collection, many) => self.check_near_many(*wire, collection, many),
             Step::Sorted(wire, collection, filter, by, limit, offset) => {
                 self.check_sorted(*wire, collection, filter.as_ref(), by, (*limit, *offset))
             }
@@ -414,7 +416,7 @@ fn kind(step: &Step) -> &'static str {
         Step::DeleteBy(..) => "deletions by filter",
         Step::Get(..) | Step::List(..) | Step::Walk(..) => "reads and lists",
         Step::Find(..) | Step::Count(..) => "filters",
-        Step::Near(..) | Step::Grouped(..) => "vector searches",
+        Step::Near(..) | Step::NearMany(..) | Step::Grouped(..) => "vector searches",
         Step::Sorted(..) => "sorts",
         Step::Restart(_) => "restarts",
         Step::CheckAll => "full comparisons",

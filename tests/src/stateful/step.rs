@@ -63,6 +63,8 @@ pub enum Step {
     Count(Wire, String, Option<Filter>),
     /// The nearest objects.
     Near(Wire, String, Near),
+    /// The nearest objects by several of their vectors.
+    NearMany(Wire, String, NearMany),
     /// Sorted by properties (name, whether descending): limit, offset.
     Sorted(Wire, String, Option<Filter>, Vec<(String, bool)>, usize, usize),
     /// All objects by distance, grouped by a property: groups, objects of a group.
@@ -86,6 +88,21 @@ pub struct Near {
     pub offset: usize,
     /// The farthest hit.
     pub distance: Option<f64>,
+    /// Which objects.
+    pub filter: Option<Filter>,
+}
+
+/// A search for several vectors at once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NearMany {
+    /// One for each target.
+    pub vectors: BTreeMap<String, Vec<f32>>,
+    /// How distances are combined: `minimum`, `sum` or `average`.
+    pub method: String,
+    /// Hits at most.
+    pub limit: usize,
+    /// Hits to leave out at the beginning.
+    pub offset: usize,
     /// Which objects.
     pub filter: Option<Filter>,
 }
@@ -236,6 +253,14 @@ impl Step {
             }
             3..7 => Self::Find(wire, collection, Some(filter)),
             7 => Self::Count(wire, collection, maybe(random, filter)),
+            8 if class.schema.vectors.len() > 1 => {
+                let vectors = class.schema.vectors.iter().map(|(name, space)| (name.clone(), space.vector(random)));
+                let vectors = vectors.collect();
+                let method = ["minimum", "sum", "average"].choose(random).copied().unwrap_or("minimum").to_owned();
+                let (limit, offset) = (random.random_range(1..25), random.random_range(0..12));
+                let filter = maybe(random, filter);
+                Self::NearMany(wire, collection, NearMany { vectors, method, limit, offset, filter })
+            }
             8..11 => Self::Near(wire, collection, Near::random(class, maybe(random, filter), random)),
             11..13 => {
                 let wire = *[Wire::Rest, Wire::Graphql, Wire::Grpc].choose(random).unwrap_or(&Wire::Rest);
