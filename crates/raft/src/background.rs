@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use azimuth_engine::group::{DataGroup, WorkBudget, WorkReport};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
+use crate::disk::DiskUse;
 use crate::failure::Failure;
 
 /// Nice value of the background threads.
@@ -38,6 +40,7 @@ pub(crate) struct Background {
 struct Shared {
     data: Arc<DataGroup>,
     failure: Failure,
+    disk: watch::Receiver<DiskUse>,
     stop: AtomicBool,
     /// Something was linked or coded since the last save of everything.
     unsaved: AtomicBool,
@@ -48,9 +51,14 @@ impl Background {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn start(data: &Arc<DataGroup>, count: usize, failure: Failure) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        data: &Arc<DataGroup>,
+        count: usize,
+        failure: Failure,
+        disk: watch::Receiver<DiskUse>,
+    ) -> std::io::Result<Self> {
         let shared =
-            Shared { data: data.clone(), failure, stop: AtomicBool::new(false), unsaved: AtomicBool::new(false) };
+            Shared { data: data.clone(), failure, disk, stop: AtomicBool::default(), unsaved: AtomicBool::default() };
         let background = Self { shared: Arc::new(shared), threads: Mutex::default() };
         for i in 0..count {
             let shared = background.shared.clone();
@@ -135,13 +143,13 @@ fn run(shared: &Shared, mut backlog: Option<Backlog>) {
         }
         if report.more {
             pause = PAUSE_MIN;
-            if backlog.is_some() && looked.elapsed() >= SAVE_INTERVAL {
+            if backlog.is_some() && looked.elapsed() >= SAVE_INTERVAL && shared.may_save() {
                 told(data.save_grown_indexes());
                 looked = Instant::now();
             }
             continue;
         }
-        if backlog.is_some() && shared.unsaved.swap(false, Ordering::Relaxed) {
+        if backlog.is_some() && shared.may_save() && shared.unsaved.swap(false, Ordering::Relaxed) {
             told(data.save_indexes());
         }
         thread::sleep(pause);
@@ -174,6 +182,11 @@ fn step(shared: &Shared) -> Result<WorkReport, Failed> {
 }
 
 impl Shared {
+    /// Files of indexes are derived: on a full disk they do not take what the log needs.
+    fn may_save(&self) -> bool {
+        !self.disk.borrow().refuses()
+    }
+
     /// Sleeps, but not beyond a stop.
     fn sleep(&self, pause: Duration) {
         let since = Instant::now();

@@ -59,14 +59,14 @@ pub(crate) struct DataDir {
 impl DataDir {
     /// Takes a directory, and gives it an identity if it is empty.
     pub(crate) fn open(path: &Path) -> Result<Self, StartError> {
-        fs::create_dir_all(path)?;
+        fs::create_dir_all(path).map_err(|error| at(path, &error))?;
         let lock = lock(path)?;
         let file = path.join(NODE);
         let (identity, created) = match fs::read_to_string(&file) {
             Ok(text) => (parse(&text).map_err(|reason| refuse(&file, &reason))?, false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (create(path)?, true),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(refuse(&file, "it is not text")),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(at(&file, &error)),
         };
         Ok(Self { path: path.to_path_buf(), identity, created, _lock: lock })
     }
@@ -141,8 +141,23 @@ fn refuse(path: &Path, reason: &str) -> StartError {
     StartError::Refused(format!("{}: {reason}", path.display()))
 }
 
+/// An error of the system on a file, with who the process is where that matters.
+fn at(path: &Path, error: &io::Error) -> StartError {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            // SAFETY: asks for a number of the process; no memory is passed.
+            let user = unsafe { libc::geteuid() };
+            StartError::Storage(format!("{path}: {error}; the server runs as user {user}, which must own the folder"))
+        }
+        _ => StartError::Storage(format!("{path}: {error}")),
+    }
+}
+
 fn lock(path: &Path) -> Result<File, StartError> {
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(path.join(LOCK))?;
+    let file = path.join(LOCK);
+    let options = File::options().read(true).write(true).create(true).truncate(false).clone();
+    let file = options.open(&file).map_err(|error| at(&file, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StartError::InUse(path.display().to_string())),
@@ -177,7 +192,8 @@ fn create(path: &Path) -> Result<Identity, StartError> {
         cluster_id: Uuid::new_v4(),
         format_version: FORMAT_VERSION,
     };
-    seal::write_file(&path.join(NODE), format(&identity).as_bytes())?;
+    let file = path.join(NODE);
+    seal::write_file(&file, format(&identity).as_bytes()).map_err(|error| at(&file, &error))?;
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         // The directory itself may be new. Not being allowed to look at its parent is no reason to fail.
         let _ = seal::sync_dir(parent);

@@ -76,13 +76,13 @@ impl Node {
         let disk = opener.disk;
         let (meta, data) = opened.inspect_err(|_| close_quietly(&log))?;
         let (failure, threads) = (Failure::new(), options.background_threads);
-        let background = Arc::new(Background::start(data.group.state(), threads, failure.clone())?);
+        let background = Arc::new(Background::start(data.group.state(), threads, failure.clone(), disk.subscribe())?);
         report(&options, |progress| progress.phase = Phase::Gate);
         let watched = Watched {
             options: &options,
             log: &log,
             disk,
-            anchors: anchors(&dir)?,
+            anchors: Arc::new(anchors(&dir)?),
             gates: [meta.gate, data.gate],
             meta: &meta.group,
             data: &data.group,
@@ -145,6 +145,12 @@ impl Node {
         self.supervisor.failure().report_if_fatal("read from storage", error);
     }
 
+    /// Gives the node up after [`Node::fatal`]: nothing of it is closed. RocksDB writes what is in memory when it is closed, and
+    /// if the data folder was replaced that would go to another folder than its manifest; the log has all of it.
+    pub fn abandon(self: Arc<Self>) {
+        std::mem::forget(self);
+    }
+
     /// Stops cleanly: no more proposals, those that were taken are carried out, state is made durable, the log purged
     /// and closed. The next start replays nothing. Takes seconds at most; the node answers nothing afterwards.
     ///
@@ -178,9 +184,10 @@ impl Node {
     /// Ends the background threads and saves what they have built.
     async fn stop_background(&self) {
         let (background, data) = (self.background.clone(), self.data.state().clone());
+        let full = self.disk().refuses();
         let saved = tokio::task::spawn_blocking(move || {
             background.stop();
-            data.save_indexes()
+            if full { Ok(()) } else { data.save_indexes() }
         });
         match saved.await {
             Ok(Ok(())) => {}
@@ -347,12 +354,8 @@ fn make_room(options: &NodeOptions, log_dir: &Path) -> Result<(), StartError> {
     let reserve = Reserve::new(&options.data_path);
     let Some(space) = reserve.space() else { return Ok(()) };
     let needed = RaftLog::open_bytes_max(log_dir).saturating_add(space.removals_free_bytes_min());
-    if space.free_bytes < needed && reserve.release()? {
-        tracing::warn!(
-            free_bytes = space.free_bytes,
-            needed_bytes = needed,
-            "gave the space of RESERVE back to the disk"
-        );
+    if space.free_bytes < needed && reserve.release(needed - space.free_bytes, space)? {
+        tracing::warn!(free_bytes = space.free_bytes, needed_bytes = needed, "gave space of RESERVE back to the disk");
     }
     match reserve.space() {
         Some(space) if space.free_bytes < needed => {

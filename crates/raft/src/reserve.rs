@@ -1,8 +1,9 @@
 //! Disk space that is set aside while there is plenty, and given back when there is none: a node whose disk is full can
 //! still start, and write the log of the removals that make room again.
 //!
-//! The space is that of the file `RESERVE` in the data folder, which holds nothing. An empty file means that the space was
-//! given back and is owed: writes are refused until the disk has room for it as well. Removing the file does no harm.
+//! The space is that of the file `RESERVE` in the data folder, which holds nothing. It is given back in parts, because others
+//! may use it up. A file that is shorter than it should be is owed the rest: writes are refused until the disk has room for
+//! that as well. Removing the file does no harm.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,6 +18,8 @@ const RESERVE: &str = "RESERVE";
 const BYTES_MAX: u64 = 128 << 20;
 /// Part of a small disk that is set aside.
 const DISK_SHARE: u64 = 16;
+/// The parts in which it is given back.
+const PARTS: u64 = 4;
 /// Points of the limit of the disk that stay free when space is set aside.
 const FREE_PERCENT: u64 = 5;
 
@@ -44,15 +47,15 @@ impl Reserve {
     /// # Errors
     /// When the file cannot be made. A file system that cannot allocate space ahead of writing is no error.
     pub(crate) fn keep(&self, space: Space, disk: DiskUse) -> io::Result<()> {
-        let (bytes, length) = (bytes_of(space), fs::metadata(&self.path).map(|file| file.len()).ok());
+        let (bytes, length) = (bytes_of(space), fs::metadata(&self.path).ok().map(|file| file.len()));
         // What is owed is counted already.
         let share = if length.is_some() { 0 } else { (bytes * 100).div_ceil(space.total_bytes.max(1)) };
         let used = u64::from(space.used_percent) + share;
         let plenty = space.free_bytes >= bytes * 2 && used + FREE_PERCENT <= u64::from(disk.percent_max);
-        if disk.refuses() || !plenty || bytes == 0 || length.is_some_and(|length| length > 0) {
+        if disk.refuses() || !plenty || bytes == 0 || length.is_some_and(|length| length >= bytes) {
             return Ok(());
         }
-        let file = File::create(&self.path)?;
+        let file = File::options().write(true).create(true).truncate(false).open(&self.path)?;
         let length = libc::off_t::try_from(bytes).map_err(io::Error::other)?;
         // SAFETY: the descriptor is open for as long as `file` lives; no memory is passed.
         let result = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) };
@@ -66,17 +69,21 @@ impl Reserve {
         }
     }
 
-    /// Gives the space back. Returns whether there was any.
+    /// Gives a part of the space back, `bytes` at least if it has so many. Returns whether there was any.
     ///
     /// # Errors
-    /// When the file is there and cannot be emptied.
-    pub(crate) fn release(&self) -> io::Result<bool> {
-        match File::options().write(true).open(&self.path) {
-            Ok(file) if file.metadata()?.len() > 0 => file.set_len(0).map(|()| true),
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+    /// When the file is there and cannot be cut.
+    pub(crate) fn release(&self, bytes: u64, space: Space) -> io::Result<bool> {
+        let file = match File::options().write(true).open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let (length, part) = (file.metadata()?.len(), bytes_of(space) / PARTS);
+        if length == 0 {
+            return Ok(false);
         }
+        file.set_len(length.saturating_sub(bytes.max(part))).map(|()| true)
     }
 }
 
@@ -106,8 +113,11 @@ mod tests {
         assert_eq!(data.len(), (100 << 20) / DISK_SHARE);
         assert!(data.blocks() * 512 >= data.len(), "the space is taken, not only named");
 
-        assert!(reserve.release().unwrap());
-        assert!(!reserve.release().unwrap(), "once");
+        let length = || fs::metadata(&reserve.path).unwrap().len();
+        let whole = length();
+        assert!(reserve.release(1, space(100)).unwrap() && length() == whole / 4 * 3, "a part");
+        assert!(reserve.release(whole / 2, space(100)).unwrap() && length() == whole / 4, "what is asked for");
+        assert!(reserve.release(1, space(100)).unwrap() && !reserve.release(1, space(100)).unwrap(), "until the end");
         assert!(fs::metadata(&reserve.path).unwrap().blocks() == 0 && reserve.space().is_some());
         reserve.keep(space(86), disk).unwrap();
         assert_eq!(fs::metadata(&reserve.path).unwrap().len(), 0, "still owed");

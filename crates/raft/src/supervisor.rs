@@ -57,7 +57,7 @@ pub(crate) struct Watched<'a> {
     pub(crate) options: &'a NodeOptions,
     pub(crate) log: &'a Arc<RaftLog>,
     pub(crate) disk: watch::Sender<DiskUse>,
-    pub(crate) anchors: Anchors,
+    pub(crate) anchors: Arc<Anchors>,
     /// They are opened when the groups may be read.
     pub(crate) gates: [watch::Sender<bool>; 2],
     pub(crate) meta: &'a Arc<Group<MetaGroup>>,
@@ -75,11 +75,11 @@ impl Supervisor {
             tasks: Vec::new(),
         };
         let [meta_gate, data_gate] = gates;
-        supervisor.watch_group(options, meta, meta_gate);
-        supervisor.watch_group(options, data, data_gate);
+        supervisor.watch_group(options, &anchors, meta, meta_gate);
+        supervisor.watch_group(options, &anchors, data, data_gate);
         supervisor.spawn(watch_log(log.failure(), supervisor.failure.clone()));
         supervisor.spawn(watch_disk(options.clone(), disk));
-        supervisor.spawn(watch_folder(anchors, supervisor.failure.clone()));
+        supervisor.spawn(watch_folder(Anchored { anchors, failure: supervisor.failure.clone() }));
         supervisor.spawn(announce(supervisor.gates.clone(), options.clone()));
         supervisor
     }
@@ -122,6 +122,7 @@ impl Supervisor {
     fn watch_group<S: StateMachine>(
         &mut self,
         options: &NodeOptions,
+        anchors: &Arc<Anchors>,
         group: &Arc<Group<S>>,
         gate: watch::Sender<bool>,
     ) {
@@ -131,7 +132,8 @@ impl Supervisor {
         let disk_bytes = Space::of(&options.data_path).map_or(u64::MAX, |space| space.total_bytes);
         let log_bytes_max = options.flush.log_bytes_max.min(disk_bytes / LOG_DISK_SHARE);
         let limits = FlushLimits { log_bytes_max, ..options.flush };
-        self.spawn(keep_durable(group.clone(), limits, self.disk.clone()));
+        let anchored = Anchored { anchors: anchors.clone(), failure: self.failure.clone() };
+        self.spawn(keep_durable(group.clone(), limits, self.disk.clone(), anchored));
         self.spawn(watch_quorum(group.clone(), options.timings.election_max * QUORUM_TIMEOUTS));
     }
 
@@ -184,7 +186,12 @@ async fn watch_log(mut log: watch::Receiver<Option<String>>, failure: Failure) {
 /// log be purged.
 ///
 /// When the disk gets full there is one at once, while it has room; later what was removed is given back to the disk.
-async fn keep_durable<S: StateMachine>(group: Arc<Group<S>>, limits: FlushLimits, disk: watch::Receiver<DiskUse>) {
+async fn keep_durable<S: StateMachine>(
+    group: Arc<Group<S>>,
+    limits: FlushLimits,
+    disk: watch::Receiver<DiskUse>,
+    anchored: Anchored,
+) {
     let mut last = Instant::now();
     let (mut at_last, mut applying_at_last) = (0, Duration::ZERO);
     let (mut reclaim, mut was_full) = (Reclaim::new(), false);
@@ -196,6 +203,9 @@ async fn keep_durable<S: StateMachine>(group: Arc<Group<S>>, limits: FlushLimits
         // What was written to the log since then is about what is in memory only.
         if full.refuses() && full.free_bytes < grown + DURABLE_BYTES {
             continue;
+        }
+        if anchored.failure.happened() {
+            return;
         }
         let reclaims = full.refuses() && reclaim.is_due(health.applied.map(|at| at.index));
         if reclaims {
@@ -211,6 +221,14 @@ async fn keep_durable<S: StateMachine>(group: Arc<Group<S>>, limits: FlushLimits
             continue;
         }
         tracing::debug!(group = %group.id(), log_bytes = grown, ?applying, "making state durable");
+        // Its files are made by their paths.
+        if !anchored.check().await {
+            return;
+        }
+        // On a full disk this may fail, which must not end the replica, as it would within a snapshot.
+        if full.refuses() && !flushed(&group).await {
+            continue;
+        }
         let appended = group.log().appended_bytes();
         let before = health.snapshot;
         if group.core().snapshot().await.is_err() {
@@ -222,6 +240,22 @@ async fn keep_durable<S: StateMachine>(group: Arc<Group<S>>, limits: FlushLimits
         }
         last = Instant::now();
         (at_last, applying_at_last) = (appended, applying);
+    }
+}
+
+/// Makes state durable outside of a snapshot. Returns whether that worked; if not, RocksDB tries again by itself.
+async fn flushed<S: StateMachine>(group: &Arc<Group<S>>) -> bool {
+    let state = group.state().clone();
+    match tokio::task::spawn_blocking(move || state.flush()).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => {
+            tracing::warn!(group = %group.id(), %error, "make state durable on a full disk");
+            false
+        }
+        Err(error) => {
+            tracing::error!(group = %group.id(), %error, "make state durable on a full disk");
+            false
+        }
     }
 }
 
@@ -285,13 +319,28 @@ async fn watch_storage<S: StateMachine>(group: Arc<Group<S>>, disk: watch::Recei
 }
 
 /// Ends the node when its folder, or a part of it, was removed or replaced.
-async fn watch_folder(anchors: Anchors, failure: Failure) {
-    let anchors = Arc::new(anchors);
-    loop {
+async fn watch_folder(anchored: Anchored) {
+    while anchored.check().await {
         tokio::time::sleep(STORAGE_INTERVAL).await;
-        let looked = anchors.clone();
-        if let Ok(Err(reason)) = tokio::task::spawn_blocking(move || looked.check()).await {
-            return failure.report(format!("the data folder: {reason}"));
+    }
+}
+
+/// The data folder as it was opened, and where it is told that it is another.
+struct Anchored {
+    anchors: Arc<Anchors>,
+    failure: Failure,
+}
+
+impl Anchored {
+    /// Whether the folder is still the one that was opened; if not, the node must end.
+    async fn check(&self) -> bool {
+        let anchors = self.anchors.clone();
+        match tokio::task::spawn_blocking(move || anchors.check()).await {
+            Ok(Err(reason)) => {
+                self.failure.report(format!("the data folder: {reason}"));
+                false
+            }
+            _ => true,
         }
     }
 }
@@ -338,14 +387,14 @@ fn look_at_disk(path: &std::path::Path, before: DiskUse) -> Option<DiskUse> {
         }
         return Some(now);
     }
-    match reserve.release() {
+    match reserve.release(space.removals_free_bytes_min(), space) {
         Ok(true) => {
-            tracing::warn!("gave the space of RESERVE back to the disk, so that data can be removed");
+            tracing::warn!("gave space of RESERVE back to the disk, so that data can be removed");
             Some(now.read(reserve.space()?))
         }
         Ok(false) => Some(now),
         Err(error) => {
-            tracing::warn!(%error, "give the space of RESERVE back to the disk");
+            tracing::warn!(%error, "give space of RESERVE back to the disk");
             Some(now)
         }
     }

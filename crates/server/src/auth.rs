@@ -75,6 +75,9 @@ impl Auth {
         if api_keys && !keys.is_empty() && users.len() != 1 && users.len() != keys.len() {
             return Err("AUTHENTICATION_APIKEY_USERS needs one user, or as many as there are keys".to_owned());
         }
+        if !api_keys && (!keys.is_empty() || file.is_some()) {
+            tracing::warn!("API keys are set, but AUTHENTICATION_APIKEY_ENABLED is not true: nobody needs one");
+        }
         let named = |(i, key): (usize, String)| {
             let user = if users.len() == 1 { users.first() } else { users.get(i) };
             (key, user.cloned().unwrap_or_default())

@@ -143,7 +143,7 @@ impl Settings {
             cors_allow_methods: text("CORS_ALLOW_METHODS", "*"),
             cors_allow_headers: text("CORS_ALLOW_HEADERS", CORS_HEADERS),
             data_path: path("PERSISTENCE_DATA_PATH").unwrap_or_else(|| PathBuf::from("./data")),
-            disk_used_percent_max: number("DISK_USE_READONLY_PERCENTAGE", 90)?,
+            disk_used_percent_max: percent("DISK_USE_READONLY_PERCENTAGE", 90)?,
             hostname: text("CLUSTER_HOSTNAME", "azimuth"),
             query_default_limit: number("QUERY_DEFAULTS_LIMIT", 10)?,
             query_default_limit_graphql: number("QUERY_DEFAULTS_LIMIT_GRAPHQL", 100)?,
@@ -285,6 +285,18 @@ pub(crate) fn number<T: FromStr>(name: &str, default: T) -> Result<T, String> {
         Some(value) => value.trim().parse().map_err(|_| format!("{name} must be a number, got {value:?}")),
         None => Ok(default),
     }
+}
+
+/// A number from 0 to 100, or the default when unset or empty.
+///
+/// # Errors
+/// Names the variable and what it holds.
+fn percent(name: &str, default: u8) -> Result<u8, String> {
+    let percent = number(name, u64::from(default))?;
+    u8::try_from(percent)
+        .ok()
+        .filter(|percent| *percent <= 100)
+        .ok_or_else(|| format!("{name} must be a number from 0 to 100, got {percent}"))
 }
 
 #[cfg(test)]

@@ -296,7 +296,7 @@ fn objects_deleted_on_a_full_disk_give_their_space_back() {
         let client = server.client();
         create(&client).await;
         let count = fill_up(&disk, &client).await;
-        disk.fill(100);
+        disk.fill(97);
         let filter = r#"{"operator": "GreaterThanEqual", "path": ["number"], "valueInt": 200}"#;
         let body = format!(r#"{{"match": {{"class": "Thing", "where": {filter}}}}}"#);
         let mut left = count;

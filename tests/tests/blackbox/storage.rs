@@ -31,7 +31,7 @@ fn fill_with_texts(server: &Server) {
     assert!(answer.status == 200 && !answer.body.contains("FAILED"), "{answer:?}");
 }
 
-/// Writes nonsense over the first half of the largest table of the data group.
+/// Writes nonsense over a third of the largest table of the data group; what is read at the start is before it.
 fn damage_largest_table(server: &Server) {
     let tables =
         fs::read_dir(server.data().join("g1/gen-1")).expect("the data group").flatten().map(|file| file.path());
@@ -40,8 +40,9 @@ fn damage_largest_table(server: &Server) {
         tables.filter(|path| path.extension().is_some_and(|extension| extension == "sst" || extension == "blob"));
     let table = tables.max_by_key(length).expect("an orderly end writes tables");
     let file = fs::File::options().write(true).open(&table).expect("a table that can be written");
-    let nonsense = vec![0xa7; usize::try_from(length(&table) / 2).expect("a small file")];
-    file.write_all_at(&nonsense, 0).expect("damage");
+    let third = length(&table) / 3;
+    let nonsense = vec![0xa7; usize::try_from(third).expect("a small file")];
+    file.write_all_at(&nonsense, third).expect("damage");
 }
 
 /// The process has ended by itself, not well, and said why.
@@ -67,7 +68,7 @@ fn a_read_that_meets_damage_is_answered_and_ends_the_node() {
         let answer = server.get(&path).expect("the request that meets the damage has its answer");
         (answer.status != 200).then_some(answer)
     });
-    let answer = answer.expect("half of a table is nonsense");
+    let answer = answer.expect("a third of a table is nonsense");
     assert_eq!(answer.status, 500, "{answer:?}");
     let ready = server.get("/v1/.well-known/ready");
     assert!(ready.as_ref().map_or(true, |answer| answer.status == 503), "not ready from then on: {ready:?}");

@@ -34,7 +34,10 @@ pub(crate) fn check(dir: &Path) -> Result<()> {
     let current = match fs::read(dir.join("CURRENT")) {
         Ok(current) => current,
         Err(_) if logs.is_empty() => return Ok(()),
-        Err(error) => return Err(LogError::Damaged(format!("CURRENT: {error}"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(LogError::Damaged(format!("CURRENT: {error}")));
+        }
+        Err(error) => return Err(LogError::Storage(format!("{}: {error}", dir.join("CURRENT").display()))),
     };
     let manifest = current.strip_suffix(b"\n").and_then(|name| str::from_utf8(name).ok()).filter(|name| {
         let number = name.strip_prefix("MANIFEST-");
