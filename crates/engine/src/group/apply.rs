@@ -116,7 +116,8 @@ fn put(transaction: &mut Transaction<'_>, at: At, mode: PutMode, mut object: Obj
         object.created_ms = old.created_ms;
     }
     object.vectors.retain(|_, vector| !is_empty(vector));
-    let refusal = refusal(draft, &schema, object.vectors.iter()).or_else(|| too_deep(&object.properties));
+    let vectors = object.vectors.iter().map(|(id, vector)| (*id, Checked { vector, given: true }));
+    let refusal = refusal(draft, &schema, vectors).or_else(|| too_deep(&object.properties));
     if let Some(refusal) = refusal {
         return Ok(refusal);
     }
@@ -134,10 +135,13 @@ fn merge(transaction: &mut Transaction<'_>, at: At, id: Uuid, patch: Patch, upda
         return Ok(Outcome::Refused(format!("object {id} of collection {name} cannot be changed: {why}")));
     }
     let object = draft.object(id)?;
-    // Vectors that stay are checked with those that come: the schema may have lost one.
+    // The schema may have lost a vector that stays; its values were checked when it came.
     let kept = object.vectors.iter().filter(|(id, _)| !patch.vectors.contains_key(id));
-    let given = patch.vectors.iter().filter_map(|(id, vector)| Some((id, vector.as_ref()?)));
-    let vectors: BTreeMap<&VectorId, &Vector> = kept.chain(given).filter(|(_, vector)| !is_empty(vector)).collect();
+    let kept = kept.map(|(id, vector)| (*id, Checked { vector, given: false }));
+    let given =
+        patch.vectors.iter().filter_map(|(id, vector)| Some((*id, Checked { vector: vector.as_ref()?, given: true })));
+    let vectors: BTreeMap<VectorId, Checked<'_>> =
+        kept.chain(given).filter(|(_, checked)| !is_empty(checked.vector)).collect();
     if let Some(refusal) = refusal(draft, &schema, vectors).or_else(|| too_deep(&patch.set)) {
         return Ok(refusal);
     }
@@ -166,17 +170,24 @@ fn delete(transaction: &mut Transaction<'_>, at: At, id: Uuid, seen: Option<DocI
     Ok(Outcome::Done)
 }
 
+/// A vector of an object that is to be written.
+struct Checked<'v> {
+    vector: &'v Vector,
+    /// Whether the command brings it; otherwise the object has it already.
+    given: bool,
+}
+
 /// Why vectors cannot be written: the only part of an object that is checked against what is stored.
 fn refusal<'v>(
     draft: &ShardDraft<'_>,
     schema: &Collection,
-    vectors: impl IntoIterator<Item = (&'v VectorId, &'v Vector)>,
+    vectors: impl IntoIterator<Item = (VectorId, Checked<'v>)>,
 ) -> Option<Outcome> {
     let by_id: HashMap<VectorId, (&str, &VectorConfig)> = match schema.vectors.named.len() {
         ..VECTORS_SEARCHED => HashMap::new(),
         _ => schema.vectors.iter().map(|(name, config)| (config.id, (name, config))).collect(),
     };
-    for (&id, vector) in vectors {
+    for (id, Checked { vector, given }) in vectors {
         let found = if by_id.is_empty() { schema.vector_by_id(id) } else { by_id.get(&id).copied() };
         let Some((name, config)) = found else {
             return Some(Outcome::Refused(format!("collection {} has no vector with id {id}", schema.name)));
@@ -184,6 +195,9 @@ fn refusal<'v>(
         if config.multi != matches!(vector, Vector::Multi { .. }) {
             let kind = if config.multi { "several vectors" } else { "a single vector" };
             return Some(Outcome::Refused(format!("vector {name:?} of collection {} is {kind}", schema.name)));
+        }
+        if !given {
+            continue;
         }
         if let Some(why) = malformed(vector) {
             return Some(Outcome::Refused(why));

@@ -3,6 +3,7 @@
 //! The engine is synchronous: everything that touches the disk runs on threads that may block. Any error stops the
 //! core, and with it the node: state that missed an entry must not answer.
 
+use std::iter::Peekable;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,9 @@ use super::membership::{self, Peer};
 use super::proposal::Proposal;
 use super::snapshot::SnapshotStore;
 use super::types::{self, SnapshotDir, StorageError, TypeConfig};
+
+/// Bytes of entries that are applied in one write, or one larger entry.
+const PART_BYTES_MAX: usize = 4 << 20;
 
 /// Replaces the state by what a snapshot directory holds.
 pub(crate) type Install<S> = fn(&S, &Path) -> azimuth_engine::Result<()>;
@@ -93,14 +97,10 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for StateAdapter<S> {
         let (state, apply_us) = (self.state.clone(), self.apply_us.clone());
         blocking(move || {
             let started = Instant::now();
-            let count = entries.len();
-            let kept: Vec<_> = entries.iter().map(Kept::new).collect();
-            let entries = entries.into_iter().map(engine_entry).collect::<Result<Vec<_>, _>>()?;
-            let again = |number: usize| kept[number].entry();
-            let outcomes = state.apply_contained(entries, &again).map_err(|error| types::state_failed(&error))?;
-            if outcomes.len() != count {
-                let text = format!("{} answers for {count} entries", outcomes.len());
-                return Err(types::state_failed(&text));
+            let mut outcomes = Vec::with_capacity(entries.len());
+            let mut entries = entries.into_iter().peekable();
+            while entries.peek().is_some() {
+                outcomes.extend(apply_part(state.as_ref(), next_part(&mut entries))?);
             }
             let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             apply_us.fetch_add(took_us, Ordering::Relaxed);
@@ -138,6 +138,41 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for StateAdapter<S> {
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
         self.snapshots.current()
     }
+}
+
+/// The next entries that are applied at once: a start has many to apply, whose effects are in memory until they are written.
+fn next_part(
+    entries: &mut Peekable<impl Iterator<Item = openraft::Entry<TypeConfig>>>,
+) -> Vec<openraft::Entry<TypeConfig>> {
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    while let Some(entry) = entries.next_if(|entry| part.is_empty() || bytes + payload_bytes(entry) <= PART_BYTES_MAX) {
+        bytes += payload_bytes(&entry);
+        part.push(entry);
+    }
+    part
+}
+
+fn payload_bytes(entry: &openraft::Entry<TypeConfig>) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(proposal) => proposal.payload().len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
+}
+
+fn apply_part<S: StateMachine>(
+    state: &S,
+    entries: Vec<openraft::Entry<TypeConfig>>,
+) -> Result<Vec<Vec<Outcome>>, StorageError> {
+    let count = entries.len();
+    let kept: Vec<_> = entries.iter().map(Kept::new).collect();
+    let entries = entries.into_iter().map(engine_entry).collect::<Result<Vec<_>, _>>()?;
+    let again = |number: usize| kept[number].entry();
+    let outcomes = state.apply_contained(entries, &again).map_err(|error| types::state_failed(&error))?;
+    if outcomes.len() != count {
+        let text = format!("{} answers for {count} entries", outcomes.len());
+        return Err(types::state_failed(&text));
+    }
+    Ok(outcomes)
 }
 
 fn engine_entry(entry: openraft::Entry<TypeConfig>) -> Result<Entry, StorageError> {

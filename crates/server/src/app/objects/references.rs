@@ -16,6 +16,9 @@ use super::{ObjectError, shard};
 use crate::app::schema::names::no_such_property;
 use crate::app::{App, AppResult};
 
+/// References of one object that are added by one command, so that none gets too large; apply writes the object once anyway.
+const GROUP_REFERENCES_MAX: usize = 10_000;
+
 /// How the references of a property change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -189,7 +192,11 @@ fn group(accepted: Vec<(usize, At, NewReference)>, results: &[Result<Beacon, Obj
             Some(tenant) => format!("source: object {from}/{id} not found for tenant {tenant:?}"),
             None => format!("ref batch: object with id {id} not found"),
         };
-        let place = *known.entry((at, id, reference.property.clone())).or_insert(groups.len());
+        let place = known.entry((at, id, reference.property.clone())).or_insert(groups.len());
+        if groups.get(*place).is_some_and(|group| group.members.len() >= GROUP_REFERENCES_MAX) {
+            *place = groups.len();
+        }
+        let place = *place;
         if place == groups.len() {
             groups.push(Group { members: Vec::new(), change: (at, id, Patch::default()) });
         }
