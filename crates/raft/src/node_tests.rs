@@ -80,11 +80,20 @@ async fn starts_alone_writes_and_comes_back() {
     }
 }
 
+/// What follows from each limit alone: bytes of the log, and time spent on applying it.
 #[tokio::test(flavor = "multi_thread")]
 async fn state_becomes_durable_and_the_log_is_purged_by_themselves() {
+    let check_interval = Duration::from_millis(10);
+    let never = Duration::from_secs(3_600);
+    let by_bytes = FlushLimits { log_bytes_max: 1 << 10, apply_time_max: never, interval: never, ..Default::default() };
+    let by_work = FlushLimits { log_bytes_max: u64::MAX, apply_time_max: Duration::from_micros(1), ..by_bytes };
+    for limits in [by_bytes, by_work] {
+        flushes_by_itself(FlushLimits { check_interval, ..limits }).await;
+    }
+}
+
+async fn flushes_by_itself(flush: FlushLimits) {
     let dir = tempfile::tempdir().unwrap();
-    let flush =
-        FlushLimits { log_bytes_max: 1 << 10, check_interval: Duration::from_millis(10), ..FlushLimits::default() };
     let node = Node::start(NodeOptions { flush, ..NodeOptions::new(dir.path()) }).await.unwrap();
     for number in 0..20 {
         create(&node, &format!("C{number}")).await;
@@ -98,6 +107,9 @@ async fn state_becomes_durable_and_the_log_is_purged_by_themselves() {
     drop(node);
     let node = start(dir.path()).await;
     assert_eq!(node.meta().state().catalog().len(), 20);
+    let replays = node.progress().borrow().replays.clone();
+    assert_eq!(replays.len(), 2, "{replays:?}");
+    assert!(replays.iter().all(|replay| replay.applied_index >= replay.last_index), "{replays:?}");
     node.shutdown().await.unwrap();
 }
 

@@ -9,7 +9,7 @@ use crate::ids::PropertyId;
 const COMPARISONS_MAX: usize = 4_096;
 
 /// The top-level properties of a schema.
-pub(crate) enum PropertyLookup<'a> {
+pub enum PropertyLookup<'a> {
     /// Few lookups, or few properties.
     Search(&'a [Property]),
     /// Properties by name and by id.
@@ -18,7 +18,7 @@ pub(crate) enum PropertyLookup<'a> {
 
 impl<'a> PropertyLookup<'a> {
     /// For about so many lookups.
-    pub(crate) fn new(schema: &'a Collection, lookups: usize) -> Self {
+    pub fn new(schema: &'a Collection, lookups: usize) -> Self {
         let properties = schema.properties();
         if lookups.saturating_mul(properties.len()) <= COMPARISONS_MAX {
             return Self::Search(properties);
@@ -29,7 +29,7 @@ impl<'a> PropertyLookup<'a> {
     }
 
     /// The property of that exact name.
-    pub(crate) fn by_name(&self, name: &str) -> Option<&'a Property> {
+    pub fn by_name(&self, name: &str) -> Option<&'a Property> {
         match self {
             Self::Search(properties) => properties.iter().find(|property| property.name == name),
             Self::Map(by_name, _) => by_name.get(name).copied(),
@@ -37,7 +37,7 @@ impl<'a> PropertyLookup<'a> {
     }
 
     /// The property with that id.
-    pub(crate) fn by_id(&self, id: PropertyId) -> Option<&'a Property> {
+    pub fn by_id(&self, id: PropertyId) -> Option<&'a Property> {
         match self {
             Self::Search(properties) => properties.iter().find(|property| property.id == id),
             Self::Map(_, by_id) => by_id.get(&id).copied(),

@@ -13,7 +13,7 @@ mod vector;
 
 pub use collection::{Collection, MultiTenancy, ObjectTtl, Replication, Shard, Sharding, TenantStatus};
 pub use inverted::{Bm25, InvertedConfig, Stopwords};
-pub(crate) use lookup::PropertyLookup;
+pub use lookup::PropertyLookup;
 pub use property::{DataType, Primitive, Property, TextAnalyzer, Tokenization};
 pub(crate) use record::{decode_schema, embedded, encode_schema, encode_to_apply};
 pub use vector::{VectorConfig, VectorIndexKind, VectorSpace};

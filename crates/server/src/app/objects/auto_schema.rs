@@ -5,7 +5,7 @@
 
 use azimuth_engine::limits::{self, DEPTH_MAX, PROPERTIES_MAX};
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::schema::{Collection, DataType, Primitive, Property, Tokenization};
+use azimuth_engine::schema::{Collection, DataType, Primitive, Property, PropertyLookup, Tokenization};
 use serde_json::{Map, Value as Json};
 
 use super::convert::property_name;
@@ -75,8 +75,9 @@ impl Extension {
 
 /// Whether an extension of `collection` for `draft` is empty: the usual case, told without a copy of anything.
 pub(super) fn knows_all(collection: &Collection, draft: &Draft) -> bool {
+    let lookup = PropertyLookup::new(collection, draft.properties.len());
     draft.properties.iter().all(|(name, value)| {
-        let property = collection.property(&property_name(name));
+        let property = lookup.by_name(&property_name(name));
         property.is_some_and(|property| !lacks(property, value))
     })
 }

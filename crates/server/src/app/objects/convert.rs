@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use azimuth_engine::limits::DEPTH_MAX;
 use azimuth_engine::object::{Beacon, Geo, Properties, Value};
-use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
+use azimuth_engine::schema::{Collection, DataType, Primitive, Property, PropertyLookup};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json};
@@ -36,13 +36,14 @@ pub(super) fn properties(
     wire: Wire,
 ) -> Result<Converted, String> {
     let mut converted = Converted::default();
+    let lookup = PropertyLookup::new(collection, given.len());
     for (name, value) in given {
         let name = property_name(name);
         if value.is_null() {
             converted.nulls.push(name.into_owned());
             continue;
         }
-        let Some(property) = extension.property(&name).or_else(|| collection.property(&name)) else {
+        let Some(property) = extension.property(&name).or_else(|| lookup.by_name(&name)) else {
             return Err(no_such_property(&name, &collection.name));
         };
         let value = Convert { collection, wire }.value(property, &name, value, 0)?;

@@ -1,6 +1,6 @@
 //! Properties of a BatchObject -> the JSON form that objects are checked in.
 
-use azimuth_engine::schema::{Collection, DataType};
+use azimuth_engine::schema::{Collection, DataType, PropertyLookup};
 use prost_types::value::Kind;
 use prost_types::{Struct, Value as Any};
 use serde_json::{Map, Number, Value as Json, json};
@@ -37,8 +37,9 @@ pub(super) fn map(schema: Option<&Collection>, given: Properties) -> Result<Map<
         },
         0,
     )?;
+    let lookup = schema.map(|schema| PropertyLookup::new(schema, single.len()));
     for references in single {
-        let target = single_target(schema, &references.prop_name)?;
+        let target = single_target(schema.zip(lookup.as_ref()), &references.prop_name)?;
         append(&mut map, &references.prop_name, target, &references.uuids);
     }
     for references in multi {
@@ -49,10 +50,13 @@ pub(super) fn map(schema: Option<&Collection>, given: Properties) -> Result<Map<
 }
 
 /// The only collection that a reference property leads to; `None` for what is no reference.
-fn single_target<'a>(schema: Option<&'a Collection>, property: &str) -> Result<Option<&'a str>, String> {
-    let Some(collection) = schema else { return Ok(None) };
+fn single_target<'a>(
+    schema: Option<(&'a Collection, &PropertyLookup<'a>)>,
+    property: &str,
+) -> Result<Option<&'a str>, String> {
+    let Some((collection, lookup)) = schema else { return Ok(None) };
     let name = property_name(property);
-    match collection.property(&name).map(|property| &property.data_type) {
+    match lookup.by_name(&name).map(|property| &property.data_type) {
         None => Err(no_such_property(&name, &collection.name)),
         Some(DataType::Reference(targets)) if targets.len() > 1 => {
             Err(format!("target is a multi-target reference, need single target [{}]", targets.join(" ")))
