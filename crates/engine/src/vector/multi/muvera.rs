@@ -37,6 +37,14 @@ impl Muvera {
 /// Longest encoding.
 const ENCODED_MAX: usize = 16_384;
 
+/// A cell that rows lie in.
+struct Occupied {
+    cell: usize,
+    count: u32,
+    /// Its first row.
+    row_at: usize,
+}
+
 /// Makes encodings of rows of one dimension.
 #[derive(Debug)]
 pub(super) struct Encoder {
@@ -98,19 +106,26 @@ impl Encoder {
         self.encode(rows, true)
     }
 
+    /// Rows are summed in their cells and projected then, which is the same as the sum of projected rows: the work is
+    /// bounded by the number of cells where a document has many rows.
     fn encode(&self, rows: &[f32], document: bool) -> Vec<f32> {
         let mut encoded = vec![0.0; self.encoded_dim()];
-        let count = rows.len() / self.dim;
-        let mut projected = vec![0.0; count * self.projected];
-        let mut cells = vec![0usize; count];
+        let mut sums = vec![0.0; self.cells * self.dim];
         let mut block = vec![0.0; self.cells * self.projected];
         for (repetition, planes) in self.planes.iter().enumerate() {
-            for (n, row) in rows.chunks_exact(self.dim).enumerate() {
-                cells[n] = cell(planes, row);
-                self.project(repetition, row, &mut projected[n * self.projected..][..self.projected]);
-            }
+            sums.fill(0.0);
             block.fill(0.0);
-            self.gather(&cells, &projected, document, &mut block);
+            let occupied = self.gather(planes, rows, &mut sums);
+            for &Occupied { cell, count, .. } in &occupied {
+                let sum = &mut sums[cell * self.dim..][..self.dim];
+                #[expect(clippy::cast_precision_loss, reason = "a document has fewer than 2^24 rows")]
+                let share = if document { 1.0 / count as f32 } else { 1.0 };
+                sum.iter_mut().for_each(|value| *value *= share);
+                self.project(repetition, sum, &mut block[cell * self.projected..][..self.projected]);
+            }
+            if document {
+                self.fill_empty(repetition, rows, &occupied, &mut block);
+            }
             self.place(repetition, &block, &mut encoded);
         }
         encoded
@@ -127,25 +142,36 @@ impl Encoder {
         }
     }
 
-    /// Sums the rows in each cell; for a document means, and something in every cell.
-    fn gather(&self, cells: &[usize], projected: &[f32], document: bool, block: &mut [f32]) {
-        let mut counts = vec![0u32; self.cells];
-        let rows = || cells.iter().copied().zip(projected.chunks_exact(self.projected));
-        for (cell, row) in rows() {
-            counts[cell] += 1;
-            let sums = &mut block[cell * self.projected..][..self.projected];
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+    /// Sums the rows in each cell; the cells that have any, in the order of their first rows.
+    fn gather(&self, planes: &[f32], rows: &[f32], sums: &mut [f32]) -> Vec<Occupied> {
+        let mut occupied: Vec<Occupied> = Vec::new();
+        let mut places = vec![usize::MAX; self.cells];
+        for (row_at, row) in rows.chunks_exact(self.dim).enumerate() {
+            let cell = cell(planes, row);
+            if places[cell] == usize::MAX {
+                places[cell] = occupied.len();
+                occupied.push(Occupied { cell, count: 0, row_at });
+            }
+            occupied[places[cell]].count += 1;
+            let sum = &mut sums[cell * self.dim..][..self.dim];
+            sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
-        if !document {
-            return;
+        occupied
+    }
+
+    /// Gives each empty cell of a document the first row of the nearest cell that has any.
+    fn fill_empty(&self, repetition: usize, rows: &[f32], occupied: &[Occupied], block: &mut [f32]) {
+        let mut empty = vec![true; self.cells];
+        occupied.iter().for_each(|occupied| empty[occupied.cell] = false);
+        let mut firsts = vec![0.0; occupied.len() * self.projected];
+        for (of, out) in occupied.iter().zip(firsts.chunks_exact_mut(self.projected)) {
+            self.project(repetition, &rows[of.row_at * self.dim..][..self.dim], out);
         }
-        for (cell, (&count, values)) in counts.iter().zip(block.chunks_exact_mut(self.projected)).enumerate() {
-            if count == 0 {
-                let nearest = rows().min_by_key(|(other, _)| (other ^ cell).count_ones());
-                nearest.into_iter().for_each(|(_, row)| values.copy_from_slice(row));
-            } else {
-                #[expect(clippy::cast_precision_loss, reason = "a document has fewer than 2^24 rows")]
-                values.iter_mut().for_each(|value| *value /= count as f32);
+        for cell in (0..self.cells).filter(|cell| empty[*cell]) {
+            let nearest = occupied.iter().enumerate().min_by_key(|(_, of)| (of.cell ^ cell).count_ones());
+            if let Some((nearest, _)) = nearest {
+                let first = &firsts[nearest * self.projected..][..self.projected];
+                block[cell * self.projected..][..self.projected].copy_from_slice(first);
             }
         }
     }
