@@ -24,7 +24,7 @@ pub(crate) fn catalog() -> Catalog {
 fn made(catalog: &Catalog, class: &Value, id: u32) -> Collection {
     let mut collection = decode_class(&Settings::of_tests(), catalog, class).expect("a good class");
     collection.id = CollectionId(id);
-    for (number, property) in (1..).zip(&mut collection.properties) {
+    for (number, property) in (1..).zip(collection.properties.iter_mut().flatten()) {
         property.id = PropertyId(number);
     }
     collection
