@@ -15,10 +15,10 @@ use crate::schema::{Collection, Property, Tokenization};
 use crate::tokenizer;
 
 /// Most entries of the inverted index that an object may have: distinct terms of each text property, list elements, references.
-pub const ENTRIES_MAX: u64 = 250_000;
+pub const ENTRIES_MAX: u64 = 100_000;
 
 /// Most tokens that the text properties of an object may have together, repetitions included.
-pub const TOKENS_MAX: u64 = 1_000_000;
+pub const TOKENS_MAX: u64 = 500_000;
 
 /// Checks the properties of an object, or those that a change brings. Costs next to nothing unless they are so long that
 /// they could be above a limit: see [`is_light`].
@@ -102,6 +102,9 @@ impl Weight {
 }
 
 /// What an object weighs that is changed again and again: kept up to date without going through all of it each time.
+///
+/// Whether a change is refused follows from the object and the change alone, not from what was known before: replicas apply
+/// entries in parts of different sizes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     /// At least as much as it has of anything.
@@ -123,7 +126,10 @@ impl Load {
         let after = self.bound.saturating_add(bound(&patch.set));
         let replaced = patch.replace_references.values().map(|beacons| beacons.len() as u64).sum::<u64>();
         let after = after.saturating_add(replaced);
-        if after <= ENTRIES_MAX {
+        // Single values are as many as the schema has properties: no object has to be gone through for them, and they are
+        // never refused, whether it was gone through or not.
+        let scalars = patch.replace_references.is_empty() && patch.set.values().all(is_scalar);
+        if after <= ENTRIES_MAX || (scalars && self.exact.is_none()) {
             // What goes is not taken off: that only makes the exact figure come sooner.
             return Ok(Some(Self { bound: after, exact: None }));
         }
@@ -145,7 +151,7 @@ impl Load {
             let old = object.properties.get(name).map_or(Weight::default(), |old| Weight::of_one(schema, name, old));
             exact = exact.less(old);
         }
-        if exact.entries > before.entries || exact.tokens > before.tokens {
+        if !scalars && (exact.entries > before.entries || exact.tokens > before.tokens) {
             exact.check()?;
         }
         // Where parts of the patch touch the same property the sums above are not exact.
@@ -153,6 +159,11 @@ impl Load {
             patch.remove_references.is_empty() && patch.replace_references.is_empty() && patch.remove.is_empty();
         Ok(simple.then_some(Self { bound: after, exact: Some(exact) }))
     }
+}
+
+/// Whether a value is one entry at most.
+fn is_scalar(value: &Value) -> bool {
+    !matches!(value, Value::Text(_) | Value::List(_) | Value::References(_))
 }
 
 /// At least as many entries and tokens as properties can give rise to: no token is shorter than a byte.

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Entries of the inverted index that an object may have, and its tokens.
-const ENTRIES_MAX: usize = 250_000;
-const TOKENS_MAX: usize = 1_000_000;
+const ENTRIES_MAX: usize = 100_000;
+const TOKENS_MAX: usize = 500_000;
 
 /// A text of so many words, all different.
 fn words(first: usize, count: usize) -> String {
