@@ -97,7 +97,7 @@ def test_groups_of_a_list_are_complete(notes):
 def test_numbers_that_are_none_are_refused_and_others_compared(stub, notes, name):
     def ask(operator, target="price", **value):
         filters = base_pb2.Filters(operator=operator, target=base_pb2.FilterTarget(property=target), **value)
-        return found(stub.Search(request(name, filters=filters)))
+        return sorted(found(stub.Search(request(name, filters=filters))))
 
     less, equal = base_pb2.Filters.OPERATOR_LESS_THAN, base_pb2.Filters.OPERATOR_EQUAL
     assert ask(less, value_number=math.inf) == [0, 1, 2, 3, 4, 5]
@@ -118,7 +118,7 @@ def test_thresholds_that_are_no_numbers_are_refused(stub, notes, name):
         with pytest.raises(grpc.RpcError, match="must be a finite number"):
             stub.Search(request(name, near_vector=near(0, 0, **threshold)))
     assert found(stub.Search(request(name, near_vector=near(0, 0, distance=1e300)))) == [0, 1, 2, 3, 4, 5]
-    with pytest.raises(grpc.RpcError, match="not a finite number"):
+    with pytest.raises(grpc.RpcError, match="NaN or infinities|not a finite number"):
         stub.Search(request(name, near_vector=near(math.nan, 0)))
 
 
