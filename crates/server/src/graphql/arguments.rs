@@ -9,7 +9,6 @@ use super::FieldError;
 use super::document::Field;
 use crate::app::App;
 use crate::app::filter::{self, FilterError};
-use crate::app::schema::names::property_name;
 
 /// An `Int` argument.
 pub(super) fn int(class: &Field, name: &str) -> Option<i64> {
@@ -42,7 +41,7 @@ pub(super) fn filter(
 }
 
 /// The `sort` argument: one clause or a list of them.
-pub(super) fn sort(collection: &Collection, class: &Field) -> Result<Vec<Sort>, FieldError> {
+pub(super) fn sort(class: &Field) -> Result<Vec<Sort>, FieldError> {
     let clauses = match class.argument("sort") {
         None => &[],
         Some(Value::Array(clauses)) => clauses.as_slice(),
@@ -65,7 +64,7 @@ pub(super) fn sort(collection: &Collection, class: &Field) -> Result<Vec<Sort>, 
             _ => String::new(),
         };
         let descending = clause.get("order").and_then(Value::as_str) == Some("desc");
-        sort.push(Sort { property: property_name(collection, &property), descending });
+        sort.push(Sort { property, descending });
     }
     Ok(sort)
 }

@@ -43,7 +43,7 @@ pub(super) async fn class(
     if let Some(argument) = LATER.iter().find(|argument| class.argument(argument).is_some()) {
         return Err(FieldError(format!("{argument} is not supported yet")));
     }
-    let (by, related) = (group_by(&collection, class), related(class));
+    let (by, related) = (group_by(class), related(class));
     let mut search = assemble(app, &catalog, &collection, class, &shape)?;
     if related.is_some() && collection.vectors.unnamed.is_some() {
         search.include.vectors.push(VectorId::UNNAMED);
@@ -92,7 +92,7 @@ fn assemble(
     class: &Field,
     shape: &Shape,
 ) -> Result<Search, FieldError> {
-    let sort = arguments::sort(collection, class)?;
+    let sort = arguments::sort(class)?;
     if !sort.is_empty() && class.argument("hybrid").is_some() {
         return Err(FieldError("hybrid search is not compatible with sort".to_owned()));
     }

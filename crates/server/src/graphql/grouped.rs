@@ -13,7 +13,6 @@ use serde_json::{Value as Json, json};
 use super::arguments::object;
 use super::document::Field;
 use super::shape::{Ranked, Shape};
-use crate::app::schema::names::property_name;
 use crate::app::search::grouping::{self, Group, GroupBy};
 use crate::app::search::related::{Related, Strategy};
 
@@ -28,7 +27,7 @@ pub(super) fn in_groups(data: &DataGroup, shape: &Shape, hits: &[Hit], by: &Grou
 }
 
 /// The `groupBy` argument. Its path has one member; another number means no property.
-pub(super) fn group_by(collection: &Collection, class: &Field) -> Option<GroupBy> {
+pub(super) fn group_by(class: &Field) -> Option<GroupBy> {
     let given = object(class, "groupBy")?;
     let property = match given.get("path") {
         Some(Json::String(only)) => only.clone(),
@@ -37,7 +36,7 @@ pub(super) fn group_by(collection: &Collection, class: &Field) -> Option<GroupBy
     };
     let count = |name: &str| given.get(name).and_then(Json::as_i64).and_then(|count| usize::try_from(count).ok());
     let (groups, per_group) = (count("groups").unwrap_or(0), count("objectsPerGroup").unwrap_or(0));
-    Some(GroupBy { property: property_name(collection, &property), groups, per_group })
+    Some(GroupBy { property, groups, per_group })
 }
 
 /// The deprecated `group` argument.

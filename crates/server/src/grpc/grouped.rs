@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::reply::{Ranked, result};
 use super::selection::Selection;
-use crate::app::schema::names::{no_such_property, property_name};
+use crate::app::schema::names::no_such_property;
 use crate::app::search::grouping::{self, GroupBy};
 use crate::pb::weaviate::{GroupBy as Message, GroupByResult};
 
@@ -26,13 +26,12 @@ pub(super) fn group_by(
         let path = given.path.join(" ");
         return Err(Status::unknown(format!("groupby path can only have one entry, received [{path}]")));
     };
-    let property = property_name(collection, property);
-    if collection.property(&property).is_none() {
-        return Err(Status::unknown(no_such_property(&property, &collection.name)));
+    if collection.property(property).is_none() {
+        return Err(Status::unknown(no_such_property(property, &collection.name)));
     }
     let count = |count: i32| usize::try_from(count).unwrap_or(0);
     let (groups, per_group) = (count(given.number_of_groups), count(given.objects_per_group));
-    Ok(Some(GroupBy { property, groups, per_group }))
+    Ok(Some(GroupBy { property: property.clone(), groups, per_group }))
 }
 
 /// The groups of these hits. Of a member's metadata only id, distance and vectors are told.

@@ -13,7 +13,7 @@ use tonic::Status;
 use super::reply::{Ranked, result};
 use super::selection::Selection;
 use super::{grouped, hybrid, near, status, took};
-use crate::app::schema::names::{property_name, upper_first};
+use crate::app::schema::names::upper_first;
 use crate::app::search::grouping::GroupBy;
 use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page, target};
 use crate::app::{App, filter};
@@ -157,7 +157,7 @@ fn assemble(
     })?;
     let mut include = selection.include();
     include.properties |= request.group_by.is_some();
-    let sort = sort_of(collection, request, &ranking)?;
+    let sort = sort_of(request, &ranking)?;
     let (autocut, fusion) = (request.autocut as usize, None);
     Ok(Search { place, ranking, filter, offset, limit, sort, autocut, include, fusion })
 }
@@ -177,14 +177,14 @@ fn with_cursor(request: &SearchRequest, ranking: Ranking) -> Result<Ranking, Sta
     Ok(Ranking::Listing { after })
 }
 
-fn sort_of(collection: &Collection, request: &SearchRequest, ranking: &Ranking) -> Result<Vec<Sort>, Status> {
+fn sort_of(request: &SearchRequest, ranking: &Ranking) -> Result<Vec<Sort>, Status> {
     if !request.sort_by.is_empty() && ranking.is_search() {
         return Err(Status::unknown("sorting cannot be combined with search"));
     }
     let clause = |(at, by): (usize, &crate::pb::weaviate::SortBy)| match by.path.as_slice() {
         // What is wrong with a single name, an empty one too, the engine says.
         [] => Ok(Sort { property: String::new(), descending: !by.ascending }),
-        [property] => Ok(Sort { property: property_name(collection, property), descending: !by.ascending }),
+        [property] => Ok(Sort { property: property.clone(), descending: !by.ascending }),
         _ => Err(Status::unknown(format!(
             "invalid 'sort' parameter: sort parameter at position {at}: sorting by reference not supported, path must \
              have exactly one argument"

@@ -7,7 +7,7 @@ use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
 
 use super::{Clause, FilterError, Given, Leaf, Scalar};
 use crate::app::objects::{date, float};
-use crate::app::schema::names::{lower_first, no_such_property, property_name};
+use crate::app::schema::names::no_such_property;
 use crate::settings::flag;
 
 /// How closely the field of a value must fit the property.
@@ -58,7 +58,7 @@ fn compare(catalog: &Catalog, collection: &Collection, leaf: &Leaf, kinds: Kinds
         if rest.is_empty() {
             break;
         }
-        through.push(PathStep { property: property_name(class, property), collection: next.clone() });
+        through.push(PathStep { property: property.clone(), collection: next.clone() });
         class = catalog.find(next).map(AsRef::as_ref).ok_or_else(|| match kinds {
             Kinds::Strict => invalid(format!("class {next:?} does not exist in schema")),
             Kinds::Coerced => invalid(format!("could not find class {next} in schema")),
@@ -358,10 +358,9 @@ fn times(name: &str, value: &Given, kinds: Kinds) -> Result<FilterValue, FilterE
     })
 }
 
-/// The property of that name, whose first letter may be in upper case; a path into what is no object is the property itself.
+/// The property of that name; a path into what is no object is the property itself.
 pub(super) fn find_property<'a>(class: &'a Collection, name: &str) -> Option<&'a Property> {
-    let top = name.split(['.', '[']).next().unwrap_or(name);
-    class.property(top).or_else(|| class.property(&lower_first(top)))
+    class.property(name.split(['.', '[']).next().unwrap_or(name))
 }
 
 /// The name of a type on the wire.

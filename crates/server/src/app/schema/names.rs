@@ -1,7 +1,5 @@
 //! Names of collections, properties and vectors: which are allowed, and what the wire makes of them.
 
-use azimuth_engine::schema::Collection;
-
 use crate::app::{AppError, AppResult};
 
 /// Endings of property names that Weaviate keeps for its own indexes.
@@ -32,15 +30,6 @@ pub(crate) fn upper_first(name: &str) -> String {
 pub(crate) fn lower_first(name: &str) -> String {
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
-}
-
-/// The name under which a collection has the property that a request calls `name`: first letters count as lower case. What
-/// it does not have stays as it is.
-pub(crate) fn property_name(collection: &Collection, name: &str) -> String {
-    let top = |name: &str| name.split(['.', '[']).next().unwrap_or(name).to_owned();
-    let lowered = lower_first(name);
-    let lower = collection.property(&top(name)).is_none() && collection.property(&top(&lowered)).is_some();
-    if lower { lowered } else { name.to_owned() }
 }
 
 /// Checks the name of a collection, whose first letter is upper-case already.

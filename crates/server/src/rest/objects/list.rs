@@ -12,7 +12,6 @@ use super::answer::{Words, refuse};
 use super::one::{collection, include, shown};
 use crate::app::App;
 use crate::app::objects::{shard, uuid_text};
-use crate::app::schema::names::property_name;
 use crate::app::search::page;
 use crate::auth::Access;
 use crate::rest::message::{Reply, RestRequest};
@@ -82,8 +81,7 @@ async fn of_collection(
     let prefix = format!("msg:search index {} code:422 err:", collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
     let at = shard::locate(&collection, tenant).map_err(|error| refuse(error, &words))?;
-    let mut sort = sort(req);
-    sort.iter_mut().for_each(|clause| clause.property = property_name(&collection, &clause.property));
+    let sort = sort(req);
     let after = after(req, page, &sort)?;
     let query = Query {
         rank: Rank::Listing { after },
