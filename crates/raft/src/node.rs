@@ -353,7 +353,7 @@ fn disk_use(options: &NodeOptions) -> DiskUse {
 fn make_room(options: &NodeOptions, log_dir: &Path) -> Result<(), StartError> {
     let reserve = Reserve::new(&options.data_path);
     let Some(space) = reserve.space() else { return Ok(()) };
-    let needed = RaftLog::open_bytes_max(log_dir).saturating_add(space.removals_free_bytes_min());
+    let needed = RaftLog::open_bytes_max(log_dir).saturating_add(2 * space.removals_free_bytes_min());
     if space.free_bytes < needed && reserve.release(needed - space.free_bytes, space)? {
         tracing::warn!(free_bytes = space.free_bytes, needed_bytes = needed, "gave space of RESERVE back to the disk");
     }

@@ -23,6 +23,9 @@ use crate::reserve::Reserve;
 
 /// How often the disk is looked at.
 const DISK_INTERVAL: Duration = Duration::from_secs(2);
+/// The same while less than this is free, which can be written in the meantime.
+const SCARCE_INTERVAL: Duration = Duration::from_millis(200);
+const SCARCE_BYTES: u64 = 1 << 30;
 
 /// How often the data folder and the state of the groups' storage are looked at.
 const STORAGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -75,11 +78,13 @@ impl Supervisor {
             tasks: Vec::new(),
         };
         let [meta_gate, data_gate] = gates;
-        supervisor.watch_group(options, &anchors, meta, meta_gate);
-        supervisor.watch_group(options, &anchors, data, data_gate);
+        let reserve = Reserve::new(&options.data_path);
+        let anchored = Anchored { anchors, reserve, failure: supervisor.failure.clone() };
+        supervisor.watch_group(options, &anchored, meta, meta_gate);
+        supervisor.watch_group(options, &anchored, data, data_gate);
         supervisor.spawn(watch_log(log.failure(), supervisor.failure.clone()));
         supervisor.spawn(watch_disk(options.clone(), disk));
-        supervisor.spawn(watch_folder(Anchored { anchors, failure: supervisor.failure.clone() }));
+        supervisor.spawn(watch_folder(anchored));
         supervisor.spawn(announce(supervisor.gates.clone(), options.clone()));
         supervisor
     }
@@ -122,7 +127,7 @@ impl Supervisor {
     fn watch_group<S: StateMachine>(
         &mut self,
         options: &NodeOptions,
-        anchors: &Arc<Anchors>,
+        anchored: &Anchored,
         group: &Arc<Group<S>>,
         gate: watch::Sender<bool>,
     ) {
@@ -132,8 +137,7 @@ impl Supervisor {
         let disk_bytes = Space::of(&options.data_path).map_or(u64::MAX, |space| space.total_bytes);
         let log_bytes_max = options.flush.log_bytes_max.min(disk_bytes / LOG_DISK_SHARE);
         let limits = FlushLimits { log_bytes_max, ..options.flush };
-        let anchored = Anchored { anchors: anchors.clone(), failure: self.failure.clone() };
-        self.spawn(keep_durable(group.clone(), limits, self.disk.clone(), anchored));
+        self.spawn(keep_durable(group.clone(), limits, self.disk.clone(), anchored.clone()));
         self.spawn(watch_quorum(group.clone(), options.timings.election_max * QUORUM_TIMEOUTS));
     }
 
@@ -199,34 +203,34 @@ async fn keep_durable<S: StateMachine>(
         tokio::time::sleep(limits.check_interval).await;
         let grown = group.log().appended_bytes().saturating_sub(at_last);
         let health = group.core().health();
-        let full = *disk.borrow();
-        // What was written to the log since then is about what is in memory only.
-        if full.refuses() && full.free_bytes < grown + DURABLE_BYTES {
-            continue;
-        }
         if anchored.failure.happened() {
             return;
         }
-        let reclaims = full.refuses() && reclaim.is_due(health.applied.map(|at| at.index));
-        if reclaims {
-            reclaim.run(&group).await;
-        }
+        let full = disk.borrow().refuses();
+        was_full &= full;
+        let reclaims = full && reclaim.is_due(health.applied.map(|at| at.index));
         let behind = health.snapshot < health.applied;
         let applying = group.core().apply_time();
         let costly = applying.saturating_sub(applying_at_last) >= limits.apply_time_max;
-        let got_full = full.refuses() && !was_full;
-        was_full = full.refuses();
+        let got_full = full && !was_full;
         let due = got_full || grown >= limits.log_bytes_max || costly || last.elapsed() >= limits.interval;
         if !reclaims && !(behind && due) {
             continue;
         }
-        tracing::debug!(group = %group.id(), log_bytes = grown, ?applying, "making state durable");
+        // What was written to the log since then is about what is in memory only.
+        if full && !anchored.has_room(grown + DURABLE_BYTES).await {
+            continue;
+        }
         // Its files are made by their paths.
         if !anchored.check().await {
             return;
         }
+        if reclaims {
+            reclaim.run(&group).await;
+        }
+        tracing::debug!(group = %group.id(), log_bytes = grown, ?applying, "making state durable");
         // On a full disk this may fail, which must not end the replica, as it would within a snapshot.
-        if full.refuses() && !flushed(&group).await {
+        if full && !flushed(&group).await {
             continue;
         }
         let appended = group.log().appended_bytes();
@@ -238,7 +242,7 @@ async fn keep_durable<S: StateMachine>(
         if behind {
             group.core().wait_for(|health| health.snapshot > before).await;
         }
-        last = Instant::now();
+        (last, was_full) = (Instant::now(), full);
         (at_last, applying_at_last) = (appended, applying);
     }
 }
@@ -326,12 +330,28 @@ async fn watch_folder(anchored: Anchored) {
 }
 
 /// The data folder as it was opened, and where it is told that it is another.
+#[derive(Clone)]
 struct Anchored {
     anchors: Arc<Anchors>,
+    reserve: Reserve,
     failure: Failure,
 }
 
 impl Anchored {
+    /// Whether the disk has room for so many bytes, if need be by what was set aside.
+    async fn has_room(&self, bytes: u64) -> bool {
+        let reserve = self.reserve.clone();
+        let look = move || {
+            let space = reserve.space()?;
+            if space.free_bytes < bytes && reserve.release(bytes - space.free_bytes, space).ok()? {
+                tracing::warn!(bytes, "gave space of RESERVE back to the disk, so that state can be made durable");
+            }
+            reserve.space()
+        };
+        let space = tokio::task::spawn_blocking(look).await.ok().flatten();
+        space.is_none_or(|space| space.free_bytes >= bytes)
+    }
+
     /// Whether the folder is still the one that was opened; if not, the node must end.
     async fn check(&self) -> bool {
         let anchors = self.anchors.clone();
@@ -361,8 +381,9 @@ async fn watch_quorum<S: StateMachine>(group: Arc<Group<S>>, age_max: Duration) 
 
 async fn watch_disk(options: NodeOptions, disk: watch::Sender<DiskUse>) {
     loop {
-        tokio::time::sleep(DISK_INTERVAL).await;
         let (path, before) = (options.data_path.clone(), *disk.borrow());
+        let scarce = before.free_bytes < SCARCE_BYTES;
+        tokio::time::sleep(if scarce { SCARCE_INTERVAL } else { DISK_INTERVAL }).await;
         let Ok(Some(now)) = tokio::task::spawn_blocking(move || look_at_disk(&path, before)).await else { continue };
         if now.refuses() != before.refuses() || now.refuses_removals() != before.refuses_removals() {
             tracing::warn!(
