@@ -130,7 +130,7 @@ fn documents_of_many_fragments_cost_little() {
         assert!(answer.contains(end), "{answer}");
     }
     // Chains of fragments, each in a field of the one before, beside it, and deep inside of it.
-    for (open, close) in [("r{", "}"), ("", ""), ("r{r{r{r{r{r{r{r{", "}}}}}}}}")] {
+    for (open, close) in [("r{", "}"), ("", ""), ("r{...on F{r{...on F{r{", "}}}}}")] {
         let mut chain = "{Get{F{...F0}}}".to_owned();
         for level in 0..900 {
             chain += &format!(" fragment F{level} on F{{{open}...F{}{close}}}", level + 1);

@@ -55,6 +55,9 @@ pub(super) fn validate(catalog: &Catalog, document: &Document) -> Vec<GraphqlErr
     }
     for fragment in &document.fragments {
         check.fragment(fragment);
+        if cyclic && check.errors.len() < ERRORS_MAX {
+            check.cycles(fragment);
+        }
         if check.fields_left == 0 {
             return check.errors;
         }

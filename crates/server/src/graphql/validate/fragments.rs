@@ -58,7 +58,6 @@ impl<'a> Check<'a> {
         if let Some(output) = self.type_of(&fragment.on) {
             self.selections(&output, &fragment.selections);
         }
-        self.cycles(fragment);
     }
 
     fn type_of(&mut self, name: &Name) -> Option<Output> {
@@ -70,20 +69,28 @@ impl<'a> Check<'a> {
     }
 
     /// A fragment must not come back to itself.
-    fn cycles(&mut self, fragment: &Fragment) {
+    pub(super) fn cycles(&mut self, fragment: &Fragment) {
         let mut seen: HashSet<&str> = HashSet::new();
-        let mut open: Vec<(&Fragment, Vec<&str>)> = vec![(fragment, Vec::new())];
-        while let Some((current, via)) = open.pop() {
-            for name in spreads(&current.selections) {
+        // Fragments on the way, each with the one that puts it in.
+        let mut way: Vec<(&Fragment, Option<usize>)> = vec![(fragment, None)];
+        let mut open = vec![0];
+        while let Some(at) = open.pop() {
+            for name in spreads(&way[at].0.selections) {
                 if name.text == fragment.name.text {
+                    let mut via = Vec::new();
+                    let mut around = at;
+                    while let Some(before) = way[around].1 {
+                        via.push(way[around].0.name.text.as_str());
+                        around = before;
+                    }
+                    via.reverse();
                     let through = if via.is_empty() { String::new() } else { format!(" via {}", via.join(", ")) };
                     let text = format!("Cannot spread fragment {:?} within itself{through}.", fragment.name.text);
                     return self.refuse(name.at, text);
                 }
                 if let Some(next) = self.fragment_named(&name.text).filter(|_| seen.insert(&name.text)) {
-                    let mut via = via.clone();
-                    via.push(&name.text);
-                    open.push((next, via));
+                    open.push(way.len());
+                    way.push((next, Some(at)));
                 }
             }
         }
