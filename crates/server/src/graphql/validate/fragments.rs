@@ -75,7 +75,8 @@ impl<'a> Check<'a> {
         let mut way: Vec<(&Fragment, Option<usize>)> = vec![(fragment, None)];
         let mut open = vec![0];
         while let Some(at) = open.pop() {
-            for name in spreads(&way[at].0.selections) {
+            let (current, _) = way[at];
+            for name in spreads(&current.selections) {
                 if name.text == fragment.name.text {
                     let mut via = Vec::new();
                     let mut around = at;
