@@ -73,7 +73,14 @@ impl Leaf {
             "NotEqual" => {
                 // The range index alone knows only objects that have a value.
                 let known = property.filterable || property.searchable || !is_empty(value);
-                known && !equal(&self.value)
+                // Of a text with several tokens none may be there.
+                let tokens = self.value.as_str().zip(property.kind.tokenization());
+                let tokens = tokens.map(|(text, tokenization)| tokenization.tokens(text));
+                known
+                    && match tokens {
+                        Some(tokens) => !tokens.into_iter().any(|token| equal(&token.into())),
+                        None => !equal(&self.value),
+                    }
             }
             "ContainsAny" => any_member(operator, &self.value, equal),
             "WithinGeoRange" => within(value, &self.value),
