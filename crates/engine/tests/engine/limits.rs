@@ -373,7 +373,8 @@ fn no_command_that_can_be_decoded_fails_an_apply_of_the_meta_group() {
     for index in 1..120 {
         let mut commands = Vec::new();
         for _ in 0..rng.random_range(1..4) {
-            let mut made = any_schema(&mut rng, rng.random_range(0..5));
+            let levels = rng.random_range(0..5);
+            let mut made = any_schema(&mut rng, levels);
             if rng.random_range(0..10) == 0 {
                 made.next_property_id = u16::MAX - rng.random_range(0..3);
                 made.next_vector_id = u16::MAX - rng.random_range(0..3);
