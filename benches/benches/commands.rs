@@ -336,7 +336,7 @@ fn schema() -> Collection {
         shards: BTreeMap::from([("s".to_owned(), shard(ShardId::FIRST))]),
         ..Collection::default()
     };
-    collection.assign_ids();
+    collection.assign_ids().expect("ids are left");
     collection
 }
 
@@ -349,7 +349,7 @@ fn wide(version: u64) -> Collection {
     let properties = Some(properties.collect());
     let mut collection =
         Collection { id: WIDE_COLLECTION, version, name: "Wide".into(), properties, next_property_id: 0, ..schema() };
-    collection.assign_ids();
+    collection.assign_ids().expect("ids are left");
     collection
 }
 

@@ -201,7 +201,7 @@ mod tests {
             shards: BTreeMap::from([("s0".to_owned(), shard)]),
             ..Collection::default()
         };
-        made.assign_ids();
+        made.assign_ids().unwrap();
         Command::PutCollection(Box::new(made))
     }
 
