@@ -135,6 +135,13 @@ impl DataGroup {
         Ok(self.shards.write().entry(at).or_insert(shard).clone())
     }
 
+    /// Whether the group knows that shard. A collection comes to it a moment after the meta group has it, and one that was
+    /// deleted is gone at once for whoever still holds an older catalog.
+    pub fn knows(&self, at: At) -> bool {
+        let schema = self.collection(at.collection);
+        schema.is_some_and(|schema| schema.shards.values().any(|shard| shard.id == at.shard))
+    }
+
     /// Schema and shard for a read.
     ///
     /// # Errors

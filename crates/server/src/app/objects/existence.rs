@@ -47,7 +47,8 @@ pub(crate) async fn exist(app: &App, targets: &[Target]) -> AppResult<Vec<bool>>
 
 fn is_in(data: &DataGroup, id: Uuid, places: &[At]) -> azimuth_engine::Result<bool> {
     for &at in places {
-        if data.exists(at, id)? {
+        // A collection that is coming or going holds nothing.
+        if data.knows(at) && data.exists(at, id)? {
             return Ok(true);
         }
     }

@@ -100,7 +100,12 @@ impl Request<'_> {
     async fn extend(&self, refused: &mut Refused) -> AppResult<()> {
         for _ in 0..ROUNDS_MAX {
             let catalog = self.app.catalog()?;
-            let Some(plan) = self.plan(&catalog, catalog.find(self.name), refused) else { return Ok(()) };
+            let there = catalog.find(self.name);
+            if let Some(there) = there {
+                // What is stored can be looked up only then.
+                self.app.published(there).await?;
+            }
+            let Some(plan) = self.plan(&catalog, there, refused) else { return Ok(()) };
             if !plan.changed {
                 return Ok(());
             }

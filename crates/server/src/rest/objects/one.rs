@@ -39,7 +39,8 @@ pub(super) async fn anywhere(app: &App, id: Uuid, tenant: Option<&str>) -> Resul
         .collect();
     let found = app.read(move |data| {
         for (collection, at) in places {
-            if data.exists(at, id)? {
+            // A collection that is coming or going holds nothing.
+            if data.knows(at) && data.exists(at, id)? {
                 return Ok(Some((collection, at)));
             }
         }
