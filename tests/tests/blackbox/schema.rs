@@ -227,3 +227,20 @@ fn settings_of_quantizers_that_are_there_stay() {
         assert!(answer.status == 422 && answer.body.contains(&why), "{}: {}", answer.status, answer.body);
     }
 }
+
+/// The target of a reference may be deleted; the collection that refers to it can still be changed.
+#[test]
+fn a_collection_whose_target_is_gone_can_be_changed() {
+    let server = Server::start();
+    create(&server, &json!({"class": "Target"}));
+    create(&server, &json!({"class": "Source", "properties": [{"name": "to", "dataType": ["Target"]}]}));
+    assert_eq!(ask(&server, "DELETE", "/schema/Target", &Value::Null).status, 200);
+    let answer = ask(&server, "GET", "/schema/Source", &Value::Null);
+    let mut class: Value = serde_json::from_str(&answer.body).expect("a class");
+    class["vectorIndexConfig"]["ef"] = 77.into();
+    let answer = ask(&server, "PUT", "/schema/Source", &class);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    // Another one that was never there is refused as before.
+    class["properties"][0]["dataType"] = json!(["Nothing"]);
+    assert_eq!(ask(&server, "PUT", "/schema/Source", &class).status, 422);
+}

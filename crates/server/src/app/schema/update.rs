@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::schema::{Collection, InvertedConfig, Property, VectorConfig, VectorIndexKind};
+use azimuth_engine::schema::{Collection, DataType, InvertedConfig, Property, VectorConfig, VectorIndexKind};
 use serde_json::Value;
 
 use super::property::{self, Surroundings};
@@ -269,7 +269,8 @@ fn updated_properties(
     if given.len() != old.properties().len() {
         return Err(applying(ONLY_DESCRIPTIONS));
     }
-    let exists = |target: &str| catalog.find(target).is_some();
+    // A target may have been deleted since: what refers to it stays as it is, and the rest can be changed.
+    let exists = |target: &str| catalog.find(target).is_some() || refers_to(old, target);
     let around = Surroundings { settings, class_exists: &exists, presets: inverted.stopword_presets.as_ref() };
     let mut properties = old.properties().to_vec();
     properties.sort_by(|a, b| a.name.cmp(&b.name));
@@ -283,6 +284,13 @@ fn updated_properties(
         take_descriptions(property, &new);
     }
     Ok(old.properties.as_ref().map(|_| properties))
+}
+
+fn refers_to(collection: &Collection, target: &str) -> bool {
+    collection.properties().iter().any(|property| match &property.data_type {
+        DataType::Reference(targets) => targets.iter().any(|name| name == target),
+        _ => false,
+    })
 }
 
 fn same_but_description(old: &Property, new: &Property) -> bool {
