@@ -60,7 +60,7 @@ fn schema() -> Collection {
         text_analyzer: None,
         module_config: None,
     };
-    Collection { name: "Book".into(), id: CollectionId(3), properties: vec![property], ..Collection::default() }
+    Collection { name: "Book".into(), id: CollectionId(3), properties: Some(vec![property]), ..Collection::default() }
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn segments_of_the_inverted_index() {
 fn keys_and_terms() {
     let examples = ["", "a\0b", "é"].map(|term| terms::term_key(term).to_vec());
     check("keys", &examples, |bytes| {
-        let _ = (key::parse_shard(bytes), key::parse_doc_id(bytes), key::parse_id(bytes), key::parse_property(bytes));
+        let _ = (key::parse_shard(bytes), key::parse_doc_id(bytes), key::parse_id(bytes));
         if let Some((term, length)) = terms::parse_term_key(bytes) {
             assert!(length <= bytes.len() && term.bytes.len() <= length);
         }
