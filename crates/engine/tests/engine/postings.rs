@@ -48,7 +48,8 @@ fn equal(name: &str, operator: Operator, value: FilterValue) -> Filter {
     Filter::Compare { path, operator, value }
 }
 
-fn check(group: &DataGroup, model: &Model, seed: u64) {
+/// `rebuilt`: a rebuild leaves blocks that overlap to the sweep that follows it.
+fn check(group: &DataGroup, model: &Model, seed: u64, rebuilt: bool) {
     for name in ["text", "plain"] {
         for word in WORDS {
             let found =
@@ -63,7 +64,9 @@ fn check(group: &DataGroup, model: &Model, seed: u64) {
     }
     let found = group.count(at(1), Some(&equal("number", Operator::LessThan, FilterValue::Int(2)))).unwrap();
     assert_eq!(found, model.values().filter(|(_, number)| *number < 2).count() as u64, "seed {seed}");
-    assert_eq!(group.audit_inverted(at(1)).unwrap(), Vec::<String>::new(), "seed {seed}");
+    let mut findings = group.audit_inverted(at(1)).unwrap();
+    findings.retain(|finding| !rebuilt || !finding.ends_with("blocks overlap"));
+    assert_eq!(findings, Vec::<String>::new(), "seed {seed}");
 }
 
 fn opened(dir: &TempDir, segment_entries_min: usize) -> Arc<DataGroup> {
@@ -78,6 +81,7 @@ fn run(seed: u64, steps: usize) {
     let mut dir = tempdir().unwrap();
     let mut group = opened(&dir, segment_entries_min);
     let mut model = Model::new();
+    let mut rebuilt = false;
     apply(&group, vec![Command::PutCollection(Box::new(schema(1)))]);
     for step in 0..steps {
         // One alone, a few, and enough for a segment; sometimes right at the threshold.
@@ -101,7 +105,10 @@ fn run(seed: u64, steps: usize) {
                 dir = copy_as_killed(dir.path());
                 group = opened(&dir, segment_entries_min);
             }
-            2 => group.rebuild_inverted(at(1)),
+            2 => {
+                group.rebuild_inverted(at(1));
+                rebuilt = true;
+            }
             3 if step > steps / 2 => {
                 let mut changed = schema(2 + step as u64);
                 changed.properties.as_mut().unwrap()[0].searchable = false;
@@ -110,16 +117,16 @@ fn run(seed: u64, steps: usize) {
             _ => {}
         }
         if step % 5 == 0 {
-            check(&group, &model, seed);
+            check(&group, &model, seed, rebuilt);
         }
     }
-    check(&group, &model, seed);
+    check(&group, &model, seed, rebuilt);
     let mut steps = 0;
     while group.work(&WorkBudget { keys_max: 50, ..WorkBudget::default() }).unwrap().more {
         steps += 1;
         assert!(steps < 100_000, "background work does not end, seed {seed}");
     }
-    check(&group, &model, seed);
+    check(&group, &model, seed, false);
     assert_eq!(group.metrics().inverted_damaged, 0);
 }
 
