@@ -318,15 +318,21 @@ impl Player {
         }
         let property = self.world.classes.get(collection).and_then(|class| class.schema.properties.get(name));
         let reference = property.is_some_and(|property| matches!(property.kind, Kind::Reference(_)));
-        let object = self.world.classes.get_mut(collection).and_then(|class| class.objects.get_mut(&id));
-        let fate = match object {
-            Some(object) if reference => {
-                let list = object.properties.entry(name.to_owned()).or_insert_with(|| json!([]));
-                list.as_array_mut().ok_or("a reference is a list")?.extend(targets.iter().cloned());
-                Fate::Taken
-            }
-            _ => Fate::Refused,
+        // The targets need not exist, but their collections.
+        let class_exists = |target: &Value| {
+            let beacons = beacons(Some(&json!([target])));
+            !beacons.is_empty() && beacons.iter().all(|(collection, _)| self.world.classes.contains_key(collection))
         };
+        let mut fates: Vec<bool> = targets.iter().map(class_exists).collect();
+        let object = self.world.classes.get_mut(collection).and_then(|class| class.objects.get_mut(&id));
+        match object {
+            Some(object) if reference => {
+                let taken = targets.iter().zip(&fates).filter(|(_, taken)| **taken).map(|(target, _)| target.clone());
+                let list = object.properties.entry(name.to_owned()).or_insert_with(|| json!([]));
+                list.as_array_mut().ok_or("a reference is a list")?.extend(taken);
+            }
+            _ => fates.fill(false),
+        }
         let from = format!("weaviate://localhost/{collection}/{id}/{name}");
         let body: Vec<Value> = targets.iter().map(|to| json!({ "from": from, "to": to["beacon"] })).collect();
         let (status, answer) = self.wires.rest("POST", "/v1/batch/references", Some(&body.into()))?;
@@ -334,9 +340,10 @@ impl Player {
             .as_array()
             .map(|answers| answers.iter().map(|answer| answer["result"]["status"] == "SUCCESS").collect())
             .unwrap_or_default();
-        let taken = fate == Fate::Taken;
-        if results.iter().any(|result| *result != taken) || (results.len() != targets.len() && taken) {
-            return Err(format!("batch of references from {from}, {fate:?}: {status} {answer}"));
+        // A request that is refused as a whole takes none.
+        let as_expected = if results.is_empty() { !fates.contains(&true) } else { results == fates };
+        if !as_expected {
+            return Err(format!("batch of references from {from}, {fates:?}: {status} {answer}"));
         }
         self.check_object(collection, id)
     }
