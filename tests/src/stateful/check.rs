@@ -364,8 +364,7 @@ impl Player {
     }
 }
 
-/// Whether these hits are a page (limit, offset) of the nearest objects up to a distance. Which of two objects at the same
-/// distance comes first is not looked at.
+/// Whether these hits are a page (limit, offset) of the nearest objects up to a distance; ties come in any order.
 fn check_nearest(
     what: &str,
     class: &Class,
