@@ -63,7 +63,7 @@ impl Node {
 
         report(&options, |progress| progress.phase = Phase::Log);
         let log_dir = dir.log_dir();
-        make_room(&options, &log_dir)?;
+        let disk = make_room(&options, &log_dir)?;
         let fresh = !log_dir.exists();
         if fresh && dir.group_dir(GroupId::META).join("GROUP").exists() {
             let text = format!("{} is missing, but there are groups", log_dir.display());
@@ -71,7 +71,7 @@ impl Node {
         }
         let log = Arc::new(blocking(move || Ok(RaftLog::open(&log_dir, identity.store_uuid)?)).await?);
 
-        let opener = Opener { options: &options, dir: &dir, log: &log, disk: watch::channel(disk_use(&options)).0 };
+        let opener = Opener { options: &options, dir: &dir, log: &log, disk: watch::channel(disk).0 };
         let opened = opener.open_groups().await;
         let disk = opener.disk;
         let (meta, data) = opened.inspect_err(|_| close_quietly(&log))?;
@@ -343,16 +343,12 @@ pub(crate) async fn pass_gate(core: &Core) -> Result<(), String> {
     submitted.applied().await.map(|_| ()).map_err(|error| format!("{error:?}"))
 }
 
-fn disk_use(options: &NodeOptions) -> DiskUse {
-    let disk = DiskUse::new(options.disk_used_percent_max);
-    Reserve::new(&options.data_path).space().map_or(disk, |space| disk.read(space))
-}
-
 /// Sees to it that the disk has room for what a start writes: it gives the space that was set aside back to a full disk, and
-/// sets it aside on another.
-fn make_room(options: &NodeOptions, log_dir: &Path) -> Result<(), StartError> {
-    let reserve = Reserve::new(&options.data_path);
-    let Some(space) = reserve.space() else { return Ok(()) };
+/// sets it aside on another. Returns how full the disk was before: RocksDB's files come and go while it is opened.
+fn make_room(options: &NodeOptions, log_dir: &Path) -> Result<DiskUse, StartError> {
+    let (reserve, disk) = (Reserve::new(&options.data_path), DiskUse::new(options.disk_used_percent_max));
+    let Some(space) = reserve.space() else { return Ok(disk) };
+    let disk = disk.read(space);
     let needed = RaftLog::open_bytes_max(log_dir).saturating_add(2 * space.removals_free_bytes_min());
     if space.free_bytes < needed && reserve.release(needed - space.free_bytes, space)? {
         tracing::warn!(free_bytes = space.free_bytes, needed_bytes = needed, "gave space of RESERVE back to the disk");
@@ -362,12 +358,11 @@ fn make_room(options: &NodeOptions, log_dir: &Path) -> Result<(), StartError> {
             tracing::warn!(free_bytes = space.free_bytes, needed_bytes = needed, "the disk may be too full to start");
         }
         Some(space) => {
-            let disk = DiskUse::new(options.disk_used_percent_max).read(space);
             reserve.keep(space, disk).unwrap_or_else(|error| tracing::warn!(%error, "set disk space aside"));
         }
         None => {}
     }
-    Ok(())
+    Ok(disk)
 }
 
 /// The parts of the data folder that must stay what they are while it is open.
