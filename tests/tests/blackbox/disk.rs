@@ -208,10 +208,11 @@ fn a_disk_that_ends_in_the_middle_of_a_write_loses_nothing_acknowledged() {
     });
 }
 
-/// Half of the disk becomes data, the rest something else, up to where writes are refused: how many objects there are.
+/// A third of the disk or more becomes data, the rest something else, up to where writes are refused: how many objects there
+/// are.
 async fn fill_up(disk: &Disk, client: &Client) -> u128 {
     let mut count = 0;
-    while disk.used_percent() < 60 {
+    while count < 30_000 {
         write(client, count).await.expect("there is room");
         count += BATCH;
     }
