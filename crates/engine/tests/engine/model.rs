@@ -157,6 +157,14 @@ fn matches(filter: &Filter, object: &Object) -> bool {
             let Subject::Property(name) = &path.subject else { panic!("not in the model") };
             let found = object.properties.get(name);
             match (operator, value) {
+                (Operator::NotEqual, FilterValue::Text(unwanted)) => match found {
+                    // A text differs that has none of the tokens.
+                    Some(Value::Text(text)) => {
+                        let words: Vec<String> = text.split(' ').map(str::to_lowercase).collect();
+                        !unwanted.split(' ').any(|term| words.contains(&term.to_lowercase()))
+                    }
+                    _ => true,
+                },
                 (Operator::NotEqual, value) => {
                     let (path, value) = (path.clone(), value.clone());
                     !matches(&Filter::Compare { path, operator: Operator::Equal, value }, object)
