@@ -25,6 +25,12 @@ pub enum Error {
         Cause::Cancelled => "the caller of the read is gone",
     })]
     Interrupted(Cause),
+    /// The answer takes more memory than its caller may have; asking for less can succeed.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Others have taken the memory that the answer needs; the same request can succeed later.
+    #[error("{0}")]
+    Busy(String),
     /// Stored data fails its checks. The node must stop: it would answer wrongly.
     #[error("damaged data: {0}")]
     Damaged(String),

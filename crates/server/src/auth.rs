@@ -121,7 +121,7 @@ impl Auth {
     /// Who sent these headers. `access_token` in the query counts as a key.
     pub(crate) fn authenticate(&self, headers: &HeaderMap, access_token: Option<&str>) -> Result<Principal, String> {
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim_end);
+        let bearer = bearer.and_then(bearer_key);
         let Some(key) = bearer.or(access_token).filter(|key| !key.is_empty()) else {
             let refusal = "anonymous access not enabled. Please authenticate through one of the available methods: ";
             return if self.anonymous {
@@ -193,6 +193,12 @@ impl Auth {
     }
 }
 
+/// The key of an `Authorization` header; the scheme is written in any case (RFC 9110, 11.1).
+fn bearer_key(value: &str) -> Option<&str> {
+    let (scheme, key) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
 /// The keys and users of a key file: `key,user` a line, blank lines and lines with `#` at their beginning left out.
 ///
 /// # Errors
@@ -214,7 +220,17 @@ fn parse_keys(text: &str) -> Result<Vec<(String, String)>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_keys;
+    use super::{bearer_key, parse_keys};
+
+    #[test]
+    fn schemes_are_read_in_any_case() {
+        for value in ["Bearer key", "bearer key", "BEARER  key "] {
+            assert_eq!(bearer_key(value), Some("key"), "{value}");
+        }
+        for value in ["Basic key", "Bearerkey", "Bearer"] {
+            assert_eq!(bearer_key(value), None, "{value}");
+        }
+    }
 
     #[test]
     fn key_files() {

@@ -7,9 +7,14 @@
 mod body;
 mod connection;
 mod cors;
+mod files;
 mod log;
 mod otlp;
+mod peers;
+mod reply;
 mod router;
+mod socket;
+mod streams;
 mod tls;
 mod trace;
 
@@ -70,9 +75,10 @@ async fn serve(flags: &Flags) -> Result<(), String> {
     let app = App::new(settings, auth);
     tokio::spawn(app.auth.clone().watch_file());
     tokio::spawn(heap::give_back());
-    let (host, idle_max) = (app.settings.host, app.settings.idle_max);
+    let host = app.settings.host;
     let (exporter, sending) = Exporter::from_environment()?.unzip();
-    let connections = Connections::new(Router::new(app.clone(), exporter)?, app.settings.connections_max, idle_max);
+    let connections_max = files::connections_max(app.settings.connections_max);
+    let connections = Connections::new(Router::new(app.clone(), exporter)?, connections_max, &app.settings);
     // All ports are bound before the first request is taken: a process that cannot have one takes none.
     let http = bind(SocketAddr::new(host, app.settings.port)).await?;
     let grpc = bind(SocketAddr::new(host, app.settings.grpc_port)).await?;
@@ -85,7 +91,7 @@ async fn serve(flags: &Flags) -> Result<(), String> {
     tokio::spawn(connections.clone().accept(grpc, grpc_tls));
     if let Some(listener) = metrics {
         let router = Router::metrics_only(app.clone())?;
-        tokio::spawn(Connections::new(router, METRICS_CONNECTIONS_MAX, idle_max).accept(listener, None));
+        tokio::spawn(Connections::new(router, METRICS_CONNECTIONS_MAX, &app.settings).accept(listener, None));
     }
     let (port, grpc_port) = (app.settings.port, app.settings.grpc_port);
     settings::unsupported::report();

@@ -16,6 +16,8 @@ const CORS_HEADERS: &str = "Content-Type, Authorization, Batch, X-Openai-Api-Key
     X-Huggingface-Api-Key, X-Weaviate-Client, X-Weaviate-Cluster-Url, X-Grpc-Web, X-User-Agent, grpc-timeout";
 /// Default of [`Settings::requests_bytes_max`].
 const REQUESTS_BYTES_MAX: usize = 1 << 30;
+/// Default of [`Settings::peer_requests_max`].
+const PEER_REQUESTS_MAX: usize = 10_000;
 
 /// A certificate chain and its private key, both PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +92,14 @@ pub(crate) struct Settings {
     pub(crate) body_bytes_max: usize,
     /// Memory that the requests under way may take for their bodies, over all connections.
     pub(crate) requests_bytes_max: usize,
+    /// Of it, what the requests from one address may take; `None` is three quarters, 0 is no limit.
+    pub(crate) peer_bytes_max: Option<usize>,
+    /// Requests from one address at once; 0 is no limit.
+    pub(crate) peer_requests_max: usize,
+    /// Open connections from one address; `None` is three quarters of all, 0 is no limit.
+    pub(crate) peer_connections_max: Option<usize>,
+    /// How long a client may send nothing of a body that it began, and take nothing of an answer.
+    pub(crate) stall_max: Duration,
     /// Nesting of a filter at most.
     pub(crate) filter_depth_max: usize,
     /// Open connections at most, over both listeners.
@@ -161,6 +171,10 @@ impl Settings {
             grpc_max_message_bytes: number("GRPC_MAX_MESSAGE_SIZE", 104_858_000)?,
             body_bytes_max: number("AZIMUTH_BODY_BYTES_MAX", 256 << 20)?,
             requests_bytes_max: number("AZIMUTH_REQUESTS_BYTES_MAX", REQUESTS_BYTES_MAX)?.clamp(1 << 20, 1 << 42),
+            peer_bytes_max: limit("AZIMUTH_PEER_BYTES_MAX")?,
+            peer_requests_max: number("AZIMUTH_PEER_REQUESTS_MAX", PEER_REQUESTS_MAX)?,
+            peer_connections_max: limit("AZIMUTH_PEER_CONNECTIONS_MAX")?,
+            stall_max: Duration::from_secs(number("AZIMUTH_STALL_SECONDS_MAX", 30)?.max(1)),
             filter_depth_max: number("AZIMUTH_FILTER_DEPTH_MAX", 64)?,
             connections_max: number("AZIMUTH_CONNECTIONS_MAX", 10_000)?,
             idle_max: Duration::from_secs(number("AZIMUTH_IDLE_SECONDS_MAX", 75)?.max(1)),
@@ -297,6 +311,14 @@ fn percent(name: &str, default: u8) -> Result<u8, String> {
         .ok()
         .filter(|percent| *percent <= 100)
         .ok_or_else(|| format!("{name} must be a number from 0 to 100, got {percent}"))
+}
+
+/// A number, if set.
+///
+/// # Errors
+/// As [`number`].
+fn limit(name: &str) -> Result<Option<usize>, String> {
+    if text(name, "").is_empty() { Ok(None) } else { number(name, 0).map(Some) }
 }
 
 #[cfg(test)]

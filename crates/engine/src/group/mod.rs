@@ -27,6 +27,7 @@ mod options;
 mod read;
 mod rebuilds;
 mod records;
+mod rows;
 mod search;
 mod shard;
 mod snapshot;

@@ -14,14 +14,15 @@ use crate::query::Include;
 use crate::schema::Collection;
 use crate::{Error, Result};
 
-/// Rows that are read at once; each keeps a block in memory meanwhile.
-const READ_TOGETHER_MAX: usize = 64;
+/// Bytes of a vector in memory beside its row.
+const VECTOR_BYTES: usize = 64;
 
 impl DataGroup {
     /// The object with that id. Vectors that it does not have are left out.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the group does not know the shard, [`Error::Unreadable`] when the object cannot be decoded.
+    /// [`Error::Invalid`] when the group does not know the shard, [`Error::Unreadable`] when the object cannot be decoded, and
+    /// what [`Include::charge`] refuses with.
     pub fn get(&self, at: At, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
         let (schema, shard) = self.known(at)?;
         let view = shard.view(&self.store);
@@ -112,12 +113,16 @@ pub(super) fn read_objects(
     include: &Include,
 ) -> Result<Vec<Option<Object>>> {
     let mut objects = Vec::with_capacity(doc_ids.len());
-    for doc_ids in doc_ids.chunks(READ_TOGETHER_MAX) {
-        let keys: Vec<_> = doc_ids.iter().map(|doc_id| shard.prefix.object(*doc_id)).collect();
+    let mut rest = doc_ids;
+    while !rest.is_empty() {
+        let (together, later) = rest.split_at(shard.rows.together().min(rest.len()));
+        let keys: Vec<_> = together.iter().map(|doc_id| shard.prefix.object(*doc_id)).collect();
         let rows = view.store.get_many(Family::Objects, &keys)?;
-        for (doc_id, row) in doc_ids.iter().zip(rows) {
+        shard.rows.saw(rows.iter().flatten().map(|row| row.len()).max().unwrap_or(0));
+        for (doc_id, row) in together.iter().zip(rows) {
             objects.push(readable(from_row(shard, view, schema, *doc_id, row.as_deref(), include))?);
         }
+        rest = later;
     }
     Ok(objects)
 }
@@ -140,10 +145,12 @@ fn from_row(
 ) -> Result<Object> {
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
     let unreadable = |error: Error| shard.unreadable.note(shard.at, doc_id, &error);
+    include.charge.take(codec::weight(row, include.properties).map_err(unreadable)?)?;
     let (header, mut object) = codec::decode(row, schema, include.properties).map_err(unreadable)?;
     for vector in include.vectors.iter().filter(|vector| header.vectors.contains(vector)) {
         let row = view.store.get(Family::Vectors, &shard.prefix.vector(*vector, doc_id))?;
         let row = row.ok_or_else(|| Error::Damaged(format!("vector {vector} of doc id {doc_id} has no row")))?;
+        include.charge.take(row.len() + VECTOR_BYTES)?;
         object.vectors.insert(*vector, codec::decode_vector(&row).map_err(unreadable)?);
     }
     Ok(object)

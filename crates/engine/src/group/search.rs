@@ -48,7 +48,7 @@ impl DataGroup {
     ///
     /// # Errors
     /// [`Error::Invalid`] for what can never be answered (unknown shard, vector or property, wrong dimension, a filter
-    /// that lacks its index), [`Error::Unsupported`] for what is not there yet.
+    /// that lacks its index), [`Error::Unsupported`] for what is not there yet, and what [`Include::charge`] refuses with.
     pub fn search(&self, at: At, query: &Query) -> Result<Vec<Hit>> {
         let (schema, shard) = self.known(at)?;
         let search = Search::begin(self, &schema, &shard, &vectors_of([query]))?;
@@ -297,7 +297,8 @@ impl<'a> Search<'a> {
             Rank::Near(_) => None,
         };
         let keep = query.offset.saturating_add(query.limit);
-        let include = Include { properties: true, vectors: Vec::new() };
+        let include = Include { properties: true, ..Include::default() };
+        let (mut keys_bytes, mut charged) = (0, 0);
         // The greatest of the best so far on top.
         let mut best: BinaryHeap<(SortKeys, Option<Uuid>, DocId)> = BinaryHeap::new();
         for doc_id in candidates.iter().map(DocId) {
@@ -306,9 +307,17 @@ impl<'a> Search<'a> {
             if after.is_some_and(|after| object.id <= after) {
                 continue;
             }
-            best.push((terms.keys(&object), matches.is_none().then_some(object.id), doc_id));
-            if best.len() > keep {
-                best.pop();
+            let keys = terms.keys(&object);
+            keys_bytes += keys.bytes();
+            if keys_bytes > charged {
+                query.include.charge.take(keys_bytes - charged)?;
+                charged = keys_bytes;
+            }
+            best.push((keys, matches.is_none().then_some(object.id), doc_id));
+            if best.len() > keep
+                && let Some((keys, ..)) = best.pop()
+            {
+                keys_bytes -= keys.bytes();
             }
         }
         Ok(best.into_sorted_vec().into_iter().skip(query.offset).map(|(.., doc_id)| doc_id).collect())
@@ -327,7 +336,14 @@ impl<'a> Search<'a> {
         let mut hits: Vec<Hit> = found.into_iter().zip(objects).filter_map(hit).collect();
         if sort_here {
             let terms = SortTerms::new(self.schema, &query.sort)?;
-            hits.sort_by_cached_key(|hit| terms.keys(&hit.object));
+            let mut keyed = Vec::with_capacity(hits.len());
+            for hit in hits {
+                let keys = terms.keys(&hit.object);
+                query.include.charge.take(keys.bytes())?;
+                keyed.push((keys, hit));
+            }
+            keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+            hits = keyed.into_iter().map(|(_, hit)| hit).collect();
             if !query.include.properties {
                 hits.iter_mut().for_each(|hit| hit.object.properties.clear());
             }

@@ -13,6 +13,7 @@ use roaring::RoaringTreemap;
 
 use super::departed::Departed;
 use super::records::{self, ShardRecord, SweepRecord};
+use super::rows::RowSizes;
 use super::snapshot::Snapshot;
 use super::store::{Family, Store, View};
 use super::unreadable::Unreadable;
@@ -36,6 +37,8 @@ pub(crate) struct Shard {
     pub indexes: ShardIndexes,
     /// Its objects that cannot be read, as far as they were met.
     pub unreadable: Unreadable,
+    /// How large its rows of objects are.
+    pub rows: RowSizes,
     /// States that readers may still hold, with the documents that the indexes keep for them.
     departed: Departed<ShardState>,
 }
@@ -100,6 +103,7 @@ impl Shard {
             indexes: ShardIndexes::default(),
             unreadable: Unreadable::default(),
             departed: Departed::default(),
+            rows: RowSizes::default(),
         })
     }
 

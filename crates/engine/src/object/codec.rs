@@ -8,7 +8,11 @@
 //! Decoding checks everything and answers [`Error::Damaged`]; it never panics and never reserves more than is there. What
 //! encoding takes reads back equal: both know the same depth ([`STORED_DEPTH_MAX`], in objects and lists around a value).
 
+mod weight;
+
 use uuid::Uuid;
+
+pub(crate) use weight::weight;
 
 use super::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
 use crate::ids::{PropertyId, VectorId};

@@ -1,5 +1,6 @@
 //! Queries: what can be asked of a shard, before it is planned.
 
+mod charge;
 mod combine;
 mod filter;
 mod near;
@@ -8,6 +9,7 @@ mod sort;
 
 use uuid::Uuid;
 
+pub use charge::Charge;
 pub(crate) use combine::{Measured, combine, least_unnamed};
 pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 pub use near::{Combination, DISTANCE_SLACK, Near, TARGETS_MAX, Target};
@@ -63,6 +65,8 @@ pub struct Include {
     pub properties: bool,
     /// These vectors.
     pub vectors: Vec<VectorId>,
+    /// Who pays for the memory that the objects take.
+    pub charge: Charge,
 }
 
 /// A hit of a query.

@@ -69,6 +69,13 @@ impl SortTerms {
     }
 }
 
+impl SortKeys {
+    /// Bytes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|(key, _)| size_of::<(Key, bool)>() + key.heap_bytes()).sum()
+    }
+}
+
 fn term(schema: &Collection, name: &str) -> std::result::Result<Term, String> {
     match name {
         "_id" | "id" => return Ok(Term::Id),
@@ -142,6 +149,14 @@ impl Ord for Key {
 }
 
 impl Key {
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::List(keys) => keys.iter().map(|key| size_of::<Self>() + key.heap_bytes()).sum(),
+            Self::Missing | Self::Bool(_) | Self::Int(_) | Self::Number(_) | Self::Instant(_) | Self::Geo(_) => 0,
+        }
+    }
+
     fn kind(&self) -> u8 {
         match self {
             Self::Missing => 0,

@@ -15,7 +15,7 @@ fn schema() -> Command {
 }
 
 fn all() -> Include {
-    Include { properties: true, vectors: vec![VECTOR] }
+    Include { properties: true, vectors: vec![VECTOR], ..Include::default() }
 }
 
 fn listing(limit: usize) -> Query {

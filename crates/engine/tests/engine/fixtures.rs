@@ -149,7 +149,7 @@ pub(crate) fn read_everything(group: &DataGroup) -> Result<String> {
             FilterValue::GeoRange { center: Geo { latitude: 53.55, longitude: 12.0 }, max_distance_m: 300_000.0 },
         )),
     ];
-    let include = Include { properties: true, vectors: vec![VECTOR, VectorId(1), VectorId(2)] };
+    let include = Include { properties: true, vectors: vec![VECTOR, VectorId(1), VectorId(2)], ..Include::default() };
     for filter in filters {
         let rank = Rank::Listing { after: None };
         let sort = vec![Sort { property: "pages".into(), descending: true }];

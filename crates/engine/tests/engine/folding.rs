@@ -37,7 +37,7 @@ fn group() -> (TempDir, std::sync::Arc<DataGroup>) {
 }
 
 fn references(group: &DataGroup) -> Vec<Beacon> {
-    let include = Include { properties: true, vectors: vec![VECTOR] };
+    let include = Include { properties: true, vectors: vec![VECTOR], ..Include::default() };
     let stored = group.get(at(1), id(1), &include).unwrap().expect("the object");
     assert_eq!(stored.object.vectors.get(&VECTOR), Some(&Vector::Single(vec![1.0, 2.0])));
     match stored.object.properties.get("of") {
@@ -82,7 +82,10 @@ fn a_refused_change_among_others_changes_nothing() {
     let outcomes = apply(&group, vec![refer(1), merge(wrong), refer(2)]);
     assert!(matches!(outcomes[1], Outcome::WrongDimension { given: 7, expected: 2, .. }), "{outcomes:?}");
     assert_eq!(references(&group), [beacon(1), beacon(2)]);
-    let stored = group.get(at(1), id(1), &Include { properties: true, vectors: Vec::new() }).unwrap().unwrap();
+    let stored = group
+        .get(at(1), id(1), &Include { properties: true, vectors: Vec::new(), ..Include::default() })
+        .unwrap()
+        .unwrap();
     assert_eq!(stored.object.properties["title"], text("red lamp"));
     assert_eq!(stored.doc_id, DocId(2));
 }

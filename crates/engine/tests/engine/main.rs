@@ -3,6 +3,7 @@
 
 mod background;
 mod basics;
+mod charges;
 mod damage;
 mod fixtures;
 mod folding;

@@ -361,7 +361,7 @@ fn cosine_distance(a: &[f32], b: &[f32]) -> f64 {
 
 /// Compares everything that can be read.
 fn check(group: &DataGroup, model: &Model, rng: &mut ChaCha8Rng) {
-    let include = Include { properties: true, vectors: vec![VECTOR] };
+    let include = Include { properties: true, vectors: vec![VECTOR], ..Include::default() };
     for (collection, schema) in &model.collections {
         for shard in schema.shards.values() {
             let at = At { collection: *collection, shard: shard.id };
@@ -389,7 +389,7 @@ fn check_lists(group: &DataGroup, at: At, wanted: &ModelShard, rng: &mut ChaCha8
         offset: rng_offset(wanted),
         limit: 7,
         sort,
-        include: Include { properties: true, vectors: Vec::new() },
+        include: Include { properties: true, vectors: Vec::new(), ..Include::default() },
     };
     let doc_ids =
         |query: &Query| -> Vec<DocId> { group.search(at, query).unwrap().iter().map(|hit| hit.doc_id).collect() };

@@ -111,7 +111,7 @@ impl Search {
             offset: 0,
             limit: self.limit,
             sort: Vec::new(),
-            include: Include { properties: true, vectors: Vec::new() },
+            include: Include { properties: true, vectors: Vec::new(), ..Include::default() },
         }
     }
 

@@ -38,7 +38,7 @@ fn queries(rng: &mut ChaCha8Rng) -> Vec<Query> {
             offset: usize::from(n % 5 == 0),
             limit: [1, 10, 40][usize::try_from(n).unwrap() % 3],
             sort: Vec::new(),
-            include: Include { properties: n % 2 == 0, vectors: Vec::new() },
+            include: Include { properties: n % 2 == 0, vectors: Vec::new(), ..Include::default() },
         })
         .collect();
     let first = queries[0].clone();
@@ -127,7 +127,7 @@ fn queries_together_stay_whole_beside_writers() {
                     offset: 0,
                     limit: 20,
                     sort: Vec::new(),
-                    include: Include { properties: true, vectors: Vec::new() },
+                    include: Include { properties: true, vectors: Vec::new(), ..Include::default() },
                 })
                 .collect();
             for (query, hits) in queries.iter().zip(group.search_many(at(1), &queries)) {

@@ -12,7 +12,7 @@ use crate::support::{VECTOR, apply, at, collection, id, object, one, open, put, 
 /// Ids of the hits of a query.
 fn hits(group: &DataGroup, rank: Rank, sort: &[&str], limit: usize) -> Vec<u64> {
     let sort = sort.iter().map(|name| Sort { property: (*name).into(), descending: false }).collect();
-    let include = Include { properties: true, vectors: Vec::new() };
+    let include = Include { properties: true, vectors: Vec::new(), ..Include::default() };
     let query = Query { rank, filter: None, offset: 0, limit, sort, include };
     group.search(at(1), &query).unwrap().iter().map(|hit| hit.object.id.as_u64_pair().1).collect()
 }
@@ -43,7 +43,7 @@ fn every_request_has_an_answer() {
     let dir = tempdir().unwrap();
     let group = open(dir.path());
     group_with_unreadable(&group);
-    let include = Include { properties: true, vectors: vec![VECTOR] };
+    let include = Include { properties: true, vectors: vec![VECTOR], ..Include::default() };
     let error = group.get(at(1), id(2), &include).unwrap_err();
     assert!(matches!(error, Error::Unreadable(_)) && !error.is_fatal(), "{error}");
     assert!(group.exists(at(1), id(2)).unwrap());

@@ -3,6 +3,8 @@
 use azimuth_engine::interrupt::Cause;
 use azimuth_raft::ProposeError;
 
+use crate::memory::Refusal;
+
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AppError {
@@ -26,6 +28,12 @@ pub(crate) enum AppError {
     /// It took longer than it may. REST 504, gRPC `DEADLINE_EXCEEDED`.
     #[error("{0}")]
     Deadline(String),
+    /// The answer takes more memory than one request may have. REST 413, gRPC RESOURCE_EXHAUSTED.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Others have taken the memory that the answer needs. REST 503, gRPC RESOURCE_EXHAUSTED.
+    #[error("{0}")]
+    Busy(String),
     /// The server is at fault. REST 500.
     #[error("{0}")]
     Internal(String),
@@ -39,6 +47,8 @@ impl From<azimuth_engine::Error> for AppError {
         use azimuth_engine::Error;
         match error {
             Error::Invalid(text) | Error::Limit(text) => Self::Invalid(text),
+            Error::TooLarge(text) => Self::TooLarge(text),
+            Error::Busy(text) => Self::Busy(text),
             Error::Unsupported(_) => Self::Invalid(error.to_string()),
             // It was logged where it was met.
             Error::Unreadable(text) => Self::Internal(text),
@@ -52,6 +62,13 @@ impl From<azimuth_engine::Error> for AppError {
                 Self::Internal(error.to_string())
             }
         }
+    }
+}
+
+impl From<Refusal> for AppError {
+    fn from(refusal: Refusal) -> Self {
+        let text = refusal.to_string();
+        if refusal.is_for_now() { Self::Busy(text) } else { Self::TooLarge(text) }
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::timeout_at;
 
 use super::brief::Brief;
 use super::{App, AppError, AppResult, deadline};
-use crate::metrics;
+use crate::{memory, metrics};
 
 /// Reads at once, over all connections; more wait.
 const READS_MAX: usize = 64;
@@ -89,12 +89,14 @@ impl App {
         let interrupt = Interrupt::new();
         let _caller = EndWhenDropped(interrupt.clone());
         let watched = interrupt.clone();
+        let share = memory::current();
         let task = tokio::task::spawn_blocking(move || {
             let (_permit, _running) = (permit, Running::new());
             if let Some(cause) = watched.cause() {
                 return Err(azimuth_engine::Error::Interrupted(cause));
             }
-            watched.watch(|| read(node.data().state())).inspect_err(|error| node.report(error))
+            let read = || watched.watch(|| read(node.data().state()));
+            memory::within(share, read).inspect_err(|error| node.report(error))
         });
         let Ok(result) = timeout_at(deadline, task).await else {
             interrupt.raise(Cause::Deadline);

@@ -19,6 +19,7 @@ use crate::app::search::related::unite;
 use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page, target};
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
+use crate::memory;
 
 /// Arguments that are not there yet.
 const LATER: &[&str] = &["bm25"];
@@ -114,7 +115,7 @@ fn assemble(
         FieldError(explain(collection, &why))
     })?;
     let autocut = int(class, "autocut").and_then(|jumps| usize::try_from(jumps).ok()).unwrap_or(0);
-    let include = Include { properties: true, vectors: shape.vectors() };
+    let include = Include { properties: true, vectors: shape.vectors(), charge: memory::reading() };
     Ok(Search { place, ranking, filter, offset, limit, sort, autocut, include, fusion })
 }
 

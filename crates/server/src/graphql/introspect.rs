@@ -1,5 +1,6 @@
 //! `__schema` and `__type`: the types of the schema, described by themselves.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 
 use azimuth_engine::meta::Catalog;
@@ -8,9 +9,13 @@ use serde_json::{Map, Value as Json, json};
 use super::document::Field;
 use super::inputs::Input;
 use super::types::{Output, OutputField};
+use crate::app::objects::weight;
+use crate::memory::{self, Refusal};
 
 /// Types looked at, at most.
 const TYPES_MAX: usize = 500_000;
+/// Bytes of a field of an object, with a short text.
+const OBJECT_FIELD_BYTES: usize = weight::MEMBER_BYTES + 96;
 
 /// A type, named or around another one.
 #[derive(Debug, Clone)]
@@ -24,27 +29,42 @@ enum Type {
 }
 
 /// Answers `__schema` (`root.name`) or `__type`.
-pub(super) fn answer(catalog: &Catalog, root: &Field) -> Json {
-    let introspection = Introspection { catalog };
-    if root.name == "__type" {
+///
+/// # Errors
+/// There is no memory for the answer: each level of a document can describe all types again.
+pub(super) fn answer(catalog: &Catalog, root: &Field) -> Result<Json, Refusal> {
+    let introspection = Introspection { catalog, refused: Cell::new(None) };
+    let answer = if root.name == "__type" {
         let name = root.argument("name").and_then(Json::as_str).unwrap_or_default();
-        return introspection.find(name).map_or(Json::Null, |found| introspection.described(&found, &root.fields));
-    }
-    introspection.schema(&root.fields)
+        introspection.find(name).map_or(Json::Null, |found| introspection.described(&found, &root.fields))
+    } else {
+        introspection.schema(&root.fields)
+    };
+    introspection.refused.get().map_or(Ok(answer), Err)
 }
 
 struct Introspection<'a> {
     catalog: &'a Catalog,
-}
-
-/// An object with the fields that are asked for, each made by `value`.
-fn object(fields: &[Field], value: impl Fn(&Field) -> Json) -> Json {
-    fields.iter().map(|field| (field.key.clone(), value(field))).collect::<Map<_, _>>().into()
+    /// Why there is no memory for more. From then on every object is null.
+    refused: Cell<Option<Refusal>>,
 }
 
 impl Introspection<'_> {
+    /// An object with the fields that are asked for, each made by `value`.
+    fn object(&self, fields: &[Field], value: impl Fn(&Field) -> Json) -> Json {
+        if self.refused.get().is_some() {
+            return Json::Null;
+        }
+        let names: usize = fields.iter().map(|field| field.key.len()).sum();
+        if let Err(refusal) = memory::charge(fields.len() * OBJECT_FIELD_BYTES + names) {
+            self.refused.set(Some(refusal));
+            return Json::Null;
+        }
+        fields.iter().map(|field| (field.key.clone(), value(field))).collect::<Map<_, _>>().into()
+    }
+
     fn schema(&self, fields: &[Field]) -> Json {
-        object(fields, |field| match field.name.as_str() {
+        self.object(fields, |field| match field.name.as_str() {
             "queryType" => self.described(&Type::Output(Output::Root), &field.fields),
             "types" => self.all().values().map(|found| self.described(found, &field.fields)).collect(),
             "directives" => self.directives(&field.fields),
@@ -62,7 +82,7 @@ impl Introspection<'_> {
             ("deprecated", "reason", Type::Builtin("String"), json!(["FIELD_DEFINITION", "ENUM_VALUE"])),
         ];
         let directive = |(name, argument, of, locations): &(&str, &'static str, Type, Json)| {
-            object(fields, |field| match field.name.as_str() {
+            self.object(fields, |field| match field.name.as_str() {
                 "name" => json!(name),
                 "locations" => locations.clone(),
                 "args" => json!([self.input_value(argument, of, &field.fields)]),
@@ -75,7 +95,7 @@ impl Introspection<'_> {
     }
 
     fn described(&self, of: &Type, fields: &[Field]) -> Json {
-        object(fields, |field| match field.name.as_str() {
+        self.object(fields, |field| match field.name.as_str() {
             "kind" => json!(of.kind()),
             "name" => of.name().map_or(Json::Null, Json::from),
             "description" => of.description(),
@@ -86,7 +106,7 @@ impl Introspection<'_> {
             "fields" => self.fields(of, &field.fields),
             "interfaces" if of.kind() == "OBJECT" => json!([]),
             "possibleTypes" => self.possible(of, &field.fields),
-            "enumValues" => values(of, &field.fields),
+            "enumValues" => self.values(of, &field.fields),
             "inputFields" => match of {
                 Type::Input(Input::Object(inputs)) => {
                     inputs.fields().map(|(name, of)| self.input_value(name, &Type::of(of), &field.fields)).collect()
@@ -105,7 +125,7 @@ impl Introspection<'_> {
         }
         let known = self.known(output);
         let described = |(name, known): &(String, OutputField)| {
-            object(fields, |field| match field.name.as_str() {
+            self.object(fields, |field| match field.name.as_str() {
                 "name" => json!(name),
                 "type" => self.described(&Type::answered(known), &field.fields),
                 "args" => {
@@ -144,12 +164,25 @@ impl Introspection<'_> {
     }
 
     fn input_value(&self, name: &str, of: &Type, fields: &[Field]) -> Json {
-        object(fields, |field| match field.name.as_str() {
+        self.object(fields, |field| match field.name.as_str() {
             "name" => json!(name),
             "type" => self.described(of, &field.fields),
             "__typename" => json!("__InputValue"),
             _ => Json::Null,
         })
+    }
+
+    fn values(&self, of: &Type, fields: &[Field]) -> Json {
+        let Type::Input(Input::Enum(_, words)) = of else { return Json::Null };
+        let value = |word: &&str| {
+            self.object(fields, |field| match field.name.as_str() {
+                "name" => json!(word),
+                "isDeprecated" => json!(false),
+                "__typename" => json!("__EnumValue"),
+                _ => Json::Null,
+            })
+        };
+        words.iter().map(value).collect()
     }
 
     fn find(&self, name: &str) -> Option<Type> {
@@ -259,19 +292,6 @@ impl Type {
     }
 }
 
-fn values(of: &Type, fields: &[Field]) -> Json {
-    let Type::Input(Input::Enum(_, words)) = of else { return Json::Null };
-    let value = |word: &&str| {
-        object(fields, |field| match field.name.as_str() {
-            "name" => json!(word),
-            "isDeprecated" => json!(false),
-            "__typename" => json!("__EnumValue"),
-            _ => Json::Null,
-        })
-    };
-    words.iter().map(value).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::document::read;
@@ -280,7 +300,7 @@ mod tests {
     #[test]
     fn the_root_is_described() {
         let catalog = Catalog::default();
-        let answer = |text: &str| answer(&catalog, &read(&catalog, text, None, None).expect(text)[0]);
+        let answer = |text: &str| answer(&catalog, &read(&catalog, text, None, None).expect(text)[0]).expect("room");
         let roots =
             answer("{ __schema { queryType { name fields { name type { kind name } } } mutationType { name } } }");
         let field = |name: &str, of: &str| json!({"name": name, "type": {"kind": "OBJECT", "name": of}});

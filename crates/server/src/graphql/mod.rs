@@ -30,6 +30,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
+use crate::memory::{self, Refusal};
 use crate::rest::decode;
 use crate::rest::message::{Reply, RestRequest};
 use document::Field;
@@ -97,7 +98,7 @@ async fn single(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
         let text = format!("variables must be a JSON object, got {kind}");
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
     }
-    Ok(Reply::ok(answer(app, &request.principal, &body, true).await))
+    Ok(answered(answer(app, &request.principal, &body, true).await))
 }
 
 async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
@@ -124,7 +125,20 @@ async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
         }
     };
     let answers = stream::iter(bodies).map(one).buffered(TOGETHER_MAX).collect::<Vec<_>>().await;
-    Ok(Reply::ok(Value::Array(answers)))
+    Ok(answered(Value::Array(answers)))
+}
+
+/// The reply to a request that was executed. One that found no memory is refused as a whole: what was made of it goes at
+/// once.
+fn answered(body: Value) -> Reply {
+    memory::refusal().map_or_else(|| Reply::ok(body), no_memory)
+}
+
+/// The refusal of a request whose answer has no room, in the shape of answers.
+pub(crate) fn no_memory(refusal: Refusal) -> Reply {
+    let status = Reply::from(AppError::from(refusal)).status;
+    let error = GraphqlError::nowhere(refusal.to_string()).json();
+    Reply { status, body: Some(json!({"data": null, "errors": [error]})) }
 }
 
 fn authorize(app: &App, principal: &Principal) -> Result<(), Reply> {
@@ -183,7 +197,14 @@ async fn answer(app: &Arc<App>, principal: &Principal, body: &Value, alone: bool
                 data.insert(root.key.clone(), Value::Object(found));
             }
             _ => {
-                data.insert(root.key.clone(), introspect::answer(&catalog, root));
+                let (known, asked) = (catalog.clone(), root.clone());
+                let found = app.read(move |_| Ok(introspect::answer(&known, &asked)?)).await;
+                match found {
+                    Ok(found) => {
+                        data.insert(root.key.clone(), found);
+                    }
+                    Err(error) => return refuse(&GraphqlError::nowhere(error.to_string())),
+                }
             }
         }
     }

@@ -13,7 +13,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::document::Field;
 use super::grouped::{GroupShape, Grouped};
+use crate::app::objects::weight;
 use crate::app::search::{Place, target};
+use crate::memory;
 
 /// What is asked of a class' objects.
 #[derive(Debug, Clone)]
@@ -117,16 +119,21 @@ impl Shape {
         interrupt::check()?;
         let mut shaped = Map::with_capacity(self.members.len());
         for (key, member) in &self.members {
+            memory::charge(weight::MEMBER_BYTES + key.len())?;
             let value = match member {
                 Member::TypeName => json!(self.collection.name),
-                Member::Plain { property, fields } => {
-                    object.properties.get(property).map_or(Json::Null, |value| plain(value, fields))
-                }
+                Member::Plain { property, fields } => match object.properties.get(property) {
+                    Some(value) => charged_plain(value, fields)?,
+                    None => Json::Null,
+                },
                 Member::Reference { property, targets } => match object.properties.get(property) {
                     Some(Value::References(beacons)) => references(data, targets, beacons)?,
                     _ => Json::Null,
                 },
-                Member::Additional(fields) => self.additional_json(fields, object, ranked),
+                Member::Additional(fields) => {
+                    memory::charge(self.additional_bytes(fields, object))?;
+                    self.additional_json(fields, object, ranked)
+                }
             };
             shaped.insert(key.clone(), value);
         }
@@ -158,6 +165,20 @@ impl Shape {
             shaped.insert(key.clone(), value);
         }
         Ok(Json::Object(shaped))
+    }
+
+    /// What the fields of `_additional` become.
+    fn additional_bytes(&self, fields: &[Additional], object: &Object) -> usize {
+        let named = |field: &Field| {
+            let id = self.collection.vectors.named.get(&field.name).map(|config| config.id);
+            id.and_then(|id| object.vectors.get(&id)).map_or(0, weight::vector)
+        };
+        let of = |field: &Field| match field.name.as_str() {
+            "vector" => object.vectors.get(&VectorId::UNNAMED).map_or(0, weight::vector),
+            "vectors" => field.fields.iter().map(|field| weight::MEMBER_BYTES + named(field)).sum(),
+            _ => 64,
+        };
+        fields.iter().map(|Additional { field, .. }| weight::MEMBER_BYTES + field.key.len() + of(field)).sum()
     }
 
     fn additional_json(&self, fields: &[Additional], object: &Object, ranked: Ranked<'_>) -> Json {
@@ -235,6 +256,18 @@ fn member(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, field: 
     }
 }
 
+/// A value in the shape of its fields, charged.
+fn charged_plain(value: &Value, fields: &[Field]) -> Result<Json> {
+    let expected = weight::value(value);
+    memory::charge(expected)?;
+    let shown = plain(value, fields);
+    // Fields of nested objects can be asked for several times, under other names.
+    if !fields.is_empty() {
+        memory::charge(weight::tree(&shown).saturating_sub(expected))?;
+    }
+    Ok(shown)
+}
+
 fn plain(value: &Value, fields: &[Field]) -> Json {
     let select = |pick: &dyn Fn(&Field) -> Json| fields.iter().map(|field| (field.key.clone(), pick(field))).collect();
     match value {
@@ -283,7 +316,7 @@ fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::ob
             }
             let place = Place::behind(shape.collection.clone(), &shape.tenant).map_err(|why| unreachable(&why))?;
             // As on the wire: objects behind references come without their vectors.
-            let include = Include { properties: true, vectors: Vec::new() };
+            let include = Include { properties: true, charge: memory::reading(), ..Include::default() };
             if let Some(stored) = data.get(place.at, beacon.id, &include)? {
                 found.push(shape.json(data, &stored.object, Ranked::default())?);
                 break;

@@ -57,7 +57,11 @@ impl<U: Message + Default> Decoder for ChargedDecoder<U> {
         // A message lies in one piece; if that ever changes, what is not seen is charged by its size.
         let seen = buf.chunk();
         let unseen = buf.remaining() - seen.len();
-        memory::charge(unseen + cost(seen)).map_err(Status::from)?;
+        memory::charge(unseen + cost(seen)).map_err(|refusal| match refusal.is_for_now() {
+            // Nothing was done yet: the same call may come again.
+            true => Status::unavailable(refusal.to_string()),
+            false => Status::resource_exhausted(refusal.to_string()),
+        })?;
         self.0.decode(buf)
     }
 }

@@ -9,8 +9,10 @@ use tonic::Status;
 
 use super::reply::{Ranked, result};
 use super::selection::Selection;
+use crate::app::objects::weight;
 use crate::app::schema::names::no_such_property;
 use crate::app::search::grouping::{self, GroupBy};
+use crate::memory;
 use crate::pb::weaviate::{GroupBy as Message, GroupByResult};
 
 /// What a request groups by.
@@ -53,6 +55,8 @@ pub(super) fn results(
             interrupt::check()?;
             let hit = &hits[position];
             let ranked = Ranked { distance: hit.distance.filter(|_| hit.score.is_none()), ..Ranked::default() };
+            // A hit is in the group of each member of its list.
+            memory::charge(weight::object(&hit.object))?;
             result(data, &selection, hit.object.clone(), ranked)
         });
         let objects = members.collect::<Result<Vec<_>>>()?;

@@ -68,6 +68,7 @@ fn status(error: AppError) -> Status {
         AppError::UsageLimit { .. } => Status::resource_exhausted(error.to_string()),
         AppError::Unavailable(text) => Status::unavailable(text),
         AppError::Deadline(text) => Status::deadline_exceeded(text),
+        AppError::TooLarge(text) | AppError::Busy(text) => Status::resource_exhausted(text),
         AppError::Invalid(text) | AppError::Internal(text) => Status::unknown(text),
     }
 }

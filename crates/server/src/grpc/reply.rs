@@ -8,6 +8,7 @@ use azimuth_engine::{Error, Result};
 
 use super::selection::{Field, Metadata, Reference, Selection};
 use crate::app::search::{Place, target};
+use crate::memory;
 use crate::pb::weaviate::list_value::Kind as ListKind;
 use crate::pb::weaviate::value::Kind;
 use crate::pb::weaviate::{
@@ -15,6 +16,11 @@ use crate::pb::weaviate::{
     PhoneNumber, Properties as PropertiesMessage, PropertiesResult, RefPropertiesResult, SearchResult, TextValues,
     UuidValues, Value as ValueMessage, Vectors, vectors::VectorType,
 };
+
+/// Bytes of a property in a message beside its value, which comes from the object.
+const FIELD_BYTES: usize = 128;
+/// Bytes of a hit's metadata without vectors.
+const METADATA_BYTES: usize = size_of::<SearchResult>() + 128;
 
 /// What a search knows of a hit beside the object.
 #[derive(Debug, Clone, Default)]
@@ -34,12 +40,14 @@ pub(super) struct Ranked {
 /// # Errors
 /// When a reference cannot be read.
 pub(super) fn result(data: &DataGroup, selection: &Selection, object: Object, ranked: Ranked) -> Result<SearchResult> {
-    let metadata = metadata(&selection.metadata, &object, ranked);
+    let metadata = metadata(&selection.metadata, &object, ranked)?;
     let properties = properties(data, selection, object)?;
     Ok(SearchResult { properties: Some(properties), metadata: Some(metadata), generative: None })
 }
 
 fn properties(data: &DataGroup, selection: &Selection, mut object: Object) -> Result<PropertiesResult> {
+    // Also what the object lacks has a place in the message.
+    memory::charge(selection.fields.as_ref().map_or(0, Vec::len) * FIELD_BYTES)?;
     let mut references = Vec::new();
     for reference in &selection.references {
         if let Some(Value::References(beacons)) = object.properties.get(&reference.property) {
@@ -74,7 +82,7 @@ fn targets(data: &DataGroup, reference: &Reference, beacons: &[Beacon]) -> Resul
                 continue;
             }
             if let Some(stored) = data.get(place.at, beacon.id, include)? {
-                let metadata = metadata(&selection.metadata, &stored.object, Ranked::default());
+                let metadata = metadata(&selection.metadata, &stored.object, Ranked::default())?;
                 let mut result = properties(data, selection, stored.object)?;
                 result.metadata = Some(metadata);
                 results.push(result);
@@ -85,7 +93,9 @@ fn targets(data: &DataGroup, reference: &Reference, beacons: &[Beacon]) -> Resul
     Ok(results)
 }
 
-fn metadata(selection: &Metadata, object: &Object, ranked: Ranked) -> MetadataResult {
+fn metadata(selection: &Metadata, object: &Object, ranked: Ranked) -> Result<MetadataResult> {
+    let floats: usize = object.vectors.values().map(floats).sum();
+    memory::charge(METADATA_BYTES + 2 * floats * size_of::<f32>())?;
     let asked = &selection.asked;
     let mut result = MetadataResult::default();
     if asked.uuid {
@@ -117,7 +127,7 @@ fn metadata(selection: &Metadata, object: &Object, ranked: Ranked) -> MetadataRe
         }
     }
     add_vectors(&mut result, selection, object);
-    result
+    Ok(result)
 }
 
 /// The unnamed vector also in its old field, as numbers.
@@ -145,6 +155,12 @@ fn add_vectors(result: &mut MetadataResult, selection: &Metadata, object: &Objec
             r#type: kind.into(),
             ..Vectors::default()
         });
+    }
+}
+
+fn floats(vector: &Vector) -> usize {
+    match vector {
+        Vector::Single(values) | Vector::Multi { rows: values, .. } => values.len(),
     }
 }
 

@@ -13,6 +13,7 @@ use tonic::Status;
 use super::search::find_collection;
 use crate::app::filter::wire_name;
 use crate::app::schema::names::{lower_first, no_such_property};
+use crate::memory;
 use crate::pb::weaviate::{MetadataRequest, ObjectPropertiesRequest, PropertiesRequest, RefPropertiesRequest};
 
 /// Nesting of references in a request, at most.
@@ -157,6 +158,7 @@ impl Selection {
         Include {
             properties: self.fields.is_some() || !self.references.is_empty(),
             vectors: vectors.into_iter().chain(self.metadata.named.iter().map(|(_, id)| *id)).collect(),
+            charge: memory::reading(),
         }
     }
 }

@@ -5,15 +5,21 @@ use std::sync::Arc;
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{aggregate, batch, search, search_many, tenants};
+use super::{aggregate, batch, search, search_many, status, tenants};
 use crate::app::App;
 use crate::auth::Principal;
+use crate::memory;
 use crate::pb::azimuth::{SearchManyReply, SearchManyRequest, azimuth_server};
 use crate::pb::weaviate::{
     AggregateReply, AggregateRequest, BatchDeleteReply, BatchDeleteRequest, BatchObjectsReply, BatchObjectsRequest,
     BatchReferencesReply, BatchReferencesRequest, BatchStreamReply, BatchStreamRequest, SearchReply, SearchRequest,
     TenantsGetReply, TenantsGetRequest, weaviate_server,
 };
+
+/// Bytes that encoding a message takes: what it is written to grows by doubling.
+fn encoding_bytes(message_bytes: usize) -> usize {
+    2 * message_bytes
+}
 
 /// `weaviate.v1.Weaviate` and `azimuth.v1.Azimuth`.
 pub(super) struct Service {
@@ -29,14 +35,26 @@ impl Service {
         self.app.auth.authenticate_grpc(request.metadata())
     }
 
-    /// An answer that is not larger than a message may be.
+    /// An answer that is not larger than a message may be, and that there is memory for.
     fn answer<T: Message>(&self, reply: T) -> Result<Response<T>, Status> {
+        memory::charge(encoding_bytes(self.checked(&reply)?)).map_err(|refusal| status(refusal.into()))?;
+        Ok(Response::new(reply))
+    }
+
+    /// The answer to a write, which was done: it is given in any case.
+    fn written<T: Message>(&self, reply: T) -> Result<Response<T>, Status> {
+        memory::force(encoding_bytes(self.checked(&reply)?));
+        Ok(Response::new(reply))
+    }
+
+    /// Bytes of a message.
+    fn checked<T: Message>(&self, reply: &T) -> Result<usize, Status> {
         let (bytes, bytes_max) = (reply.encoded_len(), self.app.settings.grpc_max_message_bytes);
         if bytes > bytes_max {
             let text = format!("grpc: trying to send message larger than max ({bytes} vs. {bytes_max})");
             return Err(Status::resource_exhausted(text));
         }
-        Ok(Response::new(reply))
+        Ok(bytes)
     }
 }
 
@@ -62,7 +80,7 @@ impl weaviate_server::Weaviate for Service {
         request: Request<BatchObjectsRequest>,
     ) -> Result<Response<BatchObjectsReply>, Status> {
         let principal = self.principal(&request)?;
-        self.answer(batch::batch_objects(&self.app, &principal, request.into_inner()).await?)
+        self.written(batch::batch_objects(&self.app, &principal, request.into_inner()).await?)
     }
 
     async fn batch_references(
@@ -70,12 +88,12 @@ impl weaviate_server::Weaviate for Service {
         request: Request<BatchReferencesRequest>,
     ) -> Result<Response<BatchReferencesReply>, Status> {
         let principal = self.principal(&request)?;
-        self.answer(batch::batch_references(&self.app, &principal, request.into_inner()).await?)
+        self.written(batch::batch_references(&self.app, &principal, request.into_inner()).await?)
     }
 
     async fn batch_delete(&self, request: Request<BatchDeleteRequest>) -> Result<Response<BatchDeleteReply>, Status> {
         let principal = self.principal(&request)?;
-        self.answer(batch::batch_delete(&self.app, &principal, request.into_inner()).await?)
+        self.written(batch::batch_delete(&self.app, &principal, request.into_inner()).await?)
     }
 
     async fn tenants_get(&self, request: Request<TenantsGetRequest>) -> Result<Response<TenantsGetReply>, Status> {

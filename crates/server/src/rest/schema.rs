@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 
 use super::message::{Reply, RestRequest};
 use super::{decode, missing, not_one_of};
+use crate::app::objects::weight;
 use crate::app::schema::{decode_class, decode_new_property, names, render_class, render_property, update_class};
 use crate::app::{App, AppError, AppResult, Change};
 use crate::auth::Access;
+use crate::memory;
 
 const TOKENIZATIONS: [&str; 9] =
     ["word", "lowercase", "whitespace", "field", "trigram", "gse", "kagome_kr", "kagome_ja", "gse_ch"];
@@ -65,7 +67,12 @@ fn list(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
     if authorize(app, req, Access::Read, "*").is_err() {
         return Ok(Reply::ok(json!({"classes": null})));
     }
-    let classes: Vec<Value> = catalog.collections().iter().map(|collection| render_class(collection)).collect();
+    let mut classes = Vec::new();
+    for collection in catalog.collections() {
+        let class = render_class(&collection);
+        memory::charge(weight::tree(&class)).map_err(AppError::from)?;
+        classes.push(class);
+    }
     Ok(Reply::ok(json!({"classes": classes})))
 }
 

@@ -9,9 +9,10 @@ use std::time::{Instant, SystemTime};
 
 use axum::body::{Body, Bytes};
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, ServiceExt};
@@ -19,20 +20,28 @@ use tracing::Instrument;
 use tracing::field::{Empty, display};
 use uuid::Uuid;
 
-use super::body::{self, Metered};
+use super::body::{self, Metered, Pace};
 use super::cors::Cors;
 use super::otlp::{Exporter, Span};
+use super::peers::Connection;
+use super::reply::{self, Held};
+use super::streams;
 use super::trace::TraceParent;
-use crate::app::{App, deadline};
-use crate::memory::{RequestMemory, SHARE};
+use crate::app::objects::weight;
+use crate::app::{App, AppError, deadline};
+use crate::memory::{self, Refusal, RequestMemory, Share};
 use crate::rest::message::Reply;
-use crate::{grpc, metrics, rest};
+use crate::{graphql, grpc, metrics, rest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a gRPC caller waits.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// Seconds after which a request that was refused for now may come again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// Bytes of a request beside its head and body: its task, its stream, its span.
+const REQUEST_BYTES: usize = 4 << 10;
+/// A request that holds more than this has its answer written on a thread that may block.
+const LARGE_BYTES: usize = 1 << 20;
 /// Where Weaviate has gRPC-Web; the paths without this prefix are served as well.
 const GRPC_WEB_PREFIX: &str = "/v1/grpc-web";
 /// The one call whose body has no end: it cannot be held in memory as a whole, and is not charged as such.
@@ -98,8 +107,12 @@ impl Router {
         Ok(Self { shared: Shared::new(app, None)?, grpc: None })
     }
 
-    /// Answers one request; every error has become an answer.
-    pub(super) async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    /// Answers one request; every error has become an answer. What the request holds goes with the answer's last byte.
+    pub(super) async fn answer(
+        self,
+        request: Request<Incoming>,
+        connection: Arc<Connection>,
+    ) -> Result<Response<Body>, Infallible> {
         let (started, began) = (Instant::now(), SystemTime::now());
         let wire = Wire::of(request.headers());
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -112,7 +125,22 @@ impl Router {
             span.record("parent_id", display(format_args!("{:016x}", parent.parent_id)));
         }
         let shared = self.shared.clone();
-        let mut response = self.route(wire, request).instrument(span.clone()).await;
+        let (http2, way) = (request.version() == Version::HTTP_2, streams::on_the_way());
+        let share = Arc::new(Mutex::new(shared.memory.share(connection.payer())));
+        let call = Call { connection: &connection, answered: false };
+        let running = connection.begin();
+        let admitted = if is_probe(&path) {
+            Ok(())
+        } else if running.is_none() {
+            Err("this address has as many requests under way as it may (AZIMUTH_PEER_REQUESTS_MAX)".to_owned())
+        } else {
+            share.lock().try_add(head_bytes(&request)).map_err(|refusal| refusal.to_string())
+        };
+        let mut response = match admitted {
+            Ok(()) => memory::within_async(share.clone(), self.route(wire, request)).instrument(span.clone()).await,
+            Err(why) => busy(wire, request.headers(), &why),
+        };
+        call.answered();
         let seconds = started.elapsed().as_secs_f64();
         let outcome = Outcome::of(wire, &response);
         metrics::observe(wire.name(), method_label(&method), outcome.label(), seconds);
@@ -132,7 +160,7 @@ impl Router {
             });
         }
         response.headers_mut().insert(REQUEST_ID, id);
-        Ok(response)
+        Ok(response.map(|body| Body::new(Held::new(body, share, way, running, (connection, http2)))))
     }
 
     async fn route(self, wire: Wire, request: Request<Incoming>) -> Response<Body> {
@@ -154,7 +182,7 @@ impl Router {
 impl Shared {
     fn new(app: Arc<App>, exporter: Option<Exporter>) -> Result<Arc<Self>, String> {
         let cors = Cors::new(&app.settings)?;
-        let memory = RequestMemory::new(app.settings.requests_bytes_max);
+        let memory = RequestMemory::new(app.settings.requests_bytes_max, app.settings.peer_bytes_max);
         Ok(Arc::new(Self { app, cors, memory, exporter }))
     }
 
@@ -177,13 +205,15 @@ impl Shared {
         let principal = app.auth.authenticate_rest(&head.headers, token.as_deref());
         let head_only = head.method == Method::HEAD;
         let probe = head.uri.path().starts_with("/v1/.well-known/");
-        let mut share = self.memory.share();
+        let pace = Pace::new(app.settings.stall_max);
+        let share = memory::current().unwrap_or_else(|| self.unpaid());
         let body = if principal.is_ok() {
-            body::read(body, app.settings.body_bytes_max, &mut share).await
+            body::read(body, app.settings.body_bytes_max, pace, &share).await
         } else {
-            body::discard(body).await;
+            body::discard(body, pace).await;
             Ok(Ok(Bytes::new()))
         };
+        let kind = Kind::of(&head.method, head.uri.path());
         let reply = match body {
             Ok(body) => {
                 let limit = app.settings.read_time_max;
@@ -192,7 +222,7 @@ impl Shared {
             }
             Err(reply) => reply,
         };
-        let mut response = render(reply, head_only);
+        let mut response = render(reply, head_only, kind, share).await;
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
@@ -203,19 +233,24 @@ impl Shared {
         response
     }
 
+    /// A share for what no connection asked for.
+    fn unpaid(&self) -> Arc<Mutex<Share>> {
+        Arc::new(Mutex::new(self.memory.share(memory::Payer::default())))
+    }
+
     async fn grpc(&self, grpc: axum::Router, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let bytes_max = self.app.settings.grpc_max_message_bytes;
-        // Held until the call has its answer.
-        let share = Arc::new(Mutex::new(self.memory.share()));
+        let share = memory::current().unwrap_or_else(|| self.unpaid());
         let body = if head.uri.path().ends_with(STREAMING_METHOD) {
             body
         } else {
-            Body::new(Metered::new(body, &head.headers, bytes_max, share.clone()))
+            let pace = Pace::new(self.app.settings.stall_max);
+            Body::new(Metered::new(body, &head.headers, bytes_max, pace, share))
         };
         let given = head.headers.get(GRPC_TIMEOUT).and_then(|given| deadline::grpc_timeout(given.to_str().ok()?));
         let limit = given.unwrap_or(self.app.settings.read_time_max);
-        let call = SHARE.scope(share, grpc.oneshot(Request::from_parts(head, body)));
+        let call = grpc.oneshot(Request::from_parts(head, body));
         match deadline::within(limit, call).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -325,16 +360,120 @@ fn without_prefix(uri: &Uri) -> Option<Uri> {
     path.parse().ok()
 }
 
-fn render(reply: Reply, head_only: bool) -> Response<Body> {
-    let Some(value) = reply.body.filter(|_| !head_only) else { return plain(reply.status) };
-    let mut response = match serde_json::to_vec(&value) {
-        Ok(bytes) => Response::new(Body::from(bytes)),
+/// A call until it is answered; one that is dropped before was given up.
+struct Call<'a> {
+    connection: &'a Connection,
+    answered: bool,
+}
+
+impl Call<'_> {
+    fn answered(mut self) {
+        self.answered = true;
+        self.connection.answered();
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.connection.given_up();
+        }
+    }
+}
+
+/// Whether the path must be answered whatever the server has to do: it tells how the server is.
+fn is_probe(path: &str) -> bool {
+    path.starts_with("/v1/.well-known/") || path == "/metrics"
+}
+
+/// What the head of a request takes in memory, with its task.
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let headers: usize = request.headers().iter().map(|(name, value)| 64 + name.as_str().len() + value.len()).sum();
+    let uri = request.uri();
+    REQUEST_BYTES + headers + uri.path().len() + uri.query().map_or(0, str::len)
+}
+
+/// The answer to a request that is not let in.
+fn busy(wire: Wire, headers: &HeaderMap, why: &str) -> Response<Body> {
+    let mut response = match wire {
+        Wire::Rest => {
+            let mut response = Response::new(Body::from(json!({"code": 503, "message": why}).to_string()));
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Wire::Grpc | Wire::GrpcWeb => Status::resource_exhausted(why).into_http(),
+    };
+    if let (Wire::GrpcWeb, Some(kind)) = (wire, headers.get(header::CONTENT_TYPE)) {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
+    }
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    response
+}
+
+/// What a REST answer is about, for the memory that it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Objects or GraphQL, charged while they were read.
+    Read { graphql: bool },
+    /// Something small, or a description of the server.
+    Other,
+    /// What a write did: it must be answered.
+    Written,
+}
+
+impl Kind {
+    fn of(method: &Method, path: &str) -> Self {
+        if path.starts_with("/v1/graphql") {
+            Self::Read { graphql: true }
+        } else if *method != Method::GET {
+            Self::Written
+        } else if path.starts_with("/v1/objects") {
+            Self::Read { graphql: false }
+        } else {
+            Self::Other
+        }
+    }
+
+    fn refuse(self, refusal: Refusal) -> Reply {
+        match self {
+            Self::Read { graphql: true } => graphql::no_memory(refusal),
+            _ => AppError::from(refusal).into(),
+        }
+    }
+}
+
+/// The answer on the wire. A large one is written off the threads that serve connections.
+async fn render(reply: Reply, head_only: bool, kind: Kind, share: Arc<Mutex<Share>>) -> Response<Body> {
+    let Reply { status, body } = reply;
+    let Some(value) = body.filter(|_| !head_only) else { return plain(status) };
+    if share.lock().bytes() < LARGE_BYTES {
+        return written(status, value, kind);
+    }
+    let write = move || memory::within(Some(share), || written(status, value, kind));
+    match tokio::task::spawn_blocking(write).await {
+        Ok(response) => response,
         Err(error) => {
             tracing::error!(%error, "write an answer");
-            return plain(StatusCode::INTERNAL_SERVER_ERROR);
+            plain(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+fn written(status: StatusCode, value: Value, kind: Kind) -> Response<Body> {
+    let charged = if kind == Kind::Other { memory::charge(weight::tree(&value)) } else { Ok(()) };
+    let body = charged.and_then(|()| reply::json(&value, kind == Kind::Written));
+    // The tree goes before anything else is made.
+    drop(value);
+    let (status, body) = match body {
+        Ok(body) => (status, body),
+        Err(refusal) => {
+            let Reply { status, body } = kind.refuse(refusal);
+            (status, Body::from(body.unwrap_or_default().to_string()))
         }
     };
-    *response.status_mut() = reply.status;
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -21,6 +21,7 @@ pub(crate) mod render;
 pub(crate) mod shard;
 pub(crate) mod uuid_text;
 pub(crate) mod vectors;
+pub(crate) mod weight;
 mod write;
 
 use serde_json::{Map, Value as Json};

@@ -51,7 +51,7 @@ pub(crate) async fn apply(
             patch.replace_references.insert(property.to_owned(), beacons);
         }
         Change::Remove => {
-            let include = Include { properties: true, vectors: Vec::new() };
+            let include = Include { properties: true, ..Include::default() };
             let stored = app.read(move |data| data.get(at, id, &include)).await?.ok_or(ObjectError::NotFound)?;
             let mut there = match stored.object.properties.get(property) {
                 Some(Value::References(there)) => there.clone(),

@@ -23,6 +23,8 @@ use fusion::Fusion;
 use target::{Chosen, Method};
 use uuid::Uuid;
 
+use crate::memory;
+
 /// The shard that a request is about.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -336,7 +338,8 @@ fn rank(data: &DataGroup, place: &Place, ranking: Ranking) -> Result<Rank> {
 fn with_vectors(data: &DataGroup, place: &Place, id: Uuid, targets: Vec<ObjectTarget>) -> Result<Vec<Target>> {
     let refuse =
         |why: String| Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"));
-    let include = Include { properties: false, vectors: targets.iter().map(|target| target.vector).collect() };
+    let vectors = targets.iter().map(|target| target.vector).collect();
+    let include = Include { properties: false, vectors, charge: memory::reading() };
     let Some(stored) = data.get(place.at, id, &include)? else { return Err(refuse("vector not found".to_owned())) };
     let target = |ObjectTarget { vector, name, weight }| match stored.object.vectors.get(&vector) {
         Some(query) => Ok(Target { vector, query: query.clone(), weight }),

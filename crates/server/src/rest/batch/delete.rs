@@ -10,6 +10,7 @@ use crate::app::filter::{self, FilterError};
 use crate::app::objects::{delete, shard};
 use crate::app::schema::names::upper_first;
 use crate::auth::Access;
+use crate::memory;
 use crate::rest::message::{Reply, RestRequest};
 use crate::rest::{decode, not_one_of};
 
@@ -30,6 +31,8 @@ const OPERATORS: [&str; 15] = [
     "ContainsNone",
     "Not",
 ];
+/// What a verbose answer holds for each object.
+const ANSWER_BYTES: usize = 512;
 /// What the wire shows for a time of deletion that was not given: the year 1.
 const NO_TIME_MS: i64 = -62_135_596_800_000;
 
@@ -67,6 +70,7 @@ pub(super) async fn delete(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     let at = located.map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", error.text())))?;
     let dry_run = body.get("dryRun").and_then(Value::as_bool).unwrap_or(false);
     let deleted = delete::matching(app, at, filter, dry_run).await?;
+    memory::force(deleted.objects.len() * ANSWER_BYTES);
     Ok(Reply::ok(json!({
         "deletionTimeUnixMilli": body.get("deletionTimeUnixMilli").cloned().unwrap_or_else(|| Value::from(NO_TIME_MS)),
         "dryRun": dry_run,

@@ -8,13 +8,15 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::outcome;
-use crate::app::App;
-use crate::app::now_ms;
-use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, render};
+use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, render, weight};
+use crate::app::{App, AppError, now_ms};
+use crate::memory;
 use crate::rest::message::{Reply, RestRequest};
 use crate::rest::objects::{draft, object_id};
 use crate::rest::{decode, not_one_of};
 
+/// What the answer adds to each object: id, class, times, the result, and its text.
+const ANSWER_BYTES: usize = 1_024;
 const FIELDS: [&str; 5] = ["ALL", "class", "schema", "id", "creationTimeUnix"];
 
 /// POST `/batch/objects`.
@@ -39,10 +41,15 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
             authorized = Some(place);
         }
     }
+    // The memory for the answer is taken before the write: what was written must be answered.
+    memory::charge(req.body.len() + ANSWER_BYTES * given.len()).map_err(AppError::from)?;
     let prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
     let now = now_ms();
     let mut answers: Vec<Map<String, Value>> = Vec::with_capacity(given.len());
     for ((given, draft), prepared) in given.into_iter().zip(drafts).zip(&prepared) {
+        if let Ok(prepared) = &prepared {
+            memory::charge(weight::properties(&prepared.object.properties)).map_err(AppError::from)?;
+        }
         answers.push(described(given, draft, prepared.as_ref().ok(), now));
     }
     let written = objects::write(app, prepared, PutMode::Upsert).await.map_err(failed)?;

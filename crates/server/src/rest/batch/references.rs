@@ -6,14 +6,18 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::outcome;
-use crate::app::App;
 use crate::app::objects::beacon;
 use crate::app::objects::references::{self, NewReference};
 use crate::app::objects::{ObjectError, uuid_text};
 use crate::app::schema::names::upper_first;
+use crate::app::{App, AppError};
 use crate::auth::Access;
+use crate::memory;
 use crate::rest::decode;
 use crate::rest::message::{Reply, RestRequest};
+
+/// What the answer holds for each reference.
+const ANSWER_BYTES: usize = 1_024;
 
 /// POST `/batch/references`.
 pub(super) async fn add(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
@@ -27,6 +31,8 @@ pub(super) async fn add(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Repl
         let resource = format!("data/collections/{}/shards/{tenant}/objects/{}", reference.from, reference.id);
         app.auth.authorize(&req.principal, Access::Update, &resource)?;
     }
+    // As for objects: the memory for the answer is taken before the write.
+    memory::charge(req.body.len() + ANSWER_BYTES * given.len()).map_err(AppError::from)?;
     let results = references::add_all(app, references).await.map_err(|error| match error {
         ObjectError::App(error) => error.into(),
         error => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &error.text()),

@@ -9,10 +9,11 @@ use serde_json::{Map, Value};
 use super::answer::{Words, refuse};
 use super::one;
 use super::request::{draft, object_id, path_id};
-use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, render, shard};
+use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, render, shard, weight};
 use crate::app::schema::names::upper_first;
 use crate::app::{App, AppError};
 use crate::auth::Access;
+use crate::memory;
 use crate::rest::decode;
 use crate::rest::message::{Reply, RestRequest};
 
@@ -44,6 +45,7 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     let words = Words { no_tenant: &no_tenant, ..CREATE };
     let prepared = prepare_one(app, draft, Purpose::Insert).await.map_err(|error| refuse(error, &words))?;
     let given_id = body.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_lowercase);
+    reserve(req, &prepared)?;
     let mut answer = described(body, &prepared, true);
     if let Some(id) = given_id {
         answer.insert("id".to_owned(), Value::from(id));
@@ -94,6 +96,7 @@ pub(super) async fn replace(app: &Arc<App>, req: &RestRequest, _class: Option<&s
     }
     draft.collection.clone_from(&collection.name);
     let prepared = prepare_one(app, draft, Purpose::Replace).await.map_err(|error| refuse(error, &words))?;
+    reserve(req, &prepared)?;
     let answer = described(body, &prepared, with_properties);
     let created_ms = write_one(app, prepared, PutMode::Replace).await.map_err(|error| refuse(error, &words))?;
     Ok(Reply::ok(timed(answer, created_ms)))
@@ -148,6 +151,11 @@ async fn prepare_one(app: &App, draft: Draft, purpose: Purpose) -> Result<Prepar
 async fn write_one(app: &App, prepared: Prepared, mode: PutMode) -> Result<i64, ObjectError> {
     let written = objects::write(app, vec![Ok(prepared)], mode).await?;
     written.into_iter().next().unwrap_or(Err(ObjectError::NotFound))
+}
+
+/// Takes the memory for the answer before the write: what was written must be answered.
+fn reserve(req: &RestRequest, prepared: &Prepared) -> Result<(), AppError> {
+    Ok(memory::charge(req.body.len() + weight::object(&prepared.object))?)
 }
 
 /// The answer to a write: the object as it will be stored, with what of the request is only echoed.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use azimuth_engine::group::DataGroup;
 use azimuth_engine::query::{Query, Rank, Sort};
 use azimuth_engine::schema::Collection;
 use http::StatusCode;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::answer::{Words, refuse};
-use super::one::{collection, include, shown};
+use super::one::{all_shown, collection, include};
 use crate::app::App;
 use crate::app::objects::{shard, uuid_text};
 use crate::app::search::page;
@@ -91,14 +92,14 @@ async fn of_collection(
         sort,
         include: include(req, &collection),
     };
-    let hits = app.read(move |data| data.search(at, &query)).await.map_err(|error| {
+    let shown = app.read(move |data| all_shown(&collection, data.search(at, &query)?)).await;
+    shown.map_err(|error| {
         let text = format!("msg:sorting code:400 err:{error}");
         match error {
             crate::app::AppError::Invalid(_) => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text),
             error => error.into(),
         }
-    })?;
-    Ok(hits.iter().map(|hit| shown(&collection, &hit.object, None)).collect())
+    })
 }
 
 /// The id to go on after, which goes with a limit only.
@@ -150,10 +151,15 @@ async fn of_all(app: &Arc<App>, req: &RestRequest, page: &Page) -> Result<Vec<Va
             sort: Vec::new(),
             include: include(req, &collection),
         };
-        let hits = app.read(move |data| data.search(at, &query)).await?;
-        let skipped = skip.min(hits.len());
+        let first = skip;
+        let shown = move |data: &DataGroup| {
+            let hits = data.search(at, &query)?;
+            let skipped = first.min(hits.len());
+            Ok((skipped, all_shown(&collection, hits.into_iter().skip(skipped))?))
+        };
+        let (skipped, shown) = app.read(shown).await?;
         skip -= skipped;
-        objects.extend(hits[skipped..].iter().map(|hit| shown(&collection, &hit.object, None)));
+        objects.extend(shown);
     }
     Ok(objects)
 }

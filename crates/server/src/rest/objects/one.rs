@@ -5,7 +5,7 @@ use std::sync::Arc;
 use azimuth_engine::command::{At, Command, Outcome};
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::object::Object;
-use azimuth_engine::query::Include;
+use azimuth_engine::query::{Hit, Include};
 use azimuth_engine::schema::Collection;
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use super::answer::{Words, refuse};
 use super::request::path_id;
-use crate::app::App;
-use crate::app::objects::{render, shard};
+use crate::app::objects::{render, shard, weight};
 use crate::app::schema::names::upper_first;
+use crate::app::{App, AppError};
 use crate::auth::Access;
+use crate::memory;
 use crate::rest::message::{Reply, RestRequest};
 
 /// The collection of a path.
@@ -101,6 +102,7 @@ pub(super) async fn get(app: &Arc<App>, req: &RestRequest, class: Option<&str>, 
     let is_short = app.data()?.is_loaded(at) && !include.vectors.iter().any(is_multi);
     let stored = app.read_briefly(is_short, move |data| data.get(at, id, &include)).await?;
     let stored = stored.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;
+    memory::charge(weight::object(&stored.object)).map_err(AppError::from)?;
     let tenant = req.query.get("tenant").filter(|_| collection.multi_tenancy.enabled);
     Ok(Reply::ok(shown(&collection, &stored.object, tenant.map(String::as_str))))
 }
@@ -129,7 +131,22 @@ pub(super) fn include(req: &RestRequest, collection: &Collection) -> Include {
     let wanted = req.query.get("include").is_some_and(|include| include.split(',').any(|part| part == "vector"));
     let vectors: Vec<VectorId> =
         if wanted { collection.vectors.iter().map(|(_, config)| config.id).collect() } else { Vec::new() };
-    Include { properties: true, vectors }
+    Include { properties: true, vectors, charge: memory::reading() }
+}
+
+/// The objects of hits as reads show them. Each hit goes as soon as it was shown.
+///
+/// # Errors
+/// There is no memory for them.
+pub(super) fn all_shown(
+    collection: &Collection,
+    hits: impl IntoIterator<Item = Hit>,
+) -> azimuth_engine::Result<Vec<Value>> {
+    let shown = |hit: Hit| {
+        memory::charge(weight::object(&hit.object))?;
+        Ok(self::shown(collection, &hit.object, None))
+    };
+    hits.into_iter().map(shown).collect()
 }
 
 /// An object as reads show it.

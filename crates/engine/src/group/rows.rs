@@ -1,0 +1,54 @@
+//! How many rows of objects a read takes from the store at once.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Rows read at once, at most; each keeps a block of the store in memory meanwhile.
+const TOGETHER_MAX: usize = 64;
+/// The same for a shard whose rows nobody has seen yet.
+const TOGETHER_FIRST: usize = 8;
+/// Bytes that the rows of one read from the store should add up to.
+const BYTES_TOGETHER: usize = 1 << 20;
+
+/// The size of a shard's rows as reads saw them lately: of the largest, which is forgotten slowly. Reading many small rows
+/// at once is cheaper than one by one; many large ones would keep blocks in memory that nobody has charged for.
+#[derive(Debug, Default)]
+pub(crate) struct RowSizes(AtomicUsize);
+
+impl RowSizes {
+    /// Rows to read at once; at least one.
+    pub(crate) fn together(&self) -> usize {
+        match self.0.load(Ordering::Relaxed) {
+            0 => TOGETHER_FIRST,
+            bytes => (BYTES_TOGETHER / bytes).clamp(1, TOGETHER_MAX),
+        }
+    }
+
+    /// Takes the largest row of a read into account.
+    pub(crate) fn saw(&self, bytes: usize) {
+        let known = self.0.load(Ordering::Relaxed);
+        // Two at a time may lose one of their sizes: the next read brings it again.
+        let now = bytes.max(known - known / 8).max(1);
+        if now != known {
+            self.0.store(now, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_rows_are_read_one_by_one_until_they_are_forgotten() {
+        let rows = RowSizes::default();
+        assert_eq!(rows.together(), TOGETHER_FIRST);
+        rows.saw(500);
+        assert_eq!(rows.together(), TOGETHER_MAX);
+        rows.saw(1 << 20);
+        assert_eq!(rows.together(), 1);
+        for _ in 0..100 {
+            rows.saw(500);
+        }
+        assert_eq!(rows.together(), TOGETHER_MAX);
+    }
+}

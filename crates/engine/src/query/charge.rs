@@ -1,0 +1,40 @@
+//! What a read asks of its caller before it takes memory for objects.
+
+use crate::Result;
+
+/// Who pays for the memory of what a read returns. The read calls it before each object is decoded, with the bytes that
+/// the object will take; the first error ends the read.
+///
+/// A plain function: it finds by itself on whose behalf the thread reads. [`Charge::default`] pays for everything.
+#[derive(Debug, Clone, Copy)]
+pub struct Charge(fn(usize) -> Result<()>);
+
+impl Charge {
+    /// Asks `charge` for each object.
+    pub fn new(charge: fn(usize) -> Result<()>) -> Self {
+        Self(charge)
+    }
+
+    /// Asks for `bytes` more.
+    ///
+    /// # Errors
+    /// The caller's refusal: [`Error::TooLarge`](crate::Error::TooLarge) or [`Error::Busy`](crate::Error::Busy).
+    pub(crate) fn take(self, bytes: usize) -> Result<()> {
+        (self.0)(bytes)
+    }
+}
+
+impl Default for Charge {
+    fn default() -> Self {
+        Self(|_| Ok(()))
+    }
+}
+
+/// Who pays does not change what is asked for: all are equal.
+impl PartialEq for Charge {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Charge {}

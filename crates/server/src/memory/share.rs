@@ -1,0 +1,174 @@
+//! The share of one request, and the request that a task or a thread works for.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azimuth_engine::query::Charge;
+use parking_lot::Mutex;
+
+use super::{Payer, Refusal, RequestMemory};
+
+/// A request whose body is read waits this long for memory that others have taken; then it is refused.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What one request holds; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    memory: Arc<RequestMemory>,
+    payer: Payer,
+    /// Bytes that the request was charged with.
+    used: usize,
+    /// Bytes taken from the accounts: `used`, rounded up to steps.
+    held: usize,
+    /// The first refusal. What is asked for later is refused the same way: the request has failed.
+    refused: Option<Refusal>,
+}
+
+tokio::task_local! {
+    /// The share of the request that this task, or this thread while it reads, works for.
+    static SHARE: Arc<Mutex<Share>>;
+}
+
+/// The share of the request that is worked for here.
+pub(crate) fn current() -> Option<Arc<Mutex<Share>>> {
+    SHARE.try_with(Arc::clone).ok()
+}
+
+/// Runs `work` on behalf of the request that has the share.
+pub(crate) fn within<T>(share: Option<Arc<Mutex<Share>>>, work: impl FnOnce() -> T) -> T {
+    match share {
+        Some(share) => SHARE.sync_scope(share, work),
+        None => work(),
+    }
+}
+
+/// The same for a future.
+pub(crate) async fn within_async<F: Future>(share: Arc<Mutex<Share>>, work: F) -> F::Output {
+    SHARE.scope(share, work).await
+}
+
+/// Charges the request that is worked for here, if it is one that is charged.
+///
+/// # Errors
+/// There is no room.
+pub(crate) fn charge(bytes: usize) -> Result<(), Refusal> {
+    SHARE.try_with(|share| share.lock().try_add(bytes)).unwrap_or(Ok(()))
+}
+
+/// Charges a request with more memory, after a short wait for others.
+///
+/// # Errors
+/// There was no room.
+pub(crate) async fn charge_or_wait(share: &Mutex<Share>, bytes: usize) -> Result<(), Refusal> {
+    let first = share.lock().grow(bytes);
+    let Err(mut refusal) = first else { return Ok(()) };
+    let memory = share.lock().memory.clone();
+    let _waiting = memory.waiting();
+    let deadline = tokio::time::Instant::now() + WAIT_MAX;
+    while refusal.is_for_now() {
+        let mut released = pin!(memory.released.notified());
+        released.as_mut().enable();
+        // What was given back before this task was known to wait told nobody.
+        let grown = share.lock().grow(bytes);
+        let Err(again) = grown else { return Ok(()) };
+        refusal = again;
+        if tokio::time::timeout_at(deadline, released).await.is_err() {
+            break;
+        }
+    }
+    share.lock().refused = Some(refusal);
+    Err(refusal)
+}
+
+/// Charges the same whether there is room or not: for the answer to a write, which was done.
+pub(crate) fn force(bytes: usize) {
+    let _ = SHARE.try_with(|share| share.lock().force(bytes));
+}
+
+/// Why the request that is worked for here was refused memory, if it was.
+pub(crate) fn refusal() -> Option<Refusal> {
+    SHARE.try_with(|share| share.lock().refused).ok().flatten()
+}
+
+/// What reads of objects ask before they decode one: [`charge`].
+pub(crate) fn reading() -> Charge {
+    Charge::new(|bytes| Ok(charge(bytes)?))
+}
+
+impl Share {
+    /// Nothing so far.
+    pub(super) fn new(memory: Arc<RequestMemory>, payer: Payer) -> Self {
+        Self { memory, payer, used: 0, held: 0, refused: None }
+    }
+
+    /// Bytes that it was charged with.
+    pub(crate) fn bytes(&self) -> usize {
+        self.used
+    }
+
+    /// Charges the request with more memory, at once.
+    ///
+    /// # Errors
+    /// There is no room, now or when it was asked for before.
+    pub(crate) fn try_add(&mut self, bytes: usize) -> Result<(), Refusal> {
+        if let Some(refusal) = self.refused {
+            return Err(refusal);
+        }
+        self.grow(bytes).inspect_err(|refusal| self.refused = Some(*refusal))
+    }
+
+    fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let used = self.used.saturating_add(bytes);
+        if used > self.held {
+            let bytes_max = self.memory.limits.one;
+            if used > bytes_max {
+                return Err(Refusal::TooLarge { bytes_max });
+            }
+            let held = self.rounded(used);
+            self.memory.take(&self.payer, held - self.held, held)?;
+            self.held = held;
+        }
+        self.used = used;
+        Ok(())
+    }
+
+    /// Charges the request whether there is room or not.
+    pub(crate) fn force(&mut self, bytes: usize) {
+        self.used = self.used.saturating_add(bytes);
+        if self.used > self.held {
+            self.memory.take_anyway(&self.payer, self.used - self.held);
+            self.held = self.used;
+        }
+    }
+
+    /// The request holds `bytes` from now on, whatever it was charged with.
+    pub(crate) fn settle(&mut self, bytes: usize) {
+        if bytes > self.used {
+            return self.force(bytes - self.used);
+        }
+        self.used = bytes;
+        let held = self.rounded(bytes).min(self.held);
+        if held < self.held {
+            self.memory.give(&self.payer, self.held - held);
+            self.held = held;
+        }
+    }
+
+    /// The request holds so much less.
+    pub(crate) fn give(&mut self, bytes: usize) {
+        self.settle(self.used.saturating_sub(bytes));
+    }
+
+    fn rounded(&self, bytes: usize) -> usize {
+        bytes.div_ceil(self.memory.limits.step) * self.memory.limits.step
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.held > 0 {
+            self.memory.give(&self.payer, self.held);
+        }
+    }
+}

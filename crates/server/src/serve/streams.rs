@@ -1,0 +1,111 @@
+//! The tasks of HTTP/2 streams: a stream whose answer the peer does not take is reset, and no other with it.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use hyper::rt::Executor;
+use tokio::time::{Instant, Sleep};
+
+/// Runs each stream as a task of its own, for as long as its answer gets ahead.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Streams {
+    /// A peer may take nothing of an answer for so long.
+    pub(super) stall_max: Duration,
+}
+
+/// How far the answer of a request is on its way out.
+#[derive(Debug, Default)]
+pub(super) struct OnTheWay {
+    /// Whether there is an answer.
+    begun: AtomicBool,
+    /// Bytes that were given to HTTP and have not left it.
+    bytes: AtomicUsize,
+    /// Pieces that have left.
+    left: AtomicU64,
+    waker: AtomicWaker,
+}
+
+tokio::task_local! {
+    static ON_THE_WAY: Arc<OnTheWay>;
+}
+
+/// The answer of the stream that this task serves; one that nobody watches outside of HTTP/2.
+pub(super) fn on_the_way() -> Arc<OnTheWay> {
+    ON_THE_WAY.try_with(Arc::clone).unwrap_or_default()
+}
+
+impl OnTheWay {
+    /// There is an answer.
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+
+    /// A piece is given to HTTP.
+    pub(super) fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// A piece has left.
+    pub(super) fn remove(&self, bytes: usize) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+        if self.bytes.fetch_sub(bytes, Ordering::AcqRel) == bytes {
+            self.waker.wake();
+        }
+    }
+
+    /// Bytes that have not left.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Ready when everything has left.
+    pub(super) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.bytes() == 0 {
+            return Poll::Ready(());
+        }
+        self.waker.register(cx.waker());
+        // It may have become empty before the waker was there.
+        if self.bytes() == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl<S> Executor<S> for Streams
+where
+    S: Future + Send + 'static,
+    S::Output: Send + 'static,
+{
+    fn execute(&self, stream: S) {
+        let way = Arc::new(OnTheWay::default());
+        tokio::spawn(ON_THE_WAY.scope(way.clone(), watched(stream, way, self.stall_max)));
+    }
+}
+
+/// Runs a stream to its end, or until nothing of its answer has left for `stall_max`: dropping it resets it.
+async fn watched<S: Future>(stream: S, way: Arc<OnTheWay>, stall_max: Duration) {
+    let mut stream = pin!(stream);
+    let mut timer: Option<(Pin<Box<Sleep>>, u64)> = None;
+    std::future::poll_fn(|cx| {
+        if stream.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !way.begun.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        let left = way.left.load(Ordering::Relaxed);
+        let (timer, seen) = timer.get_or_insert_with(|| (Box::pin(tokio::time::sleep(stall_max)), left));
+        while timer.as_mut().poll(cx).is_ready() {
+            if *seen == left {
+                tracing::debug!("a stream is reset: the peer takes nothing of its answer");
+                return Poll::Ready(());
+            }
+            *seen = left;
+            timer.as_mut().reset(Instant::now() + stall_max);
+        }
+        Poll::Pending
+    })
+    .await;
+}
