@@ -197,7 +197,10 @@ fn in_a_batch_only_accepted_objects_extend_the_schema() {
 
 #[test]
 fn of_keys_that_differ_in_case_the_last_counts() {
-    let server = Server::start();
+    let server = Server::builder()
+        .variable("AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED", "true")
+        .variable("OBJECTS_TTL_DELETE_SCHEDULE", "@every 12h")
+        .start();
     let class = r#"{"Class": "Wrong", "class": "Right", "properties": [{"name": "d", "dataType": ["date"]}],
         "invertedIndexConfig": {"indexTimestamps": true, "cleanupIntervalSeconds": 5, "CleanupIntervalSeconds": 7}}"#;
     let answer = raw_http::post(&server.http_address(), "/v1/schema", class).expect("an answer");

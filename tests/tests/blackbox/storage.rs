@@ -135,7 +135,10 @@ fn a_removed_folder_ends_the_node_without_a_write() {
     for part in ["", "g1"] {
         let mut server = Server::start();
         remove(&server.data().join(part));
-        assert_ended(&mut server, &["removed"]);
+        // RocksDB may be the first to miss a file.
+        assert_ended(&mut server, &[]);
+        let log = server.log();
+        assert!(log.contains("removed") || log.contains("No such file or directory"), "{log}");
     }
 }
 

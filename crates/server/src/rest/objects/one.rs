@@ -144,7 +144,7 @@ pub(super) fn all_shown(
 ) -> azimuth_engine::Result<Vec<Value>> {
     let shown = |hit: Hit| {
         memory::charge(weight::object(&hit.object))?;
-        Ok(self::shown(collection, &hit.object, None))
+        Ok(shown(collection, &hit.object, None))
     };
     hits.into_iter().map(shown).collect()
 }
