@@ -2,7 +2,14 @@
 
 use std::io;
 
-use crate::interrupt::Cause;
+/// Why a read was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It took longer than it may.
+    Deadline,
+    /// Its caller is gone.
+    Cancelled,
+}
 
 /// What went wrong, by the caller's next step.
 #[derive(Debug, thiserror::Error)]

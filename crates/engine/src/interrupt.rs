@@ -12,16 +12,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+pub use crate::error::Cause;
 use crate::{Error, Result};
-
-/// Why a read was ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// It took longer than it may.
-    Deadline,
-    /// Its caller is gone.
-    Cancelled,
-}
 
 const DEADLINE: u8 = 1;
 const CANCELLED: u8 = 2;

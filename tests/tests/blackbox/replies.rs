@@ -43,18 +43,24 @@ async fn fill(server: &Server) {
     let created = raw_http::post(&server.http_address(), "/v1/schema", &class.to_string()).expect("an answer");
     assert_eq!(created.status, 200, "{}", created.body);
     for number in 0..OBJECTS {
-        let refers =
-            |to: usize| serde_json::json!({"beacon": format!("weaviate://localhost/Large/{}", id(to % OBJECTS))});
         let letter = char::from(b'a' + (number % 26) as u8).to_string();
         let tags: Vec<String> = (0..100).map(|tag| format!("tag{tag}")).collect();
         let properties = serde_json::json!({
             "text": letter.repeat(MIB), "numbers": vec![1; 1_000], "tags": tags,
-            "to": (1..20).map(|step| refers(number + step)).collect::<Vec<_>>(),
         });
         let object =
             serde_json::json!({"class": "Large", "id": id(number), "properties": properties, "vector": [1, number, 0]});
         let stored = raw_http::post(&server.http_address(), "/v1/objects", &object.to_string()).expect("an answer");
         assert_eq!(stored.status, 200, "{:.300}", stored.body);
+    }
+    // Targets must exist before they are referred to.
+    for number in 0..OBJECTS {
+        let beacon = |step: usize| format!("weaviate://localhost/Large/{}", id((number + step) % OBJECTS));
+        let from = format!("weaviate://localhost/Large/{}/to", id(number));
+        let references: Vec<_> = (1..20).map(|step| serde_json::json!({"from": from, "to": beacon(step)})).collect();
+        let body = serde_json::json!(references).to_string();
+        let added = raw_http::post(&server.http_address(), "/v1/batch/references", &body).expect("an answer");
+        assert!(added.status == 200 && !added.body.contains("FAILED"), "{:.300}", added.body);
     }
 }
 

@@ -14,9 +14,9 @@ use super::{Attempt, Batch, DataGroup, Entry, EntryBody, Ledger, readable};
 use crate::Result;
 use crate::command::{At, Command, Outcome, Patch, PutMode};
 use crate::ids::{DocId, VectorId};
-use crate::limits::{STORED_DEPTH_MAX, value_depth};
+use crate::limits::STORED_DEPTH_MAX;
 use crate::object::codec::UNKNOWN_MS;
-use crate::object::{Beacon, Object, Properties, Value, Vector};
+use crate::object::{Beacon, Object, Properties, Value, Vector, value_depth};
 use crate::schema::{Collection, VectorConfig, encode_to_apply};
 use crate::vector::{DIM_MAX, ROWS_MAX};
 

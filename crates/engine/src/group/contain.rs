@@ -24,6 +24,9 @@ use crate::{Error, Result};
 /// costs some trials of the entry.
 const CULPRITS_MAX: usize = 8;
 
+/// Applies entries and returns the outcomes of each entry's commands.
+pub(crate) type Apply<'a> = dyn FnMut(Vec<Entry>, &Attempt) -> Result<Vec<Vec<Outcome>>> + 'a;
+
 /// One try to apply entries.
 #[derive(Debug, Default)]
 pub(crate) struct Attempt {
@@ -59,7 +62,7 @@ pub(crate) fn contained(
     entries: Vec<Entry>,
     again: Option<&dyn Fn(usize) -> Result<Entry>>,
     nothing: &Command,
-    attempt: &mut dyn FnMut(Vec<Entry>, &Attempt) -> Result<Vec<Vec<Outcome>>>,
+    attempt: &mut Apply<'_>,
 ) -> Result<Contained> {
     let count = entries.len();
     let Some(again) = again else {
@@ -86,7 +89,7 @@ struct One<'a> {
     /// Commands that are left out, by their number, and why.
     refused: BTreeMap<usize, String>,
     again: &'a dyn Fn() -> Result<Entry>,
-    attempt: &'a mut dyn FnMut(Vec<Entry>, &Attempt) -> Result<Vec<Vec<Outcome>>>,
+    attempt: &'a mut Apply<'a>,
 }
 
 impl One<'_> {
@@ -166,7 +169,7 @@ fn commands(entry: &mut Entry) -> &mut [Command] {
 
 /// Why the attempt failed, if its effects could be discarded.
 fn guarded(
-    attempt: &mut dyn FnMut(Vec<Entry>, &Attempt) -> Result<Vec<Vec<Outcome>>>,
+    attempt: &mut Apply<'_>,
     entries: Vec<Entry>,
     trial: bool,
 ) -> Result<std::result::Result<Vec<Vec<Outcome>>, String>> {

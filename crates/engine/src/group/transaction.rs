@@ -18,6 +18,9 @@ use crate::ids::{CollectionId, ShardId};
 use crate::key::{self, MetaKey};
 use crate::schema::Collection;
 
+/// A collection that takes writes, and its shards.
+type Open = (Arc<Collection>, HashSet<ShardId>);
+
 /// The effects of one apply.
 pub(crate) struct Transaction<'a> {
     pub group: &'a DataGroup,
@@ -26,7 +29,7 @@ pub(crate) struct Transaction<'a> {
     collections: HashMap<CollectionId, Option<Arc<Collection>>>,
     dropped_shards: BTreeSet<At>,
     /// Collections that commands named, with their shards, as far as they take writes.
-    open: HashMap<CollectionId, Option<(Arc<Collection>, HashSet<ShardId>)>>,
+    open: HashMap<CollectionId, Option<Open>>,
     drafts: BTreeMap<At, ShardDraft<'a>>,
 }
 

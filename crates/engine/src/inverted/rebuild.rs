@@ -45,7 +45,7 @@ pub(crate) fn rows(
             }
             // Whoever reads that object is told; the others are indexed.
             Some(Err(error)) => {
-                tracing::warn!(%doc_id, %error, "an object that cannot be read is left out of the index")
+                tracing::warn!(%doc_id, %error, "an object that cannot be read is left out of the index");
             }
             None => tracing::warn!(%doc_id, "a live doc id without a row is left out of the index"),
         }

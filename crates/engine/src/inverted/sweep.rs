@@ -21,6 +21,9 @@ use crate::ids::DocId;
 use crate::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
 use crate::{Error, Result};
 
+/// Entries that take the place of those of a value, by first doc id.
+type Rewritten = Vec<(DocId, Vec<u8>)>;
+
 /// What a step did.
 pub(crate) struct Step {
     /// Keys looked at.
@@ -141,7 +144,7 @@ impl OneValue {
     }
 
     /// Full blocks; `None` when these are what is there.
-    fn blocks(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Vec<(DocId, Vec<u8>)>>> {
+    fn blocks(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let ordered = in_order(&mut self.postings);
         let before = self.postings.len();
         self.postings.retain(|posting| sweep.stays(posting.doc_id.0));
@@ -166,7 +169,7 @@ impl OneValue {
     }
 
     /// One set per chunk; `None` when these are what is there.
-    fn sets(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Vec<(DocId, Vec<u8>)>>> {
+    fn sets(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let before = self.members.len();
         let mut members: RoaringTreemap = self.members.iter().filter(|doc_id| sweep.stays(*doc_id)).collect();
         let mut sets = chunks(&members);

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 pub(crate) use weight::weight;
 
-use super::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
+use super::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors, value_depth};
 use crate::ids::{PropertyId, VectorId};
-use crate::limits::{STORED_DEPTH_MAX, value_depth};
+use crate::limits::STORED_DEPTH_MAX;
 use crate::schema::{Collection, PropertyLookup};
 use crate::{Error, Result};
 

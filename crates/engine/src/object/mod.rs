@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use date::Date;
-pub use value::{Beacon, Geo, Phone, Properties, Value};
+pub use value::{Beacon, Geo, Phone, Properties, Value, value_depth};
 
 use crate::ids::{DocId, VectorId};
 

@@ -119,3 +119,31 @@ mod bounded {
         read()
     }
 }
+
+/// Containers around the deepest value within `value`, itself included. Stops counting above [`STORED_DEPTH_MAX`].
+pub fn value_depth(value: &Value) -> usize {
+    depth_below(value, STORED_DEPTH_MAX + 1)
+}
+
+fn depth_below(value: &Value, left: usize) -> usize {
+    if left == 0 {
+        return 0;
+    }
+    match value {
+        Value::Object(properties) => {
+            1 + properties.values().map(|value| depth_below(value, left - 1)).max().unwrap_or(0)
+        }
+        Value::List(values) => 1 + values.iter().map(|value| depth_below(value, left - 1)).max().unwrap_or(0),
+        Value::References(_) => 1,
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Number(_)
+        | Value::Text(_)
+        | Value::Date(_)
+        | Value::Uuid(_)
+        | Value::Geo(_)
+        | Value::Phone(_)
+        | Value::Blob(_) => 0,
+    }
+}

@@ -9,6 +9,7 @@ mod inverted;
 mod lookup;
 mod property;
 mod record;
+mod size;
 mod vector;
 
 pub use collection::{Collection, MultiTenancy, ObjectTtl, Replication, Shard, Sharding, TenantStatus};
@@ -16,6 +17,7 @@ pub use inverted::{Bm25, InvertedConfig, Stopwords};
 pub use lookup::PropertyLookup;
 pub use property::{DataType, Primitive, Property, TextAnalyzer, Tokenization};
 pub(crate) use record::{decode_schema, embedded, encode_schema, encode_to_apply};
+pub use size::{check_schema, property_count, schema_depth};
 pub use vector::{VectorConfig, VectorIndexKind, VectorSpace};
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Collection, Property};
+use super::{Collection, Property, schema_depth};
 use crate::ids::PropertyId;
-use crate::limits::{DEPTH_MAX, schema_depth};
+use crate::limits::DEPTH_MAX;
 use crate::{Error, Result};
 
 const VERSION: u8 = 1;

@@ -8,9 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::limits;
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::schema::Collection;
+use azimuth_engine::schema::{Collection, check_schema};
 use azimuth_raft::Node;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -73,7 +72,7 @@ impl App {
             let catalog = self.catalog()?;
             let there = catalog.find(name);
             let within = |new: &Collection, old: Option<&Collection>| {
-                limits::check_schema(new, old).map_err(|error| E::from(AppError::from(error)))
+                check_schema(new, old).map_err(|error| E::from(AppError::from(error)))
             };
             let command = match change(&catalog, there)? {
                 Change::Nothing => return Ok(there.cloned()),

@@ -1,3 +1,5 @@
+//! Shares of the memory for requests: limits, refusals, and what is given back.
+
 use super::*;
 
 const MIB: usize = 1 << 20;

@@ -3,9 +3,11 @@
 //! Pure: an [`Extension`] is made of a schema and an object, by the same checks that changes of the schema go through.
 //! When it comes into effect is for [`super::extend`] to decide.
 
-use azimuth_engine::limits::{self, DEPTH_MAX, PROPERTIES_MAX};
+use azimuth_engine::limits::{DEPTH_MAX, PROPERTIES_MAX};
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::schema::{Collection, DataType, Primitive, Property, PropertyLookup, Tokenization};
+use azimuth_engine::schema::{
+    Collection, DataType, Primitive, Property, PropertyLookup, Tokenization, check_schema, property_count,
+};
 use serde_json::{Map, Value as Json};
 
 use super::convert::property_name;
@@ -44,14 +46,14 @@ impl Extension {
     /// # Errors
     /// Names the limit.
     pub(super) fn check_limits(&self, collection: &Collection) -> Result<(), String> {
-        let count = limits::property_count(collection.properties());
-        if self.is_empty() || count.saturating_add(limits::property_count(&self.properties)) <= PROPERTIES_MAX {
+        let count = property_count(collection.properties());
+        if self.is_empty() || count.saturating_add(property_count(&self.properties)) <= PROPERTIES_MAX {
             return Ok(());
         }
         // A copy only where it may be too many: it costs as much as the schema is large.
         let mut extended = collection.clone();
         Self { properties: self.properties.clone() }.apply(&mut extended);
-        limits::check_schema(&extended, Some(collection)).map_err(|error| error.to_string())
+        check_schema(&extended, Some(collection)).map_err(|error| error.to_string())
     }
 
     /// Puts it into effect.
