@@ -1,4 +1,5 @@
-//! Fuzz targets of the forms on disk: damaged bytes are an error, and what was read is written and read the same again.
+//! Fuzz targets of the on-disk formats: damaged bytes give an error, and a decoded value survives encoding and
+//! decoding.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,10 @@
 //! Limits of what a collection and an object may be.
 //!
-//! Every limit stands here once. Whoever takes a request checks them before anything is proposed ([`check_schema`],
-//! [`value_depth`]); apply checks only what it cannot carry out (the space of ids, [`STORED_DEPTH_MAX`]), because the log
-//! may hold commands that an earlier version accepted under other limits: they have the same outcome when they are applied
-//! again. What is above a limit already stays usable; it may not grow.
+//! Every limit stands here once. The server checks them before a command is proposed ([`check_schema`],
+//! [`value_depth`]); apply checks only limits beyond which it cannot carry out a command (the space of ids,
+//! [`STORED_DEPTH_MAX`]), because the log may hold commands that an earlier version accepted under other limits: they
+//! have the same outcome when they are applied again. A collection or object that is already above a limit stays
+//! usable; it may not grow.
 
 use crate::object::Value;
 use crate::schema::{Collection, DataType, Property, encode_schema};
@@ -24,8 +25,8 @@ pub const DEPTH_MAX: usize = 30;
 /// Most bytes of a collection's schema as it is stored, descriptions and module settings included.
 pub const SCHEMA_BYTES_MAX: usize = 8 << 20;
 
-/// Most containers around a stored value: what is deeper is neither written nor read. Earlier versions accepted up to 65,
-/// which stays readable and can be changed.
+/// Most containers around a stored value: a value nested deeper is neither written nor read. Earlier versions accepted
+/// up to 65; such objects stay readable and can be changed.
 pub const STORED_DEPTH_MAX: usize = 128;
 
 /// Checks a collection that is to be created, or to take the place of `old`.

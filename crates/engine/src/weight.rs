@@ -1,8 +1,8 @@
-//! What an object weighs in the inverted index, and how much it may.
+//! The weight of an object in the inverted index, and its limits.
 //!
-//! Every distinct term, list element and reference of an indexed property is an entry of its own, made when the object is
-//! applied, while all other writes wait. Whoever takes a request checks it with [`check`] before it is proposed; apply checks
-//! merges once more, of which only it knows the whole object.
+//! Every distinct term, list element and reference of an indexed property is an entry of its own, made when the object
+//! is applied, while all other writes wait. The server checks a request with [`check`] before its command is proposed;
+//! apply checks merges once more, because only apply knows the whole object.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ pub const TOKENS_MAX: u64 = 500_000;
 /// they could be above a limit: see [`is_light`].
 ///
 /// # Errors
-/// What is above which limit, for the person who sent it.
+/// Which limit is exceeded, as a text for the client.
 pub fn check(schema: &Collection, properties: &Properties) -> Result<(), String> {
     if is_light(properties) {
         return Ok(());
@@ -101,15 +101,15 @@ impl Weight {
     }
 }
 
-/// What an object weighs that is changed again and again: kept up to date without going through all of it each time.
+/// The weight of an object that is changed repeatedly, kept up to date without reading all of the object each time.
 ///
-/// Whether a change is refused follows from the object and the change alone, not from what was known before: replicas apply
-/// entries in parts of different sizes.
+/// Whether a change is refused follows from the object and the change alone, not from the `Load` kept so far: replicas
+/// apply entries in parts of different sizes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     /// At least as much as it has of anything.
     bound: u64,
-    /// What it weighs, once that had to be found out.
+    /// The exact weight, once it was computed.
     exact: Option<Weight>,
 }
 

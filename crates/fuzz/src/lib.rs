@@ -31,7 +31,7 @@ const SEED: u64 = 20_261_129;
 /// Longest input.
 const BYTES_MAX: usize = 1 << 16;
 
-/// Tries `target` on the examples and on what is made from them.
+/// Tries `target` on the examples and on inputs derived from them.
 ///
 /// # Panics
 /// When the target does, after the input was shown.

@@ -1,7 +1,7 @@
 //! Notices that the data folder, or a part of it, was removed or replaced while the node has it open.
 //!
-//! Files that are open stay usable after their names are gone, so writes and syncs succeed and nothing of them is found
-//! after a restart. What a path names now is therefore compared, by device and inode, with what was opened.
+//! Open files stay usable after their names are removed, so writes and syncs succeed although their data is lost at a
+//! restart. The file that a path names now is therefore compared, by device and inode, with the file that was opened.
 
 use std::fs;
 use std::io;
@@ -41,7 +41,7 @@ impl Anchor {
     }
 }
 
-/// The parts of a data folder that must stay what they were.
+/// The parts of a data folder that must stay the same files and directories.
 #[derive(Debug, Default)]
 pub(crate) struct Anchors {
     parts: Vec<Anchor>,

@@ -90,7 +90,7 @@ impl DataDir {
         self.path.join(format!("g{group}"))
     }
 
-    /// The files and directories in it that stay what they are while the node runs.
+    /// The files and directories of the data folder that must stay the same while the node runs.
     pub(crate) fn parts(&self) -> Vec<PathBuf> {
         let mut parts = vec![self.path.clone(), self.path.join(LOCK), self.path.join(NODE), self.log_dir()];
         for group in [GroupId::META, GroupId::FIRST_DATA] {

@@ -145,8 +145,9 @@ impl Node {
         self.supervisor.failure().report_if_fatal("read from storage", error);
     }
 
-    /// Gives the node up after [`Node::fatal`]: nothing of it is closed. RocksDB writes what is in memory when it is closed, and
-    /// if the data folder was replaced that would go to another folder than its manifest; the log has all of it.
+    /// Gives the node up after [`Node::fatal`] without closing anything. RocksDB writes its memory tables when it is
+    /// closed, and if the data folder was replaced these writes would go to another folder than its manifest; the log
+    /// holds all of the data.
     pub fn abandon(self: Arc<Self>) {
         std::mem::forget(self);
     }
@@ -170,7 +171,7 @@ impl Node {
         meta.and(data).and(closed)
     }
 
-    /// Whether the disk can take what is in memory only, which the log holds too.
+    /// Whether the disk has room for the state that is in memory only. The log holds that state too.
     fn has_room_to_flush(&self) -> bool {
         let in_memory_bytes = self.data.log().bytes();
         let space = Space::of(&self.options.data_path);
@@ -181,7 +182,7 @@ impl Node {
         room
     }
 
-    /// Ends the background threads and saves what they have built.
+    /// Ends the background threads and saves the indexes that they have built.
     async fn stop_background(&self) {
         let (background, data) = (self.background.clone(), self.data.state().clone());
         let full = self.disk().refuses();
@@ -365,7 +366,7 @@ fn make_room(options: &NodeOptions, log_dir: &Path) -> Result<DiskUse, StartErro
     Ok(disk)
 }
 
-/// The parts of the data folder that must stay what they are while it is open.
+/// The parts of the data folder that must stay the same files and directories while it is open.
 fn anchors(dir: &DataDir) -> Result<Anchors, StartError> {
     let mut parts = dir.parts();
     for group in [GroupId::META, GroupId::FIRST_DATA] {

@@ -23,7 +23,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// What is being done, in words.
+    /// The current work, in words.
     pub fn text(self) -> &'static str {
         match self {
             Self::Identity => "reading the identity",

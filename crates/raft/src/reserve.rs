@@ -34,7 +34,7 @@ impl Reserve {
         Self { path: data_path.join(RESERVE) }
     }
 
-    /// Space of the disk of a data folder; what is owed to the reserve counts as used.
+    /// Space of the disk of a data folder; the bytes missing from the reserve count as used.
     pub(crate) fn space(&self) -> Option<Space> {
         let space = Space::of(self.path.parent()?)?;
         let owed = fs::metadata(&self.path).map_or(0, |file| bytes_of(space).saturating_sub(file.len()));
@@ -48,7 +48,7 @@ impl Reserve {
     /// When the file cannot be made. A file system that cannot allocate space ahead of writing is no error.
     pub(crate) fn keep(&self, space: Space, disk: DiskUse) -> io::Result<()> {
         let (bytes, length) = (bytes_of(space), fs::metadata(&self.path).ok().map(|file| file.len()));
-        // What is owed is counted already.
+        // `space` already counts the bytes missing from an existing reserve as used.
         let share = if length.is_some() { 0 } else { (bytes * 100).div_ceil(space.total_bytes.max(1)) };
         let used = u64::from(space.used_percent) + share;
         let plenty = space.free_bytes >= bytes * 2 && used + FREE_PERCENT <= u64::from(disk.percent_max);

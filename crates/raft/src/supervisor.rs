@@ -30,8 +30,8 @@ const SCARCE_BYTES: u64 = 1 << 30;
 /// How often the data folder and the state of the groups' storage are looked at.
 const STORAGE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Part of a small disk that the log of what is not durable yet may take: to make it durable must be possible when the disk
-/// is so full that writes are refused, or with the space that is set aside.
+/// Part of a small disk that the log since the last flush may take: making the state durable must be possible when the
+/// disk is so full that writes are refused, or with the space of the reserve.
 const LOG_DISK_SHARE: u64 = 32;
 
 /// Bytes that making state durable writes beside the state.
@@ -108,7 +108,7 @@ impl Supervisor {
         self.failure.wait().await
     }
 
-    /// Why the process must end is told here.
+    /// The receiver of reasons why the process must end.
     pub(crate) fn failure(&self) -> &Failure {
         &self.failure
     }
@@ -189,7 +189,8 @@ async fn watch_log(mut log: watch::Receiver<Option<String>>, failure: Failure) {
 /// Asks for a snapshot when the log has grown, applying it took long or time has passed: it makes state durable and lets the
 /// log be purged.
 ///
-/// When the disk gets full there is one at once, while it has room; later what was removed is given back to the disk.
+/// When the disk gets full a snapshot is taken at once, while the disk has room; later the space of removed data is
+/// given back to the disk.
 async fn keep_durable<S: StateMachine>(
     group: Arc<Group<S>>,
     limits: FlushLimits,
@@ -217,7 +218,7 @@ async fn keep_durable<S: StateMachine>(
         if !reclaims && !(behind && due) {
             continue;
         }
-        // What was written to the log since then is about what is in memory only.
+        // The log written since the last snapshot is about as large as the state that is in memory only.
         if full && !anchored.has_room(grown + DURABLE_BYTES).await {
             continue;
         }
@@ -329,7 +330,7 @@ async fn watch_folder(anchored: Anchored) {
     }
 }
 
-/// The data folder as it was opened, and where it is told that it is another.
+/// The data folder as it was opened, and the receiver of the report that it was removed or replaced.
 #[derive(Clone)]
 struct Anchored {
     anchors: Arc<Anchors>,
@@ -338,7 +339,7 @@ struct Anchored {
 }
 
 impl Anchored {
-    /// Whether the disk has room for so many bytes, if need be by what was set aside.
+    /// Whether the disk has room for so many bytes, if need be after a part of the reserve is released.
     async fn has_room(&self, bytes: u64) -> bool {
         let reserve = self.reserve.clone();
         let look = move || {

@@ -177,7 +177,8 @@ struct Checked<'v> {
     given: bool,
 }
 
-/// Why vectors cannot be written: the only part of an object that is checked against what is stored.
+/// Why the vectors of an object cannot be written. Vectors are the only part of an object that is checked against
+/// stored data.
 fn refusal<'v>(
     draft: &ShardDraft<'_>,
     schema: &Collection,

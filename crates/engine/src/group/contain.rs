@@ -1,14 +1,14 @@
 //! Containment: a command that apply cannot carry out is refused, and the group goes on.
 //!
-//! A panic within an apply, or an error that is not the storage's, follows from what a command says and what is stored: it
-//! would come again at every replay and on every replica, and end the node each time. So the effects of the apply are
-//! discarded, its entries are applied one by one, and within the entry that fails the first command with which it fails is
-//! found by trials that write nothing. That command is left out and its outcome is [`Outcome::Refused`], here, on every
-//! replica and at every replay, because all of it follows from the log. Nothing of this costs anything while all goes well:
-//! the commands are read from the log again.
+//! A panic within an apply, or an error that does not come from the storage, follows from a command and the stored
+//! data: it would come again at every replay and on every replica, and end the node each time. So the effects of the
+//! apply are discarded, its entries are applied one by one, and within the entry that fails the first command with
+//! which it fails is found by trials that write nothing. That command is left out and its outcome is
+//! [`Outcome::Refused`], here, on every replica and at every replay, because all of it follows from the log. An apply
+//! that does not fail pays nothing for containment: the commands are read from the log again only after a failure.
 //!
-//! What it does not cover: panics after the write, where effects cannot be discarded any more. Nothing that depends on
-//! content runs there but the vector indexes, which contain their own (`vectors`).
+//! Panics after the write are not contained, because the effects cannot be discarded any more. After the write only the
+//! vector indexes run code that depends on content, and they contain their own panics (`vectors`).
 
 use std::any::Any;
 use std::cell::Cell;
@@ -40,7 +40,7 @@ impl Attempt {
     }
 }
 
-/// What was applied.
+/// The result of a contained apply.
 #[derive(Debug, Default)]
 pub(crate) struct Contained {
     /// Of each entry's commands.
@@ -97,7 +97,7 @@ impl One<'_> {
                 Ok(mut outcomes) => {
                     let mut outcomes = outcomes.pop().unwrap_or_default();
                     for (&number, why) in &self.refused {
-                        // A repetition of what was applied before has no outcomes of its own.
+                        // A command that repeats an applied one has no outcome of its own.
                         if let Some(outcome) = outcomes.get_mut(number).filter(|outcome| **outcome != Outcome::Repeated)
                         {
                             *outcome = Outcome::Refused(why.clone());

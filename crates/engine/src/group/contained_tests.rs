@@ -27,7 +27,7 @@ thread_local! {
     static FAILS: Cell<Option<Uuid>> = const { Cell::new(None) };
 }
 
-/// Panics if the test at hand asks for it.
+/// Panics if the running test has marked the command's object to fail.
 pub(super) fn fail_if_asked(command: &Command) {
     let id = match command {
         Command::Put { object, .. } => Some(object.id),

@@ -1,5 +1,5 @@
-//! What a read will cost, known before it begins from counts in memory: whoever serves connections asks it, to tell reads
-//! that are short for sure from those that need a thread of their own.
+//! The cost of a read, estimated from counts in memory before the read begins. The server uses the estimate to tell
+//! reads that are certainly short from reads that need a thread of their own.
 
 use super::data::DataGroup;
 use super::doc_index::DocIndex;

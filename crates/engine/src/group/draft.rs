@@ -1,9 +1,9 @@
 //! A shard as a transaction leaves it: the present version of each object it touches, and what becomes of sets and records.
 //!
-//! Commands change objects in memory ([`ShardDraft::put`], [`ShardDraft::edit`], [`ShardDraft::remove`]); each write takes a doc
-//! id of its own. What is laid down (rows, index entries, statistics) is only the version that an entry leaves, once per
-//! object and entry ([`ShardDraft::settle`]): a thousand merges of one object cost one decoding and one encoding.
-//! Which entries are applied together has no influence on the state.
+//! Commands change objects in memory ([`ShardDraft::put`], [`ShardDraft::edit`], [`ShardDraft::remove`]); each write
+//! takes a doc id of its own. Rows, index entries and statistics are written only for the version that is left at the
+//! end of a log entry, once per object and entry ([`ShardDraft::settle`]): a thousand merges of one object cost one
+//! decoding and one encoding. Which entries are applied together has no influence on the state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(crate) struct ShardDraft<'a> {
     pub base: Arc<ShardState>,
     record: ShardRecord,
     rows: HashMap<Uuid, Row>,
-    /// Objects that the entry at hand wrote or removed, in no order.
+    /// Objects that the current log entry wrote or removed, in no order.
     touched: Vec<Uuid>,
     /// Doc ids of the base that are no longer live.
     removed: Vec<DocId>,
@@ -55,7 +55,7 @@ struct Row {
     object: Option<Object>,
     /// What that version weighs, if it was changed here.
     load: Option<Load>,
-    /// Whether the entry at hand wrote or removed it.
+    /// Whether the current log entry wrote or removed the object.
     touched: bool,
 }
 
@@ -149,7 +149,8 @@ impl<'a> ShardDraft<'a> {
         doc_id
     }
 
-    /// Makes a new version of an object that was loaded, by a change that was checked; `load` is what it weighs then.
+    /// Makes a new version of a loaded object by a change that was already checked; `load` is the weight of the new
+    /// version.
     pub(crate) fn edit(&mut self, id: Uuid, load: Option<Load>, change: impl FnOnce(&mut Object)) -> Result<DocId> {
         let row = self.rows.get_mut(&id).ok_or_else(|| not_loaded(id))?;
         let mut object = row.object.take().ok_or_else(|| not_loaded(id))?;
@@ -175,7 +176,8 @@ impl<'a> ShardDraft<'a> {
         row.object = None;
     }
 
-    /// Lays down what the entry at hand left of each object that it touched: rows, index entries, statistics.
+    /// Writes rows, index entries and statistics for each object that the current log entry touched, in its final
+    /// version.
     pub(crate) fn settle(&mut self, schema: &Collection, changes: &mut Changes<'_>) -> Result<()> {
         let mut touched = std::mem::take(&mut self.touched);
         // Entries of the inverted index are taken in ascending order of doc ids.
@@ -222,7 +224,7 @@ impl<'a> ShardDraft<'a> {
         Ok(())
     }
 
-    /// Takes back what was laid down of a version, but for its id.
+    /// Deletes the rows of a version and subtracts its statistics; the entry of its id stays.
     fn take_away(&mut self, old: &Laid, changes: &mut Changes<'_>) {
         let prefix = self.shard.prefix;
         changes.delete(Family::Objects, &prefix.object(old.doc_id));

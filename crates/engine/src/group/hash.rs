@@ -1,4 +1,4 @@
-//! The state hash: proof that replicas hold the same; and the audit of what is derived.
+//! The state hash, which proves that replicas hold the same state, and the audit of derived data.
 
 use std::collections::BTreeMap;
 

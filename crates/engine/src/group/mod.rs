@@ -156,8 +156,8 @@ pub trait StateMachine: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Gives the disk space of what was removed back, as far as that can be done beside everything else. May read and write
-    /// all of the state.
+    /// Gives the disk space of removed data back to the disk, as far as that is possible beside reads and writes. May
+    /// read and write all of the state.
     fn reclaim_space(&self) -> Result<()> {
         Ok(())
     }

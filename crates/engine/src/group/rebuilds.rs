@@ -21,7 +21,7 @@ const REBUILDS_MAX: u32 = 3;
 /// Keys of a step for which one row is indexed: a row has many entries.
 const KEYS_PER_ROW: usize = 16;
 
-/// What is known of the rebuilds since the group was opened.
+/// State of the rebuilds, by shard, since the group was opened.
 #[derive(Debug, Default)]
 pub(super) struct Rebuilds {
     shards: Mutex<HashMap<At, State>>,

@@ -47,8 +47,9 @@ impl DataGroup {
     /// Answers a query.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for what can never be answered (unknown shard, vector or property, wrong dimension, a filter
-    /// that lacks its index), [`Error::Unsupported`] for what is not there yet, and what [`Include::charge`] refuses with.
+    /// [`Error::Invalid`] for a query that can never be answered (unknown shard, vector or property, wrong dimension, a
+    /// filter that lacks its index), [`Error::Unsupported`] for a feature that does not exist yet, and the errors of
+    /// [`Include::charge`].
     pub fn search(&self, at: At, query: &Query) -> Result<Vec<Hit>> {
         let (schema, shard) = self.known(at)?;
         let search = Search::begin(self, &schema, &shard, &vectors_of([query]))?;

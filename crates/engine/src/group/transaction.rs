@@ -77,7 +77,7 @@ impl<'a> Transaction<'a> {
 
     /// Writes a schema; `record` is its stored form.
     pub(crate) fn put_collection(&mut self, collection: Collection, record: &[u8]) -> Result<()> {
-        // What was written before is laid down by the schema of that time.
+        // Changes made before this command are written under the schema that was valid for them.
         self.settle()?;
         let record_key = key::meta(self.group.group, MetaKey::Collection, &collection.id.0.to_be_bytes());
         self.changes.put(Family::Meta, &record_key, record);

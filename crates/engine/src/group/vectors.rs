@@ -326,7 +326,8 @@ fn members(view: &ShardView<'_>, vector: VectorId) -> RoaringTreemap {
     view.state.with_vector.get(&vector).cloned().unwrap_or_default()
 }
 
-/// Reads the vectors of `doc_ids`, ascending; each must be there. `take` is told of those that cannot be decoded.
+/// Reads the vectors of `doc_ids`, ascending; each must have a row. `take` gets the error of each row that cannot be
+/// decoded.
 pub(crate) fn each_vector(
     shard: &Shard,
     vector: VectorId,

@@ -15,7 +15,7 @@ use crate::object::codec;
 use crate::schema::Collection;
 use crate::{Error, Result};
 
-/// What is listed at most.
+/// Most findings that are listed.
 const FINDINGS_MAX: usize = 20;
 
 /// Members and postings by property, kind and value.
@@ -83,7 +83,7 @@ impl Contents {
     }
 }
 
-/// What is stored, of live doc ids; blocks of one value that overlap are noted in `findings`.
+/// The stored contents of live doc ids; blocks of one value that overlap are noted in `findings`.
 fn stored(view: &ShardView<'_>, prefix: ShardPrefix, findings: &mut Vec<String>) -> Result<Contents> {
     let mut contents = Contents::default();
     let mut entries = view.store.cursor(Family::Inverted, prefix.bytes(), None);

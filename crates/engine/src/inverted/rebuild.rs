@@ -1,11 +1,12 @@
-//! Rebuilding: the entries of a shard written anew from its rows, and those taken away that cannot be read.
+//! Rebuilding: the entries of a shard are written anew from its rows, and unreadable entries are removed.
 //!
-//! Readers go on meanwhile, and nothing that they find is wrong: first all rows are indexed again, beside what is there,
-//! from the last doc id to the first, and only then unreadable entries go. Of an unreadable entry that is overwritten on
-//! the way everything behind its first doc id has been written already. Until it is gone, readers that meet it fail.
+//! Readers go on meanwhile and find nothing wrong: first all rows are indexed again, beside the existing entries, from
+//! the last doc id to the first, and only then unreadable entries are removed. When a new entry overwrites an
+//! unreadable one on the way, all doc ids behind the first one of the overwritten entry have been indexed already.
+//! Until an unreadable entry is removed, readers that meet it fail.
 //!
-//! Neither promotion nor a sweep may run on the shard before the end: both take it that no doc id stands twice under a
-//! value. The sweep after the rebuild joins what does.
+//! Neither promotion nor a sweep may run on the shard before the end: both assume that no doc id stands twice under a
+//! value. The sweep after the rebuild joins such duplicates.
 
 use roaring::RoaringTreemap;
 
@@ -43,7 +44,7 @@ pub(crate) fn rows(
             Some(Ok((_, object))) => {
                 terms::index(schema, &object, &mut staged.object(doc_id));
             }
-            // Whoever reads that object is told; the others are indexed.
+            // A read of that object gets the error; the other objects are indexed.
             Some(Err(error)) => {
                 tracing::warn!(%doc_id, %error, "an object that cannot be read is left out of the index")
             }

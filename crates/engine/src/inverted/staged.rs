@@ -59,9 +59,9 @@ struct Occurrence {
 pub(crate) struct StagedObject<'a> {
     staged: &'a mut Staged,
     doc_id: DocId,
-    /// The first occurrence of the property at hand, whose length is not known yet.
+    /// The first occurrence of the current property, whose length is not known yet.
     property: usize,
-    /// The key at hand, so that one is only kept for a value that is new to the batch.
+    /// The current key; it is stored only if its value is new to the batch.
     key: Vec<u8>,
 }
 

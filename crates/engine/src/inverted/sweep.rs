@@ -140,7 +140,7 @@ impl OneValue {
         Ok(())
     }
 
-    /// Full blocks; `None` when these are what is there.
+    /// Full blocks; `None` when the stored blocks need no change.
     fn blocks(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Vec<(DocId, Vec<u8>)>>> {
         let ordered = in_order(&mut self.postings);
         let before = self.postings.len();
@@ -165,7 +165,7 @@ impl OneValue {
         Ok(Some(blocks.map(|block| (block[0].doc_id, postings::encode(block))).collect()))
     }
 
-    /// One set per chunk; `None` when these are what is there.
+    /// One set per chunk; `None` when the stored sets need no change.
     fn sets(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Vec<(DocId, Vec<u8>)>>> {
         let before = self.members.len();
         let mut members: RoaringTreemap = self.members.iter().filter(|doc_id| sweep.stays(*doc_id)).collect();

@@ -30,7 +30,7 @@ impl Default for Charge {
     }
 }
 
-/// Who pays does not change what is asked for: all are equal.
+/// A charge does not change the result of a query: all charges are equal.
 impl PartialEq for Charge {
     fn eq(&self, _: &Self) -> bool {
         true

@@ -100,8 +100,8 @@ fn nearest(query: &Query, near: &Near, with_vector: u64, candidates: u64) -> Sou
             let within = max_distance.is_some() && k > NEAREST_MAX;
             Source::Combined { targets: targets.len(), k: (!within).then_some(k.min(most)) }
         }
-        // What is far by one target may be near by all. Candidates that followed from the page would differ from page to
-        // page, so that pages would repeat objects and leave others out.
+        // An object that is distant by one target may be near by all together. Candidates that depend on the page would
+        // differ from page to page, so that pages would repeat objects and leave others out.
         (targets, _) => Source::Combined { targets: targets.len(), k: Some(k.max(NEAREST_MAX).min(most)) },
     }
 }

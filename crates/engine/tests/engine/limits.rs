@@ -1,4 +1,4 @@
-//! At and beyond every limit: no command that can be decoded makes an apply panic or fail, what was accepted reads back
+//! At and beyond every limit: no decodable command makes an apply panic or fail, accepted objects and schemas read back
 //! equal after a flush and a restart too, and replicas agree.
 //!
 //! Seeds are printed; `AZIMUTH_TEST_SEED=<n>` runs that one alone.
@@ -91,7 +91,7 @@ fn schemas_beyond_the_ids_are_refused_wherever_the_log_says_so() {
     drop(group);
     let group = open_meta(killed.path());
     assert_eq!((group.state_hash().unwrap(), group.catalog().len()), (hash, 3));
-    // What has no id left can change in other ways, and does not grow.
+    // A collection without an unused id can change in other ways, but cannot grow.
     let last = group.catalog().find("Last").unwrap().as_ref().clone();
     let mut changed = last.clone();
     changed.description = Some("changed".into());

@@ -1,5 +1,5 @@
-//! Every search beside writers answers from one moment: what it returns is the naive answer of one of the states that were
-//! published while it ran, with nothing missing, repeated or newer.
+//! Every search beside writers answers from one state: its result is the naive answer of one of the states that were
+//! published while the search ran, with nothing missing, repeated or newer.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -215,7 +215,7 @@ fn run(options: GroupOptions) {
         }
         done.store(true, Ordering::Release);
     });
-    // What was deleted is gone from the indexes once nobody reads.
+    // Deleted documents are gone from the indexes once no reader is left.
     work(&group);
     let live = group.count(at(1), None).unwrap();
     for vector in group.shard_status(at(1)).unwrap().vectors {

@@ -165,7 +165,7 @@ fn a_search_answers_from_its_view_whatever_is_deleted_and_added_meanwhile() {
             assert!(!gone && ids[..5].iter().all(|id| (100..110).contains(id)), "{ids:?}");
         }
 
-        // Once nobody reads, the indexes hold what is live.
+        // Once no reader is left, the indexes hold exactly the live documents.
         drop((held, newer));
         work(&group);
         let live = &shard.state().live;

@@ -10,7 +10,7 @@ use crate::object::{Beacon, Object, Phone, Value};
 
 /// Bytes of a name and its value in a map, with its part of the node; the name's text comes on top.
 const ENTRY_BYTES: usize = (size_of::<String>() + size_of::<Value>()) * 3 / 2;
-/// Bytes that a block on the heap takes beside what is in it.
+/// Bytes that a heap block takes beside its content.
 const BLOCK_BYTES: usize = 16;
 /// Text of a name that the schema knows.
 const NAME_BYTES: usize = 32;
@@ -18,7 +18,7 @@ const NAME_BYTES: usize = 32;
 /// Bytes in memory of the object that a row holds, without vectors; `properties` says whether they are read at all.
 ///
 /// # Errors
-/// [`Error::Damaged`](crate::Error::Damaged) for what is no row.
+/// [`Error::Damaged`](crate::Error::Damaged) if the bytes are not a row.
 pub(crate) fn weight(row: &[u8], properties: bool) -> Result<usize> {
     let fixed = size_of::<Object>() + BLOCK_BYTES;
     if !properties {
