@@ -1,10 +1,10 @@
-//! Several clients at once, and what each object may be afterwards.
+//! Several concurrent clients, and the states that each object may have afterwards.
 //!
-//! Every client works on objects of its own and on shared ones, over REST and gRPC, while one more deletes by filter and
-//! the process is killed now and then. What must hold:
+//! Every client works on objects of its own and on shared ones, over REST and gRPC, while one more deletes by filter
+//! and the process is killed now and then. The checked rules:
 //!
-//! - **own objects**: a read after an acknowledged write finds that write; what was deleted stays away; a deletion by
-//!   filter never takes an object whose newest version does not match;
+//! - **own objects**: a read after an acknowledged write finds that write; deleted objects stay away; a deletion by
+//! filter never takes an object whose newest version does not match;
 //! - **merges**: clients that change different properties of one object never undo each other;
 //! - **references**: of those added to one list by all clients, none is lost and none is there twice;
 //! - **registers**: a read of a shared object finds a write that had begun before the read ended and that no other write
@@ -65,7 +65,7 @@ impl Known {
         found == self.acknowledged || self.open.contains(&found)
     }
 
-    /// What was seen is so from now on, for a server that starts anew carries nothing out any more.
+    /// Fixes the value that a client read: a restarted server carries out no earlier call any more, so the value stays.
     fn settle(&mut self, found: Option<u64>) {
         *self = Self { acknowledged: found, open: Vec::new() };
     }
@@ -83,7 +83,7 @@ struct Shared {
     finding: Mutex<Option<String>>,
 }
 
-/// A client and what it knows.
+/// A client and its knowledge of the objects.
 struct Client {
     number: u64,
     shared: Arc<Shared>,
@@ -95,13 +95,13 @@ struct Client {
     references: (u64, u64),
 }
 
-/// Why a client stops what it does: the server gave no answer, or a wrong one.
+/// Why a client stops: the server gave no answer, or a wrong one.
 enum Stop {
     NoAnswer,
     Wrong(String),
 }
 
-/// What was done.
+/// Counts of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Report {
     /// Calls with an answer.
@@ -115,7 +115,7 @@ pub struct Report {
 /// Runs all clients for that time, with a kill every few seconds.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// The violated rule, in words.
 ///
 /// # Panics
 /// When the server cannot be started or is not ready.
@@ -231,7 +231,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Deletes what is doomed, again and again, sometimes as a trial.
+/// Deletes doomed objects, again and again, sometimes as a dry run.
 fn sweep(shared: &Shared) {
     let clause = json!({ "path": ["doomed"], "operator": "Equal", "valueBoolean": true });
     while !shared.over.load(Ordering::Acquire) {
@@ -323,7 +323,7 @@ impl Client {
         }
     }
 
-    /// What is open when a new process answers was carried out before it, or never will be.
+    /// A value that no earlier write of any client used.
     fn next(&mut self) -> u64 {
         self.count += 1;
         self.number << 40 | self.count
@@ -353,7 +353,8 @@ impl Client {
         Ok(())
     }
 
-    /// Writes a doomed version, then one that is not, or deletes; each time the object must be what was acknowledged last.
+    /// Writes a doomed version, then one that is not doomed, or deletes; each time the object must have the last
+    /// acknowledged state.
     fn own_object(&mut self) -> Result<(), Stop> {
         let number = self.random.random_range(0..OWN);
         let id = own_id(self.number, number);

@@ -1,10 +1,10 @@
 //! Stateful fuzzing: random sequences of requests over every wire, held against a model after each step.
 //!
 //! [`run`] makes steps from a seed ([`step`]), carries each out against a real server and a naive model ([`play`],
-//! [`model`], [`filter`]), and compares every answer ([`check`]). Beside the steps, [`noise`] sends what is malformed or
-//! given up, and asks whether the server is ready. A sequence that ends in a difference is made as short as it gets and
-//! kept as a file of the corpus, which the next run repeats first. Nothing here depends on time: a seed gives the same
-//! steps again.
+//! [`model`], [`filter`]), and compares every answer ([`check`]). Beside the steps, [`noise`] sends malformed requests
+//! and requests that it gives up, and asks whether the server is ready. A sequence that ends in a difference is made as
+//! short as it gets and kept as a file of the corpus, which the next run repeats first. Nothing here depends on time: a
+//! seed gives the same steps again.
 
 mod check;
 pub mod filter;
@@ -47,7 +47,7 @@ pub struct Settings {
     pub corpus: Option<PathBuf>,
 }
 
-/// What was run.
+/// Counts of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// Sequences, each from an empty server.
@@ -63,7 +63,8 @@ pub struct Report {
 /// Runs sequences until the time is over.
 ///
 /// # Errors
-/// The first difference between server and model: the seed, what is wrong, and the shortest sequence that shows it.
+/// The first difference between server and model: the seed, the difference in words, and the shortest sequence that
+/// shows it.
 pub fn run(settings: &Settings) -> Result<Report, String> {
     let mut report = Report::default();
     for path in settings.corpus.iter().flat_map(|folder| kept(folder)) {
@@ -119,7 +120,7 @@ pub fn run(settings: &Settings) -> Result<Report, String> {
 /// Carries steps out against a new server.
 ///
 /// # Errors
-/// What is wrong after one of them.
+/// The difference found after one of the steps.
 pub fn repeat(auto_schema: bool, steps: &[Step]) -> Result<(), Finding> {
     let mut player = Player::new(auto_schema);
     for step in steps {

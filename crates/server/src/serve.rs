@@ -168,7 +168,7 @@ async fn life(app: &Arc<App>, connections: &Connections, mut stop: Stop) -> Resu
         fatal = node.fatal() => {
             end_by_itself();
             node.clone().abandon();
-            // Whoever met the failure has an answer; nothing else is waited for.
+            // Requests that met the failure get their answers; nothing else is waited for.
             connections.drain(FAILURE_DRAIN).await;
             return Err(fatal.to_string());
         }

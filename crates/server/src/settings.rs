@@ -304,7 +304,7 @@ pub(crate) fn number<T: FromStr>(name: &str, default: T) -> Result<T, String> {
 /// A number from 0 to 100, or the default when unset or empty.
 ///
 /// # Errors
-/// Names the variable and what it holds.
+/// Names the variable and its value.
 fn percent(name: &str, default: u8) -> Result<u8, String> {
     let percent = number(name, u64::from(default))?;
     u8::try_from(percent)

@@ -1,4 +1,4 @@
-//! Filters: random ones, as each wire writes them, and what they mean.
+//! Filters: random ones, their form on each wire, and their meaning.
 //!
 //! The meaning is that of Weaviate's documentation and recordings, written down without regard to any index: a text
 //! matches by its tokens, `NotEqual` and `Not` are complements, a path through references matches where one target does.
@@ -34,7 +34,7 @@ pub enum Filter {
 pub struct Leaf {
     /// Reference properties, each with the collection that it leads to.
     pub through: Vec<(String, String)>,
-    /// What is compared there.
+    /// The operand at the end of the path.
     pub subject: Subject,
     /// How.
     pub operator: String,
@@ -44,7 +44,7 @@ pub struct Leaf {
     pub kind: Kind,
 }
 
-/// What is compared.
+/// The left operand of a comparison.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Subject {
     /// A property's value.

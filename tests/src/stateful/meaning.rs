@@ -12,7 +12,7 @@ use super::value::{Kind, instant};
 impl Leaf {
     /// Whether the object matches.
     pub(super) fn matches(&self, world: &World, schema: &Schema, id: Uuid, object: &Object) -> Result<bool, Refused> {
-        // What is asked of every member, or of none, is asked over the whole path.
+        // `ContainsAll` and `ContainsNone` are evaluated for each member over the whole path.
         if let (Value::Array(members), "ContainsAll" | "ContainsNone") = (&self.value, self.operator.as_str()) {
             let each = |member: &Value| {
                 let leaf = Self { operator: "Equal".to_owned(), value: member.clone(), ..self.clone() };

@@ -1,6 +1,6 @@
 //! What other clients do beside the steps: malformed requests, calls that are given up, and the question for readiness.
 //!
-//! None of it changes what is stored: bodies of writes are cut short, so that they cannot be read.
+//! None of these requests changes stored data: bodies of writes are cut short, so that the server cannot read them.
 
 use azimuth_client::proto::weaviate::v1 as pb;
 use pb::weaviate_client::WeaviateClient;

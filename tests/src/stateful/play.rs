@@ -25,7 +25,7 @@ pub struct Player {
     pub(super) noise: Option<Noise>,
 }
 
-/// What is wrong, in words.
+/// A difference between server and model, in words.
 pub type Finding = String;
 
 impl Player {
@@ -282,7 +282,7 @@ impl Player {
         targets: &[Value],
     ) -> Result<(), Finding> {
         let exists = |(collection, id): &(String, Uuid)| self.world.object(collection, *id).is_some();
-        // What is taken away need not be there.
+        // References that are removed may lead to objects that do not exist.
         let targets_exist = method == "DELETE" || beacons(Some(&targets.into())).iter().all(exists);
         let property = self.world.classes.get(collection).and_then(|class| class.schema.properties.get(name));
         let reference = property.is_some_and(|property| matches!(property.kind, Kind::Reference(_)));

@@ -26,7 +26,7 @@ pub enum Wire {
 /// An object of a batch: collection, id, content.
 pub type Item = (String, Uuid, Object);
 
-/// What is done next.
+/// The next step of a sequence.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Step {
     /// `POST /schema`

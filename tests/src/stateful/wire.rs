@@ -22,7 +22,7 @@ use crate::server::Server;
 pub(super) struct Hit {
     /// Its id.
     pub(super) id: Uuid,
-    /// What it holds, without references.
+    /// Its properties and vectors, without references.
     pub(super) object: Object,
     /// For searches by vector.
     pub(super) distance: Option<f64>,
@@ -174,7 +174,7 @@ pub(super) fn selection(schema: &Schema) -> String {
     format!("{} _additional {{ id distance {vectors} }}", fields.join(" "))
 }
 
-/// An object of GraphQL; what is null there is missing.
+/// An object of GraphQL; null values count as missing.
 pub(super) fn from_graphql(answer: &Value) -> Option<Hit> {
     let additional = &answer["_additional"];
     let mut object = from_rest(additional);
@@ -343,7 +343,7 @@ fn object_value(fields: &Map<String, Value>) -> pb::ObjectPropertiesValue {
     value
 }
 
-/// Lists by what they hold.
+/// Lists by the type of their elements.
 #[derive(Default)]
 struct Lists {
     numbers: Vec<pb::NumberArrayProperties>,

@@ -269,7 +269,7 @@ fn a_full_disk_at_the_start_serves_reads_and_deletes_until_there_is_room() {
         runtime.block_on(async {
             let client = server.client();
             let since = Instant::now();
-            // What is set aside is given back in parts: a removal may have to wait for the next one.
+            // The reserve is given back in parts: a removal may have to wait for the next part.
             while delete("/v1/schema/Thing") != 200 {
                 assert!(since.elapsed() < Duration::from_secs(120), "no removal is taken: {}", server.log());
                 tokio::time::sleep(Duration::from_millis(50)).await;

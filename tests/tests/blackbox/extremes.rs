@@ -1,4 +1,5 @@
-//! Documents that multiply themselves, settings at the edge of what is legal, frames that are none, and ways around a key.
+//! Documents that multiply themselves, settings at the edge of the legal range, invalid frames, and attempts to get in
+//! without a valid key.
 //!
 //! Each is refused or answered; the server goes on, within bounds.
 

@@ -1,7 +1,8 @@
 //! Reads that take long: nobody else waits for them, they end when their time is over, and when their caller is gone.
 //!
-//! What is slow here is a filter of thousands of `Like` patterns, each of which looks at every term, and a multi-vector of
-//! thousands of rows. That others do not wait is shown by order: they have their answers before the long read has its own.
+//! The slow reads here are a filter of thousands of `Like` patterns, each of which looks at every term, and a search in
+//! a multi-vector of thousands of rows. Order shows that other requests do not wait: they have their answers before the
+//! long read has its own.
 
 use azimuth_client::{
     BatchOptions, Client, CollectionConfig, DataType, Error, Filter, Object, Property, Query, VectorIndex,
@@ -233,7 +234,7 @@ async fn others_are_served_while_multi_vectors_are_compared() {
         rows.join(",")
     );
     let body = body_of(&document);
-    // What is short runs on the threads that serve connections: this server has seen nothing but that.
+    // Short reads run on the threads that serve connections; this server has seen only short reads so far.
     for round in 0..30 {
         others_are_served(&server, &client, round).await;
     }

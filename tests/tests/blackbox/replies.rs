@@ -62,7 +62,7 @@ fn id(number: usize) -> String {
     Uuid::from_u128(1 + number as u128).to_string()
 }
 
-/// Another client gets what it asks for.
+/// Another client gets its answers.
 async fn is_served(server: &mut Server, beside: &str) {
     assert!(server.is_running(), "the server ended after {beside}:\n{}", server.log());
     assert!(!server.log().contains("panicked"), "a panic after {beside}:\n{}", server.log());
@@ -75,7 +75,7 @@ async fn is_served(server: &mut Server, beside: &str) {
     assert_eq!(ready.status, 200, "beside {beside}");
 }
 
-/// Holds what the process had at most to what it had `before` and twice the budget.
+/// Checks that the resident memory of the process never exceeded `before` plus twice the budget.
 fn check_memory(server: &Server, what: &str, before: u64) {
     let peak = server.memory_mib("VmHWM");
     let bound = before + 2 * (BUDGET / MIB) as u64;
@@ -181,7 +181,7 @@ fn clients_that_never_read_hold_their_answers_for_some_time_only() {
     let silent: Vec<TcpStream> =
         (0..16).map(|number| begin(&server, &if number % 2 == 0 { get_of(list) } else { post.clone() })).collect();
     runtime.block_on(is_served(&mut server, "clients that never read"));
-    // What they hold comes back without them, and a large answer fits again.
+    // The memory charged to the silent clients comes back without any action of theirs, and a large answer fits again.
     wait_for("room for a large answer", || {
         let answer = raw_http::get(&server.http_address(), list).expect("an answer");
         let retry = answer.header("retry-after").is_some();

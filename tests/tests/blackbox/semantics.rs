@@ -87,7 +87,7 @@ fn filters_find_what_was_stored_before_an_index_was_taken_away() {
         let path = format!("/v1/schema/Plant/properties/{property}/index/{index}");
         assert_eq!(call(&server, "DELETE", &path, &json!({})).0, 200);
         check([property, index]);
-        // What is written anew has entries of the new kind only, and is found once.
+        // An object that is written again has entries of the new kind only, and is found once.
         write(3, "old fern");
         check([property, index]);
     }

@@ -96,7 +96,7 @@ fn damage_that_the_background_meets_ends_the_node_without_a_request() {
         }
     });
     assert!(server.terminate().success());
-    // The index has to be built again, by reading what is damaged.
+    // The index has to be built again, which reads the damaged rows.
     fs::remove_dir_all(server.data().join("g1/hnsw")).expect("the files of the index");
     damage_largest_table(&server);
     server.spawn_only();

@@ -57,12 +57,13 @@ impl Order {
 }
 
 impl App {
-    /// Changes the collection of that name, or creates it. `change` is given the catalog and what has exactly that name
-    /// in it; it is called again when another node was faster. The answer is the collection afterwards, if there is one.
+    /// Changes the collection of that name, or creates it. `change` gets the catalog and the collection in it that has
+    /// exactly that name; it is called again when another node was faster. The answer is the collection afterwards, if
+    /// there is one.
     ///
     /// # Errors
-    /// What `change` refuses, [`AppError::Invalid`] for a limit of collections, [`AppError::UsageLimit`] when there may be no
-    /// more of them, and what a write can end with.
+    /// The errors of `change`, [`AppError::Invalid`] for a limit of collections, [`AppError::UsageLimit`] when there
+    /// may be no more collections, and the errors of a write.
     pub(crate) async fn change_collection<E, F>(&self, name: &str, mut change: F) -> Result<Option<Arc<Collection>>, E>
     where
         E: From<AppError>,
@@ -107,7 +108,7 @@ impl App {
     /// Removes the collection of that name with all its objects; whether there was one.
     ///
     /// # Errors
-    /// What a write can end with; what is left behind then goes away at the next start.
+    /// The errors of a write; objects that a failed removal leaves behind are removed at the next start.
     pub(crate) async fn delete_collection(&self, name: &str) -> AppResult<bool> {
         let order = self.order.enter(name).await;
         let Some(collection) = self.catalog()?.find(name).map(|collection| collection.id) else { return Ok(false) };
@@ -116,10 +117,10 @@ impl App {
     }
 
     /// Returns once the data group knows `collection` in this state or a newer one. The meta group knows a change a
-    /// moment earlier: a write that comes in between would find no place for what is new.
+    /// moment earlier: a write between the two would not find a new property or tenant in the data group.
     ///
     /// # Errors
-    /// What a write can end with.
+    /// The errors of a write.
     pub(crate) async fn published(&self, collection: &Arc<Collection>) -> AppResult<()> {
         if self.is_published(collection)? {
             return Ok(());
@@ -144,8 +145,8 @@ impl App {
     }
 }
 
-/// Writes a change to the meta group, then to the data group. The task is not the caller's, so that both or neither get
-/// it, whoever goes away.
+/// Writes a change to the meta group, then to the data group. It runs in a task of its own, so that both groups or
+/// neither get the change even if the caller goes away.
 async fn carry_out(
     node: Arc<Node>,
     order: OwnedMutexGuard<()>,

@@ -17,9 +17,9 @@ pub(crate) enum AppError {
     /// A limit that the operator set is reached; the text of Weaviate. REST 429, gRPC RESOURCE_EXHAUSTED.
     #[error("{what} count limit of {max} reached for this instance.")]
     UsageLimit {
-        /// What is counted.
+        /// The counted things, in the plural.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         max: usize,
     },
     /// It cannot be done now; the same request can succeed later. REST 503, gRPC UNAVAILABLE.

@@ -123,8 +123,9 @@ impl App {
         Ok(data.propose(commands).await?)
     }
 
-    /// As [`App::propose`], for commands that change objects which are there. Each comes with the bytes of its object: what is
-    /// proposed at once touches at most [`TURN_BYTES_MAX`], or one object, so that the writes of others get in between.
+    /// Like [`App::propose`], for commands that change existing objects. Each comes with the size of its object in
+    /// bytes: the commands of one proposal touch at most [`TURN_BYTES_MAX`], or one object, so that the writes of other
+    /// requests get in between.
     ///
     /// # Errors
     /// As [`App::propose`]; a part from the front may have been carried out.

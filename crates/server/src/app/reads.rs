@@ -128,7 +128,7 @@ impl App {
         self.read(move |data| brief.timed(|| read(data))).await
     }
 
-    /// Opens the indexes of these vectors, if they are not in memory. What is wrong with them the read itself says.
+    /// Opens the indexes of these vectors, if they are not in memory. The read itself reports errors of the indexes.
     ///
     /// # Errors
     /// [`AppError::Deadline`]; the opening goes on.

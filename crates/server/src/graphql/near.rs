@@ -97,7 +97,7 @@ fn resolve_hybrid(collection: &Collection, names: &[String]) -> Result<(), Field
             let why = "multiple vectorizers configuration found, please specify target vector name";
             Err(FieldError(why.to_owned()))
         }
-        // What is wrong with a name the search by vector says.
+        // The vector search itself refuses other wrong names.
         _ => Ok(()),
     }
 }

@@ -305,8 +305,8 @@ fn phone(phone: &Phone, field: &str) -> Json {
     }
 }
 
-/// The objects that references lead to, for those classes that are asked for; what is not there is left out. Null when
-/// nothing of a list is there, which an empty list is told from.
+/// The objects that references lead to, for the requested classes; references to missing objects are left out. Null
+/// when no object of a list exists, unlike the list of an object without references, which is empty.
 fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::object::Beacon]) -> Result<Json> {
     let mut found = Vec::with_capacity(beacons.len());
     for beacon in beacons {

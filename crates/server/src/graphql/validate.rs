@@ -124,7 +124,7 @@ impl<'a> Check<'a> {
         self.fragments.get(name).copied()
     }
 
-    /// Counts a field that is looked at again; false once there were too many, which is told.
+    /// Counts a field that is visited again. Returns false once there were too many, after adding an error.
     fn spend(&mut self, at: Position) -> bool {
         if self.work_left == 1 {
             self.refuse(at, format!("the operations ask for more than {WORK_MAX} fields together"));

@@ -13,7 +13,7 @@ use crate::pb::weaviate::{Hybrid, NearVector, SearchRequest};
 /// A hybrid search by vector alone.
 pub(super) struct Fused {
     near: NearVector,
-    /// Drops what is farther.
+    /// Hits farther than this are dropped.
     max_distance: Option<f32>,
     pub(super) fusion: Fusion,
 }

@@ -52,7 +52,7 @@ fn properties(data: &DataGroup, selection: &Selection, mut object: Object) -> Re
     for reference in &selection.references {
         if let Some(Value::References(beacons)) = object.properties.get(&reference.property) {
             let properties = targets(data, reference, beacons)?;
-            // A list that is empty is told from one whose targets are gone: that one is left out.
+            // An empty list is kept; a list whose targets are all missing is left out.
             if !properties.is_empty() || beacons.is_empty() {
                 references.push(RefPropertiesResult { properties, prop_name: reference.property.clone() });
             }

@@ -16,7 +16,7 @@ use crate::pb::weaviate::{
     TenantsGetReply, TenantsGetRequest, weaviate_server,
 };
 
-/// Bytes that encoding a message takes: what it is written to grows by doubling.
+/// Bytes that encoding a message takes: the buffer grows by doubling.
 fn encoding_bytes(message_bytes: usize) -> usize {
     2 * message_bytes
 }

@@ -1,10 +1,10 @@
-//! Memory of the requests under way: for their bodies, for what is read and written to answer them, and for answers that
-//! have not left the process yet.
+//! Memory of the requests under way: for their bodies, for the data read and written to answer them, and for answers
+//! that have not left the process yet.
 //!
-//! Each request has a [`Share`], which is charged piece by piece and gives back what it no longer holds. A request that
-//! finds no room is refused; the process goes on. Three accounts are kept: of the process, of the peer address and of the
+//! Each request has a [`Share`], which is charged piece by piece and gives released memory back. A request that finds
+//! no room is refused; the process goes on. Three accounts are kept: of the process, of the peer address and of the
 //! connection. One peer, one connection and one request get three quarters of the whole at most, and the last eighth is
-//! kept for small requests: whoever holds much cannot shut out others.
+//! kept for small requests: a request or peer that holds much cannot shut out others.
 
 mod share;
 
@@ -32,7 +32,7 @@ pub(crate) struct RequestMemory {
     waiting: AtomicUsize,
 }
 
-/// A request waits for memory; until this is dropped it is told when there is some.
+/// Registers a request as waiting for memory; until this is dropped the request is notified when memory is released.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {

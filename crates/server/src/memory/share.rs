@@ -21,7 +21,7 @@ pub(crate) struct Share {
     used: usize,
     /// Bytes taken from the accounts: `used`, rounded up to steps.
     held: usize,
-    /// The first refusal. What is asked for later is refused the same way: the request has failed.
+    /// The first refusal. Every later charge is refused the same way: the request has failed.
     refused: Option<Refusal>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn charge_or_wait(share: &Mutex<Share>, bytes: usize) -> Result
     while refusal.is_for_now() {
         let mut released = pin!(memory.released.notified());
         released.as_mut().enable();
-        // What was given back before this task was known to wait told nobody.
+        // Memory released before this task was registered as waiting sent no notification.
         let grown = share.lock().grow(bytes);
         let Err(again) = grown else { return Ok(()) };
         refusal = again;

@@ -112,7 +112,7 @@ impl Connections {
         };
         metrics::CONNECTIONS.inc();
         let socket = Socket::new(stream, connection.clone(), self.times.stall_max);
-        // The end of the connection drops what is in the hands of HTTP.
+        // When the connection ends, the answers that HTTP still holds are dropped.
         self.serve(socket, &connection, tls).await;
         self.peers.disconnect(&connection);
         metrics::CONNECTIONS.dec();

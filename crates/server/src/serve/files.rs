@@ -3,8 +3,8 @@
 /// Files that are kept for storage, logs and listeners where there are enough.
 const KEPT_MAX: usize = 2_304;
 
-/// Raises the limit of open files as far as the process may, and cuts `connections_max` to what it leaves: a connection
-/// beyond it would not be refused but wait in the system's queue.
+/// Raises the limit of open files as far as the process may, and cuts `connections_max` to the connections that the
+/// limit allows: a connection beyond the limit would not be refused but wait in the system's queue.
 pub(super) fn connections_max(connections_max: usize) -> usize {
     let Some(files_max) = raise() else { return connections_max };
     let possible = possible(files_max);

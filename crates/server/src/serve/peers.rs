@@ -1,7 +1,8 @@
-//! Peers: what the connections from one address have together, and what each has.
+//! Peers: accounts and limits of each address and of each of its connections.
 //!
-//! A peer is the address of a connection (of IPv6 its first 64 bits, which one host can choose from freely). A proxy is one
-//! peer, whoever stands behind it. Limits per peer leave room for others; none of them is needed to protect the process.
+//! A peer is the address of a connection (of IPv6 its first 64 bits: one host can choose the other bits freely). A
+//! proxy is one peer, however many clients it serves. Limits per peer leave room for others; none of them is needed to
+//! protect the process.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -159,8 +160,8 @@ impl Connection {
         }
     }
 
-    /// A call was given up before it was answered. Whoever gives up too many without work done loses the connection, in
-    /// order: what is under way is answered.
+    /// A call was given up before it was answered. A connection that gives up too many calls while few are answered is
+    /// closed gracefully: calls under way are answered.
     pub(super) fn given_up(&self) {
         if self.credit.fetch_sub(1, Ordering::Relaxed) == 0 {
             tracing::warn!(peer = %self.address, "a connection is closed: it gives up call after call");

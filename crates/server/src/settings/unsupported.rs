@@ -21,7 +21,7 @@ enum Refused {
     Set,
     /// Any but this one, without regard to case.
     Not(&'static str),
-    /// A number of this or more, and what is no number.
+    /// A number of this or more, and any value that is not a number.
     From(i64),
 }
 
@@ -36,7 +36,7 @@ impl Refused {
     }
 }
 
-/// Variables that restrict or protect, the values that ask for it, and what is missing.
+/// Variables that restrict or protect, the values that switch the restriction on, and the missing feature.
 const RESTRICTING: [(&str, Refused, &str); 18] = [
     ("AUTHORIZATION_RBAC_ENABLED", Refused::On, "there are no roles yet; use AUTHORIZATION_ADMINLIST_ENABLED"),
     ("AUTHORIZATION_ENABLE_RBAC", Refused::On, "there are no roles yet; use AUTHORIZATION_ADMINLIST_ENABLED"),
@@ -118,13 +118,13 @@ pub(super) fn note_read(name: &str) {
 /// Refuses variables that would restrict or protect and do not.
 ///
 /// # Errors
-/// Names the variable, its value, and what is missing.
+/// Names the variable, its value, and the missing feature.
 pub(super) fn check_restricting() -> Result<(), String> {
     let variable = |name: &str| std::env::var(name).ok();
     refusals(variable).into_iter().next().map_or(Ok(()), Err)
 }
 
-/// What is wrong with the variables that `value_of` knows.
+/// Error texts of the variables that cannot be honoured. `value_of` gives the value of a variable.
 fn refusals(value_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let refused = RESTRICTING.iter().filter_map(|(name, refused, why)| {
         let value = value_of(name).filter(|value| !value.is_empty())?;

@@ -306,7 +306,7 @@ fn numbers(of: Primitive, value: &Given, kinds: Kinds) -> Result<FilterValue, Fi
     each(value, convert)
 }
 
-/// Refuses what is no number: it would be above or below all others at the index's will.
+/// Refuses NaN: whether it is above or below all other numbers would depend on the index.
 fn a_number(value: f64) -> Result<FilterValue, FilterError> {
     if value.is_nan() {
         return Err(invalid("filtering for a number, but received NaN".to_owned()));

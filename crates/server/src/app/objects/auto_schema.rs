@@ -1,4 +1,4 @@
-//! Auto-schema: what an object needs of its collection beyond what is there.
+//! Auto-schema: the properties that an object needs and its collection lacks.
 //!
 //! Pure: an [`Extension`] is made of a schema and an object, by the same checks that changes of the schema go through.
 //! When it comes into effect is for [`super::extend`] to decide.

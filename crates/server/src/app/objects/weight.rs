@@ -1,8 +1,8 @@
 //! What objects become as trees of JSON, told before they are made: bounds within a factor of two, for
 //! [`memory`](crate::memory).
 //!
-//! A number takes 64 bytes in such a tree, which keeps its digits as text: a vector weighs sixteen times what it does as
-//! floats.
+//! A number takes 64 bytes in such a tree, which keeps its digits as text: a vector takes sixteen times as much memory
+//! as its floats.
 
 use azimuth_engine::object::{Object, Properties, Value, Vector};
 use serde_json::Value as Json;

@@ -7,7 +7,7 @@ use azimuth_engine::query::{Hit, Score};
 
 /// Hits that a result set has at least, whatever page is wanted: scores are relative to all of them.
 const CANDIDATES_MIN: usize = 100;
-/// What is added to a rank, so that the first ranks are not worlds apart.
+/// Added to each rank, so that the scores of the first ranks do not differ too much.
 const RANK_OFFSET: f32 = 60.0;
 
 /// What the vector counts where a request does not say it.

@@ -288,7 +288,7 @@ impl Search {
     }
 }
 
-/// What is left of the hits of a query.
+/// Selects the hits of a query that are returned.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
     listing: bool,

@@ -23,7 +23,7 @@ struct Entry<'a> {
 
 /// Fields of one name and one type, whose selections are one.
 struct Set {
-    /// The type of what they answer.
+    /// The type of the fields' values.
     of: Output,
     entries: Vec<usize>,
 }
@@ -121,7 +121,7 @@ impl<'a> Overlap<'a, '_> {
         place.types.len() - 1
     }
 
-    /// Compares the fields of one place by name; the answer is what is below those that go together.
+    /// Compares the fields of one place by name. Returns the selections below the fields that are merged.
     fn compare(&mut self, place: &Place<'a>) -> Vec<Vec<Set>> {
         let mut below = Vec::new();
         for group in &place.groups {

@@ -41,7 +41,7 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
             authorized = Some(place);
         }
     }
-    // The memory for the answer is taken before the write: what was written must be answered.
+    // The memory for the answer is taken before the write, because a completed write must be answered.
     memory::charge(req.body.len() + ANSWER_BYTES * given.len()).map_err(AppError::from)?;
     let prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
     let now = now_ms();
