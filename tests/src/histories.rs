@@ -4,9 +4,9 @@
 //! and the process is killed now and then. The checked rules:
 //!
 //! - **own objects**: a read after an acknowledged write finds that write; deleted objects stay away; a deletion by
-//! filter never takes an object whose newest version does not match;
+//!   filter never takes an object whose newest version does not match;
 //! - **merges**: clients that change different properties of one object never undo each other;
-//! - **references**: of those added to one list by all clients, none is lost and none is there twice;
+//! - **references**: of those added to one list by all clients, none is lost and none occurs twice;
 //! - **registers**: a read of a shared object finds a write that had begun before the read ended and that no other write
 //!   had replaced before the read began.
 //!
@@ -52,7 +52,7 @@ struct Register {
     reads: Vec<Event>,
 }
 
-/// What a client knows of something that it alone writes.
+/// A client's knowledge of an object or property that it alone writes.
 #[derive(Debug, Clone, Default)]
 struct Known {
     acknowledged: Option<u64>,
@@ -71,7 +71,7 @@ impl Known {
     }
 }
 
-/// What all clients share.
+/// State that all clients share.
 struct Shared {
     /// Address of the server; another one after each start.
     address: Mutex<String>,

@@ -36,7 +36,7 @@ const STEPS_MAX: usize = 1_500;
 /// How long a sequence that fails is made shorter.
 const SHRINKING: Duration = Duration::from_secs(180);
 
-/// What to run.
+/// Options of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The seed of the first sequence; those that follow have the next ones.
@@ -54,9 +54,9 @@ pub struct Report {
     pub sequences: u64,
     /// Steps by kind.
     pub counts: BTreeMap<&'static str, u64>,
-    /// What the noise did.
+    /// Requests of the noise.
     pub noise: u64,
-    /// The longest that the server took to say that it is ready, in milliseconds.
+    /// The longest answer time of the readiness probe, in milliseconds.
     pub ready_ms_max: u128,
 }
 
@@ -69,7 +69,7 @@ pub fn run(settings: &Settings) -> Result<Report, String> {
     let mut report = Report::default();
     for path in settings.corpus.iter().flat_map(|folder| kept(folder)) {
         let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        // A file of an older form says nothing any more.
+        // A file of an older form cannot be repeated any more.
         let Ok((auto_schema, steps)) = serde_json::from_str::<(bool, Vec<Step>)>(&text) else { continue };
         if let Err(finding) = repeat(auto_schema, &steps) {
             return Err(format!("{} fails again: {finding}", path.display()));

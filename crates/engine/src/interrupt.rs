@@ -67,7 +67,7 @@ impl Interrupt {
     }
 }
 
-/// Runs what serves others too, and goes on when the read that began it is interrupted.
+/// Runs work that other reads need as well; it goes on when the read that began it is interrupted.
 pub(crate) fn shielded<T>(work: impl FnOnce() -> T) -> T {
     under(None, work)
 }

@@ -1,6 +1,6 @@
-//! Limits of what a collection and an object may be.
+//! Limits of collections and objects.
 //!
-//! Every limit stands here once. The server checks them before a command is proposed ([`check_schema`],
+//! Every limit is defined once, here. The server checks the limits before a command is proposed ([`check_schema`],
 //! [`value_depth`]); apply checks only limits beyond which it cannot carry out a command (the space of ids,
 //! [`STORED_DEPTH_MAX`]), because the log may hold commands that an earlier version accepted under other limits: they
 //! have the same outcome when they are applied again. A collection or object that is already above a limit stays
@@ -32,7 +32,8 @@ pub const STORED_DEPTH_MAX: usize = 128;
 /// Checks a collection that is to be created, or to take the place of `old`.
 ///
 /// # Errors
-/// [`Error::Limit`], which names the limit and what the collection would have. What `old` exceeds already is no reason.
+/// [`Error::Limit`], which names the limit and the collection's count. A count above a limit is accepted if `old` has
+/// at least as many.
 pub fn check_schema(new: &Collection, old: Option<&Collection>) -> Result<()> {
     let name = &new.name;
     let check = |what: &str, max: usize, of: fn(&Collection) -> usize| {

@@ -37,7 +37,7 @@ pub fn is_light(properties: &Properties) -> bool {
     bound(properties) <= ENTRIES_MAX
 }
 
-/// What properties weigh.
+/// The weight of properties.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Weight {
     tokens: u64,
@@ -130,7 +130,7 @@ impl Load {
         // never refused, whether it was gone through or not.
         let scalars = patch.replace_references.is_empty() && patch.set.values().all(is_scalar);
         if after <= ENTRIES_MAX || (scalars && self.exact.is_none()) {
-            // What goes is not taken off: that only makes the exact figure come sooner.
+            // Removed values are not subtracted from the bound: the exact weight is only computed sooner.
             return Ok(Some(Self { bound: after, exact: None }));
         }
         let before = self.exact.unwrap_or_else(|| Weight::of(schema, &object.properties));

@@ -2,7 +2,7 @@
 //!
 //! In an ordinary test run the closure gets the examples and some thousand changed ones, the same in every run, in the
 //! time of a unit test. `cargo xtask fuzz` builds the same tests with `--cfg fuzzing` and the compiler's counters of
-//! coverage; then libFuzzer drives the closure for as long as is asked. A target says that something is wrong by a panic.
+//! coverage; then libFuzzer drives the closure for the requested time. A target reports a failure by a panic.
 //!
 //! | variable | what |
 //! | --- | --- |

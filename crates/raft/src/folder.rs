@@ -17,7 +17,7 @@ pub(crate) struct Anchor {
 }
 
 impl Anchor {
-    /// Remembers what `path` names now.
+    /// Remembers the file or folder that `path` names now.
     pub(crate) fn new(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let data = fs::metadata(&path)?;
@@ -27,7 +27,7 @@ impl Anchor {
     /// Checks that the path still names the same file or folder.
     ///
     /// # Errors
-    /// Says, for an operator, what happened to the path.
+    /// The change of the path, as a text for an operator.
     pub(crate) fn check(&self) -> Result<(), String> {
         let path = self.path.display();
         match fs::metadata(&self.path) {

@@ -1,4 +1,4 @@
-//! Fuzz targets of the log and of what lies beside it: damage is found, and never ends the process.
+//! Fuzz targets of the log and of the files beside it: damage is found, and never ends the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -141,7 +141,7 @@ fn refuse(path: &Path, reason: &str) -> StartError {
     StartError::Refused(format!("{}: {reason}", path.display()))
 }
 
-/// An error of the system on a file, with who the process is where that matters.
+/// A system error on a file, with the user of the process where that matters.
 fn at(path: &Path, error: &io::Error) -> StartError {
     let path = path.display();
     match error.kind() {

@@ -139,8 +139,8 @@ impl Node {
         self.supervisor.fatal().await
     }
 
-    /// Tells the node of an error that a read of its groups' state ended with. One that it must not survive, such as damage
-    /// or a disk that does not answer, makes it unready at once and resolves [`Node::fatal`].
+    /// Reports an error with which a read of the groups' state ended. An error that the node must not survive, such as
+    /// damage or a disk that does not answer, makes the node unready at once and resolves [`Node::fatal`].
     pub fn report(&self, error: &azimuth_engine::Error) {
         self.supervisor.failure().report_if_fatal("read from storage", error);
     }
@@ -198,7 +198,7 @@ impl Node {
     }
 }
 
-/// Carries out what a group has taken, makes it durable if it `flushes`, and stops its replica.
+/// Carries out the commands that a group has accepted, makes its state durable if it `flushes`, and stops its replica.
 async fn settle<S: StateMachine>(group: &Group<S>, timeout: Duration, flushes: bool) -> Result<(), StartError> {
     let core = group.core();
     let settled = tokio::time::timeout(timeout, async {
@@ -344,8 +344,8 @@ pub(crate) async fn pass_gate(core: &Core) -> Result<(), String> {
     submitted.applied().await.map(|_| ()).map_err(|error| format!("{error:?}"))
 }
 
-/// Sees to it that the disk has room for what a start writes: it gives the space that was set aside back to a full disk, and
-/// sets it aside on another. Returns how full the disk was before: RocksDB's files come and go while it is opened.
+/// Makes sure that the disk has room for the writes of a start: releases the reserve on a full disk, and sets it aside
+/// on any other. Returns how full the disk was before: RocksDB's files come and go while it is opened.
 fn make_room(options: &NodeOptions, log_dir: &Path) -> Result<DiskUse, StartError> {
     let (reserve, disk) = (Reserve::new(&options.data_path), DiskUse::new(options.disk_used_percent_max));
     let Some(space) = reserve.space() else { return Ok(disk) };
@@ -376,7 +376,7 @@ fn anchors(dir: &DataDir) -> Result<Anchors, StartError> {
     Ok(Anchors::new(parts, &dir.log_dir())?)
 }
 
-/// Reports how far a group is until it has applied what its log had at the start.
+/// Reports the progress of a group until it has applied its log as of the start.
 fn follow_replay<S: StateMachine>(options: &NodeOptions, id: GroupId, state: Arc<S>, last_index: u64) {
     let options = options.clone();
     // Holds on to nothing that a stop waits for, and ends with the state.

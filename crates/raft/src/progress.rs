@@ -48,7 +48,7 @@ pub struct Progress {
     pub replays: Vec<Replay>,
 }
 
-/// How far a group is with applying what its log has and its state had not.
+/// How far a group is with applying the entries of its log that its state lacked at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replay {
     /// The group.

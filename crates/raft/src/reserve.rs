@@ -69,10 +69,11 @@ impl Reserve {
         }
     }
 
-    /// Gives a part of the space back, `bytes` at least if it has so many. Returns whether there was any.
+    /// Gives a part of the space back, `bytes` at least if the reserve has so many. Returns whether there was any.
     ///
     /// # Errors
-    /// When the file is there and cannot be cut.
+    ///
+    /// When the file exists and cannot be shortened.
     pub(crate) fn release(&self, bytes: u64, space: Space) -> io::Result<bool> {
         let file = match File::options().write(true).open(&self.path) {
             Ok(file) => file,

@@ -40,8 +40,8 @@ const DURABLE_BYTES: u64 = 1 << 20;
 /// A leader with followers that has not heard of a quorum for this many election timeouts is cut off.
 const QUORUM_TIMEOUTS: u32 = 2;
 
-/// On a full disk, space is reclaimed this long after the first removal at the earliest, and so often after the last: what
-/// the background removes comes later than the command.
+/// On a full disk, space is reclaimed this long after the first removal at the earliest, and this many times after the
+/// last one: background work removes data later than the command.
 const RECLAIM_INTERVAL: Duration = Duration::from_secs(5);
 const RECLAIM_REPEATS: u32 = 3;
 /// Part of the time that reclaiming space may take.
@@ -55,7 +55,7 @@ pub(crate) struct Supervisor {
     tasks: Vec<AbortHandle>,
 }
 
-/// What a node is made of, for the watch over it.
+/// The parts of a node that the supervisor watches.
 pub(crate) struct Watched<'a> {
     pub(crate) options: &'a NodeOptions,
     pub(crate) log: &'a Arc<RaftLog>,

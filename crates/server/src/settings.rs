@@ -92,7 +92,7 @@ pub(crate) struct Settings {
     pub(crate) body_bytes_max: usize,
     /// Memory that the requests under way may take for their bodies, over all connections.
     pub(crate) requests_bytes_max: usize,
-    /// Of it, what the requests from one address may take; `None` is three quarters, 0 is no limit.
+    /// The part of it that the requests from one address may take; `None` is three quarters, 0 is no limit.
     pub(crate) peer_bytes_max: Option<usize>,
     /// Requests from one address at once; 0 is no limit.
     pub(crate) peer_requests_max: usize,
@@ -108,7 +108,7 @@ pub(crate) struct Settings {
     pub(crate) idle_max: Duration,
     /// `MAXIMUM_ALLOWED_COLLECTIONS_COUNT`; `None` is any number.
     pub(crate) collections_max: Option<usize>,
-    /// `AZIMUTH_READ_SECONDS_MAX`: how long a request may read; gRPC callers say it themselves by `grpc-timeout`.
+    /// `AZIMUTH_READ_SECONDS_MAX`: how long a request may read; gRPC callers set their own limit by `grpc-timeout`.
     pub(crate) read_time_max: Duration,
     /// Whether objects may expire: `OBJECTS_TTL_DELETE_SCHEDULE` is set.
     pub(crate) object_ttl_enabled: bool,

@@ -1,4 +1,4 @@
-//! Reads: what the server answers, against what the model holds.
+//! Reads: the server's answers compared with the model.
 
 use azimuth_client::proto::weaviate::v1 as pb;
 use serde_json::{Value, json};

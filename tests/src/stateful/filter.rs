@@ -38,7 +38,7 @@ pub struct Leaf {
     pub subject: Subject,
     /// How.
     pub operator: String,
-    /// With what: a scalar, or a list for `Contains*`.
+    /// The right operand: a scalar, or a list for `Contains*`.
     pub value: Value,
     /// The kind of the value: decides the field of the wire.
     pub kind: Kind,

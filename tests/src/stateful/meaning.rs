@@ -1,4 +1,4 @@
-//! What filters mean: whether an object matches a comparison, by definition and without any index.
+//! The meaning of filters: whether an object matches a comparison, by definition and without any index.
 
 use serde_json::Value;
 use std::cmp::Ordering;

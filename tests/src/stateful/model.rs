@@ -1,4 +1,4 @@
-//! The model: what the server must hold after the steps so far. Maps, and nothing clever.
+//! The model: the objects that the server must hold after the steps so far, in plain maps.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -36,7 +36,7 @@ pub struct Object {
     pub vectors: BTreeMap<String, Vec<f32>>,
 }
 
-/// What must become of a write.
+/// The required result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It is carried out.
@@ -88,8 +88,8 @@ impl World {
         }
     }
 
-    /// What becomes of an object; makes room for it in the schema where it is taken. References are looked up in
-    /// `before`: a batch does not see itself.
+    /// Writes an object and returns the required result; extends the schema for an accepted object. References are
+    /// looked up in `before`: a batch does not see itself.
     pub fn write(&mut self, before: &Self, how: Write, collection: &str, id: Uuid, object: &Object) -> Fate {
         if how != Write::Patch && !self.classes.contains_key(collection) && self.auto_schema && how != Write::Put {
             if !self.fits(before, &made_up(collection, object), object) {
@@ -187,7 +187,7 @@ impl Object {
     }
 }
 
-/// What a reference property holds: collection and id of each target.
+/// The targets of a reference property: collection and id of each.
 pub fn beacons(value: Option<&Value>) -> Vec<(String, Uuid)> {
     let Some(Value::Array(values)) = value else { return Vec::new() };
     values.iter().filter_map(|value| parse_beacon(value["beacon"].as_str()?)).collect()

@@ -1,4 +1,4 @@
-//! What other clients do beside the steps: malformed requests, calls that are given up, and the question for readiness.
+//! The requests of other clients beside the steps: malformed requests, calls that are given up, and readiness probes.
 //!
 //! None of these requests changes stored data: bodies of writes are cut short, so that the server cannot read them.
 
@@ -46,7 +46,7 @@ const DOCUMENTS: [&str; 4] = [
     r#"{ a: Get { Delta(sort: [{path: ["p2"], order: desc}], after: "", limit: 1) { _additional { id vector } } } __typename }"#,
 ];
 
-/// What the noise found out.
+/// The results of the noise.
 #[derive(Debug, Default)]
 struct Heard {
     requests: u64,
@@ -77,7 +77,7 @@ impl Noise {
                 while !over.load(Ordering::Acquire) {
                     let before = lock(&place).clone();
                     let outcome = if before.is_some() { work(&before, &mut random) } else { Ok(0) };
-                    // What failed while the server went away says nothing.
+                    // A request that failed while the server went away is no finding.
                     let counts = before.is_some() && *lock(&place) == before;
                     let mut heard = lock(&heard);
                     match outcome {
@@ -100,7 +100,7 @@ impl Drop for Noise {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
         for thread in self.threads.drain(..) {
-            // A thread that failed has nothing more to say than that.
+            // The error of `join` says only that the thread panicked.
             let _ = thread.join();
         }
     }
@@ -119,7 +119,7 @@ impl Player {
         *lock(&noise.place) = here.then(|| (self.server.http_address(), self.server.grpc_port()));
     }
 
-    /// What the noise found to be wrong.
+    /// The failure that the noise found.
     pub(super) fn noise_finding(&self) -> Option<String> {
         lock(&self.noise.as_ref()?.heard).finding.take()
     }
@@ -194,7 +194,7 @@ fn mutated(text: &str, random: &mut ChaCha8Rng) -> String {
     chars.into_iter().collect()
 }
 
-/// A call that nobody waits for.
+/// A call that its client gives up.
 fn given_up(place: &Place, random: &mut ChaCha8Rng) -> Result<u128, String> {
     let Some((address, port)) = place else { return Ok(0) };
     if random.random_bool(0.5) {

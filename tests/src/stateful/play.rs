@@ -16,7 +16,7 @@ use crate::server::Server;
 
 /// A server and the model of it.
 pub struct Player {
-    /// What the server must hold.
+    /// The collections and objects that the server must hold.
     pub world: World,
     /// How often each kind of step was carried out.
     pub counts: BTreeMap<&'static str, u64>,
@@ -53,7 +53,7 @@ impl Player {
     /// Carries out a step.
     ///
     /// # Errors
-    /// What the server did otherwise than the model.
+    /// The difference between the server and the model.
     pub fn play(&mut self, step: &Step) -> Result<(), Finding> {
         let outcome = self.carry_out(step);
         let log = |server: &Server| {
@@ -404,7 +404,7 @@ impl Player {
     }
 }
 
-/// The text of a refusal; `None` for codes that say that the server is at fault.
+/// The text of a refusal; `None` for codes that mean a fault of the server.
 pub(super) fn acceptable(status: &tonic::Status) -> Option<String> {
     let fault = matches!(
         status.code(),

@@ -49,7 +49,7 @@ pub enum Step {
     Refer(String, String, Uuid, String, Vec<Value>),
     /// `POST /batch/references`, all from one object.
     BatchRefer(String, Uuid, String, Vec<Value>),
-    /// Deletes what a filter finds, or says only how much it is.
+    /// Deletes the matches of a filter, or only counts them.
     DeleteBy(Wire, String, Filter, bool),
     /// Reads one object.
     Get(String, Uuid),
@@ -59,7 +59,7 @@ pub enum Step {
     Walk(Wire, String, usize),
     /// All that a filter finds.
     Find(Wire, String, Option<Filter>),
-    /// Counts what a filter finds.
+    /// Counts the matches of a filter.
     Count(Wire, String, Option<Filter>),
     /// The nearest objects.
     Near(Wire, String, Near),
@@ -80,7 +80,7 @@ pub enum Step {
 pub struct Near {
     /// Which of an object's vectors.
     pub target: String,
-    /// Near what: a vector, or the object with that id.
+    /// The origin of the search: a vector, or the object with that id.
     pub origin: Origin,
     /// Hits at most; with none, all within the distance.
     pub limit: Option<usize>,
@@ -107,7 +107,7 @@ pub struct NearMany {
     pub filter: Option<Filter>,
 }
 
-/// What a search starts from.
+/// The origin of a search.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Origin {
     /// A vector.
@@ -192,7 +192,7 @@ impl Step {
             for name in names {
                 match random.random_range(0..10) {
                     0..4 => drop(object.properties.remove(&name)),
-                    // What kind a property of null alone would have is nobody's promise.
+                    // The kind of a property that has only null values is not promised.
                     4 if !name.starts_with('q') => drop(object.properties.insert(name, Value::Null)),
                     _ => {}
                 }

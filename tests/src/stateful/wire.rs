@@ -1,4 +1,4 @@
-//! The three wires, and what their answers say in the model's form.
+//! The three wires, and the conversion of their answers into the model's form.
 
 use azimuth_client::proto::weaviate::v1 as pb;
 use pb::list_value::Kind as ListKind;
@@ -156,7 +156,7 @@ pub(super) fn from_rest(answer: &Value) -> Object {
     object
 }
 
-/// What a GraphQL query asks of each object: everything but references.
+/// The fields that a GraphQL query selects of each object: everything but references.
 pub(super) fn selection(schema: &Schema) -> String {
     let mut fields: Vec<String> = Vec::new();
     for (name, property) in &schema.properties {
@@ -265,7 +265,7 @@ pub(super) fn bytes(vector: &[f32]) -> bytes::Bytes {
     vector.iter().flat_map(|part| part.to_le_bytes()).collect()
 }
 
-/// An object of a batch of gRPC. The schema decides between what JSON cannot tell apart.
+/// An object of a batch of gRPC. The schema decides between kinds that JSON does not distinguish.
 pub(super) fn batch_object(schema: Option<&Schema>, (collection, id, object): &Item) -> pb::BatchObject {
     let mut properties = pb::batch_object::Properties::default();
     let mut plain = BTreeMap::new();

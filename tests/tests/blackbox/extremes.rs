@@ -192,7 +192,7 @@ fn frames_that_are_none_end_one_call() {
         for (what, headers, bytes) in &calls {
             let path = format!("/weaviate.v1.Weaviate/{method}");
             let answer = runtime.block_on(grpc_bytes(&server, &path, headers, bytes));
-            // A status, or the stream is reset: never one that says that all is well with damaged bytes.
+            // The answer is an error status, or the stream is reset: never a status of success for damaged bytes.
             assert!(
                 answer.is_err() || !bytes.contains(&255) || !format!("{answer:?}").contains("\"0\""),
                 "{method}, {what}: {answer:?}"

@@ -22,7 +22,7 @@ fn json_of(answer: &Answer) -> Value {
     serde_json::from_str(&answer.body).expect("JSON")
 }
 
-/// The request is refused for good, and the answer says why.
+/// The request is refused for good, and the answer gives the reason.
 fn refused(answer: &Answer, part: &str) {
     assert_eq!(answer.status, 422, "{}", answer.body);
     assert!(answer.body.contains(part), "{part:?} is not in {}", answer.body);

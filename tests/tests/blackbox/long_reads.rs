@@ -1,4 +1,5 @@
-//! Reads that take long: nobody else waits for them, they end when their time is over, and when their caller is gone.
+//! Reads that take long: no other client waits for them, and they end when their time is over or when their caller is
+//! gone.
 //!
 //! The slow reads here are a filter of thousands of `Like` patterns, each of which looks at every term, and a search in
 //! a multi-vector of thousands of rows. Order shows that other requests do not wait: they have their answers before the
@@ -142,7 +143,7 @@ async fn others_are_served_while_slow_filters_run_and_a_closed_connection_ends_t
     wait_for("reads without a caller to end", || running(&server) == 0.0);
 }
 
-// The client's connection has a thread of its own, which says that the call is given up while this one waits.
+// The client's connection has a thread of its own, which cancels the call while this thread waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grpc_call_that_is_given_up_stops_its_work() {
     let server = builder().start();

@@ -1,6 +1,7 @@
 //! Answers that are large, and clients that do not take them: memory stays bounded on every wire, others are served.
 //!
-//! Memory is the most that the process ever had (`VmHWM`), against twice what its settings allow for requests.
+//! The peak of the process's resident memory (`VmHWM`) is compared with twice the memory that its settings allow for
+//! requests.
 
 use azimuth_client::{CollectionConfig, DataType, Error, Object, Property, Query, VectorIndex};
 use azimuth_tests::raw_http::{self, Answer};

@@ -33,7 +33,7 @@ fn graphql(server: &Server, query: &str) -> Value {
     answer
 }
 
-/// The `n` of what a Get finds, in its order.
+/// The `n` of the hits of a Get, in its order.
 fn numbers(server: &Server, class: &str, arguments: &str) -> Vec<i64> {
     let answer = graphql(server, &format!("{{Get{{{class}({arguments}){{n}}}}}}"));
     let found = answer.pointer(&format!("/data/Get/{class}")).and_then(Value::as_array);

@@ -1,5 +1,5 @@
-//! What a group does when a command panics, a vector index fails, or a row is garbage: things that no request is known to
-//! bring about, so they are brought about from within.
+//! A group whose command panics, whose vector index fails, or whose row is garbage. No request is known to cause these
+//! failures, so the tests cause them from within.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -209,7 +209,8 @@ fn rows_of_garbage_are_left_out_and_heal() {
         outcomes[2..],
         [Outcome::Written { .. }, Outcome::Done, Outcome::Written { .. }, Outcome::Written { .. }]
     ));
-    // With the rest of them gone, figures that count what could not be read do not keep the group from opening.
+    // After the other objects are deleted, statistics that still count unreadable ones must not keep the group from
+    // opening.
     contained(&group, &[entry(4, (3..=6).map(delete).chain([merge(1)]).collect())]);
     group.flush().unwrap();
     drop(group);

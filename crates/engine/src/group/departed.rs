@@ -1,9 +1,9 @@
 //! Documents that were deleted and are still in the vector indexes, because a reader may hold a state that has them.
 //!
-//! Epoch reclamation, as in [`crate::vector`]'s `limbo`: a state that was replaced waits here in order, with the documents that
-//! the state after it lacks. Those documents leave the indexes once nobody holds that state or an older one. A state that
-//! nobody holds is dropped at once, and its documents wait with those of the state before it, so that as many states are
-//! kept as readers hold, however long one of them takes.
+//! Epoch reclamation, as in [`crate::vector`]'s `limbo`: a replaced state waits here in order, with the documents that
+//! the next state lacks. Those documents leave the indexes once no reader holds that state or an older one. A state
+//! that no reader holds is dropped at once, and its documents wait with those of the state before it, so that no more
+//! states are kept than readers hold, however long a reader takes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

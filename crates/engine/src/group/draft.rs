@@ -1,4 +1,5 @@
-//! A shard as a transaction leaves it: the present version of each object it touches, and what becomes of sets and records.
+//! A shard as a transaction leaves it: the present version of each object it touches, and the changed doc id sets and
+//! records.
 //!
 //! Commands change objects in memory ([`ShardDraft::put`], [`ShardDraft::edit`], [`ShardDraft::remove`]); each write
 //! takes a doc id of its own. Rows, index entries and statistics are written only for the version that is left at the
@@ -53,7 +54,7 @@ struct Row {
     doc_id: Option<DocId>,
     /// That version, if it was read or written here.
     object: Option<Object>,
-    /// What that version weighs, if it was changed here.
+    /// The weight of that version, if it was changed here.
     load: Option<Load>,
     /// Whether the current log entry wrote or removed the object.
     touched: bool,
@@ -106,7 +107,8 @@ impl<'a> ShardDraft<'a> {
         Ok(self.rows.get(&id).and_then(Row::present))
     }
 
-    /// What can be told of a version whose head cannot be read, so that it can be taken away.
+    /// The header of a version whose row cannot be decoded, as far as it is known without the row, so that the version
+    /// can be deleted.
     fn salvaged(&self, id: Uuid, doc_id: DocId, why: &Error) -> Header {
         self.shard.unreadable.note(self.shard.at, doc_id, why);
         let vectors = self.base.with_vector.iter().filter(|(_, members)| members.contains(doc_id.0));
@@ -162,7 +164,7 @@ impl<'a> ShardDraft<'a> {
         Ok(doc_id)
     }
 
-    /// What a loaded object weighs.
+    /// The weight of a loaded object.
     pub(crate) fn weigh(&self, id: Uuid) -> Result<Load> {
         let known = self.rows.get(&id).and_then(|row| row.load);
         known.map_or_else(|| Ok(Load::of(self.object(id)?)), Ok)

@@ -127,8 +127,8 @@ pub trait StateMachine: Send + Sync + 'static {
     fn durable(&self) -> Option<LogPosition>;
 
     /// Applies `entries` in one atomic write. Returns the outcomes of each entry's commands, in order; blank and
-    /// membership entries have none. Not durable on return: the log is what survives a crash. A command that cannot be
-    /// carried out has an outcome that says so; a panic goes on to the caller.
+    /// membership entries have none. Not durable on return: after a crash the log is applied again. A command that
+    /// cannot be carried out has an outcome with the reason; a panic goes on to the caller.
     fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>>;
 
     /// As [`StateMachine::apply`], and a command that panics is refused on its own: `again` reads the entry with that

@@ -63,7 +63,7 @@ impl Ask<'_> {
         if self.allow.is_some() { self.k } else { self.compared.widened(self.k) }
     }
 
-    /// The answer, where `hits` are what the index gave for [`widened`](Self::widened) hits.
+    /// The answer, where `hits` are the hits that the index returned for a limit of [`widened`](Self::widened).
     fn answer_of_view(self, hits: Vec<Hit>, asked: usize) -> Result<Vec<Hit>> {
         interrupt::check()?;
         match (self.allow, self.compared.of_view(hits, asked, self.k)) {
@@ -248,9 +248,9 @@ impl Compared<'_> {
         })
     }
 
-    /// The `k` hits of this view that `search` finds in the index. What a filter lets through is of this view; without one
-    /// the index is asked for as many more as it holds documents of other views, and if that is not enough again, with
-    /// the documents of this view as the allow list.
+    /// The `k` hits of this view that `search` finds in the index. A filter's matches all belong to this view; without
+    /// a filter the index is searched for as many more hits as it holds documents of other views, and if that is not
+    /// enough again, with the documents of this view as the allow list.
     fn searched(
         &self,
         k: usize,
@@ -319,7 +319,7 @@ impl Compared<'_> {
         let there = view.state.with_vector.get(&vector);
         let mut failed = Ok(());
         let answered = answer(&mut |docs, take| {
-            // What the index has beyond this view has no row here.
+            // Documents that the index holds beyond this view have no row here.
             let docs = there.map_or_else(RoaringTreemap::new, |there| docs & there);
             let outcome = each_vector(shard, vector, view, &docs, |doc_id, values| {
                 match &values {

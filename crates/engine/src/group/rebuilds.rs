@@ -15,8 +15,8 @@ use crate::ids::DocId;
 use crate::inverted::rebuild;
 use crate::schema::Collection;
 
-/// Rebuilds of one shard because of damage, until the group is opened again: what damages an index again and again is not
-/// mended by another.
+/// Rebuilds of one shard because of damage, until the group is opened again: if an index is damaged again after each
+/// rebuild, another rebuild does not help.
 const REBUILDS_MAX: u32 = 3;
 /// Keys of a step for which one row is indexed: a row has many entries.
 const KEYS_PER_ROW: usize = 16;
@@ -135,7 +135,7 @@ impl DataGroup {
             return Ok(true);
         }
         RebuildRecord::put(None, &mut changes, self.group, at)?;
-        // A sweep of everything joins what now stands twice.
+        // A sweep of everything joins entries that now stand twice.
         let promoted = began_at.0.max(SweepRecord::load(&self.store, self.group, at)?.promoted);
         SweepRecord { promoted, ..SweepRecord::default() }.put(&mut changes, self.group, at)?;
         changes.write()?;

@@ -58,7 +58,7 @@ impl DataGroup {
             let found = search.find(query, &plan, matches.as_ref())?;
             let wanted = found.len();
             let hits = search.read(query, &plan, found)?;
-            // Once they are known, a listing leaves out what cannot be read, and its pages are full.
+            // Once the unreadable objects are known, a listing leaves them out, and its pages are full.
             if hits.len() == wanted || !plan.is_listing() {
                 return Ok(hits);
             }

@@ -117,7 +117,7 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    /// Lays down what the commands so far left of each object. Called at the end of each entry.
+    /// Writes the version of each object that the commands so far have left. Called at the end of each entry.
     pub(crate) fn settle(&mut self) -> Result<()> {
         let Self { group, changes, collections, drafts, .. } = self;
         for (at, draft) in drafts {

@@ -25,7 +25,7 @@ pub(crate) struct Unreadable {
 }
 
 impl Unreadable {
-    /// Notes a version and says so in the log, once. Returns the error that a request for this very object ends with.
+    /// Notes a version and logs it once. Returns the error for a request for this very object.
     pub(crate) fn note(&self, at: At, doc_id: DocId, why: &Error) -> Error {
         let mut known = self.known.lock();
         if known.len() < KNOWN_MAX && known.insert(doc_id.0) {

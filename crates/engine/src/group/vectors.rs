@@ -1,12 +1,13 @@
 //! The vector indexes of a shard: opened when first needed, brought up to date from the rows, dropped when idle and small.
 //!
-//! An index is derived state. Opening one compares what its files hold with the doc ids that have the vector, and inserts
-//! and deletes the difference; vectors never change under a doc id. Apply adds to an index from the moment that its files
-//! are read, so that opening it keeps nobody waiting.
+//! An index is derived state. Opening one compares the content of its files with the doc ids that have the vector, and
+//! inserts and deletes the difference; vectors never change under a doc id. Apply adds to an index as soon as its files
+//! are read, so that no write waits for the opening.
 //!
 //! An index in memory holds every document of every state that a reader may hold, from the state on at which it was
-//! opened ([`ShardIndexes::holding`]): apply adds documents before it publishes them, and they are deleted when no reader can look for them any more
-//! ([`Shard::depart`]). So an index may return documents that a reader's state does not have, and never lacks one that it has.
+//! opened ([`ShardIndexes::holding`]): apply adds documents before it publishes them, and documents are deleted when no
+//! reader's state has them any more ([`Shard::depart`]). So an index may return documents that a reader's state does
+//! not have, and never lacks a document that the state has.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -85,7 +86,7 @@ impl Slot {
         }
     }
 
-    /// Waits until nobody else opens the index.
+    /// Waits until no other thread opens the index.
     fn lock_opening(&self) -> Result<MutexGuard<'_, ()>> {
         loop {
             if let Some(guard) = self.opening.try_lock_for(OPENING_LOOK) {
@@ -189,7 +190,7 @@ impl ShardIndexes {
         }
     }
 
-    /// Takes documents out of the indexes in memory, once no reader can look for them. What fails, as in
+    /// Takes documents out of the indexes in memory, once no reader's state has them. Failures are handled as in
     /// [`ShardIndexes::add`].
     pub(crate) fn remove(&self, at: At, removed: &[(VectorId, DocId)]) {
         let mut by_vector: BTreeMap<VectorId, Vec<DocId>> = BTreeMap::new();
@@ -276,7 +277,8 @@ impl Shard {
         for dropped in &report.dropped {
             tracing::warn!(collection = self.at.collection.0, shard = self.at.shard.0, vector = vector.0, "{dropped}");
         }
-        // While nobody else knows the index. Files may hold doc ids that a crash took back and apply gives out again.
+        // Deletes while no other thread knows the index. Files may hold doc ids that a crash took back and apply gives
+        // out again.
         let present = members(&view, vector);
         for doc_id in &index.live_ids() - &present {
             index.delete(DocId(doc_id));

@@ -1,4 +1,4 @@
-//! An audit: does the inverted index of a shard say what its rows say?
+//! An audit: compares the inverted index of a shard with its rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ struct Contents {
     postings: BTreeMap<Vec<u8>, BTreeMap<u64, Posting>>,
 }
 
-/// What differs between index and rows, one sentence each; empty when nothing does. Reads everything into memory.
+/// The differences between index and rows, one sentence each; empty when there are none. Reads everything into memory.
 pub(crate) fn differences(view: &ShardView<'_>, prefix: ShardPrefix, schema: &Collection) -> Result<Vec<String>> {
     let mut findings = Vec::new();
     let found = stored(view, prefix, &mut findings)?;
@@ -70,7 +70,7 @@ impl Contents {
                 set.extend(block.iter().map(|posting| posting.doc_id.0));
                 value[2] = InvKind::Term as u8;
             }
-            // Entries of earlier versions say no more than those that took their place.
+            // Entries of earlier versions hold no more than the entries that replaced them.
             Some(InvKind::Reference) => return Ok(block),
             Some(_) => docset::decode_into(&mut set, first, bytes)?,
             None => return Err(Error::DamagedIndex(format!("key {key:02x?}"))),
@@ -121,7 +121,7 @@ fn of_rows(view: &ShardView<'_>, prefix: ShardPrefix, schema: &Collection) -> Re
     for doc_id in view.state.live.iter().map(DocId) {
         let row = view.store.get(Family::Objects, &prefix.object(doc_id))?;
         let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
-        // What cannot be read has no index entries to compare.
+        // An unreadable row has no index entries to compare.
         let Ok((_, object)) = codec::decode(&row, schema, true) else { continue };
         let mut staged = Staged::default();
         terms::index(schema, &object, &mut staged.object(doc_id));

@@ -63,7 +63,7 @@ impl Lookup<'_> {
         }
     }
 
-    /// What the operands match, joined one by one: of thousands of operands two sets are in memory.
+    /// The matches of the operands, joined one by one: of thousands of operands two sets are in memory.
     fn joined(
         &self,
         operands: &[Filter],
@@ -162,8 +162,8 @@ impl Lookup<'_> {
         Ok(found)
     }
 
-    /// As [`referring_to`](Self::referring_to), by entries of earlier versions, which know the target's id alone: what
-    /// they find is asked for the collection.
+    /// As [`referring_to`](Self::referring_to), by entries of earlier versions, which hold the target's id alone: the
+    /// rows of their hits are checked for the collection.
     fn referring_by_id(&self, property: &Property, collection: &str, ids: &[Uuid]) -> Result<RoaringTreemap> {
         let ids: HashSet<Uuid> = ids.iter().copied().collect();
         let any = (Bound::Unbounded, Bound::Unbounded);

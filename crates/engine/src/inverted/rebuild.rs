@@ -74,7 +74,7 @@ fn join(key: &[u8], a: &[u8], b: &[u8]) -> Result<Vec<u8>> {
     Ok(docset::encode(&members.iter().collect::<Vec<_>>()))
 }
 
-/// What a step of the second part did.
+/// The result of a step of the second part.
 pub(crate) struct Cleaned {
     /// Keys looked at.
     pub keys: usize,
@@ -84,8 +84,8 @@ pub(crate) struct Cleaned {
     pub cursor: Option<Vec<u8>>,
 }
 
-/// Takes away, from `cursor` (or the shard's beginning) on, what cannot be read, entries of earlier versions, and segments
-/// that begin below `began_at`: all that they say was written by [`rows`].
+/// Deletes, from `cursor` (or the shard's beginning) on, unreadable entries, entries of earlier versions, and segments
+/// that begin below `began_at`: [`rows`] has written all of their content anew.
 pub(crate) fn clean(
     view: &ShardView<'_>,
     prefix: ShardPrefix,
@@ -103,7 +103,8 @@ pub(crate) fn clean(
             return Ok(cleaned);
         }
         cleaned.keys += 1;
-        // What came after the rebuild began was not written anew: damage there stays an error, and is rebuilt after this.
+        // Entries of objects written after the rebuild began were not written anew: damage there stays an error, and is
+        // rebuilt afterwards.
         let first = key::parse_doc_id(key).unwrap_or(DocId(0));
         if first < began_at {
             let kind = kind_of(key);

@@ -138,7 +138,7 @@ impl Staged {
         Ok(())
     }
 
-    /// The values in the order of their keys. Most are told apart by their first bytes, which are compared as one number.
+    /// The values in the order of their keys. Most keys differ in their first bytes, which are compared as one number.
     fn sorted(&self) -> Vec<StagedValue> {
         let head = |value: &StagedValue| {
             let mut head = [0; 8];
@@ -219,7 +219,7 @@ impl Sink for StagedObject<'_> {
     }
 
     fn length(&mut self, _property: PropertyId, tokens: u32) {
-        // Called after all tokens of the property; what else was noted since the last call has no use for a length.
+        // Called after all tokens of the property; other occurrences noted since the last call do not use their length.
         self.staged.occurrences[self.property..].iter_mut().for_each(|occurrence| occurrence.length = tokens);
         self.property = self.staged.occurrences.len();
     }

@@ -80,7 +80,7 @@ pub struct Beacon {
     pub id: Uuid,
 }
 
-/// Reading commands goes as deep as the bytes say: bounded here, as bytes that nobody wrote must not end the stack.
+/// Reading commands recurses as deep as the bytes demand: bounded here, as malformed bytes must not overflow the stack.
 mod bounded {
     use std::cell::Cell;
 

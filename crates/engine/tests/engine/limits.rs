@@ -130,7 +130,7 @@ fn schemas_that_would_not_read_back_are_refused() {
     assert_eq!(open(dir.path()).collections().len(), known);
 }
 
-/// What version 1 wrote for 32 lists of objects around a list (65 containers), and could not read.
+/// Version 1 wrote 32 lists of objects around a list (65 containers), and could not read them.
 #[test]
 fn the_deepest_objects_of_earlier_versions_read_back_and_can_be_changed() {
     let dir = tempdir().unwrap();
@@ -304,7 +304,7 @@ fn any_command(rng: &mut ChaCha8Rng, number: u32) -> Command {
     }
 }
 
-/// The command, or what some of its bytes changed make of it.
+/// The command, or one decoded from its bytes after some of them were changed.
 fn perhaps_mutated(rng: &mut ChaCha8Rng, command: Command) -> Command {
     if rng.random_range(0..3) > 0 || matches!(command, Command::PutCollection(_)) {
         return command;

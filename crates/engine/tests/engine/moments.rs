@@ -43,7 +43,7 @@ fn schema() -> Collection {
     collection
 }
 
-/// What a stored object is searched by.
+/// The properties by which a stored object is searched.
 #[derive(Clone)]
 struct Thing {
     kind: i64,
@@ -92,7 +92,8 @@ impl Search {
             rows: (form == 1 || form == 2).then(|| values(rng, rows)),
             kind: rng.random_bool(0.3).then(|| rng.random_range(0..3)),
             max_distance: (form == 3).then_some(1.5),
-            // A combination of two targets takes part of what each names: all of it, so that the answer is exact.
+            // A combination of two targets uses a part of each target's candidates; here all of them, so that the
+            // answer is exact.
             limit: if form == 2 { 1_000 } else { [3, 10, 1_000][rng.random_range(0..3)] },
         }
     }

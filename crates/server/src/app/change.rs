@@ -22,7 +22,7 @@ const LOCKS: usize = 64;
 /// How often a change is made anew because another node changed the same collection first.
 const ATTEMPTS_MAX: usize = 16;
 
-/// What becomes of a collection.
+/// A change of a collection.
 #[derive(Debug)]
 pub(crate) enum Change {
     /// It stays as it is.
@@ -129,7 +129,8 @@ impl App {
         if self.is_published(collection)? {
             return Ok(());
         }
-        // The change was taken by the meta group, but the data group could not be told: it is made good here.
+        // The meta group has accepted the change, but the data group did not get it: it is proposed to the data group
+        // here.
         match self.catalog()?.get(collection.id) {
             None => Ok(()),
             Some(newest) => {

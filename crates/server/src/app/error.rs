@@ -55,7 +55,7 @@ impl From<azimuth_engine::Error> for AppError {
             // It was logged where it was noticed.
             Error::DamagedIndex(_) => Self::Unavailable(error.to_string()),
             Error::Interrupted(Cause::Deadline) => Self::Deadline(error.to_string()),
-            // Nobody is there to read it.
+            // The caller is gone: no client reads this text.
             Error::Interrupted(Cause::Cancelled) => Self::Unavailable(error.to_string()),
             Error::Damaged(_) | Error::Storage(_) => {
                 tracing::error!(%error, "read from storage");

@@ -100,7 +100,7 @@ impl Report {
         if live {
             report.version = Some(client.meta().await?.version);
         } else {
-            // A probe knows only that nobody answered; another call says why.
+            // A probe knows only that there was no answer; another call gives the reason.
             report.trouble = client.meta().await.err().map(|error| error.to_string());
         }
         if ready {

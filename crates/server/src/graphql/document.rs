@@ -167,8 +167,8 @@ fn json(value: &Value, variables: &HashMap<String, Json>) -> Option<Json> {
     })
 }
 
-/// Collects fields as the GraphQL specification says (CollectFields, MergeSelectionSets): those of one name in one place
-/// are one field, which is asked for what all of them ask for.
+/// Collects fields as the GraphQL specification defines (CollectFields, MergeSelectionSets): fields of one name in one
+/// place are one field, with the selections of all of them.
 struct Expansion<'a> {
     catalog: &'a Catalog,
     document: &'a Document,
@@ -193,7 +193,7 @@ struct Node<'a> {
     fields: Vec<usize>,
 }
 
-/// What stands below a field: only the objects that a reference leads to can be of several types.
+/// The place of a selection: only the objects that a reference leads to can be of several types.
 #[derive(Clone)]
 enum Scope<'a> {
     Root,
@@ -229,7 +229,7 @@ impl<'a> Scope<'a> {
 }
 
 impl<'a> Expansion<'a> {
-    /// Adds what `selections` ask for below the node `parent`.
+    /// Adds the fields of `selections` below the node `parent`.
     fn add(
         &mut self,
         parent: Option<usize>,

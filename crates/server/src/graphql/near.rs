@@ -1,4 +1,4 @@
-//! `nearVector`, `nearObject` and `hybrid` by vector alone: what a class' hits are compared with.
+//! `nearVector`, `nearObject` and `hybrid` by vector alone: the ranking of a class' hits.
 
 use azimuth_engine::object::Vector;
 use azimuth_engine::schema::Collection;
@@ -17,7 +17,7 @@ pub(super) struct NearSearch<'a> {
     pub(super) ranking: Ranking,
     /// The vectors that it compares.
     pub(super) chosen: Vec<Chosen<'a>>,
-    /// What makes scores of distances, for `hybrid`.
+    /// Turns distances into scores, for `hybrid`.
     pub(super) fusion: Option<Fusion>,
 }
 

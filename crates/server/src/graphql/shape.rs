@@ -41,7 +41,7 @@ enum Member {
     Additional(Vec<Additional>),
 }
 
-/// What a search knows of a hit beside the object.
+/// A hit's distance and score, which a search knows beside the object.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Ranked<'a> {
     pub(super) distance: Option<f32>,
@@ -101,7 +101,7 @@ impl Shape {
         })
     }
 
-    /// A hit in this shape; `near` tells whether a vector search found it.
+    /// A hit in this shape; `near` is whether a vector search found it.
     ///
     /// # Errors
     /// When a reference cannot be read.
@@ -167,7 +167,7 @@ impl Shape {
         Ok(Json::Object(shaped))
     }
 
-    /// What the fields of `_additional` become.
+    /// Bytes of the JSON of the fields of `_additional`.
     fn additional_bytes(&self, fields: &[Additional], object: &Object) -> usize {
         let named = |field: &Field| {
             let id = self.collection.vectors.named.get(&field.name).map(|config| config.id);

@@ -130,7 +130,7 @@ impl Selection {
         }
     }
 
-    /// Asks for what `other` asks of the same collection.
+    /// Adds the selection `other` of the same collection.
     fn merge(&mut self, other: Self) {
         match (&mut self.fields, other.fields) {
             (Some(fields), Some(more)) => merge_fields(fields, more),

@@ -26,7 +26,7 @@ const SMALL_MAX: usize = 1 << 20;
 pub(crate) struct RequestMemory {
     used: Account,
     limits: Limits,
-    /// Told when a share gave something back while somebody waits.
+    /// Notified when a share gave memory back while a request waits.
     released: Notify,
     /// Requests that wait.
     waiting: AtomicUsize,
@@ -190,7 +190,7 @@ impl RequestMemory {
         self.used.give(bytes);
         payer.connection.give(bytes);
         payer.peer.give(bytes);
-        // To tell takes a lock, which all requests would share.
+        // A notification takes a lock, which all requests would share.
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.released.notify_waiters();
         }

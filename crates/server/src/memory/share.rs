@@ -12,7 +12,7 @@ use super::{Payer, Refusal, RequestMemory};
 /// A request whose body is read waits this long for memory that others have taken; then it is refused.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// What one request holds; given back when dropped.
+/// The memory that one request holds; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     memory: Arc<RequestMemory>,
@@ -91,7 +91,7 @@ pub(crate) fn refusal() -> Option<Refusal> {
     SHARE.try_with(|share| share.lock().refused).ok().flatten()
 }
 
-/// What reads of objects ask before they decode one: [`charge`].
+/// The charge that reads make before they decode an object: [`charge`].
 pub(crate) fn reading() -> Charge {
     Charge::new(|bytes| Ok(charge(bytes)?))
 }

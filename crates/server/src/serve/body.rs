@@ -119,7 +119,7 @@ fn refuse_rest(refusal: Refusal) -> Reply {
     }
 }
 
-/// A request that did not begin may be sent again: UNAVAILABLE says so.
+/// A request that did not begin may be sent again: the code for that is UNAVAILABLE.
 fn refuse_grpc(refusal: Refusal) -> Status {
     match refusal.is_for_now() {
         false => Status::resource_exhausted(refusal.to_string()),

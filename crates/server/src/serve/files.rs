@@ -23,7 +23,7 @@ fn possible(files_max: usize) -> usize {
     (files_max - (files_max / 4 * 3).min(KEPT_MAX)).max(1)
 }
 
-/// Raises the limit for this process to what an administrator allows; the limit.
+/// Raises the limit for this process to the hard limit. Returns the limit.
 fn raise() -> Option<usize> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: writes to `limit` and nothing else.

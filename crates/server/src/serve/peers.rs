@@ -30,7 +30,7 @@ pub(super) struct Peers {
     next: AtomicU64,
 }
 
-/// What one address has.
+/// Memory, requests and connections of one address.
 #[derive(Debug, Default)]
 struct Peer {
     memory: Arc<Account>,
@@ -52,7 +52,7 @@ pub(super) struct Connection {
     asked: AtomicU64,
     /// Calls that may be given up before the connection is closed.
     credit: AtomicI64,
-    /// Told when the connection is to end.
+    /// Notified when the connection is to end.
     close: Notify,
     /// Small answers on HTTP/2 that were not taken yet, by the millisecond since `began` in which they were given.
     waiting: Mutex<BTreeMap<u64, usize>>,
@@ -115,7 +115,7 @@ impl Peers {
     }
 }
 
-/// What stands for an address.
+/// The key of an address in the table of peers.
 fn key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -143,7 +143,7 @@ impl Connection {
         self.asked.load(Ordering::Relaxed) > 0
     }
 
-    /// Who pays for its requests.
+    /// The accounts that its requests are charged to.
     pub(super) fn payer(&self) -> Payer {
         Payer { connection: self.memory.clone(), peer: self.peer.memory.clone() }
     }

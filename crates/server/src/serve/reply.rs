@@ -22,7 +22,7 @@ use crate::memory::{self, Refusal, Share};
 /// A larger answer is cut into pieces, and over HTTP/2 its end waits until they have left: so it is seen whether the peer
 /// takes it. The end of a smaller one goes with it.
 const SMALL_MAX: usize = 64 << 10;
-/// Bytes of a piece: what HTTP/2 has in a frame.
+/// Bytes of a piece: one frame of HTTP/2.
 const PIECE_BYTES: usize = 16 << 10;
 /// Bytes of JSON that lie in one piece of memory.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -105,7 +105,7 @@ impl HttpBody for Held {
             if self.http2 && self.large {
                 ready!(self.way.poll_empty(cx));
             }
-            // Once the end was told, there is nothing more.
+            // After the end of the body was returned, there is nothing more.
             let trailers = self.end.replace(None).flatten();
             return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }

@@ -33,7 +33,7 @@ tokio::task_local! {
     static ON_THE_WAY: Arc<OnTheWay>;
 }
 
-/// The answer of the stream that this task serves; one that nobody watches outside of HTTP/2.
+/// The answer of the stream that this task serves; outside of HTTP/2 an answer that is not watched.
 pub(super) fn on_the_way() -> Arc<OnTheWay> {
     ON_THE_WAY.try_with(Arc::clone).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! Variables that Weaviate knows and that do nothing here.
 //!
-//! One that would restrict callers or protect data refuses the start: an operator who sets it relies on it. Any other is
-//! named in the log once, and so is a variable with our own prefix that nothing reads.
+//! A variable that would restrict callers or protect data refuses the start: an operator who sets it relies on it. Any
+//! other is named in the log once, and so is a variable with our own prefix that no setting reads.
 
 use std::collections::BTreeSet;
 use std::sync::{LazyLock, Mutex, PoisonError};

@@ -197,7 +197,7 @@ fn readers_go_on_from_before_a_write_that_takes_rows_away() {
     let (schema, shard) = group.known(AT).expect("known");
     let listing = Query { rank: Rank::Listing { after: None }, limit: 100, ..queries()[0].clone() };
     shard.freeze(group.store.snapshot(), shard.fresh_from());
-    // What a commit does before it publishes.
+    // The steps of a commit before it publishes.
     let mut changes = group.store.changes();
     for doc_id in shard.state().live.iter().map(DocId) {
         changes.delete(Family::Objects, &shard.prefix.object(doc_id));

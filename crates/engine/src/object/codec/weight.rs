@@ -1,7 +1,7 @@
-//! What a row becomes in memory, told before it is decoded.
+//! The size in memory of the object that a row holds, computed before the row is decoded.
 //!
-//! A list of small integers takes one byte each in a row and 32 in memory: the length of a row says little. The walk here
-//! follows [`super`]'s format without keeping anything.
+//! A list of small integers takes one byte each in a row and 32 in memory, so the length of a row is no measure. The
+//! code here reads [`super`]'s format without keeping anything.
 
 use super::{Reader, Tag, damaged};
 use crate::Result;
@@ -15,7 +15,8 @@ const BLOCK_BYTES: usize = 16;
 /// Text of a name that the schema knows.
 const NAME_BYTES: usize = 32;
 
-/// Bytes in memory of the object that a row holds, without vectors; `properties` says whether they are read at all.
+/// Bytes in memory of the object that a row holds, without vectors; `properties` is whether properties are decoded at
+/// all.
 ///
 /// # Errors
 /// [`Error::Damaged`](crate::Error::Damaged) if the bytes are not a row.
@@ -47,7 +48,7 @@ impl Reader<'_> {
 
     /// Goes over a value; its bytes on the heap.
     fn skip_value(&mut self, depth: usize) -> Result<usize> {
-        // The decoder tells which depth is too much; this walk only must end.
+        // The decoder defines the depth limit; the bound here only ends the recursion.
         if depth > 2 * STORED_DEPTH_MAX {
             return Err(damaged("value nested too deeply"));
         }

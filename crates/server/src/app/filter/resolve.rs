@@ -115,7 +115,7 @@ fn subject(class: &Collection, name: &str, leaf: &Leaf, kinds: Kinds) -> Result<
     }
 }
 
-/// Where the preview is asked for, the refusal does not tell to ask for it.
+/// If the preview is switched on already, the refusal does not suggest to switch it on.
 fn nested_refusal(preview: bool) -> String {
     let text = if preview {
         "filtering on nested properties is not supported yet (WEAVIATE_PREVIEW_NESTED_FILTERING is set, but has no effect)"

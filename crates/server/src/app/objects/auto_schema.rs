@@ -21,10 +21,10 @@ pub(super) struct Extension {
 }
 
 impl Extension {
-    /// What `draft` needs of `collection`.
+    /// The properties of `draft` that `collection` lacks.
     ///
     /// # Errors
-    /// Why its properties cannot be told.
+    /// Why the types of its properties cannot be derived.
     pub(super) fn of(settings: &Settings, collection: &Collection, draft: &Draft) -> Result<Self, String> {
         Builder { settings, wire: draft.wire }.extension(collection, &draft.properties)
     }
@@ -73,7 +73,7 @@ impl Extension {
     }
 }
 
-/// Whether an extension of `collection` for `draft` is empty: the usual case, told without a copy of anything.
+/// Whether an extension of `collection` for `draft` is empty, which is the usual case, found without copying anything.
 pub(super) fn knows_all(collection: &Collection, draft: &Draft) -> bool {
     let lookup = PropertyLookup::new(collection, draft.properties.len());
     draft.properties.iter().all(|(name, value)| {
@@ -157,7 +157,7 @@ impl Builder<'_> {
             }
             let mut others = collection.properties().iter().chain(&extension.properties);
             if others.any(|other| other.name.eq_ignore_ascii_case(&name)) {
-                // Another spelling is there: the object is refused when it is converted.
+                // The collection has the name in another spelling: the object is refused when it is converted.
                 continue;
             }
             count += 1;
@@ -168,8 +168,8 @@ impl Builder<'_> {
         Ok(extension)
     }
 
-    /// Adds to an object property what its value has and the schema lacks. `depth` objects and lists are around the
-    /// value.
+    /// Adds to an object property the inner properties of its value that the schema lacks. `depth` is the number of
+    /// objects and lists around the value.
     fn grow(&self, property: &mut Property, path: &str, value: &Json, depth: usize) -> Result<(), String> {
         let DataType::Object { list } = property.data_type else { return Ok(()) };
         let below = depth + 1 + usize::from(list);

@@ -1,10 +1,10 @@
 //! The schema follows the objects: collections, properties and tenants that drafts name come into being, if the drafts
 //! are accepted.
 //!
-//! A [`Plan`] takes drafts one after another, each against the schema as the accepted ones before it need it. What a
-//! plan cannot tell from the schema alone (whether targets of references exist, whether an id is taken, which dimension
-//! vectors have) is looked up, and the drafts that fail are left out of the plan that is carried out. That one is made
-//! anew from the state that it replaces, under the lock of the collection.
+//! A [`Plan`] takes drafts one after another, each against the schema as the accepted ones before it need it.
+//! Conditions that do not follow from the schema alone (whether targets of references exist, whether an id is taken,
+//! which dimension vectors have) are looked up, and the drafts that fail are left out of the plan that is carried out.
+//! That plan is made anew from the state that it replaces, under the lock of the collection.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl Request<'_> {
         };
         match self.app.change_collection(self.name, change).await {
             Err(AppError::Invalid(why)) => {
-                // A limit of collections: who needs no change is written all the same.
+                // A limit of collections: drafts that need no change of the schema are written all the same.
                 let catalog = self.app.catalog()?;
                 let there = catalog.find(self.name);
                 for &index in
@@ -178,7 +178,7 @@ impl Request<'_> {
                 refused[index] = self.accept(catalog, &mut plan, index).err();
             }
         }
-        // Nobody needs a collection that nobody is written to.
+        // A collection that no draft is written to is not needed.
         (!plan.accepted.is_empty()).then_some(plan)
     }
 

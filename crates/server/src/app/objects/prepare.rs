@@ -143,7 +143,7 @@ fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Resu
 /// The properties of a draft as values, checked against the schema as it is with `extension`.
 ///
 /// # Errors
-/// What of it does not fit.
+/// The property that does not fit, and why.
 pub(super) fn check(
     catalog: &Catalog,
     collection: &Collection,

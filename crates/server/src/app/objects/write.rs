@@ -141,7 +141,7 @@ fn written(id: Uuid, outcome: Outcome) -> Result<i64, ObjectError> {
     }
 }
 
-/// The refusal of a vector of another length than those that are there.
+/// The refusal of a vector whose length differs from that of the stored ones.
 pub(super) fn wrong_dimension(id: Uuid, given: usize, expected: usize) -> String {
     format!(
         "Validate vector index for {id}: new node has a vector with length {given}. Existing nodes have vectors with \

@@ -10,7 +10,7 @@ const CANDIDATES_MIN: usize = 100;
 /// Added to each rank, so that the scores of the first ranks do not differ too much.
 const RANK_OFFSET: f32 = 60.0;
 
-/// What the vector counts where a request does not say it.
+/// The weight of the vector search where a request does not give one.
 pub(crate) const ALPHA_DEFAULT: f64 = 0.75;
 
 /// How distances become scores.

@@ -194,7 +194,7 @@ impl<'a> Overlap<'a, '_> {
         }
     }
 
-    /// Tells of two fields that cannot be one, by way of the fields around them that are two as well.
+    /// Reports two fields that cannot be merged, with the conflicting fields around them.
     fn conflict(&mut self, first: usize, other: usize, why: &str) {
         let at = |entry: usize| self.entries[entry].field.at;
         if self.check.errors.len() >= ERRORS_MAX || at(first) == at(other) || !self.told.insert((at(first), at(other)))

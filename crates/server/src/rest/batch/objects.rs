@@ -15,7 +15,7 @@ use crate::rest::message::{Reply, RestRequest};
 use crate::rest::objects::{draft, object_id};
 use crate::rest::{decode, not_one_of};
 
-/// What the answer adds to each object: id, class, times, the result, and its text.
+/// Bytes that the answer adds to each object: id, class, times, the result, and its text.
 const ANSWER_BYTES: usize = 1_024;
 const FIELDS: [&str; 5] = ["ALL", "class", "schema", "id", "creationTimeUnix"];
 
