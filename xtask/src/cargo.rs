@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_nested_call_knows_nothing_of_our_own_package() {
-        // Cargo runs tests, too, with these variables, so that there is something to remove.
+        // Cargo runs tests with these variables, too, so the list is not empty.
         assert!(
             std::env::var_os("CARGO_PKG_VERSION_MAJOR").is_some() && std::env::var_os("CARGO_MANIFEST_DIR").is_some()
         );

@@ -17,9 +17,9 @@ use crate::{Error, Result};
 /// Why a read was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// It took longer than it may.
+    /// The read took longer than it may.
     Deadline,
-    /// Its caller is gone.
+    /// The read's caller is gone.
     Cancelled,
 }
 
@@ -47,11 +47,11 @@ impl Interrupt {
             Cause::Deadline => DEADLINE,
             Cause::Cancelled => CANCELLED,
         };
-        // Lost only to an earlier cause.
+        // The assignment fails only if there is an earlier cause.
         let _ = self.0.compare_exchange(0, raised, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Why it was raised, if it was.
+    /// Why the interrupt was raised, if it was.
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
         match self.0.load(Ordering::Relaxed) {

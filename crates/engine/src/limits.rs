@@ -17,9 +17,9 @@ pub const PROPERTIES_MAX: usize = 10_000;
 /// Most named vectors of a collection. Each has an index with files and memory of its own; ids end at 65,534.
 pub const VECTORS_MAX: usize = 1_000;
 
-/// Most containers (objects and lists) around a value, the same for schemas, for objects that come in, and for every way
-/// in. A list of objects is two containers, a list of numbers is one. A client that decodes protobuf with the usual
-/// limit of 100 nested messages can read such a value over gRPC: an object takes three messages, a list of objects five.
+/// Most containers (objects and lists) around a value, the same for schemas and for objects, on every wire. A list of
+/// objects is two containers, a list of numbers is one. A client that decodes protobuf with the usual limit of 100
+/// nested messages can read such a value over gRPC: an object takes three messages, a list of objects five.
 pub const DEPTH_MAX: usize = 30;
 
 /// Most bytes of a collection's schema as it is stored, descriptions and module settings included.
@@ -46,7 +46,8 @@ pub fn check_schema(new: &Collection, old: Option<&Collection>) -> Result<()> {
     check("properties, nested ones included", PROPERTIES_MAX, |of| property_count(of.properties()))?;
     check("named vectors", VECTORS_MAX, |of| of.vectors.named.len())?;
     check("levels of nested objects and lists", DEPTH_MAX, |of| schema_depth(of.properties()))?;
-    // Nothing can be that large without one of these, and encoding costs as much as the schema is large.
+    // Only a schema with many properties, vectors or levels can be that large, and encoding costs as much as the schema
+    // is large.
     let bytes = encode_schema(new)?.len();
     if bytes > SCHEMA_BYTES_MAX && old.is_none_or(|old| encode_schema(old).is_ok_and(|old| old.len() < bytes)) {
         return Err(Error::Limit(format!(

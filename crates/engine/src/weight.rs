@@ -107,7 +107,7 @@ impl Weight {
 /// apply entries in parts of different sizes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
-    /// At least as much as it has of anything.
+    /// An upper bound of its entries and of its tokens.
     bound: u64,
     /// The exact weight, once it was computed.
     exact: Option<Weight>,
@@ -118,7 +118,7 @@ impl Load {
         Self { bound: bound(&object.properties), exact: None }
     }
 
-    /// The load of `object` once `patch` has changed it; `None` if that is to be found out from the changed object.
+    /// The load of `object` once `patch` has changed it; `None` if the load has to be computed from the changed object.
     ///
     /// # Errors
     /// Why the change is to be refused: it makes the object heavier, beyond a limit.
@@ -126,8 +126,8 @@ impl Load {
         let after = self.bound.saturating_add(bound(&patch.set));
         let replaced = patch.replace_references.values().map(|beacons| beacons.len() as u64).sum::<u64>();
         let after = after.saturating_add(replaced);
-        // Single values are as many as the schema has properties: no object has to be gone through for them, and they are
-        // never refused, whether it was gone through or not.
+        // A patch of scalars adds at most as many entries as the schema has properties: it is never refused, so the
+        // weight of the object is not computed for it, whether it was computed before or not.
         let scalars = patch.replace_references.is_empty() && patch.set.values().all(is_scalar);
         if after <= ENTRIES_MAX || (scalars && self.exact.is_none()) {
             // Removed values are not subtracted from the bound: the exact weight is only computed sooner.

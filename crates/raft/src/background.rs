@@ -82,7 +82,7 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // Not joined: a process that ends in a hurry does not wait for a step.
+        // Not joined: a process that must end at once does not wait for a step.
         self.shared.stop.store(true, Ordering::Relaxed);
     }
 }

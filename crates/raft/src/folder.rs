@@ -70,7 +70,7 @@ impl Anchors {
         let is_log = |entry: &io::Result<fs::DirEntry>| {
             entry.as_ref().is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == "log"))
         };
-        // RocksDB makes the next write-ahead log before it removes one.
+        // RocksDB creates the next write-ahead log before it removes one.
         match entries.into_iter().any(|entry| is_log(&entry)) {
             true => Ok(()),
             false => Err(format!("{} holds no write-ahead log any more", self.log_dir.display())),

@@ -30,7 +30,7 @@ use crate::supervisor::{Supervisor, Watched};
 
 /// How often the progress of a replay is looked at.
 const REPLAY_INTERVAL: Duration = Duration::from_millis(100);
-/// Every so many looks it is logged.
+/// The progress is logged once in so many looks.
 const REPLAY_LOOKS_LOGGED: u64 = 50;
 
 /// A running node.
@@ -379,7 +379,7 @@ fn anchors(dir: &DataDir) -> Result<Anchors, StartError> {
 /// Reports the progress of a group until it has applied its log as of the start.
 fn follow_replay<S: StateMachine>(options: &NodeOptions, id: GroupId, state: Arc<S>, last_index: u64) {
     let options = options.clone();
-    // Holds on to nothing that a stop waits for, and ends with the state.
+    // Holds no reference that would delay a stop, and ends when the state is dropped.
     let state = Arc::downgrade(&state);
     tokio::spawn(async move {
         for looks in 1_u64.. {

@@ -1,9 +1,9 @@
-//! Disk space that is set aside while there is plenty, and given back when there is none: a node whose disk is full can
-//! still start, and write the log of the removals that make room again.
+//! Disk space that is set aside while the disk has plenty, and given back when it is full: a node whose disk is full
+//! can still start, and write the log of the removals that make room again.
 //!
-//! The space is that of the file `RESERVE` in the data folder, which holds nothing. It is given back in parts, because others
-//! may use it up. A file that is shorter than it should be is owed the rest: writes are refused until the disk has room for
-//! that as well. Removing the file does no harm.
+//! The space is that of the file `RESERVE` in the data folder, which holds nothing. It is given back in parts, because
+//! other processes may use it up. The part by which the file is shorter than it should be counts as used: writes are
+//! refused until the disk has room for that part as well. Removing the file does no harm.
 
 use std::fs::{self, File};
 use std::io;

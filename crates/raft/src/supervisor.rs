@@ -23,7 +23,7 @@ use crate::reserve::Reserve;
 
 /// How often the disk is looked at.
 const DISK_INTERVAL: Duration = Duration::from_secs(2);
-/// The same while less than this is free, which can be written in the meantime.
+/// The same while less than this is free, because that much can be written between two checks.
 const SCARCE_INTERVAL: Duration = Duration::from_millis(200);
 const SCARCE_BYTES: u64 = 1 << 30;
 
@@ -222,7 +222,7 @@ async fn keep_durable<S: StateMachine>(
         if full && !anchored.has_room(grown + DURABLE_BYTES).await {
             continue;
         }
-        // Its files are made by their paths.
+        // A snapshot creates files by their paths.
         if !anchored.check().await {
             return;
         }
@@ -230,7 +230,8 @@ async fn keep_durable<S: StateMachine>(
             reclaim.run(&group).await;
         }
         tracing::debug!(group = %group.id(), log_bytes = grown, ?applying, "making state durable");
-        // On a full disk this may fail, which must not end the replica, as it would within a snapshot.
+        // On a full disk the flush may fail. Within a snapshot a failure would end the replica, which must not happen
+        // here.
         if full && !flushed(&group).await {
             continue;
         }
@@ -292,7 +293,7 @@ impl Reclaim {
         let (state, began) = (group.state().clone(), Instant::now());
         match tokio::task::spawn_blocking(move || state.reclaim_space()).await {
             Ok(Ok(())) => tracing::info!(group = %group.id(), seconds = began.elapsed().as_secs(), "reclaimed space"),
-            // Storage that does not work is found by `watch_storage` or by the snapshot.
+            // `watch_storage` or the snapshot finds a failure of the storage.
             Ok(Err(error)) => tracing::warn!(group = %group.id(), %error, "reclaim space of removed data"),
             Err(error) => tracing::error!(group = %group.id(), %error, "reclaim space of removed data"),
         }
@@ -398,7 +399,8 @@ async fn watch_disk(options: NodeOptions, disk: watch::Sender<DiskUse>) {
     }
 }
 
-/// Reads how full the disk is; sets space aside while there is plenty, and gives it back when even removals have none.
+/// Reads how full the disk is; sets space aside while the disk has plenty, and gives it back when even removals have no
+/// room.
 fn look_at_disk(path: &std::path::Path, before: DiskUse) -> Option<DiskUse> {
     let reserve = Reserve::new(path);
     let space = reserve.space()?;

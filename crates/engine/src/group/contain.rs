@@ -27,7 +27,7 @@ const CULPRITS_MAX: usize = 8;
 /// One try to apply entries.
 #[derive(Debug, Default)]
 pub(crate) struct Attempt {
-    /// Nothing is written: only whether it could be is wanted.
+    /// Nothing is written: the attempt only shows whether the entries could be written.
     trial: bool,
     written: Cell<bool>,
 }
@@ -83,7 +83,7 @@ pub(crate) fn contained(
 struct One<'a> {
     group: GroupId,
     nothing: &'a Command,
-    /// Commands that are left out, by their number, and why.
+    /// The numbers of refused commands, and why each is refused.
     refused: BTreeMap<usize, String>,
     again: &'a dyn Fn() -> Result<Entry>,
     attempt: &'a mut dyn FnMut(Vec<Entry>, &Attempt) -> Result<Vec<Vec<Outcome>>>,
@@ -238,7 +238,7 @@ mod tests {
         let done = || Outcome::Done;
         let second = vec![done(), refused("no 900"), done(), refused("too much"), done(), done(), refused("no 901")];
         assert_eq!(contained.outcomes, [vec![done(), done()], second, vec![], vec![done()]]);
-        // However entries come together, the outcomes are the same.
+        // The outcomes do not depend on which entries are applied together.
         for (number, entry) in entries.iter().enumerate() {
             let (_, alone) = run(std::slice::from_ref(entry)).unwrap();
             assert_eq!(alone.outcomes[0], contained.outcomes[number]);

@@ -8,7 +8,7 @@ use crate::command::At;
 use crate::ids::VectorId;
 
 impl DataGroup {
-    /// Whether the shard is in memory: a read of one that is not loads it first.
+    /// Whether the shard is in memory: a read of any other shard loads it first.
     pub fn is_loaded(&self, at: At) -> bool {
         self.shards.read().contains_key(&at)
     }

@@ -33,14 +33,14 @@ impl<S> Departed<S> {
         self.waiting.lock().push_back((state, docs));
     }
 
-    /// The documents that no reader can look for any more; each is returned once.
+    /// The documents that no reader's state has any more; each is returned once.
     pub(super) fn collect(&self) -> Vec<Gone> {
         let mut waiting = self.waiting.lock();
         let mut free = Vec::new();
         let mut held: VecDeque<(Arc<S>, Vec<Gone>)> = VecDeque::new();
         for (state, mut docs) in waiting.drain(..) {
-            // The count of an `Arc` alone would not do: only taking the state out of it happens after the last use of
-            // every reader.
+            // The count of an `Arc` alone is not enough: only taking the state out of the `Arc` happens after the last
+            // use of every reader.
             match Arc::try_unwrap(state) {
                 Ok(_) => held.back_mut().map_or(&mut free, |(_, before)| before).append(&mut docs),
                 Err(state) => held.push_back((state, docs)),
@@ -50,7 +50,7 @@ impl<S> Departed<S> {
         free
     }
 
-    /// Whether nothing waits.
+    /// Whether no document waits.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.lock().is_empty()
     }

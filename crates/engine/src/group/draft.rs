@@ -39,7 +39,7 @@ pub(crate) struct ShardDraft<'a> {
     touched: Vec<Uuid>,
     /// Doc ids of the base that are no longer live.
     removed: Vec<DocId>,
-    /// Those of them that had the vector.
+    /// The removed doc ids that had the vector.
     removed_of: BTreeMap<VectorId, Vec<DocId>>,
     staged: Staged,
     laid_down: u64,
@@ -60,7 +60,7 @@ struct Row {
     touched: bool,
 }
 
-/// A version as it was laid down.
+/// A version as it was written to the store or the changes.
 struct Laid {
     doc_id: DocId,
     header: Header,
@@ -244,23 +244,23 @@ impl<'a> ShardDraft<'a> {
         }
     }
 
-    /// Forgets that versions could not be read which are taken away.
+    /// Forgets unreadable versions that this transaction removes.
     pub(crate) fn forget_unreadable(&self) {
         self.shard.unreadable.forget(&self.removed);
     }
 
-    /// Whether doc ids of the base are taken away.
+    /// Whether doc ids of the base are removed.
     pub(crate) fn takes_away(&self) -> bool {
         !self.removed.is_empty()
     }
 
-    /// The shard, its state before, and the documents of that state that are taken away from each vector.
+    /// The shard, its state before, and the documents of that state that are removed from each vector.
     pub(crate) fn into_departed(self) -> (Arc<Shard>, Arc<ShardState>, Vec<(VectorId, DocId)>) {
         let of_vector = |(vector, docs): (VectorId, Vec<DocId>)| docs.into_iter().map(move |doc_id| (vector, doc_id));
         (self.shard, self.base, self.removed_of.into_iter().flat_map(of_vector).collect())
     }
 
-    /// Objects laid down here, with repetitions.
+    /// Versions written here, with repetitions.
     pub(crate) fn laid_down(&self) -> u64 {
         self.laid_down
     }
@@ -327,7 +327,7 @@ impl<'a> ShardDraft<'a> {
         doc_id
     }
 
-    /// The first object with a vector fixes its length, even if it does not stay.
+    /// The first object with a vector fixes the vector's length, even if the object does not stay.
     fn fix_dimensions(&mut self, object: &Object) {
         for (&id, vector) in &object.vectors {
             self.record.dimensions.entry(id).or_insert_with(|| dimension_of(vector));
@@ -354,7 +354,7 @@ fn touch(row: &mut Row, touched: &mut Vec<Uuid>, id: Uuid) {
     }
 }
 
-/// Reads the object of a version that was laid down before this transaction.
+/// Reads the object of a version that was written before this transaction.
 fn read(group: &DataGroup, shard: &Shard, laid: &Laid, schema: &Collection) -> Result<Object> {
     let prefix = shard.prefix;
     let missing = || Error::Damaged(format!("object {} has no row for doc id {}", laid.header.id, laid.doc_id));

@@ -132,8 +132,8 @@ pub trait StateMachine: Send + Sync + 'static {
     fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>>;
 
     /// As [`StateMachine::apply`], and a command that panics is refused on its own: `again` reads the entry with that
-    /// number among `entries` once more. When one does, the entries are written one by one. Without an
-    /// implementation of its own it contains nothing.
+    /// number among `entries` once more. When a command panics, the entries are written one by one. The default
+    /// implementation contains no panic.
     fn apply_contained(
         &self,
         entries: Vec<Entry>,
@@ -150,8 +150,8 @@ pub trait StateMachine: Send + Sync + 'static {
     /// system allows). What is returned was read from the copy itself.
     fn checkpoint(&self, dir: &Path) -> Result<Applied>;
 
-    /// Returns the error that stopped the state's storage in the background, if there was one and no call has met it yet.
-    /// Costs nothing as long as all is well.
+    /// Returns the error that stopped the state's storage in the background, if there was one and no call has returned
+    /// it yet. Costs nothing as long as there is none.
     fn check_storage(&self) -> Result<()> {
         Ok(())
     }

@@ -17,13 +17,13 @@ use crate::schema::{VectorConfig, VectorIndexKind};
 use crate::vector::{Fetch, Hit, IndexKind, MultiRequest, QUERY_ROWS_MAX, SearchRequest, VectorError};
 use crate::{Error, Result, interrupt};
 
-/// Documents of other views up to which a search asks for as many more hits, however few it wants.
+/// Documents of other views up to which a search widens its limit by their number, however few hits it wants.
 const OTHERS_MAX: usize = 64;
 
 /// Candidates that each target of a sum names at first: so many for each hit, and at least so many.
 const FIRST_CANDIDATES_PER_HIT: usize = 8;
 const FIRST_CANDIDATES_MIN: usize = 128;
-/// How many more they name when those were not enough.
+/// The factor by which the number of candidates grows when there were not enough.
 const CANDIDATES_GROWTH: usize = 8;
 
 /// A search of several that are answered together: for the `k` nearest by the one vector of `near`.
@@ -58,7 +58,7 @@ impl Ask<'_> {
         self.compared.nearest(self.k, self.max_distance, self.allow)
     }
 
-    /// Hits that the index is asked for.
+    /// The limit of the search in the index.
     fn widened(self) -> usize {
         if self.allow.is_some() { self.k } else { self.compared.widened(self.k) }
     }
@@ -159,7 +159,7 @@ impl Search<'_> {
         }
     }
 
-    /// The nearest in order.
+    /// The nearest hits, in order.
     pub(super) fn near(
         &self,
         query: &Query,
@@ -339,10 +339,10 @@ impl Compared<'_> {
     }
 }
 
-/// The nearest of those that each target names among its `k_max` nearest; only the first `keep` are promised.
+/// The nearest of the candidates that the targets' indexes return, up to `k_max` each; only the first `keep` are exact.
 ///
-/// A sum begins with fewer: once `keep` of the objects are nearer than anything that no target named can be, more would
-/// not change them (Fagin's threshold algorithm).
+/// A sum begins with fewer candidates: once `keep` of the objects are nearer than any object outside the candidates can
+/// be, more candidates would not change them (Fagin's threshold algorithm).
 fn combined_nearest(
     near: &Near,
     compared: &[Compared<'_>],
@@ -363,7 +363,7 @@ fn combined_nearest(
         let found: Vec<Vec<Hit>> =
             nearest_of_each(&compared.iter().map(ask).collect::<Vec<_>>()).into_iter().collect::<Result<_>>()?;
         let hits = combined(near, compared, &found)?;
-        // A target that named fewer named all.
+        // A target with fewer candidates than the limit has returned all of its documents.
         if k >= k_max || found.iter().any(|hits| hits.len() < k) {
             return Ok(hits);
         }

@@ -29,15 +29,15 @@ pub(super) struct Rebuilds {
 
 #[derive(Debug, Default, Clone, Copy)]
 struct State {
-    /// Begun because of damage.
+    /// Rebuilds begun because of damage.
     begun: u32,
-    /// One is running, or begins with the next step.
+    /// A rebuild is running, or begins with the next step.
     wanted: bool,
     given_up: bool,
 }
 
 impl Rebuilds {
-    /// Rebuilds because of damage.
+    /// Number of rebuilds because of damage.
     pub(super) fn begun(&self) -> u64 {
         self.shards.lock().values().map(|state| u64::from(state.begun)).sum()
     }
@@ -244,7 +244,7 @@ mod tests {
         group.count(at(1), Some(filter))
     }
 
-    /// Overwrites the entry of a term with bytes that are none.
+    /// Overwrites the entry of a term with bytes that are not a valid entry.
     fn damage(group: &DataGroup, term: &str) {
         let prefix = ShardPrefix::new(group.group, at(1));
         let key = prefix.value(PropertyId(1), InvKind::Posting, &term_key(term));

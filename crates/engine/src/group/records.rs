@@ -64,7 +64,8 @@ pub(crate) struct SweepRecord {
 }
 
 impl SweepRecord {
-    /// Reads a shard's record; one that was never written is empty. One that cannot be read costs a sweep of everything.
+    /// Reads a shard's record; a record that was never written is empty. An unreadable record costs a sweep of
+    /// everything.
     pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Self> {
         let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Sweep, &key::shard_bytes(at)))?;
         Ok(bytes.and_then(|bytes| decode("sweep", &bytes).ok()).unwrap_or_default())
@@ -77,7 +78,7 @@ impl SweepRecord {
     }
 }
 
-/// How far a shard's inverted index is rebuilt; there is none when no rebuild is running.
+/// The progress of the rebuild of a shard's inverted index; there is no record when no rebuild is running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RebuildRecord {
     /// Doc ids below this one had been given out when the rebuild began.

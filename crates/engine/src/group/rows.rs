@@ -26,7 +26,7 @@ impl RowSizes {
     /// Takes the largest row of a read into account.
     pub(crate) fn saw(&self, bytes: usize) {
         let known = self.0.load(Ordering::Relaxed);
-        // Two at a time may lose one of their sizes: the next read brings it again.
+        // Two threads at a time may lose one of their sizes: the next read stores it again.
         let now = bytes.max(known - known / 8).max(1);
         if now != known {
             self.0.store(now, Ordering::Relaxed);

@@ -159,7 +159,7 @@ impl<'a> Search<'a> {
             let view = shard.view(&group.store);
             let of = |vector| Some((vector, shard.indexes.holding(vector, &view)?));
             let indexes: Vec<_> = vectors.iter().copied().filter_map(of).collect();
-            // One that is lacking came to the shard, or left memory, just now.
+            // A missing index belongs to a vector that came to the shard just now, or has just left memory.
             let lacks = |vector: &VectorId| {
                 view.state.with_vector.contains_key(vector)
                     && opening(*vector).is_some()
@@ -177,7 +177,7 @@ impl<'a> Search<'a> {
         self.indexes.iter().find(|(of, _)| *of == vector).map(|(_, index)| index.clone())
     }
 
-    /// Answers those of the queries that can share something.
+    /// Answers the queries that can be batched.
     fn answer_together(&self, queries: &[Query], answers: &mut [Option<Result<Vec<Hit>>>]) {
         let mut lists: Vec<(&Filter, RoaringTreemap)> = Vec::new();
         for filter in queries.iter().filter_map(|query| query.filter.as_ref()) {

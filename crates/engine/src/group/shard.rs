@@ -77,7 +77,7 @@ pub(crate) struct ShardView<'a> {
 }
 
 impl Shard {
-    /// Reads a shard's state, of one moment.
+    /// Reads a shard's state from one snapshot.
     pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Self> {
         let prefix = ShardPrefix::new(group, at);
         let sweep = SweepRecord::load(store, group, at)?;
@@ -192,7 +192,7 @@ impl ShardState {
             }
         }
         for (property, stats) in &self.record.lengths {
-            // More objects than are live may be counted after one was removed that could not be read.
+            // The count may be above the number of live objects after an unreadable object was removed.
             if stats.objects == 0 || stats.tokens < stats.objects {
                 return Err(format!("property {property}: {stats:?}"));
             }

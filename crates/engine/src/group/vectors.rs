@@ -37,7 +37,7 @@ const OPENING_LOOK: Duration = Duration::from_millis(20);
 /// The vector indexes of one shard.
 #[derive(Default)]
 pub(crate) struct ShardIndexes {
-    /// Held by an apply from before it adds to the indexes until it is published.
+    /// Held by an apply before it adds to the indexes and until it is published.
     committing: Mutex<()>,
     slots: Mutex<BTreeMap<VectorId, Arc<Slot>>>,
     /// How often an index failed since the shard was loaded.
@@ -54,7 +54,7 @@ struct Slot {
     used: AtomicU64,
     /// Documents that waited for nothing when the index last left memory.
     settled: AtomicU64,
-    /// It failed: it is not to be used, and its files are not to be read.
+    /// The index failed: it must not be used, and its files must not be read.
     failed: AtomicBool,
 }
 
@@ -111,7 +111,8 @@ pub(crate) struct Opening<'a> {
 }
 
 impl ShardIndexes {
-    /// Held by an apply from before it adds to the indexes until it is published; for no longer than a moment by others.
+    /// Held by an apply before it adds to the indexes and until it is published; other threads hold it only for a
+    /// moment.
     pub(crate) fn committing(&self) -> MutexGuard<'_, ()> {
         self.committing.lock()
     }
@@ -179,9 +180,9 @@ impl ShardIndexes {
         drop(place);
     }
 
-    /// Adds vectors to the indexes in memory. An apply does so before it is published, holding
-    /// [`ShardIndexes::committing`] until it is: a reader that sees it finds them.
-    /// An index that fails is built anew from the rows when it is needed next; the apply goes on.
+    /// Adds vectors to the indexes in memory. An apply does so before it is published, and holds
+    /// [`ShardIndexes::committing`] until it is published: a reader that sees the apply finds the vectors. An index
+    /// that fails is built anew from the rows when it is needed next; the apply goes on.
     pub(crate) fn add(&self, at: At, added: &BTreeMap<VectorId, Vec<Added<'_>>>) {
         for (vector, added) in added {
             let Some(index) = self.known(*vector) else { continue };
@@ -288,7 +289,7 @@ impl Shard {
         *slot.place.write() = Place::Opening(index.clone());
         let caught_up = self.catch_up(vector, opening.store, &index, present);
         let mut place = slot.place.write();
-        // It failed in the hands of apply.
+        // The index failed when apply added to it.
         if !matches!(&*place, Place::Opening(of) if Arc::ptr_eq(of, &index)) {
             return Err(Error::Limit(format!("the index of vector {vector} failed while it was opened")));
         }

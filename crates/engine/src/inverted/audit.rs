@@ -43,7 +43,7 @@ pub(crate) fn differences(view: &ShardView<'_>, prefix: ShardPrefix, schema: &Co
         }
     }
     for (key, wanted) in &wanted.postings {
-        // A posting that is missing was noted with the members.
+        // A missing posting was noted with the members.
         for (doc_id, found) in found.postings.get(key).into_iter().flatten() {
             if wanted.get(doc_id).is_some_and(|wanted| wanted != found) {
                 findings.push(format!("term {key:02x?}: {found:?} in place of {:?}", wanted[doc_id]));

@@ -133,8 +133,8 @@ impl Lookup<'_> {
         shards.map(|(_, shard)| At { collection: target.id, shard: shard.id }).collect()
     }
 
-    /// Objects whose property refers to one of these objects of `collection`. A beacon that names no collection refers to
-    /// whatever has its id.
+    /// Objects whose property refers to one of these objects of `collection`. A beacon without a collection's name
+    /// refers to any object with its id.
     fn referring_to(&self, property: &Property, collection: &str, mut ids: Vec<Uuid>) -> Result<RoaringTreemap> {
         let named = terms::reference_key(Uuid::nil(), Some(collection))[UUID_BYTES..].to_vec();
         let unnamed = terms::reference_key(Uuid::nil(), None)[UUID_BYTES..].to_vec();
@@ -155,7 +155,7 @@ impl Lookup<'_> {
             })?;
         }
         if self.has_any(property.id, InvKind::Reference)? {
-            // Once they are written anew, they cost nothing more.
+            // After a rebuild there are no such entries, and this costs nothing more.
             self.group.rebuild_inverted(self.at);
             found |= self.referring_by_id(property, collection, &ids)?;
         }

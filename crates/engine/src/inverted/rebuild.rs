@@ -78,7 +78,7 @@ fn join(key: &[u8], a: &[u8], b: &[u8]) -> Result<Vec<u8>> {
 pub(crate) struct Cleaned {
     /// Keys looked at.
     pub keys: usize,
-    /// Entries taken away because they could not be read.
+    /// Entries removed because they were unreadable.
     pub damaged: usize,
     /// Where the next step goes on; `None` at the end of the shard.
     pub cursor: Option<Vec<u8>>,
@@ -126,7 +126,7 @@ fn kind_of(key: &[u8]) -> Option<InvKind> {
 fn is_readable(kind: Option<InvKind>, first: DocId, bytes: &[u8]) -> bool {
     match kind {
         None => false,
-        // Apply keeps these itself, and reading the shard checked them.
+        // Apply maintains these entries itself, and loading the shard checked them.
         Some(InvKind::Live | InvKind::HasVector) => true,
         Some(InvKind::Fresh) => Segment::parse(bytes).is_ok_and(|segment| check_segment(&segment).is_ok()),
         Some(InvKind::Posting) => postings::decode(first, bytes).is_ok(),

@@ -25,11 +25,11 @@ const ATTEMPTS_MAX: usize = 16;
 /// A change of a collection.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// It stays as it is.
+    /// The collection stays as it is.
     Nothing,
-    /// It comes into being.
+    /// The collection is created.
     Create(Collection),
-    /// This takes its place. Id and version are those that it was made from.
+    /// The new state of the collection. Id and version are those of the state that it was made from.
     Update(Collection),
 }
 

@@ -25,13 +25,13 @@ pub(crate) enum AppError {
     /// It cannot be done now; the same request can succeed later. REST 503, gRPC UNAVAILABLE.
     #[error("{0}")]
     Unavailable(String),
-    /// It took longer than it may. REST 504, gRPC `DEADLINE_EXCEEDED`.
+    /// The request took longer than it may. REST 504, gRPC `DEADLINE_EXCEEDED`.
     #[error("{0}")]
     Deadline(String),
     /// The answer takes more memory than one request may have. REST 413, gRPC RESOURCE_EXHAUSTED.
     #[error("{0}")]
     TooLarge(String),
-    /// Others have taken the memory that the answer needs. REST 503, gRPC RESOURCE_EXHAUSTED.
+    /// Other requests have taken the memory that the answer needs. REST 503, gRPC RESOURCE_EXHAUSTED.
     #[error("{0}")]
     Busy(String),
     /// The server is at fault. REST 500.
@@ -50,9 +50,9 @@ impl From<azimuth_engine::Error> for AppError {
             Error::TooLarge(text) => Self::TooLarge(text),
             Error::Busy(text) => Self::Busy(text),
             Error::Unsupported(_) => Self::Invalid(error.to_string()),
-            // It was logged where it was met.
+            // The error was logged where it was met.
             Error::Unreadable(text) => Self::Internal(text),
-            // It was logged where it was noticed.
+            // The error was logged where it was noticed.
             Error::DamagedIndex(_) => Self::Unavailable(error.to_string()),
             Error::Interrupted(Cause::Deadline) => Self::Deadline(error.to_string()),
             // The caller is gone: no client reads this text.

@@ -45,7 +45,7 @@ impl Reads {
     }
 }
 
-/// Ends the read of a caller that is gone.
+/// Ends a read whose caller is gone.
 struct EndWhenDropped(Interrupt);
 
 impl Drop for EndWhenDropped {
@@ -105,8 +105,8 @@ impl App {
         Ok(result.map_err(|error| AppError::Internal(format!("a read did not end: {error}")))??)
     }
 
-    /// As [`App::read`], but on the thread that asks if `is_short`: the caller knows from counts that the read takes about a
-    /// millisecond at most, and such reads lately did.
+    /// As [`App::read`], but on the calling thread if `is_short`: the caller knows from counts that the read takes
+    /// about a millisecond at most, and such reads were short lately.
     ///
     /// # Errors
     /// The error of the read.

@@ -58,7 +58,7 @@ struct Report {
     /// Why it was not reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
-    /// The same of gRPC.
+    /// The same for gRPC.
     #[serde(skip_serializing_if = "Option::is_none")]
     grpc_trouble: Option<String>,
     version: Option<String>,

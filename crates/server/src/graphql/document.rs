@@ -13,10 +13,10 @@ use super::parser::parse;
 use super::syntax::{self, Directive, Document, Given, Operation, OperationKind, Selection, Value};
 use super::validate::validate;
 
-/// Selections after fragments are put in, at most.
+/// Selections after fragments are expanded, at most.
 const FIELDS_MAX: usize = 10_000;
 
-/// Nesting of fields after fragments are put in, at most: as deep as a document may be without them.
+/// Nesting of fields after fragments are expanded, at most: as deep as a document may be without them.
 const DEPTH_MAX: usize = 128;
 
 /// Nesting of fields and fragments, at most.
@@ -180,11 +180,11 @@ struct Expansion<'a> {
     nodes: Vec<Node<'a>>,
     /// The node of a key below a node (`None`: at the root), for objects of a type where there can be several.
     known: HashMap<(Option<usize>, &'a str, Option<&'a str>), usize>,
-    /// Fragments that were put in below a node.
+    /// Fragments that were expanded below a node.
     spread: HashSet<(Option<usize>, &'a str)>,
 }
 
-/// A field on its way into the tree.
+/// A field that is not in the tree yet.
 struct Node<'a> {
     field: &'a syntax::Field,
     on: Option<&'a str>,
@@ -258,7 +258,7 @@ impl<'a> Expansion<'a> {
                     // Fragments that spread themselves are refused before.
                     let document = self.document;
                     let fragment = document.fragments.iter().find(|fragment| fragment.name.text == name.text);
-                    // A second time it asks for nothing more.
+                    // The second occurrence of a fragment adds no field.
                     if let Some(fragment) = fragment.filter(|_| self.spread.insert((parent, &name.text))) {
                         self.add(parent, &fragment.selections, Some(&fragment.on.text))?;
                     }

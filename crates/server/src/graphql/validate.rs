@@ -18,7 +18,7 @@ use super::types::{Output, OutputField};
 /// Fields looked at, at most: fragments are looked into wherever they are put.
 const FIELDS_MAX: usize = 10_000;
 
-/// Fields looked at again, at most: each operation looks into the fragments that it puts in.
+/// Fields visited again, at most: each operation visits the fragments that it spreads.
 const WORK_MAX: usize = 10 * FIELDS_MAX;
 
 /// Mistakes told, at most.

@@ -197,7 +197,7 @@ impl Metadata {
     }
 }
 
-/// Adds fields to others; those of one name become one, with all that is asked inside of either.
+/// Adds fields to others; fields of one name become one, with the union of their inner fields.
 fn merge_fields(fields: &mut Vec<Field>, more: Vec<Field>) {
     let mut known: HashMap<String, usize> =
         fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect();

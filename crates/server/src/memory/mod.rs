@@ -56,7 +56,7 @@ struct Limits {
     step: usize,
 }
 
-/// Bytes that are taken.
+/// Bytes that are in use.
 #[derive(Debug, Default)]
 pub(crate) struct Account(AtomicUsize);
 
@@ -74,25 +74,25 @@ impl Account {
         self.0.fetch_sub(bytes, Ordering::SeqCst);
     }
 
-    /// Bytes that are taken now.
+    /// Bytes that are in use now.
     pub(crate) fn bytes(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// On whose behalf a request takes memory.
+/// The accounts from which a request takes memory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Payer {
-    /// Its connection.
+    /// The account of its connection.
     pub(crate) connection: Arc<Account>,
-    /// The peer's address.
+    /// The account of the peer's address.
     pub(crate) peer: Arc<Account>,
 }
 
 /// Why there is no memory for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// It needs more than one request may take.
+    /// The request needs more memory than one request may take.
     #[error(
         "the request with its answer is larger than max: one request may take {bytes_max} bytes of memory (three quarters \
          of AZIMUTH_REQUESTS_BYTES_MAX); ask for less at a time"
@@ -101,13 +101,13 @@ pub(crate) enum Refusal {
         /// The limit.
         bytes_max: usize,
     },
-    /// Others have taken it.
+    /// Other requests have taken the memory.
     #[error("the memory for requests (AZIMUTH_REQUESTS_BYTES_MAX) is taken by others; try again later")]
     Busy,
-    /// Other requests of the same connection have taken it.
+    /// Other requests of the same connection have taken the memory.
     #[error("other requests of this connection have taken the memory that it may have; try again later")]
     ConnectionBusy,
-    /// Other requests from the same address have taken it.
+    /// Other requests from the same address have taken the memory.
     #[error(
         "other requests from this address have taken the memory that it may have (AZIMUTH_PEER_BYTES_MAX); try again later"
     )]

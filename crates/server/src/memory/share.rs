@@ -26,11 +26,11 @@ pub(crate) struct Share {
 }
 
 tokio::task_local! {
-    /// The share of the request that this task, or this thread while it reads, works for.
+    /// The share of the request for which this task, or this thread while it reads, works.
     static SHARE: Arc<Mutex<Share>>;
 }
 
-/// The share of the request that is worked for here.
+/// The share of the request for which the current task or thread works.
 pub(crate) fn current() -> Option<Arc<Mutex<Share>>> {
     SHARE.try_with(Arc::clone).ok()
 }
@@ -48,7 +48,7 @@ pub(crate) async fn within_async<F: Future>(share: Arc<Mutex<Share>>, work: F) -
     SHARE.scope(share, work).await
 }
 
-/// Charges the request that is worked for here, if it is one that is charged.
+/// Charges the request for which the current task or thread works, if there is one.
 ///
 /// # Errors
 /// There is no room.
@@ -81,12 +81,12 @@ pub(crate) async fn charge_or_wait(share: &Mutex<Share>, bytes: usize) -> Result
     Err(refusal)
 }
 
-/// Charges the same whether there is room or not: for the answer to a write, which was done.
+/// Charges the request whether there is room or not: for the answer to a completed write.
 pub(crate) fn force(bytes: usize) {
     let _ = SHARE.try_with(|share| share.lock().force(bytes));
 }
 
-/// Why the request that is worked for here was refused memory, if it was.
+/// Why the current request was refused memory, if it was.
 pub(crate) fn refusal() -> Option<Refusal> {
     SHARE.try_with(|share| share.lock().refused).ok().flatten()
 }
@@ -97,7 +97,7 @@ pub(crate) fn reading() -> Charge {
 }
 
 impl Share {
-    /// Nothing so far.
+    /// An empty share.
     pub(super) fn new(memory: Arc<RequestMemory>, payer: Payer) -> Self {
         Self { memory, payer, used: 0, held: 0, refused: None }
     }
@@ -110,7 +110,7 @@ impl Share {
     /// Charges the request with more memory, at once.
     ///
     /// # Errors
-    /// There is no room, now or when it was asked for before.
+    /// There is no room now, or an earlier charge was refused.
     pub(crate) fn try_add(&mut self, bytes: usize) -> Result<(), Refusal> {
         if let Some(refusal) = self.refused {
             return Err(refusal);
@@ -155,7 +155,7 @@ impl Share {
         }
     }
 
-    /// The request holds so much less.
+    /// Reduces the charge of the request by so many bytes.
     pub(crate) fn give(&mut self, bytes: usize) {
         self.settle(self.used.saturating_sub(bytes));
     }

@@ -136,7 +136,7 @@ pub(super) struct Metered {
     /// Left of what the request can be charged with: a message is not larger than this when it is unfolded.
     left: usize,
     pace: Pace,
-    /// Bytes that have come.
+    /// Bytes that were received.
     bytes: usize,
     /// When the next part must be there, while it is waited for.
     until: Option<Pin<Box<Sleep>>>,

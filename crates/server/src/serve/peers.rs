@@ -108,7 +108,7 @@ impl Peers {
         let mut peers = self.peers.lock();
         let mut connections = connection.peer.connections.lock();
         connections.remove(&connection.number);
-        // A peer whose requests still hold something is looked at again when its next connection ends.
+        // A peer whose requests still hold memory is checked again when its next connection ends.
         if connections.is_empty() && connection.peer.memory.bytes() == 0 {
             peers.remove(&connection.address);
         }
@@ -129,7 +129,7 @@ impl Connection {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let running = self.peer.requests.fetch_add(1, Ordering::AcqRel) < self.requests_max;
         self.requests.fetch_add(1, Ordering::AcqRel);
-        // Dropped at once, it takes both counts back.
+        // Dropping it at once takes both counts back.
         Some(Running(self.clone())).filter(|_| running)
     }
 
@@ -138,7 +138,7 @@ impl Connection {
         self.requests.load(Ordering::Acquire) == 0
     }
 
-    /// Whether a request came.
+    /// Whether the connection has received a request.
     pub(super) fn was_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed) > 0
     }

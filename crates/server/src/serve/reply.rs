@@ -131,7 +131,7 @@ struct Piece {
     bytes: Bytes,
     share: Arc<Mutex<Share>>,
     way: Arc<OnTheWay>,
-    /// Where it is written down that it waits, and since when.
+    /// The connection that counts this piece as waiting, and since when it waits.
     waits: Option<(Arc<Connection>, u64)>,
 }
 

@@ -394,7 +394,7 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
     REQUEST_BYTES + headers + uri.path().len() + uri.query().map_or(0, str::len)
 }
 
-/// The answer to a request that is not let in.
+/// The answer to a request that is refused before it begins.
 fn busy(wire: Wire, headers: &HeaderMap, why: &str) -> Response<Body> {
     let mut response = match wire {
         Wire::Rest => {
@@ -464,7 +464,7 @@ async fn render(reply: Reply, head_only: bool, kind: Kind, share: Arc<Mutex<Shar
 fn written(status: StatusCode, value: Value, kind: Kind) -> Response<Body> {
     let charged = if kind == Kind::Other { memory::charge(weight::tree(&value)) } else { Ok(()) };
     let body = charged.and_then(|()| reply::json(&value, kind == Kind::Written));
-    // The tree goes before anything else is made.
+    // The JSON tree is dropped before anything else is made.
     drop(value);
     let (status, body) = match body {
         Ok(body) => (status, body),

@@ -21,14 +21,14 @@ pub(super) struct Socket {
     stream: TcpStream,
     connection: Arc<Connection>,
     stall_max: Duration,
-    /// Since the system took no more from us.
+    /// Since when the system has accepted no bytes.
     blocked: Option<Blocked>,
     turn_left: usize,
 }
 
 struct Blocked {
     until: Pin<Box<Sleep>>,
-    /// Bytes that the system had not delivered when the time began.
+    /// Bytes that the system had not delivered at that time.
     queued: Option<usize>,
 }
 

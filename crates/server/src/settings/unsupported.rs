@@ -62,7 +62,8 @@ const RESTRICTING: [(&str, Refused, &str); 18] = [
     ("RAFT_BOOTSTRAP_EXPECT", Refused::From(2), "there are no clusters yet: every node would be alone"),
 ];
 
-/// Beginnings of the names of other variables that Weaviate knows, and why they do nothing here. The first that fits counts.
+/// Prefixes of the names of other variables that Weaviate knows, and why they do nothing here. The first prefix that
+/// fits counts.
 const IGNORED: [(&str, &str); 44] = [
     ("ENABLE_MODULES", "there are no modules: vectors come from the client"),
     ("DEFAULT_VECTORIZER_MODULE", "there are no modules: vectors come from the client"),
@@ -115,7 +116,7 @@ pub(super) fn note_read(name: &str) {
     READ.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
 }
 
-/// Refuses variables that would restrict or protect and do not.
+/// Refuses variables that would restrict access or protect data in Weaviate and have no effect here.
 ///
 /// # Errors
 /// Names the variable, its value, and the missing feature.
@@ -135,7 +136,7 @@ fn refusals(value_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
     refused.collect()
 }
 
-/// Logs which of the variables that are set do nothing. After everything that reads variables.
+/// Logs which of the set variables do nothing. Called after every variable was read.
 pub(crate) fn report() {
     let read = READ.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());

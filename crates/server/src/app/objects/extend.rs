@@ -87,12 +87,12 @@ struct Plan {
 /// A draft that fits the schema of the plan.
 struct Accepted {
     index: usize,
-    /// Where it goes; `None` when that is still to come into being.
+    /// The shard of the draft; `None` when the shard does not exist yet.
     at: Option<At>,
     tenant: Option<String>,
     references: Vec<(String, Target)>,
     dimensions: BTreeMap<VectorId, usize>,
-    /// Its properties, where there may be too much of them to index.
+    /// Its properties, if they may exceed the limits of indexing.
     heavy: Option<Properties>,
 }
 

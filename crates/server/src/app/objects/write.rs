@@ -118,7 +118,7 @@ pub(super) async fn change_all(
     Ok(places.into_iter().zip(outcomes).map(|((_, id), outcome)| written(id, outcome).map(|_| ())).collect())
 }
 
-/// Has the data group know the schema that a change was checked against, or a newer one.
+/// Makes sure that the data group knows the schema that a change was checked against, or a newer one.
 async fn publish(app: &App, at: At) -> AppResult<()> {
     match app.catalog()?.get(at.collection) {
         Some(collection) => app.published(collection).await,

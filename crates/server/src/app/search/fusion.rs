@@ -48,7 +48,7 @@ impl Fusion {
                 let text = format!("\nHybrid (Result Set vector,{set}) Document {id} contributed {value} to the score");
                 (value, text)
             } else {
-                // Halves, as the difference of two finite scores may be none.
+                // Halves are subtracted, as the difference of two finite scores may be infinite.
                 let spread = most / 2.0 - least / 2.0;
                 let value = if spread > 0.0 { (original / 2.0 - least / 2.0) / spread } else { 1.0 };
                 let text = format!(

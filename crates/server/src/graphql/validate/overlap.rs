@@ -35,7 +35,7 @@ struct Place<'a> {
     /// In the order in which their names came up first.
     groups: Vec<Vec<usize>>,
     by_key: HashMap<&'a str, usize>,
-    /// Fragments that were put in, each with the type around it.
+    /// Fragments that were expanded, each with the type around it.
     fragments: HashSet<(&'a str, usize)>,
 }
 
