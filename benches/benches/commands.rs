@@ -45,7 +45,7 @@ struct Options {
     /// Only the rows whose name has this in it.
     #[arg(long)]
     only: Option<String>,
-    /// How often each is applied; the slowest counts.
+    /// How often each command is applied; the slowest run counts.
     #[arg(long, default_value_t = 3)]
     runs: u64,
     /// Set by cargo.
@@ -189,7 +189,7 @@ impl Group {
 /// The times of the slowest runs.
 #[derive(Default)]
 struct Measured {
-    /// Of the entry.
+    /// Bytes of the entry.
     bytes: usize,
     /// Apply, by the wall clock and in processor time: on a machine that is busy otherwise only processor time is
     /// meaningful.

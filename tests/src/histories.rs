@@ -36,11 +36,11 @@ const OWN: u64 = 12;
 /// References that a client adds, at most: the list is read whole each time.
 const REFERENCES_MAX: u64 = 120;
 
-/// A value and when it was written or seen; `None` is "no object".
+/// A value, and the time when it was written or read; `None` is "no object".
 #[derive(Debug, Clone)]
 struct Event {
     begin: Instant,
-    /// When the answer came; never for a call without one.
+    /// The time of the answer; never for a call without one.
     end: Option<Instant>,
     value: Option<u64>,
 }
@@ -56,7 +56,7 @@ struct Register {
 #[derive(Debug, Clone, Default)]
 struct Known {
     acknowledged: Option<u64>,
-    /// Sent since, without an answer.
+    /// Writes sent since, without an answer.
     open: Vec<Option<u64>>,
 }
 
@@ -91,7 +91,7 @@ struct Client {
     count: u64,
     own: BTreeMap<u64, Known>,
     merged: BTreeMap<u64, Known>,
-    /// References that were added for certain, and those that may have been.
+    /// References that were certainly added, and those that may have been added.
     references: (u64, u64),
 }
 
@@ -157,7 +157,7 @@ pub fn run(seed: u64, duration: Duration) -> Result<Report, String> {
     }
     shared.over.store(true, Ordering::Release);
     let mut clients: Vec<Client> = clients.into_iter().filter_map(|client| client.join().ok()).collect();
-    // The sweeper knows nothing that would be missed.
+    // The result of the sweeper's thread is not needed.
     let _ = sweeper.join();
     if let Some(finding) = lock(&shared.finding).take() {
         return Err(finding);
@@ -276,7 +276,7 @@ impl Client {
         }
     }
 
-    /// Everything that it alone wrote, once more.
+    /// Checks once more everything that this client alone wrote.
     fn final_look(&mut self) -> Result<(), Stop> {
         for number in self.own.keys().copied().collect::<Vec<_>>() {
             self.look_at_own(number)?;
@@ -360,7 +360,7 @@ impl Client {
         let id = own_id(self.number, number);
         if self.random.random_bool(0.5) {
             let value = self.next();
-            // The sweeper may delete it at once: then there is nothing.
+            // The sweeper may delete the object at once: then there is none.
             self.own.entry(number).or_default().open.extend([Some(value), None]);
             self.upsert(id, &json!({ "value": value, "doomed": true }))?;
         }
@@ -443,9 +443,9 @@ impl Client {
     }
 }
 
-/// How many reads of a shared object are explained by its writes.
+/// Number of reads of a shared object that its writes explain.
 fn check_register(number: u64, register: &Register) -> Result<usize, String> {
-    // At first there was nothing.
+    // At first there was no object.
     let Some(start) = register.writes.iter().chain(&register.reads).map(|event| event.begin).min() else {
         return Ok(0);
     };
@@ -455,7 +455,7 @@ fn check_register(number: u64, register: &Register) -> Result<usize, String> {
         let read_end = read.end.unwrap_or(read.begin);
         let explains = |write: &&&Event| {
             let replaced = |by: &&&Event| {
-                // It began after the write was answered, and was answered before the read began.
+                // A write that began after another one was answered, and was answered before the read began.
                 write.end.is_some_and(|end| by.begin > end) && by.end.is_some_and(|end| end < read.begin)
             };
             write.value == read.value && write.begin <= read_end && writes.iter().find(replaced).is_none()

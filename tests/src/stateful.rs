@@ -41,7 +41,7 @@ const SHRINKING: Duration = Duration::from_secs(180);
 pub struct Settings {
     /// The seed of the first sequence; those that follow have the next ones.
     pub seed: u64,
-    /// Sequences are begun and gone on with for so long; one is finished at least to its tenth step.
+    /// Sequences are begun and continued for so long; each runs at least to its tenth step.
     pub duration: Duration,
     /// Sequences that failed before, as files: repeated first, and where a new one is put.
     pub corpus: Option<PathBuf>,
@@ -164,11 +164,12 @@ fn describe(settings: &Settings, seed: u64, auto_schema: bool, steps: Vec<Step>,
     text
 }
 
-/// Leaves out steps as long as something is wrong at the end. Gives all and `None` when nothing is wrong a second time.
+/// Leaves out steps as long as the sequence ends in a difference. Returns all steps and `None` when there is no
+/// difference on repetition.
 fn shrink(auto_schema: bool, mut steps: Vec<Step>) -> (Vec<Step>, Option<Finding>) {
     let since = Instant::now();
     let Err(mut finding) = repeat(auto_schema, &steps) else { return (steps, None) };
-    // Another difference than the one that was found would only lead away from it.
+    // A difference other than the found one would lead away from it.
     let kind = |finding: &Finding| finding.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     let mut part = steps.len() / 2;
     while part > 0 && since.elapsed() < SHRINKING {

@@ -19,9 +19,9 @@ use super::value::{Kind, text, word};
 /// A condition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Filter {
-    /// All of them.
+    /// All conditions.
     And(Vec<Filter>),
-    /// One of them.
+    /// One of the conditions.
     Or(Vec<Filter>),
     /// All other objects.
     Not(Box<Filter>),
@@ -36,7 +36,7 @@ pub struct Leaf {
     pub through: Vec<(String, String)>,
     /// The operand at the end of the path.
     pub subject: Subject,
-    /// How.
+    /// The operator.
     pub operator: String,
     /// The right operand: a scalar, or a list for `Contains*`.
     pub value: Value,
@@ -96,7 +96,7 @@ impl Filter {
         })
     }
 
-    /// Whether properties and kinds are those of the schema, as they may be no more when steps are left out.
+    /// Whether properties and kinds are those of the schema; they may differ when steps are left out.
     pub fn fits(&self, world: &World, schema: &Schema) -> bool {
         match self {
             Self::And(filters) | Self::Or(filters) => filters.iter().all(|filter| filter.fits(world, schema)),

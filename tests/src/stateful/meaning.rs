@@ -73,7 +73,7 @@ impl Leaf {
             "NotEqual" => {
                 // The range index alone knows only objects that have a value.
                 let known = property.filterable || property.searchable || !is_empty(value);
-                // Of a text with several tokens none may be there.
+                // A text with several tokens must have none of them.
                 let tokens = self.value.as_str().zip(property.kind.tokenization());
                 let tokens = tokens.map(|(text, tokenization)| tokenization.tokens(text));
                 known
@@ -101,7 +101,7 @@ impl Leaf {
         let wanted = self.value.as_i64().unwrap_or(0);
         Ok(match length {
             Some(length) => ordered(operator, (length as i64).cmp(&wanted)),
-            // A missing value has no length, so it is unequal to each.
+            // A missing value has no length, so it is unequal to each length.
             None => operator == "NotEqual",
         })
     }

@@ -9,12 +9,12 @@ use super::filter::{Filter, Refused};
 use super::schema::{Property, Schema, Space, UNNAMED};
 use super::value::{Kind, Tokenization};
 
-/// Everything.
+/// All collections, and whether auto-schema is on.
 #[derive(Debug, Clone, Default)]
 pub struct World {
     /// By name.
     pub classes: BTreeMap<String, Class>,
-    /// Whether unknown properties and collections are made up as objects come.
+    /// Whether auto-schema adds unknown properties and collections for objects.
     pub auto_schema: bool,
 }
 
@@ -219,7 +219,7 @@ fn merge(schema: &Schema, stored: &mut Object, patch: &Object) {
     stored.vectors.extend(patch.vectors.clone());
 }
 
-/// The collection that an object makes up.
+/// The collection that auto-schema makes for an object.
 fn made_up(name: &str, object: &Object) -> Schema {
     let dimensions = object.vectors.get(UNNAMED).map_or(3, Vec::len);
     let space = Space { index: "hnsw".to_owned(), metric: "cosine".to_owned(), dimensions };
@@ -236,7 +236,7 @@ fn made_up(name: &str, object: &Object) -> Schema {
     }
 }
 
-/// The kind that a value makes up.
+/// The kind that auto-schema derives from a value.
 pub fn kind_of(value: &Value) -> Kind {
     match value {
         Value::Bool(_) => Kind::Bool,

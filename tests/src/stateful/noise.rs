@@ -113,7 +113,7 @@ impl Player {
         self.noise_here(true);
     }
 
-    /// Where the noise goes: to the server, or nowhere.
+    /// Sets the address to which the noise is sent; `None` sends nothing.
     pub(super) fn noise_here(&self, here: bool) {
         let Some(noise) = &self.noise else { return };
         *lock(&noise.place) = here.then(|| (self.server.http_address(), self.server.grpc_port()));
@@ -124,7 +124,7 @@ impl Player {
         lock(&self.noise.as_ref()?.heard).finding.take()
     }
 
-    /// Ends the noise: how many requests it sent, and the longest wait for readiness in milliseconds.
+    /// Ends the noise. Returns the number of requests, and the longest wait for readiness in milliseconds.
     pub(super) fn stop_noise(&mut self) -> (u64, u128) {
         let Some(noise) = self.noise.take() else { return (0, 0) };
         let heard = lock(&noise.heard);
@@ -154,7 +154,7 @@ fn malformed(place: &Place, random: &mut ChaCha8Rng) -> Result<u128, String> {
         let document = DOCUMENTS.choose(random).copied().unwrap_or_default();
         serde_json::json!({ "query": mutated(document, random) }).to_string().into_bytes()
     } else {
-        // Without its end a body is no JSON, whatever else happens to it.
+        // A body without its end is not JSON, whatever else is changed in it.
         let mut bytes = body.as_bytes()[..random.random_range(0..body.len())].to_vec();
         if random.random_bool(0.3) {
             bytes.extend((0..random.random_range(0..30)).map(|_| random.random_range(b'"'..=b'[')));
@@ -221,7 +221,7 @@ fn given_up(place: &Place, random: &mut ChaCha8Rng) -> Result<u128, String> {
     runtime.block_on(async {
         let mut client = WeaviateClient::new(endpoint.connect_lazy());
         let patience = Duration::from_micros(random.random_range(50..3_000));
-        // Whatever comes of it: the caller is gone by then.
+        // The outcome does not matter: the caller is gone by then.
         let _ = tokio::time::timeout(patience, client.search(request)).await;
     });
     Ok(0)

@@ -177,11 +177,11 @@ impl Step {
             _ => object_id(random),
         };
         if how == Write::Post && random.random_bool(0.03) {
-            // A collection that may not be there.
+            // The collection may not exist.
             let name = COLLECTIONS.choose(random).copied().unwrap_or(COLLECTIONS[0]);
             let mut object = new_object(random);
             if world.classes.contains_key(name) {
-                // Its vectors may have another length.
+                // The vectors may have another length.
                 object.vectors.clear();
             }
             return Self::Write(how, (name.to_owned(), id, object));

@@ -31,7 +31,7 @@ impl Tokenization {
             Self::Word => owned(text.to_lowercase().split(|c: char| !c.is_alphanumeric()).collect()),
             Self::Lowercase => owned(text.to_lowercase().split_whitespace().collect()),
             Self::Whitespace => owned(text.split_whitespace().collect()),
-            // A text of nothing is a term too.
+            // An empty text is a term, too.
             Self::Field => vec![text.trim().to_owned()],
         }
     }
@@ -44,7 +44,7 @@ impl Tokenization {
         }
     }
 
-    /// The word of the wire.
+    /// The name of the tokenization on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Self::Word => "word",

@@ -61,7 +61,7 @@ async fn objects_with_too_much_to_index_are_refused_on_every_wire() {
     let first = format!("/v1/objects/Page/{}", id(1));
     check_refused(&send(&server, "PUT", &first, &page(1, "one", &heavy)), &limit);
     check_refused(&send(&server, "PATCH", &first, &page(1, "two", &heavy)), &limit);
-    // Each part alone is within the limit, the object that they make is not.
+    // Each part alone is within the limit, the merged object is not.
     check_refused(&send(&server, "PATCH", &first, &page(1, "two", &words(0, 100))), &limit);
     assert_eq!(send(&server, "PATCH", &first, &page(1, "two", "a few words more")).status, 204);
 

@@ -193,7 +193,7 @@ fn a_disk_that_ends_in_the_middle_of_a_write_loses_nothing_acknowledged() {
     assert!(!status.success(), "a node that cannot write its log ended with {status}");
     let log = server.log();
     assert!(log.contains("No space left on device") && log.contains("azimuth ends"), "{log}");
-    // Still full: it works for reading, out of the space that was set aside.
+    // On the full disk the server reads, with the space of the reserve.
     disk.fill(100);
     server.start_again();
     runtime.block_on(check(&server.client(), acknowledged));

@@ -64,7 +64,7 @@ fn body_of(document: &str) -> String {
     serde_json::json!({ "query": document }).to_string()
 }
 
-/// A request that was sent and whose answer is not waited for.
+/// A request that was sent, without waiting for its answer.
 struct Sent(TcpStream);
 
 impl Sent {
@@ -105,7 +105,7 @@ fn running(server: &Server) -> f64 {
     gauge(server, "azimuth_reads_running")
 }
 
-/// Everything that others ask for is answered.
+/// Checks that all requests of other clients are answered.
 async fn others_are_served(server: &Server, client: &Client, round: u32) {
     for path in ["/v1/.well-known/ready", "/v1/.well-known/live", "/metrics", "/v1/meta"] {
         assert_eq!(server.get(path).expect("an answer").status, 200, "{path}");

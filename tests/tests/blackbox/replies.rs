@@ -195,7 +195,7 @@ fn clients_that_never_read_hold_their_answers_for_some_time_only() {
     check_memory(&server, "16 clients that never read", before);
 }
 
-/// Open connections, the one that asks among them.
+/// Open connections, including the connection of this request.
 fn server_connections(server: &Server) -> usize {
     let metrics = raw_http::get(&server.http_address(), "/metrics").expect("metrics").body;
     let line = metrics.lines().find_map(|line| line.strip_prefix("azimuth_connections "));
@@ -261,7 +261,7 @@ fn a_stream_that_nobody_reads_is_reset_and_no_other() {
         let (stuck, _) =
             sender.send_request(h2_get(&server, "/v1/objects?class=Large&limit=3"), true).expect("a request");
         let mut stuck = stuck.await.expect("the head of an answer").into_body();
-        // Its window is used up and never opened again.
+        // The window of the stream is used up and never opened again.
         let end = loop {
             match stuck.data().await {
                 Some(Ok(_)) => {}

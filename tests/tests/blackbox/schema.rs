@@ -243,7 +243,7 @@ fn a_collection_whose_target_is_gone_can_be_changed() {
     class["vectorIndexConfig"]["ef"] = 77.into();
     let answer = ask(&server, "PUT", "/schema/Source", &class);
     assert_eq!(answer.status, 200, "{}", answer.body);
-    // Another one that was never there is refused as before.
+    // A target that never existed is refused as before.
     class["properties"][0]["dataType"] = json!(["Nothing"]);
     assert_eq!(ask(&server, "PUT", "/schema/Source", &class).status, 422);
 }

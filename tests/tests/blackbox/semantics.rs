@@ -146,7 +146,7 @@ fn combinations_apply_to_the_whole_path() {
         put(&server, "T", n, &json!({"n": n, "s": line, "r": targets}), &Value::Null);
     }
     let check = |clause: &str, want: &[i64]| assert_eq!(filtered(&server, "T", clause), want, "{clause}");
-    // None of the tokens.
+    // The text has none of the tokens.
     check(r#"path:["s"],operator:NotEqual,valueText:"hills lakes""#, &[3, 4, 5]);
     check(r#"path:["s"],operator:NotEqual,valueText:"river""#, &[1, 2, 4, 5]);
     // Each member may be met by another target.
@@ -161,7 +161,7 @@ fn combinations_apply_to_the_whole_path() {
     let ids = format!(r#"["{}","{}"]"#, id(1), id(3));
     check(&format!(r#"path:["r","T","id"],operator:ContainsAll,valueText:{ids}"#), &[4]);
     check(&format!(r#"path:["r","T","id"],operator:ContainsNone,valueText:{ids}"#), &[1, 3, 5]);
-    // As in Weaviate, NotEqual is about some target, Not about the whole.
+    // As in Weaviate, `NotEqual` needs one matching target, and `Not` excludes objects by all of their targets.
     check(r#"path:["r","T","n"],operator:NotEqual,valueInt:1"#, &[4, 5]);
     check(r#"operator:Not,operands:[{path:["r","T","n"],operator:Equal,valueInt:1}]"#, &[1, 3, 5]);
     check(

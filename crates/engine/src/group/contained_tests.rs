@@ -183,7 +183,7 @@ fn rows_of_garbage_are_left_out_and_heal() {
     contained(&group, &[entry(1, vec![Command::PutCollection(Box::new(schema()))])]);
     contained(&group, &[entry(2, (1..=6).map(put).collect())]);
     let prefix = ShardPrefix::new(GroupId::FIRST_DATA, AT);
-    // Doc ids count from 0: objects 1, 2 and 3 lose their head, 4 its vector.
+    // Doc ids count from 0: objects 1, 2 and 3 lose their row, 4 its vector.
     for doc_id in 0..3 {
         overwrite(&group, Family::Objects, &prefix.object(DocId(doc_id)), b"\xffgarbage");
     }

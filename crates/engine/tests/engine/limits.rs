@@ -81,7 +81,8 @@ fn schemas_beyond_the_ids_are_refused_wherever_the_log_says_so() {
         .collect();
     assert_eq!(ids, [1, 0, 2, 0, 3]);
     let hash = group.state_hash().unwrap();
-    // A start repeats the log from the last flush on, in other pieces: from its beginning here, then from nothing.
+    // A start repeats the log from the last flush on, in other batches: here first from its beginning, then from
+    // nothing.
     let killed = copy_as_killed(dir.path());
     drop(group);
     let group = open_meta(killed.path());
@@ -117,7 +118,7 @@ fn schemas_that_would_not_read_back_are_refused() {
         let outcome =
             apply(&group, vec![Command::PutCollection(Box::new(collection(number, "Deep", vec![deep(levels)])))]);
         assert!(matches!(outcome[0], Outcome::Done | Outcome::Refused(_)), "{outcome:?}");
-        // Requests could bring 250 before there was a limit.
+        // Requests could bring 250 levels before there was a limit.
         assert!(levels > 250 || outcome[0] == Outcome::Done, "{levels}: {outcome:?}");
     }
     let mut twice = collection(50, "Twice", vec![one("a", Primitive::Int), one("b", Primitive::Int)]);
@@ -274,7 +275,7 @@ fn any_properties(rng: &mut ChaCha8Rng, depth: usize) -> Properties {
 
 fn any_command(rng: &mut ChaCha8Rng, number: u32) -> Command {
     let at = at(number);
-    // A bit deeper than can be stored, now and then.
+    // Now and then a bit deeper than can be stored.
     let depth = [0, 1, 3, DEPTH_MAX, STORED_DEPTH_MAX, STORED_DEPTH_MAX + 9][rng.random_range(0..6)];
     let n = rng.random_range(0..12);
     match rng.random_range(0..20) {

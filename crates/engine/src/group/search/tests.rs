@@ -151,7 +151,7 @@ fn a_search_answers_from_its_view_whatever_is_deleted_and_added_meanwhile() {
         let before = together(&held, &queries);
         assert!(before.iter().all(|ids| ids.len() >= 5 && ids.iter().zip(0..).all(|(id, n)| *id == n)), "{before:?}");
 
-        // The nearest go, others come nearer, some are replaced.
+        // The nearest objects are deleted, nearer ones are added, some are replaced.
         apply(&group, (0..10).map(delete).collect());
         apply(&group, (10..20).map(|n| put(n, -0.001 * n as f32)).chain((100..110).map(|n| put(n, 0.0))).collect());
         apply(&group, vec![delete(105), put(106, 50.0)]);
