@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p azimuth-benches --bench commands [-- --only text --runs 3]`
 //!
-//! Writes of a group are applied one after another, so the slowest command bounds what any other write waits for, and how
-//! long a start takes that has to apply it again. `docs/guarantees.md` states the bound.
+//! Writes of a group are applied one after another, so the slowest command bounds the waiting time of every other
+//! write, and the time of a start that has to apply that command again. `docs/guarantees.md` states the bound.
 
 #![allow(clippy::print_stdout, reason = "a bench talks to its reader")]
 
@@ -39,13 +39,13 @@ const VECTORS: u32 = 200;
 const PROPERTIES: usize = 10_000;
 const TENANTS: u32 = 50_000;
 
-/// What to measure.
+/// Options of a run.
 #[derive(Debug, Clone, Parser)]
 struct Options {
     /// Only the rows whose name has this in it.
     #[arg(long)]
     only: Option<String>,
-    /// How often each is applied; the slowest counts.
+    /// How often each command is applied; the slowest run counts.
     #[arg(long, default_value_t = 3)]
     runs: u64,
     /// Set by cargo.
@@ -186,12 +186,13 @@ impl Group {
     }
 }
 
-/// What the slowest runs took.
+/// The times of the slowest runs.
 #[derive(Default)]
 struct Measured {
-    /// Of the entry.
+    /// Bytes of the entry.
     bytes: usize,
-    /// Apply, by the wall clock and in processor time: on a machine that is busy otherwise only the latter says much.
+    /// Apply, by the wall clock and in processor time: on a machine that is busy otherwise only processor time is
+    /// meaningful.
     wall: Duration,
     cpu: Duration,
     /// Apply and the flush that follows.

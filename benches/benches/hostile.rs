@@ -1,4 +1,5 @@
-//! One well-behaved client beside hostile ones: what each attack costs it, and how much memory the server takes.
+//! One well-behaved client beside hostile ones: the slowdown of the client by each attack, and the memory of the
+//! server.
 //!
 //! `cargo bench -p azimuth-benches --bench hostile [-- --seconds 8 --budget-mib 128 ATTACK ..]`
 //!
@@ -29,7 +30,7 @@ type Outcome<T> = Result<T, Box<dyn StdError + Send + Sync>>;
 
 const DIM: usize = 64;
 
-/// What to measure.
+/// Options of a run.
 #[derive(Debug, Parser)]
 struct Options {
     /// Attacks to run; all without one.
@@ -48,14 +49,14 @@ struct Options {
     bench: bool,
 }
 
-/// An attack: its name, how many threads run it, and what each thread repeats until the end.
+/// An attack: its name, the number of its threads, and the action that each thread repeats until the end.
 struct Attack {
     name: &'static str,
     threads: usize,
     step: fn(&Target),
 }
 
-/// What an attacker knows of the server.
+/// The server as an attacker sees it.
 #[derive(Clone)]
 struct Target {
     port: u16,
@@ -128,7 +129,7 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// What the client saw.
+/// The latencies that the client measured.
 #[derive(Default)]
 struct Watched {
     searches: Vec<Duration>,

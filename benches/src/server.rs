@@ -189,7 +189,7 @@ impl Drop for Server {
     }
 }
 
-/// The blocks that the files below `folder` occupy, in bytes, without those of our own that are only set aside.
+/// The blocks that the files below `folder` occupy, in bytes, without the server's `RESERVE`.
 fn folder_bytes(folder: &Path) -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut bytes = 0;

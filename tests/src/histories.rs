@@ -1,12 +1,12 @@
-//! Several clients at once, and what each object may be afterwards.
+//! Several concurrent clients, and the states that each object may have afterwards.
 //!
-//! Every client works on objects of its own and on shared ones, over REST and gRPC, while one more deletes by filter and
-//! the process is killed now and then. What must hold:
+//! Every client works on objects of its own and on shared ones, over REST and gRPC, while one more deletes by filter
+//! and the process is killed now and then. The checked rules:
 //!
-//! - **own objects**: a read after an acknowledged write finds that write; what was deleted stays away; a deletion by
+//! - **own objects**: a read after an acknowledged write finds that write; deleted objects stay away; a deletion by
 //!   filter never takes an object whose newest version does not match;
 //! - **merges**: clients that change different properties of one object never undo each other;
-//! - **references**: of those added to one list by all clients, none is lost and none is there twice;
+//! - **references**: of those added to one list by all clients, none is lost and none occurs twice;
 //! - **registers**: a read of a shared object finds a write that had begun before the read ended and that no other write
 //!   had replaced before the read began.
 //!
@@ -36,11 +36,11 @@ const OWN: u64 = 12;
 /// References that a client adds, at most: the list is read whole each time.
 const REFERENCES_MAX: u64 = 120;
 
-/// A value and when it was written or seen; `None` is "no object".
+/// A value, and the time when it was written or read; `None` is "no object".
 #[derive(Debug, Clone)]
 struct Event {
     begin: Instant,
-    /// When the answer came; never for a call without one.
+    /// The time of the answer; never for a call without one.
     end: Option<Instant>,
     value: Option<u64>,
 }
@@ -52,11 +52,11 @@ struct Register {
     reads: Vec<Event>,
 }
 
-/// What a client knows of something that it alone writes.
+/// A client's knowledge of an object or property that it alone writes.
 #[derive(Debug, Clone, Default)]
 struct Known {
     acknowledged: Option<u64>,
-    /// Sent since, without an answer.
+    /// Writes sent since, without an answer.
     open: Vec<Option<u64>>,
 }
 
@@ -65,13 +65,13 @@ impl Known {
         found == self.acknowledged || self.open.contains(&found)
     }
 
-    /// What was seen is so from now on, for a server that starts anew carries nothing out any more.
+    /// Fixes the value that a client read: a restarted server carries out no earlier call any more, so the value stays.
     fn settle(&mut self, found: Option<u64>) {
         *self = Self { acknowledged: found, open: Vec::new() };
     }
 }
 
-/// What all clients share.
+/// State that all clients share.
 struct Shared {
     /// Address of the server; another one after each start.
     address: Mutex<String>,
@@ -83,7 +83,7 @@ struct Shared {
     finding: Mutex<Option<String>>,
 }
 
-/// A client and what it knows.
+/// A client and its knowledge of the objects.
 struct Client {
     number: u64,
     shared: Arc<Shared>,
@@ -91,17 +91,17 @@ struct Client {
     count: u64,
     own: BTreeMap<u64, Known>,
     merged: BTreeMap<u64, Known>,
-    /// References that were added for certain, and those that may have been.
+    /// References that were certainly added, and those that may have been added.
     references: (u64, u64),
 }
 
-/// Why a client stops what it does: the server gave no answer, or a wrong one.
+/// Why a client stops: the server gave no answer, or a wrong one.
 enum Stop {
     NoAnswer,
     Wrong(String),
 }
 
-/// What was done.
+/// Counts of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Report {
     /// Calls with an answer.
@@ -115,7 +115,7 @@ pub struct Report {
 /// Runs all clients for that time, with a kill every few seconds.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// The violated rule, in words.
 ///
 /// # Panics
 /// When the server cannot be started or is not ready.
@@ -157,7 +157,7 @@ pub fn run(seed: u64, duration: Duration) -> Result<Report, String> {
     }
     shared.over.store(true, Ordering::Release);
     let mut clients: Vec<Client> = clients.into_iter().filter_map(|client| client.join().ok()).collect();
-    // The sweeper knows nothing that would be missed.
+    // The result of the sweeper's thread is not needed.
     let _ = sweeper.join();
     if let Some(finding) = lock(&shared.finding).take() {
         return Err(finding);
@@ -231,7 +231,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Deletes what is doomed, again and again, sometimes as a trial.
+/// Deletes doomed objects, again and again, sometimes as a dry run.
 fn sweep(shared: &Shared) {
     let clause = json!({ "path": ["doomed"], "operator": "Equal", "valueBoolean": true });
     while !shared.over.load(Ordering::Acquire) {
@@ -276,7 +276,7 @@ impl Client {
         }
     }
 
-    /// Everything that it alone wrote, once more.
+    /// Checks once more everything that this client alone wrote.
     fn final_look(&mut self) -> Result<(), Stop> {
         for number in self.own.keys().copied().collect::<Vec<_>>() {
             self.look_at_own(number)?;
@@ -323,7 +323,7 @@ impl Client {
         }
     }
 
-    /// What is open when a new process answers was carried out before it, or never will be.
+    /// A value that no earlier write of any client used.
     fn next(&mut self) -> u64 {
         self.count += 1;
         self.number << 40 | self.count
@@ -353,13 +353,14 @@ impl Client {
         Ok(())
     }
 
-    /// Writes a doomed version, then one that is not, or deletes; each time the object must be what was acknowledged last.
+    /// Writes a doomed version, then one that is not doomed, or deletes; each time the object must have the last
+    /// acknowledged state.
     fn own_object(&mut self) -> Result<(), Stop> {
         let number = self.random.random_range(0..OWN);
         let id = own_id(self.number, number);
         if self.random.random_bool(0.5) {
             let value = self.next();
-            // The sweeper may delete it at once: then there is nothing.
+            // The sweeper may delete the object at once: then there is none.
             self.own.entry(number).or_default().open.extend([Some(value), None]);
             self.upsert(id, &json!({ "value": value, "doomed": true }))?;
         }
@@ -442,9 +443,9 @@ impl Client {
     }
 }
 
-/// How many reads of a shared object are explained by its writes.
+/// Number of reads of a shared object that its writes explain.
 fn check_register(number: u64, register: &Register) -> Result<usize, String> {
-    // At first there was nothing.
+    // At first there was no object.
     let Some(start) = register.writes.iter().chain(&register.reads).map(|event| event.begin).min() else {
         return Ok(0);
     };
@@ -454,7 +455,7 @@ fn check_register(number: u64, register: &Register) -> Result<usize, String> {
         let read_end = read.end.unwrap_or(read.begin);
         let explains = |write: &&&Event| {
             let replaced = |by: &&&Event| {
-                // It began after the write was answered, and was answered before the read began.
+                // A write that began after another one was answered, and was answered before the read began.
                 write.end.is_some_and(|end| by.begin > end) && by.end.is_some_and(|end| end < read.begin)
             };
             write.value == read.value && write.begin <= read_end && writes.iter().find(replaced).is_none()

@@ -263,7 +263,7 @@ impl Server {
         let (port, settings) = (self.http_port.to_string(), &self.settings);
         let mut command = Command::new(binary());
         command.arg("serve").args(&settings.arguments).env_remove("PORT");
-        // What is meant for the tests is no setting of the server.
+        // Variables that configure the tests are not settings of the server.
         let of_tests = std::env::vars_os().map(|(name, _)| name);
         of_tests.filter(|name| name.to_string_lossy().starts_with("AZIMUTH_")).for_each(|name| {
             command.env_remove(name);

@@ -1,10 +1,10 @@
 //! Stateful fuzzing: random sequences of requests over every wire, held against a model after each step.
 //!
 //! [`run`] makes steps from a seed ([`step`]), carries each out against a real server and a naive model ([`play`],
-//! [`model`], [`filter`]), and compares every answer ([`check`]). Beside the steps, [`noise`] sends what is malformed or
-//! given up, and asks whether the server is ready. A sequence that ends in a difference is made as short as it gets and
-//! kept as a file of the corpus, which the next run repeats first. Nothing here depends on time: a seed gives the same
-//! steps again.
+//! [`model`], [`filter`]), and compares every answer ([`check`]). Beside the steps, [`noise`] sends malformed requests
+//! and requests that it gives up, and asks whether the server is ready. A sequence that ends in a difference is made as
+//! short as it gets and kept as a file of the corpus, which the next run repeats first. Nothing here depends on time: a
+//! seed gives the same steps again.
 
 mod check;
 pub mod filter;
@@ -36,39 +36,40 @@ const STEPS_MAX: usize = 1_500;
 /// How long a sequence that fails is made shorter.
 const SHRINKING: Duration = Duration::from_secs(180);
 
-/// What to run.
+/// Options of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The seed of the first sequence; those that follow have the next ones.
     pub seed: u64,
-    /// Sequences are begun and gone on with for so long; one is finished at least to its tenth step.
+    /// Sequences are begun and continued for so long; each runs at least to its tenth step.
     pub duration: Duration,
     /// Sequences that failed before, as files: repeated first, and where a new one is put.
     pub corpus: Option<PathBuf>,
 }
 
-/// What was run.
+/// Counts of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// Sequences, each from an empty server.
     pub sequences: u64,
     /// Steps by kind.
     pub counts: BTreeMap<&'static str, u64>,
-    /// What the noise did.
+    /// Requests of the noise.
     pub noise: u64,
-    /// The longest that the server took to say that it is ready, in milliseconds.
+    /// The longest answer time of the readiness probe, in milliseconds.
     pub ready_ms_max: u128,
 }
 
 /// Runs sequences until the time is over.
 ///
 /// # Errors
-/// The first difference between server and model: the seed, what is wrong, and the shortest sequence that shows it.
+/// The first difference between server and model: the seed, the difference in words, and the shortest sequence that
+/// shows it.
 pub fn run(settings: &Settings) -> Result<Report, String> {
     let mut report = Report::default();
     for path in settings.corpus.iter().flat_map(|folder| kept(folder)) {
         let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        // A file of an older form says nothing any more.
+        // A file of an older form cannot be repeated any more.
         let Ok((auto_schema, steps)) = serde_json::from_str::<(bool, Vec<Step>)>(&text) else { continue };
         if let Err(finding) = repeat(auto_schema, &steps) {
             return Err(format!("{} fails again: {finding}", path.display()));
@@ -119,7 +120,7 @@ pub fn run(settings: &Settings) -> Result<Report, String> {
 /// Carries steps out against a new server.
 ///
 /// # Errors
-/// What is wrong after one of them.
+/// The difference found after one of the steps.
 pub fn repeat(auto_schema: bool, steps: &[Step]) -> Result<(), Finding> {
     let mut player = Player::new(auto_schema);
     for step in steps {
@@ -163,11 +164,12 @@ fn describe(settings: &Settings, seed: u64, auto_schema: bool, steps: Vec<Step>,
     text
 }
 
-/// Leaves out steps as long as something is wrong at the end. Gives all and `None` when nothing is wrong a second time.
+/// Leaves out steps as long as the sequence ends in a difference. Returns all steps and `None` when there is no
+/// difference on repetition.
 fn shrink(auto_schema: bool, mut steps: Vec<Step>) -> (Vec<Step>, Option<Finding>) {
     let since = Instant::now();
     let Err(mut finding) = repeat(auto_schema, &steps) else { return (steps, None) };
-    // Another difference than the one that was found would only lead away from it.
+    // A difference other than the found one would lead away from it.
     let kind = |finding: &Finding| finding.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     let mut part = steps.len() / 2;
     while part > 0 && since.elapsed() < SHRINKING {

@@ -15,7 +15,8 @@ pub(crate) fn command(root: &Path, verb: &str) -> Command {
 pub(crate) fn plain(verb: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.arg(verb);
-    // What `cargo run` tells of xtask itself. Build scripts watch it, so it must be as it is in a call from a shell: unset.
+    // Variables that `cargo run` sets for xtask itself. Build scripts watch them, so they must be as in a call from a
+    // shell: unset.
     for (name, _) in std::env::vars_os() {
         if is_of_a_package(&name.to_string_lossy()) {
             command.env_remove(name);
@@ -56,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_nested_call_knows_nothing_of_our_own_package() {
-        // Cargo runs tests, too, with these variables, so that there is something to remove.
+        // Cargo runs tests with these variables, too, so the list is not empty.
         assert!(
             std::env::var_os("CARGO_PKG_VERSION_MAJOR").is_some() && std::env::var_os("CARGO_MANIFEST_DIR").is_some()
         );

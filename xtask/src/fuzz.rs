@@ -1,8 +1,8 @@
-//! `cargo xtask fuzz`: fuzz targets for as long as is asked, with a corpus that stays in the cache folder.
+//! `cargo xtask fuzz`: fuzz targets for the requested time, with a corpus that stays in the cache folder.
 //!
-//! A target of a decoder is an ordinary test in a module called `fuzz`; here it is built with the compiler's counters of
-//! coverage and `--cfg fuzzing`, by which libFuzzer drives it. `stateful` and `histories` start real servers and send
-//! them random requests. What fails is kept in the corpus, and tried first by the next run.
+//! A target of a decoder is an ordinary test in a module called `fuzz`; here it is built with the compiler's counters
+//! of coverage and `--cfg fuzzing`, by which libFuzzer drives it. `stateful` and `histories` start real servers and
+//! send them random requests. Failing inputs are kept in the corpus, and the next run tries them first.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use crate::{Failure, cache, cargo, process, sanitize, setup};
 
-/// Seconds for each target unless told otherwise.
+/// Seconds for each target unless the command line gives another number.
 const SECONDS: u64 = 60;
 
 /// Packages with targets of decoders, and which of their test binaries holds them.
 const PACKAGES: [(&str, &str); 3] =
     [("azimuth-engine", "--lib"), ("azimuth-raft", "--lib"), ("azimuth-server", "--bins")];
 
-/// Suites of the black-box tests that go on for as long as they are told.
+/// Suites of the black-box tests that run for a given time.
 const SUITES: [&str; 2] = ["stateful", "histories"];
 
 /// Where LLVM counts: each edge, with the operands of comparisons, so that a constant is found.
@@ -25,7 +25,7 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
                      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
                      -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
 
-/// What was asked for.
+/// The parsed command line.
 #[derive(Debug, PartialEq, Eq)]
 struct Request<'a> {
     target: Option<&'a str>,

@@ -112,7 +112,7 @@ impl Bench {
         Ok(())
     }
 
-    /// What bounds one client: calls that do nothing, and the same queries without a server.
+    /// Measures the bounds of one client: calls that do nothing, and the same queries without a server.
     fn limits(&mut self, server: &Server, exact: &[Vec<usize>]) -> Outcome<()> {
         let calls = self.median_rate(1, || {
             let client = server.client()?;

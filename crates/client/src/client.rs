@@ -193,8 +193,8 @@ impl Client {
         self.check_grpc().await.is_ok()
     }
 
-    /// As [`Client::is_serving_grpc`], with the reason when it does not: nobody answers, the certificate is not trusted, or
-    /// the server says that it does not serve yet.
+    /// As [`Client::is_serving_grpc`], with the reason when it does not: there is no answer, the certificate is not
+    /// trusted, or the server reports that it does not serve yet.
     pub async fn check_grpc(&self) -> Result<()> {
         let request = health::HealthCheckRequest::default();
         let answer = self.shared.grpc.health().check(request).await;

@@ -65,14 +65,14 @@ pub enum Command {
         /// Which object.
         id: Uuid,
     },
-    /// Data: removes an object if it still is the version that was seen. `Done`, `NotFound`, or `Conflict` when it was
-    /// written since.
+    /// Data: removes an object if it still has the version that the caller saw. `Done`, `NotFound`, or `Conflict` when
+    /// the object was written since.
     DeleteVersion {
         /// Where.
         at: At,
         /// Which object.
         id: Uuid,
-        /// The version that was seen.
+        /// The version that the caller saw.
         doc_id: DocId,
     },
 }
@@ -96,8 +96,8 @@ impl Command {
 }
 
 impl Command {
-    /// Whether it brings no data of its own: it removes something, or makes a schema known that the meta group has
-    /// accepted. Such commands are carried out on a disk that is too full for others.
+    /// Whether the command brings no data of its own: it removes something, or gives this group a schema that the meta
+    /// group has accepted. Such commands are carried out on a disk that is too full for others.
     pub fn frees_space(&self) -> bool {
         match self {
             Self::DeleteCollection(_)

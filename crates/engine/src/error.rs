@@ -32,17 +32,17 @@ pub enum Error {
         Cause::Cancelled => "the caller of the read is gone",
     })]
     Interrupted(Cause),
-    /// The answer takes more memory than its caller may have; asking for less can succeed.
+    /// The answer takes more memory than its caller may have; a smaller request can succeed.
     #[error("{0}")]
     TooLarge(String),
-    /// Others have taken the memory that the answer needs; the same request can succeed later.
+    /// Other requests have taken the memory that the answer needs; the same request can succeed later.
     #[error("{0}")]
     Busy(String),
     /// Stored data fails its checks. The node must stop: it would answer wrongly.
     #[error("damaged data: {0}")]
     Damaged(String),
-    /// Entries of an inverted index fail their checks. The index is derived: it is being rebuilt from the objects, and the
-    /// node goes on; asking again later can succeed.
+    /// Entries of an inverted index fail their checks. The index is derived: it is being rebuilt from the objects, and
+    /// the node goes on; the same request can succeed later.
     #[error("damaged inverted index, which is rebuilt from the objects: {0}")]
     DamagedIndex(String),
     /// The disk failed. The node must stop: what was not made durable is unknown.

@@ -1,4 +1,5 @@
-//! Fuzz targets of the forms on disk: damaged bytes are an error, and what was read is written and read the same again.
+//! Fuzz targets of the on-disk formats: damaged bytes give an error, and a decoded value survives encoding and
+//! decoding.
 
 use std::collections::BTreeMap;
 
@@ -77,11 +78,11 @@ fn object_rows() {
     check("object-row", &[example], move |bytes| {
         let _ = codec::decode_header(bytes);
         let Ok((header, object)) = codec::decode(bytes, &schema, true) else { return };
-        // More is read than is written today: rows of older versions nest deeper.
+        // Decoding accepts more than encoding writes today: rows of older versions nest deeper.
         let Ok(again) = codec::encode(&header, &object.properties, &schema) else { return };
         let (second, read) = codec::decode(&again, &schema, true).expect("what was written can be read");
         assert_eq!(second, header);
-        // Compared as bytes: a number may be none.
+        // Compared as bytes, because a number may be NaN.
         assert_eq!(codec::encode(&second, &read.properties, &schema).expect("a row"), again);
     });
 }

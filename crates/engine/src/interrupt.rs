@@ -1,12 +1,12 @@
 //! Interrupts: how a read is ended from outside.
 //!
-//! The engine reads no clock and knows no caller. Whoever starts a read may run it under an [`Interrupt`], which another
-//! thread raises when the read took too long or nobody wants its answer any more. Everything that a read may do for long
-//! looks at it at bounded intervals: every row and index entry that is read, every batch of vectors that is compared.
+//! The engine reads no clock and knows no caller. The caller may run a read under an [`Interrupt`], which another
+//! thread raises when the read took too long or its client is gone. Every long operation of a read checks the interrupt
+//! at bounded intervals: for every row and index entry that is read, for every batch of vectors that is compared.
 //!
-//! A read runs on one thread from beginning to end, so the interrupt belongs to the thread while the read goes on. Loops that
-//! cannot return an error ([`is_raised`]) stop early, and the caller above them, which can ([`check`]), drops what they
-//! found: once raised, an interrupt stays raised.
+//! A read runs on one thread from beginning to end, so the interrupt belongs to the thread while the read goes on.
+//! Loops that cannot return an error ([`is_raised`]) stop early; their caller, which can return one ([`check`]), drops
+//! the partial result: once raised, an interrupt stays raised.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -39,11 +39,11 @@ impl Interrupt {
             Cause::Deadline => DEADLINE,
             Cause::Cancelled => CANCELLED,
         };
-        // Lost only to an earlier cause.
+        // The assignment fails only if there is an earlier cause.
         let _ = self.0.compare_exchange(0, raised, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Why it was raised, if it was.
+    /// Why the interrupt was raised, if it was.
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
         match self.0.load(Ordering::Relaxed) {
@@ -59,13 +59,13 @@ impl Interrupt {
     }
 }
 
-/// Runs what serves others too, and goes on when the read that began it is interrupted.
+/// Runs work that other reads need as well; it goes on when the read that began it is interrupted.
 pub(crate) fn shielded<T>(work: impl FnOnce() -> T) -> T {
     under(None, work)
 }
 
 fn under<T>(interrupt: Option<Interrupt>, run: impl FnOnce() -> T) -> T {
-    /// Puts back what was there before, also after a panic.
+    /// Restores the previous interrupt of the thread, also after a panic.
     struct Restore(Option<Interrupt>);
     impl Drop for Restore {
         fn drop(&mut self) {

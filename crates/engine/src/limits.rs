@@ -1,4 +1,4 @@
-//! Limits of what a collection and an object may be.
+//! Limits of collections and objects.
 //!
 //! Every limit stands here once. Every way in checks them before a command is proposed
 //! ([`check_schema`](crate::schema::check_schema), [`value_depth`](crate::object::value_depth)); apply checks only the
@@ -13,14 +13,14 @@ pub const PROPERTIES_MAX: usize = 10_000;
 /// Most named vectors of a collection. Each has an index with files and memory of its own; ids end at 65,534.
 pub const VECTORS_MAX: usize = 1_000;
 
-/// Most containers (objects and lists) around a value, the same for schemas, for objects that come in, and for every way
-/// in. A list of objects is two containers, a list of numbers is one. A client that decodes protobuf with the usual
-/// limit of 100 nested messages can read such a value over gRPC: an object takes three messages, a list of objects five.
+/// Most containers (objects and lists) around a value, the same for schemas and for objects, on every wire. A list of
+/// objects is two containers, a list of numbers is one. A client that decodes protobuf with the usual limit of 100
+/// nested messages can read such a value over gRPC: an object takes three messages, a list of objects five.
 pub const DEPTH_MAX: usize = 30;
 
 /// Most bytes of a collection's schema as it is stored, descriptions and module settings included.
 pub const SCHEMA_BYTES_MAX: usize = 8 << 20;
 
-/// Most containers around a stored value: what is deeper is neither written nor read. Earlier versions accepted up to 65,
-/// which stays readable and can be changed.
+/// Most containers around a stored value: a value nested deeper is neither written nor read. Earlier versions accepted
+/// up to 65; such objects stay readable and can be changed.
 pub const STORED_DEPTH_MAX: usize = 128;

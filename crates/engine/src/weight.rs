@@ -1,8 +1,8 @@
-//! What an object weighs in the inverted index, and how much it may.
+//! The weight of an object in the inverted index, and its limits.
 //!
-//! Every distinct term, list element and reference of an indexed property is an entry of its own, made when the object is
-//! applied, while all other writes wait. Whoever takes a request checks it with [`check`] before it is proposed; apply checks
-//! merges once more, of which only it knows the whole object.
+//! Every distinct term, list element and reference of an indexed property is an entry of its own, made when the object
+//! is applied, while all other writes wait. The server checks a request with [`check`] before its command is proposed;
+//! apply checks merges once more, because only apply knows the whole object.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ pub const TOKENS_MAX: u64 = 500_000;
 /// they could be above a limit: see [`is_light`].
 ///
 /// # Errors
-/// What is above which limit, for the person who sent it.
+/// Which limit is exceeded, as a text for the client.
 pub fn check(schema: &Collection, properties: &Properties) -> Result<(), String> {
     if is_light(properties) {
         return Ok(());
@@ -37,7 +37,7 @@ pub fn is_light(properties: &Properties) -> bool {
     bound(properties) <= ENTRIES_MAX
 }
 
-/// What properties weigh.
+/// The weight of properties.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Weight {
     tokens: u64,
@@ -101,15 +101,15 @@ impl Weight {
     }
 }
 
-/// What an object weighs that is changed again and again: kept up to date without going through all of it each time.
+/// The weight of an object that is changed repeatedly, kept up to date without reading all of the object each time.
 ///
-/// Whether a change is refused follows from the object and the change alone, not from what was known before: replicas apply
-/// entries in parts of different sizes.
+/// Whether a change is refused follows from the object and the change alone, not from the `Load` kept so far: replicas
+/// apply entries in parts of different sizes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
-    /// At least as much as it has of anything.
+    /// An upper bound of its entries and of its tokens.
     bound: u64,
-    /// What it weighs, once that had to be found out.
+    /// The exact weight, once it was computed.
     exact: Option<Weight>,
 }
 
@@ -118,7 +118,7 @@ impl Load {
         Self { bound: bound(&object.properties), exact: None }
     }
 
-    /// The load of `object` once `patch` has changed it; `None` if that is to be found out from the changed object.
+    /// The load of `object` once `patch` has changed it; `None` if the load has to be computed from the changed object.
     ///
     /// # Errors
     /// Why the change is to be refused: it makes the object heavier, beyond a limit.
@@ -126,11 +126,11 @@ impl Load {
         let after = self.bound.saturating_add(bound(&patch.set));
         let replaced = patch.replace_references.values().map(|beacons| beacons.len() as u64).sum::<u64>();
         let after = after.saturating_add(replaced);
-        // Single values are as many as the schema has properties: no object has to be gone through for them, and they are
-        // never refused, whether it was gone through or not.
+        // A patch of scalars adds at most as many entries as the schema has properties: it is never refused, so the
+        // weight of the object is not computed for it, whether it was computed before or not.
         let scalars = patch.replace_references.is_empty() && patch.set.values().all(is_scalar);
         if after <= ENTRIES_MAX || (scalars && self.exact.is_none()) {
-            // What goes is not taken off: that only makes the exact figure come sooner.
+            // Removed values are not subtracted from the bound: the exact weight is only computed sooner.
             return Ok(Some(Self { bound: after, exact: None }));
         }
         let before = self.exact.unwrap_or_else(|| Weight::of(schema, &object.properties));

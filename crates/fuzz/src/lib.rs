@@ -2,7 +2,7 @@
 //!
 //! In an ordinary test run the closure gets the examples and some thousand changed ones, the same in every run, in the
 //! time of a unit test. `cargo xtask fuzz` builds the same tests with `--cfg fuzzing` and the compiler's counters of
-//! coverage; then libFuzzer drives the closure for as long as is asked. A target says that something is wrong by a panic.
+//! coverage; then libFuzzer drives the closure for the requested time. A target reports a failure by a panic.
 //!
 //! | variable | what |
 //! | --- | --- |
@@ -31,7 +31,7 @@ const SEED: u64 = 20_261_129;
 /// Longest input.
 const BYTES_MAX: usize = 1 << 16;
 
-/// Tries `target` on the examples and on what is made from them.
+/// Tries `target` on the examples and on inputs derived from them.
 ///
 /// # Panics
 /// When the target does, after the input was shown.

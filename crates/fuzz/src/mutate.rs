@@ -1,4 +1,4 @@
-//! Changed inputs: what real damage and hostile clients do to bytes and texts.
+//! Changed inputs: bytes and texts as real damage and hostile clients change them.
 
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};

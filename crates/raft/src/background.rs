@@ -82,7 +82,7 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // Not joined: a process that ends in a hurry does not wait for a step.
+        // Not joined: a process that must end at once does not wait for a step.
         self.shared.stop.store(true, Ordering::Relaxed);
     }
 }
@@ -157,7 +157,7 @@ fn run(shared: &Shared, mut backlog: Option<Backlog>) {
     }
 }
 
-/// What a step that failed means for the thread.
+/// The consequence of a failed step for the thread.
 enum Failed {
     /// The node ends.
     ForGood,
@@ -182,7 +182,7 @@ fn step(shared: &Shared) -> Result<WorkReport, Failed> {
 }
 
 impl Shared {
-    /// Files of indexes are derived: on a full disk they do not take what the log needs.
+    /// Files of indexes are derived: on a full disk they do not take space that the log needs.
     fn may_save(&self) -> bool {
         !self.disk.borrow().refuses()
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 /// Points below the limit at which writes are taken again, so that the answer does not flicker.
 const HYSTERESIS_PERCENT: u8 = 2;
 
-/// Removals are taken while this much is free, or this part of a small disk: what the log needs for them.
+/// Removals are accepted while this much space is free, or this part of a small disk: the log needs the space for them.
 const REMOVALS_FREE_BYTES_MIN: u64 = 16 << 20;
 const REMOVALS_FREE_SHARE: u64 = 64;
 
@@ -26,7 +26,7 @@ pub(crate) struct Space {
 enum Accepts {
     #[default]
     Everything,
-    /// Only what removes something.
+    /// Only commands that remove something.
     Removals,
     Nothing,
 }

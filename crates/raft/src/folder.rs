@@ -1,7 +1,7 @@
 //! Notices that the data folder, or a part of it, was removed or replaced while the node has it open.
 //!
-//! Files that are open stay usable after their names are gone, so writes and syncs succeed and nothing of them is found
-//! after a restart. What a path names now is therefore compared, by device and inode, with what was opened.
+//! Open files stay usable after their names are removed, so writes and syncs succeed although their data is lost at a
+//! restart. The file that a path names now is therefore compared, by device and inode, with the file that was opened.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ pub(crate) struct Anchor {
 }
 
 impl Anchor {
-    /// Remembers what `path` names now.
+    /// Remembers the file or folder that `path` names now.
     pub(crate) fn new(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let data = fs::metadata(&path)?;
@@ -27,7 +27,7 @@ impl Anchor {
     /// Checks that the path still names the same file or folder.
     ///
     /// # Errors
-    /// Says, for an operator, what happened to the path.
+    /// The change of the path, as a text for an operator.
     pub(crate) fn check(&self) -> Result<(), String> {
         let path = self.path.display();
         match fs::metadata(&self.path) {
@@ -41,7 +41,7 @@ impl Anchor {
     }
 }
 
-/// The parts of a data folder that must stay what they were.
+/// The parts of a data folder that must stay the same files and directories.
 #[derive(Debug, Default)]
 pub(crate) struct Anchors {
     parts: Vec<Anchor>,
@@ -70,7 +70,7 @@ impl Anchors {
         let is_log = |entry: &io::Result<fs::DirEntry>| {
             entry.as_ref().is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == "log"))
         };
-        // RocksDB makes the next write-ahead log before it removes one.
+        // RocksDB creates the next write-ahead log before it removes one.
         match entries.into_iter().any(|entry| is_log(&entry)) {
             true => Ok(()),
             false => Err(format!("{} holds no write-ahead log any more", self.log_dir.display())),

@@ -1,4 +1,4 @@
-//! Fuzz targets of the log and of what lies beside it: damage is found, and never ends the process.
+//! Fuzz targets of the log and of the files beside it: damage is found, and never ends the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ fn entries_of_the_log() {
     let examples = [record(Kind::Blank, b""), record(Kind::Membership, b"members"), record(Kind::Batch, b"commands")]
         .map(|record| record.encode(GROUP).expect("a record"));
     check("log-record", &examples, |bytes| {
-        // A byte that was changed must be found; only what was written reads.
+        // A changed byte must be detected; only bytes that `encode` wrote can be read.
         if let Ok(record) = Record::decode(GROUP, 9, bytes) {
             assert_eq!(record.encode(GROUP).expect("what was read can be written"), bytes);
         }
@@ -48,7 +48,7 @@ fn sealed_values() {
         if let Ok(position) = raftlog::decode_position(bytes, "a position") {
             assert_eq!(raftlog::encode_position(position), bytes);
         }
-        // The seal is rarely right by chance: what is under it is tried too.
+        // A random input rarely has a valid seal, so the decoders behind the seal are also tried on sealed input.
         let sealed = seal::seal(bytes);
         let _ = (Vote::decode(&sealed), raftlog::decode_position(&sealed, "a position"));
     });

@@ -90,7 +90,7 @@ impl DataDir {
         self.path.join(format!("g{group}"))
     }
 
-    /// The files and directories in it that stay what they are while the node runs.
+    /// The files and directories of the data folder that must stay the same while the node runs.
     pub(crate) fn parts(&self) -> Vec<PathBuf> {
         let mut parts = vec![self.path.clone(), self.path.join(LOCK), self.path.join(NODE), self.log_dir()];
         for group in [GroupId::META, GroupId::FIRST_DATA] {
@@ -141,7 +141,7 @@ fn refuse(path: &Path, reason: &str) -> StartError {
     StartError::Refused(format!("{}: {reason}", path.display()))
 }
 
-/// An error of the system on a file, with who the process is where that matters.
+/// A system error on a file, with the user of the process where that matters.
 fn at(path: &Path, error: &io::Error) -> StartError {
     let path = path.display();
     match error.kind() {

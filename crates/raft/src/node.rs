@@ -30,7 +30,7 @@ use crate::supervisor::{Supervisor, Watched};
 
 /// How often the progress of a replay is looked at.
 const REPLAY_INTERVAL: Duration = Duration::from_millis(100);
-/// Every so many looks it is logged.
+/// The progress is logged once in so many looks.
 const REPLAY_LOOKS_LOGGED: u64 = 50;
 
 /// A running node.
@@ -139,14 +139,15 @@ impl Node {
         self.supervisor.fatal().await
     }
 
-    /// Tells the node of an error that a read of its groups' state ended with. One that it must not survive, such as damage
-    /// or a disk that does not answer, makes it unready at once and resolves [`Node::fatal`].
+    /// Reports an error with which a read of the groups' state ended. An error that the node must not survive, such as
+    /// damage or a disk that does not answer, makes the node unready at once and resolves [`Node::fatal`].
     pub fn report(&self, error: &azimuth_engine::Error) {
         self.supervisor.failure().report_if_fatal("read from storage", error);
     }
 
-    /// Gives the node up after [`Node::fatal`]: nothing of it is closed. RocksDB writes what is in memory when it is closed, and
-    /// if the data folder was replaced that would go to another folder than its manifest; the log has all of it.
+    /// Gives the node up after [`Node::fatal`] without closing anything. RocksDB writes its memory tables when it is
+    /// closed, and if the data folder was replaced these writes would go to another folder than its manifest; the log
+    /// holds all of the data.
     pub fn abandon(self: Arc<Self>) {
         std::mem::forget(self);
     }
@@ -170,7 +171,7 @@ impl Node {
         meta.and(data).and(closed)
     }
 
-    /// Whether the disk can take what is in memory only, which the log holds too.
+    /// Whether the disk has room for the state that is in memory only. The log holds that state too.
     fn has_room_to_flush(&self) -> bool {
         let in_memory_bytes = self.data.log().bytes();
         let space = Space::of(&self.options.data_path);
@@ -181,7 +182,7 @@ impl Node {
         room
     }
 
-    /// Ends the background threads and saves what they have built.
+    /// Ends the background threads and saves the indexes that they have built.
     async fn stop_background(&self) {
         let (background, data) = (self.background.clone(), self.data.state().clone());
         let full = self.disk().refuses();
@@ -197,7 +198,7 @@ impl Node {
     }
 }
 
-/// Carries out what a group has taken, makes it durable if it `flushes`, and stops its replica.
+/// Carries out the commands that a group has accepted, makes its state durable if it `flushes`, and stops its replica.
 async fn settle<S: StateMachine>(group: &Group<S>, timeout: Duration, flushes: bool) -> Result<(), StartError> {
     let core = group.core();
     let settled = tokio::time::timeout(timeout, async {
@@ -343,8 +344,8 @@ pub(crate) async fn pass_gate(core: &Core) -> Result<(), String> {
     submitted.applied().await.map(|_| ()).map_err(|error| format!("{error:?}"))
 }
 
-/// Sees to it that the disk has room for what a start writes: it gives the space that was set aside back to a full disk, and
-/// sets it aside on another. Returns how full the disk was before: RocksDB's files come and go while it is opened.
+/// Makes sure that the disk has room for the writes of a start: releases the reserve on a full disk, and sets it aside
+/// on any other. Returns how full the disk was before: RocksDB's files come and go while it is opened.
 fn make_room(options: &NodeOptions, log_dir: &Path) -> Result<DiskUse, StartError> {
     let (reserve, disk) = (Reserve::new(&options.data_path), DiskUse::new(options.disk_used_percent_max));
     let Some(space) = reserve.space() else { return Ok(disk) };
@@ -365,7 +366,7 @@ fn make_room(options: &NodeOptions, log_dir: &Path) -> Result<DiskUse, StartErro
     Ok(disk)
 }
 
-/// The parts of the data folder that must stay what they are while it is open.
+/// The parts of the data folder that must stay the same files and directories while it is open.
 fn anchors(dir: &DataDir) -> Result<Anchors, StartError> {
     let mut parts = dir.parts();
     for group in [GroupId::META, GroupId::FIRST_DATA] {
@@ -375,10 +376,10 @@ fn anchors(dir: &DataDir) -> Result<Anchors, StartError> {
     Ok(Anchors::new(parts, &dir.log_dir())?)
 }
 
-/// Reports how far a group is until it has applied what its log had at the start.
+/// Reports the progress of a group until it has applied its log as of the start.
 fn follow_replay<S: StateMachine>(options: &NodeOptions, id: GroupId, state: Arc<S>, last_index: u64) {
     let options = options.clone();
-    // Holds on to nothing that a stop waits for, and ends with the state.
+    // Holds no reference that would delay a stop, and ends when the state is dropped.
     let state = Arc::downgrade(&state);
     tokio::spawn(async move {
         for looks in 1_u64.. {

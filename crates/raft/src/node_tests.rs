@@ -80,7 +80,7 @@ async fn starts_alone_writes_and_comes_back() {
     }
 }
 
-/// What follows from each limit alone: bytes of the log, and time spent on applying it.
+/// The effect of each limit alone: bytes of the log, and time spent on applying it.
 #[tokio::test(flavor = "multi_thread")]
 async fn state_becomes_durable_and_the_log_is_purged_by_themselves() {
     let check_interval = Duration::from_millis(10);
@@ -182,7 +182,7 @@ async fn parts_of_different_nodes_or_times_are_refused() {
     node.shutdown().await.unwrap();
 }
 
-/// What ended every start of earlier versions: a schema that uses up the ids, committed in the log of the meta group.
+/// A schema that uses up the ids, committed in the log of the meta group. It ended every start of earlier versions.
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_cannot_be_carried_out_do_not_keep_a_node_from_starting() {
     let dir = tempfile::tempdir().unwrap();

@@ -23,7 +23,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// What is being done, in words.
+    /// The current work, in words.
     pub fn text(self) -> &'static str {
         match self {
             Self::Identity => "reading the identity",
@@ -48,7 +48,7 @@ pub struct Progress {
     pub replays: Vec<Replay>,
 }
 
-/// How far a group is with applying what its log has and its state had not.
+/// How far a group is with applying the entries of its log that its state lacked at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replay {
     /// The group.

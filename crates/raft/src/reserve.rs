@@ -1,9 +1,9 @@
-//! Disk space that is set aside while there is plenty, and given back when there is none: a node whose disk is full can
-//! still start, and write the log of the removals that make room again.
+//! Disk space that is set aside while the disk has plenty, and given back when it is full: a node whose disk is full
+//! can still start, and write the log of the removals that make room again.
 //!
-//! The space is that of the file `RESERVE` in the data folder, which holds nothing. It is given back in parts, because others
-//! may use it up. A file that is shorter than it should be is owed the rest: writes are refused until the disk has room for
-//! that as well. Removing the file does no harm.
+//! The space is that of the file `RESERVE` in the data folder, which holds nothing. It is given back in parts, because
+//! other processes may use it up. The part by which the file is shorter than it should be counts as used: writes are
+//! refused until the disk has room for that part as well. Removing the file does no harm.
 
 use std::fs::{self, File};
 use std::io;
@@ -34,7 +34,7 @@ impl Reserve {
         Self { path: data_path.join(RESERVE) }
     }
 
-    /// Space of the disk of a data folder; what is owed to the reserve counts as used.
+    /// Space of the disk of a data folder; the bytes missing from the reserve count as used.
     pub(crate) fn space(&self) -> Option<Space> {
         let space = Space::of(self.path.parent()?)?;
         let owed = fs::metadata(&self.path).map_or(0, |file| bytes_of(space).saturating_sub(file.len()));
@@ -48,7 +48,7 @@ impl Reserve {
     /// When the file cannot be made. A file system that cannot allocate space ahead of writing is no error.
     pub(crate) fn keep(&self, space: Space, disk: DiskUse) -> io::Result<()> {
         let (bytes, length) = (bytes_of(space), fs::metadata(&self.path).ok().map(|file| file.len()));
-        // What is owed is counted already.
+        // `space` already counts the bytes missing from an existing reserve as used.
         let share = if length.is_some() { 0 } else { (bytes * 100).div_ceil(space.total_bytes.max(1)) };
         let used = u64::from(space.used_percent) + share;
         let plenty = space.free_bytes >= bytes * 2 && used + FREE_PERCENT <= u64::from(disk.percent_max);
@@ -69,10 +69,11 @@ impl Reserve {
         }
     }
 
-    /// Gives a part of the space back, `bytes` at least if it has so many. Returns whether there was any.
+    /// Gives a part of the space back, `bytes` at least if the reserve has so many. Returns whether there was any.
     ///
     /// # Errors
-    /// When the file is there and cannot be cut.
+    ///
+    /// When the file exists and cannot be shortened.
     pub(crate) fn release(&self, bytes: u64, space: Space) -> io::Result<bool> {
         let file = match File::options().write(true).open(&self.path) {
             Ok(file) => file,

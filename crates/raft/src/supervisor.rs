@@ -23,15 +23,15 @@ use crate::reserve::Reserve;
 
 /// How often the disk is looked at.
 const DISK_INTERVAL: Duration = Duration::from_secs(2);
-/// The same while less than this is free, which can be written in the meantime.
+/// The same while less than this is free, because that much can be written between two checks.
 const SCARCE_INTERVAL: Duration = Duration::from_millis(200);
 const SCARCE_BYTES: u64 = 1 << 30;
 
 /// How often the data folder and the state of the groups' storage are looked at.
 const STORAGE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Part of a small disk that the log of what is not durable yet may take: to make it durable must be possible when the disk
-/// is so full that writes are refused, or with the space that is set aside.
+/// Part of a small disk that the log since the last flush may take: making the state durable must be possible when the
+/// disk is so full that writes are refused, or with the space of the reserve.
 const LOG_DISK_SHARE: u64 = 32;
 
 /// Bytes that making state durable writes beside the state.
@@ -40,8 +40,8 @@ const DURABLE_BYTES: u64 = 1 << 20;
 /// A leader with followers that has not heard of a quorum for this many election timeouts is cut off.
 const QUORUM_TIMEOUTS: u32 = 2;
 
-/// On a full disk, space is reclaimed this long after the first removal at the earliest, and so often after the last: what
-/// the background removes comes later than the command.
+/// On a full disk, space is reclaimed this long after the first removal at the earliest, and this many times after the
+/// last one: background work removes data later than the command.
 const RECLAIM_INTERVAL: Duration = Duration::from_secs(5);
 const RECLAIM_REPEATS: u32 = 3;
 /// Part of the time that reclaiming space may take.
@@ -55,7 +55,7 @@ pub(crate) struct Supervisor {
     tasks: Vec<AbortHandle>,
 }
 
-/// What a node is made of, for the watch over it.
+/// The parts of a node that the supervisor watches.
 pub(crate) struct Watched<'a> {
     pub(crate) options: &'a NodeOptions,
     pub(crate) log: &'a Arc<RaftLog>,
@@ -108,7 +108,7 @@ impl Supervisor {
         self.failure.wait().await
     }
 
-    /// Why the process must end is told here.
+    /// The receiver of reasons why the process must end.
     pub(crate) fn failure(&self) -> &Failure {
         &self.failure
     }
@@ -189,7 +189,8 @@ async fn watch_log(mut log: watch::Receiver<Option<String>>, failure: Failure) {
 /// Asks for a snapshot when the log has grown, applying it took long or time has passed: it makes state durable and lets the
 /// log be purged.
 ///
-/// When the disk gets full there is one at once, while it has room; later what was removed is given back to the disk.
+/// When the disk gets full a snapshot is taken at once, while the disk has room; later the space of removed data is
+/// given back to the disk.
 async fn keep_durable<S: StateMachine>(
     group: Arc<Group<S>>,
     limits: FlushLimits,
@@ -217,11 +218,11 @@ async fn keep_durable<S: StateMachine>(
         if !reclaims && !(behind && due) {
             continue;
         }
-        // What was written to the log since then is about what is in memory only.
+        // The log written since the last snapshot is about as large as the state that is in memory only.
         if full && !anchored.has_room(grown + DURABLE_BYTES).await {
             continue;
         }
-        // Its files are made by their paths.
+        // A snapshot creates files by their paths.
         if !anchored.check().await {
             return;
         }
@@ -229,7 +230,8 @@ async fn keep_durable<S: StateMachine>(
             reclaim.run(&group).await;
         }
         tracing::debug!(group = %group.id(), log_bytes = grown, ?applying, "making state durable");
-        // On a full disk this may fail, which must not end the replica, as it would within a snapshot.
+        // On a full disk the flush may fail. Within a snapshot a failure would end the replica, which must not happen
+        // here.
         if full && !flushed(&group).await {
             continue;
         }
@@ -291,7 +293,7 @@ impl Reclaim {
         let (state, began) = (group.state().clone(), Instant::now());
         match tokio::task::spawn_blocking(move || state.reclaim_space()).await {
             Ok(Ok(())) => tracing::info!(group = %group.id(), seconds = began.elapsed().as_secs(), "reclaimed space"),
-            // Storage that does not work is found by `watch_storage` or by the snapshot.
+            // `watch_storage` or the snapshot finds a failure of the storage.
             Ok(Err(error)) => tracing::warn!(group = %group.id(), %error, "reclaim space of removed data"),
             Err(error) => tracing::error!(group = %group.id(), %error, "reclaim space of removed data"),
         }
@@ -329,7 +331,7 @@ async fn watch_folder(anchored: Anchored) {
     }
 }
 
-/// The data folder as it was opened, and where it is told that it is another.
+/// The data folder as it was opened, and the receiver of the report that it was removed or replaced.
 #[derive(Clone)]
 struct Anchored {
     anchors: Arc<Anchors>,
@@ -338,7 +340,7 @@ struct Anchored {
 }
 
 impl Anchored {
-    /// Whether the disk has room for so many bytes, if need be by what was set aside.
+    /// Whether the disk has room for so many bytes, if need be after a part of the reserve is released.
     async fn has_room(&self, bytes: u64) -> bool {
         let reserve = self.reserve.clone();
         let look = move || {
@@ -397,7 +399,8 @@ async fn watch_disk(options: NodeOptions, disk: watch::Sender<DiskUse>) {
     }
 }
 
-/// Reads how full the disk is; sets space aside while there is plenty, and gives it back when even removals have none.
+/// Reads how full the disk is; sets space aside while the disk has plenty, and gives it back when even removals have no
+/// room.
 fn look_at_disk(path: &std::path::Path, before: DiskUse) -> Option<DiskUse> {
     let reserve = Reserve::new(path);
     let space = reserve.space()?;

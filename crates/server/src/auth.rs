@@ -196,7 +196,7 @@ impl Auth {
 /// The key of an `Authorization` header; the scheme is written in any case (RFC 9110, 11.1).
 fn bearer_key(value: &str) -> Option<&str> {
     let (scheme, key) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(key)
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_end())
 }
 
 /// The keys and users of a key file: `key,user` a line, blank lines and lines with `#` at their beginning left out.

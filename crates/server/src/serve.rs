@@ -168,7 +168,7 @@ async fn life(app: &Arc<App>, connections: &Connections, mut stop: Stop) -> Resu
         fatal = node.fatal() => {
             end_by_itself();
             node.clone().abandon();
-            // Whoever met the failure has an answer; nothing else is waited for.
+            // Requests that met the failure get their answers; nothing else is waited for.
             connections.drain(FAILURE_DRAIN).await;
             return Err(fatal.to_string());
         }
@@ -182,7 +182,7 @@ async fn life(app: &Arc<App>, connections: &Connections, mut stop: Stop) -> Resu
     Ok(())
 }
 
-/// Ends the process after a while, whatever storage that does not answer may hold up.
+/// Ends the process after a while, even if storage that does not answer holds up the orderly end.
 fn end_by_itself() {
     std::thread::spawn(|| {
         std::thread::sleep(FAILURE_END);

@@ -92,7 +92,7 @@ pub(crate) struct Settings {
     pub(crate) body_bytes_max: usize,
     /// Memory that the requests under way may take for their bodies, over all connections.
     pub(crate) requests_bytes_max: usize,
-    /// Of it, what the requests from one address may take; `None` is three quarters, 0 is no limit.
+    /// The part of it that the requests from one address may take; `None` is three quarters, 0 is no limit.
     pub(crate) peer_bytes_max: Option<usize>,
     /// Requests from one address at once; 0 is no limit.
     pub(crate) peer_requests_max: usize,
@@ -108,7 +108,7 @@ pub(crate) struct Settings {
     pub(crate) idle_max: Duration,
     /// `MAXIMUM_ALLOWED_COLLECTIONS_COUNT`; `None` is any number.
     pub(crate) collections_max: Option<usize>,
-    /// `AZIMUTH_READ_SECONDS_MAX`: how long a request may read; gRPC callers say it themselves by `grpc-timeout`.
+    /// `AZIMUTH_READ_SECONDS_MAX`: how long a request may read; gRPC callers set their own limit by `grpc-timeout`.
     pub(crate) read_time_max: Duration,
     /// Whether objects may expire: `OBJECTS_TTL_DELETE_SCHEDULE` is set.
     pub(crate) object_ttl_enabled: bool,
@@ -304,7 +304,7 @@ pub(crate) fn number<T: FromStr>(name: &str, default: T) -> Result<T, String> {
 /// A number from 0 to 100, or the default when unset or empty.
 ///
 /// # Errors
-/// Names the variable and what it holds.
+/// Names the variable and its value.
 fn percent(name: &str, default: u8) -> Result<u8, String> {
     let percent = number(name, u64::from(default))?;
     u8::try_from(percent)

@@ -1,4 +1,4 @@
-//! Reads: what the server answers, against what the model holds.
+//! Reads: the server's answers compared with the model.
 
 use azimuth_client::proto::weaviate::v1 as pb;
 use serde_json::{Value, json};
@@ -200,7 +200,7 @@ impl Player {
             Origin::Vector(vector) => Some(vector),
             Origin::Object(id) => class.objects.get(id).and_then(|object| object.vectors.get(&near.target)),
         };
-        // Shrinking may have taken the object away.
+        // Shrinking may have removed the object.
         let Some(origin) = origin.filter(|origin| origin.len() == space.dimensions) else { return Ok(()) };
         let what = format!("near over {wire:?} in {collection}: {near:?}");
         let query = Query {
@@ -249,7 +249,7 @@ impl Player {
                 Some(space(name)?.distance(origin, vector))
             });
             let each: Vec<Option<f64>> = each.collect();
-            // The least distance is that of the targets that there are; a sum wants all of them.
+            // The least distance is that of the vectors that the object has; a sum needs all of them.
             match many.method.as_str() {
                 "sum" => each.iter().copied().sum(),
                 "average" => each.iter().copied().sum::<Option<f64>>().map(|sum| sum / each.len() as f64),
@@ -347,7 +347,7 @@ impl Player {
             let given: Vec<&str> = reply.group_by_results.iter().map(|group| group.name.as_str()).collect();
             return Err(format!("{what}: groups {given:?} of {wanted:?}"));
         }
-        // Numbers may be written in several ways.
+        // The same number may be written in several ways.
         if !matches!(property.kind.member(), Kind::Text(_) | Kind::Uuid | Kind::Bool) {
             return Ok(());
         }
@@ -397,7 +397,7 @@ fn check_nearest(
 fn equal(wanted: &Object, given: &Object, what: &str) -> Result<(), Finding> {
     let norm = |object: &Object| {
         let mut object = object.clone();
-        // The order of references is not promised, and none at all may be a list or nothing.
+        // The order of references is not promised, and an object without references may have an empty list or none.
         for value in object.properties.values_mut() {
             if let Value::Array(values) = value
                 && values.first().is_some_and(|value| value.get("beacon").is_some())
@@ -435,7 +435,7 @@ fn check_hit(wire: Wire, class: &Class, hit: &Hit, what: &str) -> Result<(), Fin
     });
     let mut given = hit.object.clone();
     if wire == Wire::Grpc {
-        // Blobs come only when they are asked for by name.
+        // Blobs are returned only when they are requested by name.
         let blob =
             |name: &String| class.schema.properties.get(name).is_some_and(|property| property.kind == Kind::Blob);
         object.properties.retain(|name, _| !blob(name));

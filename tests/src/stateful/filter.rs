@@ -1,4 +1,4 @@
-//! Filters: random ones, as each wire writes them, and what they mean.
+//! Filters: random ones, their form on each wire, and their meaning.
 //!
 //! The meaning is that of Weaviate's documentation and recordings, written down without regard to any index: a text
 //! matches by its tokens, `NotEqual` and `Not` are complements, a path through references matches where one target does.
@@ -19,9 +19,9 @@ use super::value::{Kind, text, word};
 /// A condition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Filter {
-    /// All of them.
+    /// All conditions.
     And(Vec<Filter>),
-    /// One of them.
+    /// One of the conditions.
     Or(Vec<Filter>),
     /// All other objects.
     Not(Box<Filter>),
@@ -34,17 +34,17 @@ pub enum Filter {
 pub struct Leaf {
     /// Reference properties, each with the collection that it leads to.
     pub through: Vec<(String, String)>,
-    /// What is compared there.
+    /// The operand at the end of the path.
     pub subject: Subject,
-    /// How.
+    /// The operator.
     pub operator: String,
-    /// With what: a scalar, or a list for `Contains*`.
+    /// The right operand: a scalar, or a list for `Contains*`.
     pub value: Value,
     /// The kind of the value: decides the field of the wire.
     pub kind: Kind,
 }
 
-/// What is compared.
+/// The left operand of a comparison.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Subject {
     /// A property's value.
@@ -96,7 +96,7 @@ impl Filter {
         })
     }
 
-    /// Whether properties and kinds are those of the schema, as they may be no more when steps are left out.
+    /// Whether properties and kinds are those of the schema; they may differ when steps are left out.
     pub fn fits(&self, world: &World, schema: &Schema) -> bool {
         match self {
             Self::And(filters) | Self::Or(filters) => filters.iter().all(|filter| filter.fits(world, schema)),

@@ -1,4 +1,4 @@
-//! What filters mean: whether an object matches a comparison, by definition and without any index.
+//! The meaning of filters: whether an object matches a comparison, by definition and without any index.
 
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -12,7 +12,7 @@ use super::value::{Kind, instant};
 impl Leaf {
     /// Whether the object matches.
     pub(super) fn matches(&self, world: &World, schema: &Schema, id: Uuid, object: &Object) -> Result<bool, Refused> {
-        // What is asked of every member, or of none, is asked over the whole path.
+        // `ContainsAll` and `ContainsNone` are evaluated for each member over the whole path.
         if let (Value::Array(members), "ContainsAll" | "ContainsNone") = (&self.value, self.operator.as_str()) {
             let each = |member: &Value| {
                 let leaf = Self { operator: "Equal".to_owned(), value: member.clone(), ..self.clone() };
@@ -73,7 +73,7 @@ impl Leaf {
             "NotEqual" => {
                 // The range index alone knows only objects that have a value.
                 let known = property.filterable || property.searchable || !is_empty(value);
-                // Of a text with several tokens none may be there.
+                // A text with several tokens must have none of them.
                 let tokens = self.value.as_str().zip(property.kind.tokenization());
                 let tokens = tokens.map(|(text, tokenization)| tokenization.tokens(text));
                 known
@@ -101,7 +101,7 @@ impl Leaf {
         let wanted = self.value.as_i64().unwrap_or(0);
         Ok(match length {
             Some(length) => ordered(operator, (length as i64).cmp(&wanted)),
-            // A missing value has no length, so it is unequal to each.
+            // A missing value has no length, so it is unequal to each length.
             None => operator == "NotEqual",
         })
     }

@@ -1,4 +1,4 @@
-//! The model: what the server must hold after the steps so far. Maps, and nothing clever.
+//! The model: the objects that the server must hold after the steps so far, in plain maps.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -9,12 +9,12 @@ use super::filter::{Filter, Refused};
 use super::schema::{Property, Schema, Space, UNNAMED};
 use super::value::{Kind, Tokenization};
 
-/// Everything.
+/// All collections, and whether auto-schema is on.
 #[derive(Debug, Clone, Default)]
 pub struct World {
     /// By name.
     pub classes: BTreeMap<String, Class>,
-    /// Whether unknown properties and collections are made up as objects come.
+    /// Whether auto-schema adds unknown properties and collections for objects.
     pub auto_schema: bool,
 }
 
@@ -36,7 +36,7 @@ pub struct Object {
     pub vectors: BTreeMap<String, Vec<f32>>,
 }
 
-/// What must become of a write.
+/// The required result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It is carried out.
@@ -88,8 +88,8 @@ impl World {
         }
     }
 
-    /// What becomes of an object; makes room for it in the schema where it is taken. References are looked up in
-    /// `before`: a batch does not see itself.
+    /// Writes an object and returns the required result; extends the schema for an accepted object. References are
+    /// looked up in `before`: a batch does not see itself.
     pub fn write(&mut self, before: &Self, how: Write, collection: &str, id: Uuid, object: &Object) -> Fate {
         if how != Write::Patch && !self.classes.contains_key(collection) && self.auto_schema && how != Write::Put {
             if !self.fits(before, &made_up(collection, object), object) {
@@ -187,7 +187,7 @@ impl Object {
     }
 }
 
-/// What a reference property holds: collection and id of each target.
+/// The targets of a reference property: collection and id of each.
 pub fn beacons(value: Option<&Value>) -> Vec<(String, Uuid)> {
     let Some(Value::Array(values)) = value else { return Vec::new() };
     values.iter().filter_map(|value| parse_beacon(value["beacon"].as_str()?)).collect()
@@ -219,7 +219,7 @@ fn merge(schema: &Schema, stored: &mut Object, patch: &Object) {
     stored.vectors.extend(patch.vectors.clone());
 }
 
-/// The collection that an object makes up.
+/// The collection that auto-schema makes for an object.
 fn made_up(name: &str, object: &Object) -> Schema {
     let dimensions = object.vectors.get(UNNAMED).map_or(3, Vec::len);
     let space = Space { index: "hnsw".to_owned(), metric: "cosine".to_owned(), dimensions };
@@ -236,7 +236,7 @@ fn made_up(name: &str, object: &Object) -> Schema {
     }
 }
 
-/// The kind that a value makes up.
+/// The kind that auto-schema derives from a value.
 pub fn kind_of(value: &Value) -> Kind {
     match value {
         Value::Bool(_) => Kind::Bool,

@@ -1,6 +1,6 @@
-//! What other clients do beside the steps: malformed requests, calls that are given up, and the question for readiness.
+//! The requests of other clients beside the steps: malformed requests, calls that are given up, and readiness probes.
 //!
-//! None of it changes what is stored: bodies of writes are cut short, so that they cannot be read.
+//! None of these requests changes stored data: bodies of writes are cut short, so that the server cannot read them.
 
 use azimuth_client::proto::weaviate::v1 as pb;
 use pb::weaviate_client::WeaviateClient;
@@ -46,7 +46,7 @@ const DOCUMENTS: [&str; 4] = [
     r#"{ a: Get { Delta(sort: [{path: ["p2"], order: desc}], after: "", limit: 1) { _additional { id vector } } } __typename }"#,
 ];
 
-/// What the noise found out.
+/// The results of the noise.
 #[derive(Debug, Default)]
 struct Heard {
     requests: u64,
@@ -77,7 +77,7 @@ impl Noise {
                 while !over.load(Ordering::Acquire) {
                     let before = lock(&place).clone();
                     let outcome = if before.is_some() { work(&before, &mut random) } else { Ok(0) };
-                    // What failed while the server went away says nothing.
+                    // A request that failed while the server went away is no finding.
                     let counts = before.is_some() && *lock(&place) == before;
                     let mut heard = lock(&heard);
                     match outcome {
@@ -100,7 +100,7 @@ impl Drop for Noise {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
         for thread in self.threads.drain(..) {
-            // A thread that failed has nothing more to say than that.
+            // The error of `join` says only that the thread panicked.
             let _ = thread.join();
         }
     }
@@ -113,18 +113,18 @@ impl Player {
         self.noise_here(true);
     }
 
-    /// Where the noise goes: to the server, or nowhere.
+    /// Sets the address to which the noise is sent; `None` sends nothing.
     pub(super) fn noise_here(&self, here: bool) {
         let Some(noise) = &self.noise else { return };
         *lock(&noise.place) = here.then(|| (self.server.http_address(), self.server.grpc_port()));
     }
 
-    /// What the noise found to be wrong.
+    /// The failure that the noise found.
     pub(super) fn noise_finding(&self) -> Option<String> {
         lock(&self.noise.as_ref()?.heard).finding.take()
     }
 
-    /// Ends the noise: how many requests it sent, and the longest wait for readiness in milliseconds.
+    /// Ends the noise. Returns the number of requests, and the longest wait for readiness in milliseconds.
     pub(super) fn stop_noise(&mut self) -> (u64, u128) {
         let Some(noise) = self.noise.take() else { return (0, 0) };
         let heard = lock(&noise.heard);
@@ -154,7 +154,7 @@ fn malformed(place: &Place, random: &mut ChaCha8Rng) -> Result<u128, String> {
         let document = DOCUMENTS.choose(random).copied().unwrap_or_default();
         serde_json::json!({ "query": mutated(document, random) }).to_string().into_bytes()
     } else {
-        // Without its end a body is no JSON, whatever else happens to it.
+        // A body without its end is not JSON, whatever else is changed in it.
         let mut bytes = body.as_bytes()[..random.random_range(0..body.len())].to_vec();
         if random.random_bool(0.3) {
             bytes.extend((0..random.random_range(0..30)).map(|_| random.random_range(b'"'..=b'[')));
@@ -194,7 +194,7 @@ fn mutated(text: &str, random: &mut ChaCha8Rng) -> String {
     chars.into_iter().collect()
 }
 
-/// A call that nobody waits for.
+/// A call that its client gives up.
 fn given_up(place: &Place, random: &mut ChaCha8Rng) -> Result<u128, String> {
     let Some((address, port)) = place else { return Ok(0) };
     if random.random_bool(0.5) {
@@ -221,7 +221,7 @@ fn given_up(place: &Place, random: &mut ChaCha8Rng) -> Result<u128, String> {
     runtime.block_on(async {
         let mut client = WeaviateClient::new(endpoint.connect_lazy());
         let patience = Duration::from_micros(random.random_range(50..3_000));
-        // Whatever comes of it: the caller is gone by then.
+        // The outcome does not matter: the caller is gone by then.
         let _ = tokio::time::timeout(patience, client.search(request)).await;
     });
     Ok(0)

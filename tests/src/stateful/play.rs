@@ -1,4 +1,4 @@
-//! Carries steps out against a server and the model, and holds one against the other.
+//! Carries steps out against a server and the model, and compares the two.
 
 use azimuth_client::proto::weaviate::v1 as pb;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::server::Server;
 
 /// A server and the model of it.
 pub struct Player {
-    /// What the server must hold.
+    /// The collections and objects that the server must hold.
     pub world: World,
     /// How often each kind of step was carried out.
     pub counts: BTreeMap<&'static str, u64>,
@@ -25,7 +25,7 @@ pub struct Player {
     pub(super) noise: Option<Noise>,
 }
 
-/// What is wrong, in words.
+/// A difference between server and model, in words.
 pub type Finding = String;
 
 impl Player {
@@ -36,7 +36,7 @@ impl Player {
     pub fn new(auto_schema: bool) -> Self {
         let server = Server::builder()
             .variable("AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED", "true")
-            // Collections with a `dynamic` index want it.
+            // Collections with a `dynamic` index require this setting.
             .variable("ASYNC_INDEXING", "true")
             .variable("AUTOSCHEMA_ENABLED", if auto_schema { "true" } else { "false" })
             .start();
@@ -53,7 +53,7 @@ impl Player {
     /// Carries out a step.
     ///
     /// # Errors
-    /// What the server did otherwise than the model.
+    /// The difference between the server and the model.
     pub fn play(&mut self, step: &Step) -> Result<(), Finding> {
         let outcome = self.carry_out(step);
         let log = |server: &Server| {
@@ -66,8 +66,8 @@ impl Player {
         outcome.and(self.noise_finding().map_or(Ok(()), Err))
     }
 
-    /// Whether the step is about properties that no schema has any more, as happens when steps are left out: which kind
-    /// they would get, and in which words filters are refused, is not in the model.
+    /// Whether the step is about properties that no schema has any more, as happens when steps are left out: the kind
+    /// that auto-schema would give them and the texts of refused filters are not in the model.
     fn is_beyond(&self, step: &Step) -> bool {
         let unknown = |(collection, _, object): &Item| {
             let class = self.world.classes.get(collection);
@@ -282,7 +282,7 @@ impl Player {
         targets: &[Value],
     ) -> Result<(), Finding> {
         let exists = |(collection, id): &(String, Uuid)| self.world.object(collection, *id).is_some();
-        // What is taken away need not be there.
+        // References that are removed may lead to objects that do not exist.
         let targets_exist = method == "DELETE" || beacons(Some(&targets.into())).iter().all(exists);
         let property = self.world.classes.get(collection).and_then(|class| class.schema.properties.get(name));
         let reference = property.is_some_and(|property| matches!(property.kind, Kind::Reference(_)));
@@ -318,7 +318,7 @@ impl Player {
         }
         let property = self.world.classes.get(collection).and_then(|class| class.schema.properties.get(name));
         let reference = property.is_some_and(|property| matches!(property.kind, Kind::Reference(_)));
-        // The targets need not exist, but their collections.
+        // The targets need not exist, but their collections must.
         let class_exists = |target: &Value| {
             let beacons = beacons(Some(&json!([target])));
             !beacons.is_empty() && beacons.iter().all(|(collection, _)| self.world.classes.contains_key(collection))
@@ -340,7 +340,7 @@ impl Player {
             .as_array()
             .map(|answers| answers.iter().map(|answer| answer["result"]["status"] == "SUCCESS").collect())
             .unwrap_or_default();
-        // A request that is refused as a whole takes none.
+        // A request that is refused as a whole writes no reference.
         let as_expected = if results.is_empty() { !fates.contains(&true) } else { results == fates };
         if !as_expected {
             return Err(format!("batch of references from {from}, {fates:?}: {status} {answer}"));
@@ -404,7 +404,7 @@ impl Player {
     }
 }
 
-/// The text of a refusal; `None` for codes that say that the server is at fault.
+/// The text of a refusal; `None` for codes that mean a fault of the server.
 pub(super) fn acceptable(status: &tonic::Status) -> Option<String> {
     let fault = matches!(
         status.code(),

@@ -1,4 +1,4 @@
-//! Collections of the model: what they are made of, and random ones.
+//! Collections of the model: their configuration, and random ones.
 
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
@@ -32,7 +32,7 @@ pub struct Schema {
 /// A property's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Property {
-    /// What it holds.
+    /// Data type of the values.
     pub kind: Kind,
     /// `indexFilterable`
     pub filterable: bool,

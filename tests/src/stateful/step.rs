@@ -26,7 +26,7 @@ pub enum Wire {
 /// An object of a batch: collection, id, content.
 pub type Item = (String, Uuid, Object);
 
-/// What is done next.
+/// The next step of a sequence.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Step {
     /// `POST /schema`
@@ -49,7 +49,7 @@ pub enum Step {
     Refer(String, String, Uuid, String, Vec<Value>),
     /// `POST /batch/references`, all from one object.
     BatchRefer(String, Uuid, String, Vec<Value>),
-    /// Deletes what a filter finds, or says only how much it is.
+    /// Deletes the matches of a filter, or only counts them.
     DeleteBy(Wire, String, Filter, bool),
     /// Reads one object.
     Get(String, Uuid),
@@ -59,7 +59,7 @@ pub enum Step {
     Walk(Wire, String, usize),
     /// All that a filter finds.
     Find(Wire, String, Option<Filter>),
-    /// Counts what a filter finds.
+    /// Counts the matches of a filter.
     Count(Wire, String, Option<Filter>),
     /// The nearest objects.
     Near(Wire, String, Near),
@@ -80,7 +80,7 @@ pub enum Step {
 pub struct Near {
     /// Which of an object's vectors.
     pub target: String,
-    /// Near what: a vector, or the object with that id.
+    /// The origin of the search: a vector, or the object with that id.
     pub origin: Origin,
     /// Hits at most; with none, all within the distance.
     pub limit: Option<usize>,
@@ -107,7 +107,7 @@ pub struct NearMany {
     pub filter: Option<Filter>,
 }
 
-/// What a search starts from.
+/// The origin of a search.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Origin {
     /// A vector.
@@ -177,11 +177,11 @@ impl Step {
             _ => object_id(random),
         };
         if how == Write::Post && random.random_bool(0.03) {
-            // A collection that may not be there.
+            // The collection may not exist.
             let name = COLLECTIONS.choose(random).copied().unwrap_or(COLLECTIONS[0]);
             let mut object = new_object(random);
             if world.classes.contains_key(name) {
-                // Its vectors may have another length.
+                // The vectors may have another length.
                 object.vectors.clear();
             }
             return Self::Write(how, (name.to_owned(), id, object));
@@ -192,7 +192,7 @@ impl Step {
             for name in names {
                 match random.random_range(0..10) {
                     0..4 => drop(object.properties.remove(&name)),
-                    // What kind a property of null alone would have is nobody's promise.
+                    // The kind of a property that has only null values is not promised.
                     4 if !name.starts_with('q') => drop(object.properties.insert(name, Value::Null)),
                     _ => {}
                 }

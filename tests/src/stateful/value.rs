@@ -1,6 +1,6 @@
-//! Kinds of properties, random values of them, and what makes two values the same.
+//! Kinds of properties, random values of them, and the equality of values.
 //!
-//! A value is kept as the JSON that the server must answer with; a wire that carries something else is brought to it.
+//! A value is kept as the JSON of the server's answer; values from a wire with another form are converted to it.
 
 use base64::Engine as _;
 use rand::seq::IndexedRandom;
@@ -31,7 +31,7 @@ impl Tokenization {
             Self::Word => owned(text.to_lowercase().split(|c: char| !c.is_alphanumeric()).collect()),
             Self::Lowercase => owned(text.to_lowercase().split_whitespace().collect()),
             Self::Whitespace => owned(text.split_whitespace().collect()),
-            // A text of nothing is a term too.
+            // An empty text is a term, too.
             Self::Field => vec![text.trim().to_owned()],
         }
     }
@@ -44,7 +44,7 @@ impl Tokenization {
         }
     }
 
-    /// The word of the wire.
+    /// The name of the tokenization on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Self::Word => "word",
@@ -55,7 +55,7 @@ impl Tokenization {
     }
 }
 
-/// What a property holds.
+/// The kind of a property's values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// `text`
@@ -160,7 +160,7 @@ impl Kind {
                         object.insert(name.to_owned(), kind.value(random));
                     }
                 }
-                // An empty map says nothing about its kind and is refused by some wires.
+                // An empty map does not determine its kind and is refused by some wires.
                 object.entry("n").or_insert_with(|| 1.into());
                 object.into()
             }
@@ -230,7 +230,7 @@ pub fn member_id(random: &mut impl Rng) -> Uuid {
     Uuid::from_u128(0xabcd_0000_0000_4000_8000_0000_0000_0000 | random.random_range(0..6_u128))
 }
 
-/// Whether two answers say the same: numbers by value, lists of nothing and no list alike only where JSON says so.
+/// Whether two answers are equal: numbers by value, everything else as JSON. So an empty list differs from null.
 pub fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {

@@ -1,4 +1,4 @@
-//! The three wires, and what their answers say in the model's form.
+//! The three wires, and the conversion of their answers into the model's form.
 
 use azimuth_client::proto::weaviate::v1 as pb;
 use pb::list_value::Kind as ListKind;
@@ -22,7 +22,7 @@ use crate::server::Server;
 pub(super) struct Hit {
     /// Its id.
     pub(super) id: Uuid,
-    /// What it holds, without references.
+    /// Its properties and vectors, without references.
     pub(super) object: Object,
     /// For searches by vector.
     pub(super) distance: Option<f64>,
@@ -156,7 +156,7 @@ pub(super) fn from_rest(answer: &Value) -> Object {
     object
 }
 
-/// What a GraphQL query asks of each object: everything but references.
+/// The fields that a GraphQL query selects of each object: everything but references.
 pub(super) fn selection(schema: &Schema) -> String {
     let mut fields: Vec<String> = Vec::new();
     for (name, property) in &schema.properties {
@@ -174,7 +174,7 @@ pub(super) fn selection(schema: &Schema) -> String {
     format!("{} _additional {{ id distance {vectors} }}", fields.join(" "))
 }
 
-/// An object of GraphQL; what is null there is missing.
+/// An object of GraphQL; null values count as missing.
 pub(super) fn from_graphql(answer: &Value) -> Option<Hit> {
     let additional = &answer["_additional"];
     let mut object = from_rest(additional);
@@ -265,7 +265,7 @@ pub(super) fn bytes(vector: &[f32]) -> bytes::Bytes {
     vector.iter().flat_map(|part| part.to_le_bytes()).collect()
 }
 
-/// An object of a batch of gRPC. The schema decides between what JSON cannot tell apart.
+/// An object of a batch of gRPC. The schema decides between kinds that JSON does not distinguish.
 pub(super) fn batch_object(schema: Option<&Schema>, (collection, id, object): &Item) -> pb::BatchObject {
     let mut properties = pb::batch_object::Properties::default();
     let mut plain = BTreeMap::new();
@@ -343,7 +343,7 @@ fn object_value(fields: &Map<String, Value>) -> pb::ObjectPropertiesValue {
     value
 }
 
-/// Lists by what they hold.
+/// Lists by the type of their elements.
 #[derive(Default)]
 struct Lists {
     numbers: Vec<pb::NumberArrayProperties>,

@@ -1,4 +1,4 @@
-//! Bounded work per command: what one request may ask apply to do, and that it is right whatever else is written.
+//! Bounded work per command: the work that one request may cause in apply, and its correctness beside other writes.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ async fn objects_with_too_much_to_index_are_refused_on_every_wire() {
     let first = format!("/v1/objects/Page/{}", id(1));
     check_refused(&send(&server, "PUT", &first, &page(1, "one", &heavy)), &limit);
     check_refused(&send(&server, "PATCH", &first, &page(1, "two", &heavy)), &limit);
-    // Each part alone is within the limit, the object that they make is not.
+    // Each part alone is within the limit, the merged object is not.
     check_refused(&send(&server, "PATCH", &first, &page(1, "two", &words(0, 100))), &limit);
     assert_eq!(send(&server, "PATCH", &first, &page(1, "two", "a few words more")).status, 204);
 
@@ -117,14 +117,14 @@ fn references_of_one_object_are_added_in_one_change() {
     };
     assert_eq!(of(1), (0..4_000_u128).map(|n| beacon(1 + n % 3)).collect::<Vec<_>>());
     assert_eq!(of(2), [beacon(3)]);
-    // One is taken out as often as it is there.
+    // A deletion removes every occurrence of a reference.
     let path = format!("/v1/objects/Page/{}/references/of", id(1));
     assert_eq!(send(&server, "DELETE", &path, &json!({"beacon": beacon(2)})).status, 204);
     let left = of(1);
     assert!(left.len() == 2_667 && !left.contains(&beacon(2)), "{} are left", left.len());
 }
 
-/// A deletion by filter may remove what matches, and nothing that was overwritten before and matches no more.
+/// A deletion by filter may remove matching objects, but no object that was overwritten before and matches no more.
 #[test]
 fn deletion_by_filter_leaves_what_was_overwritten_meanwhile() {
     const OBJECTS: u128 = 1_000;

@@ -239,7 +239,7 @@ fn input_that_cannot_be_used_ends_with_2_and_a_reason() {
     let (code, _, stderr) = run(&mut input.import(&server));
     assert!(code == 2 && stderr.contains("20 vectors"), "too few vectors: {code} {stderr}");
     assert_untouched(&server, &input, "too few vectors");
-    // What a version before this one left after a mistake binds nobody.
+    // A resume file that an earlier version left after a mistake is not binding.
     let left = json!({"format": 1, "server": "http://else", "collection": "Else", "objects_bytes": 1, "records": 0});
     fs::write(input.resume(), left.to_string()).expect("a resume file");
     input.write_vectors(50);

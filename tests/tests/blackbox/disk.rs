@@ -193,7 +193,7 @@ fn a_disk_that_ends_in_the_middle_of_a_write_loses_nothing_acknowledged() {
     assert!(!status.success(), "a node that cannot write its log ended with {status}");
     let log = server.log();
     assert!(log.contains("No space left on device") && log.contains("azimuth ends"), "{log}");
-    // Still full: it works for reading, out of the space that was set aside.
+    // On the full disk the server reads, with the space of the reserve.
     disk.fill(100);
     server.start_again();
     runtime.block_on(check(&server.client(), acknowledged));
@@ -268,7 +268,7 @@ fn a_full_disk_at_the_start_serves_reads_and_deletes_until_there_is_room() {
         let delete = |path: &str| raw_http::request(&address, "DELETE", path, &[], b"").expect("an answer").status;
         runtime.block_on(async {
             let since = Instant::now();
-            // What is set aside is given back in parts: a removal may have to wait for the next one.
+            // The reserve is given back in parts: a removal may have to wait for the next part.
             while delete("/v1/schema/Thing") != 200 {
                 assert!(since.elapsed() < Duration::from_secs(120), "no removal is taken: {}", server.log());
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,5 @@
-//! Documents that multiply themselves, settings at the edge of what is legal, frames that are none, and ways around a key.
+//! Documents that multiply themselves, settings at the edge of the legal range, invalid frames, and attempts to get in
+//! without a valid key.
 //!
 //! Each is refused or answered; the server goes on, within bounds.
 
@@ -191,7 +192,7 @@ fn frames_that_are_none_end_one_call() {
         for (what, headers, bytes) in &calls {
             let path = format!("/weaviate.v1.Weaviate/{method}");
             let answer = runtime.block_on(grpc_bytes(&server, &path, headers, bytes));
-            // A status, or the stream is reset: never one that says that all is well with damaged bytes.
+            // The answer is an error status, or the stream is reset: never a status of success for damaged bytes.
             assert!(
                 answer.is_err() || !bytes.contains(&255) || !format!("{answer:?}").contains("\"0\""),
                 "{method}, {what}: {answer:?}"

@@ -1,5 +1,6 @@
-//! Requests at and beyond the limits of collections and objects. What is beyond is refused with the limit's name, by every
-//! way in; what is accepted reads back equal by every wire, after a restart too; and the server starts again.
+//! Requests at and beyond the limits of collections and objects. A request beyond a limit is refused with the limit's
+//! name on every wire; accepted objects read back equal on every wire, after a restart too; and the server starts
+//! again.
 
 use azimuth_client::{BatchOptions, Object, Query};
 use azimuth_tests::raw_http::{self, Answer};
@@ -21,7 +22,7 @@ fn json_of(answer: &Answer) -> Value {
     serde_json::from_str(&answer.body).expect("JSON")
 }
 
-/// The request is refused for good, and the answer says why.
+/// The request is refused for good, and the answer gives the reason.
 fn refused(answer: &Answer, part: &str) {
     assert_eq!(answer.status, 422, "{}", answer.body);
     assert!(answer.body.contains(part), "{part:?} is not in {}", answer.body);
@@ -73,7 +74,7 @@ fn schemas_beyond_a_limit_are_refused_and_the_server_starts_again() {
     let classes = json_of(&server.get("/v1/schema").expect("an answer"));
     assert_eq!(classes["classes"], json!([]));
 
-    // At the limits all of it is taken, and what is there cannot grow beyond.
+    // Requests at the limits are accepted, and the resulting collections cannot grow beyond them.
     let at: Vec<Value> = [object_property("o", &numbers(4_999)), object_property("p", &numbers(4_999))].into();
     assert_eq!(send(&server, "POST", "/v1/schema", &class("At", &at)).status, 200);
     let more = json!({"name": "more", "dataType": ["int"]});

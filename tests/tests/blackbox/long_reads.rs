@@ -1,7 +1,9 @@
-//! Reads that take long: nobody else waits for them, they end when their time is over, and when their caller is gone.
+//! Reads that take long: no other client waits for them, and they end when their time is over or when their caller is
+//! gone.
 //!
-//! What is slow here is a filter of thousands of `Like` patterns, each of which looks at every term, and a multi-vector of
-//! thousands of rows. That others do not wait is shown by order: they have their answers before the long read has its own.
+//! The slow reads here are a filter of thousands of `Like` patterns, each of which looks at every term, and a search in
+//! a multi-vector of thousands of rows. Order shows that other requests do not wait: they have their answers before the
+//! long read has its own.
 
 use azimuth_client::{
     BatchOptions, Client, CollectionConfig, DataType, Error, Filter, Object, Property, Query, VectorIndex,
@@ -62,7 +64,7 @@ fn body_of(document: &str) -> String {
     serde_json::json!({ "query": document }).to_string()
 }
 
-/// A request that was sent and whose answer is not waited for.
+/// A request that was sent, without waiting for its answer.
 struct Sent(TcpStream);
 
 impl Sent {
@@ -103,7 +105,7 @@ fn running(server: &Server) -> f64 {
     gauge(server, "azimuth_reads_running")
 }
 
-/// Everything that others ask for is answered.
+/// Checks that all requests of other clients are answered.
 async fn others_are_served(server: &Server, client: &Client, round: u32) {
     for path in ["/v1/.well-known/ready", "/v1/.well-known/live", "/metrics", "/v1/meta"] {
         assert_eq!(server.get(path).expect("an answer").status, 200, "{path}");
@@ -141,7 +143,7 @@ async fn others_are_served_while_slow_filters_run_and_a_closed_connection_ends_t
     wait_for("reads without a caller to end", || running(&server) == 0.0);
 }
 
-// The client's connection has a thread of its own, which says that the call is given up while this one waits.
+// The client's connection has a thread of its own, which cancels the call while this thread waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grpc_call_that_is_given_up_stops_its_work() {
     let server = builder().start();
@@ -233,7 +235,7 @@ async fn others_are_served_while_multi_vectors_are_compared() {
         rows.join(",")
     );
     let body = body_of(&document);
-    // What is short runs on the threads that serve connections: this server has seen nothing but that.
+    // Short reads run on the threads that serve connections; this server has seen only short reads so far.
     for round in 0..30 {
         others_are_served(&server, &client, round).await;
     }

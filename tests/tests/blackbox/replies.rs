@@ -1,6 +1,7 @@
 //! Answers that are large, and clients that do not take them: memory stays bounded on every wire, others are served.
 //!
-//! Memory is the most that the process ever had (`VmHWM`), against twice what its settings allow for requests.
+//! The peak of the process's resident memory (`VmHWM`) is compared with twice the memory that its settings allow for
+//! requests.
 
 use azimuth_client::{CollectionConfig, DataType, Error, Object, Property, Query, VectorIndex};
 use azimuth_tests::raw_http::{self, Answer};
@@ -68,7 +69,7 @@ fn id(number: usize) -> String {
     Uuid::from_u128(1 + number as u128).to_string()
 }
 
-/// Another client gets what it asks for.
+/// Another client gets its answers.
 async fn is_served(server: &mut Server, beside: &str) {
     assert!(server.is_running(), "the server ended after {beside}:\n{}", server.log());
     assert!(!server.log().contains("panicked"), "a panic after {beside}:\n{}", server.log());
@@ -81,7 +82,7 @@ async fn is_served(server: &mut Server, beside: &str) {
     assert_eq!(ready.status, 200, "beside {beside}");
 }
 
-/// Holds what the process had at most to what it had `before` and twice the budget.
+/// Checks that the resident memory of the process never exceeded `before` plus twice the budget.
 fn check_memory(server: &Server, what: &str, before: u64) {
     let peak = server.memory_mib("VmHWM");
     let bound = before + 2 * (BUDGET / MIB) as u64;
@@ -187,7 +188,7 @@ fn clients_that_never_read_hold_their_answers_for_some_time_only() {
     let silent: Vec<TcpStream> =
         (0..16).map(|number| begin(&server, &if number % 2 == 0 { get_of(list) } else { post.clone() })).collect();
     runtime.block_on(is_served(&mut server, "clients that never read"));
-    // What they hold comes back without them, and a large answer fits again.
+    // The memory charged to the silent clients comes back without any action of theirs, and a large answer fits again.
     wait_for("room for a large answer", || {
         let answer = raw_http::get(&server.http_address(), list).expect("an answer");
         let retry = answer.header("retry-after").is_some();
@@ -200,7 +201,7 @@ fn clients_that_never_read_hold_their_answers_for_some_time_only() {
     check_memory(&server, "16 clients that never read", before);
 }
 
-/// Open connections, the one that asks among them.
+/// Open connections, including the connection of this request.
 fn server_connections(server: &Server) -> usize {
     let metrics = raw_http::get(&server.http_address(), "/metrics").expect("metrics").body;
     let line = metrics.lines().find_map(|line| line.strip_prefix("azimuth_connections "));
@@ -266,7 +267,7 @@ fn a_stream_that_nobody_reads_is_reset_and_no_other() {
         let (stuck, _) =
             sender.send_request(h2_get(&server, "/v1/objects?class=Large&limit=3"), true).expect("a request");
         let mut stuck = stuck.await.expect("the head of an answer").into_body();
-        // Its window is used up and never opened again.
+        // The window of the stream is used up and never opened again.
         let end = loop {
             match stuck.data().await {
                 Some(Ok(_)) => {}

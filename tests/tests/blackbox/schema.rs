@@ -63,7 +63,7 @@ fn changes_at_once_that_do_not_conflict_are_all_taken() {
     });
     let names = properties(&server, "Busy").expect("the collection");
     assert_eq!(names.len(), 1 + 3 * 8 + 3 * 8 + 2, "{names:?}");
-    // What objects brought is in the indexes, even of those that came in between two changes.
+    // Properties that objects brought are in the indexes, even of objects that came in between two changes.
     at_once(3, |thread| {
         for round in 0..8 {
             let name = format!("q{}_{round}", 3 * thread + 1);
@@ -243,7 +243,7 @@ fn a_collection_whose_target_is_gone_can_be_changed() {
     class["vectorIndexConfig"]["ef"] = 77.into();
     let answer = ask(&server, "PUT", "/schema/Source", &class);
     assert_eq!(answer.status, 200, "{}", answer.body);
-    // Another one that was never there is refused as before.
+    // A target that never existed is refused as before.
     class["properties"][0]["dataType"] = json!(["Nothing"]);
     assert_eq!(ask(&server, "PUT", "/schema/Source", &class).status, 422);
 }

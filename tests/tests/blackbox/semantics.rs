@@ -33,7 +33,7 @@ fn graphql(server: &Server, query: &str) -> Value {
     answer
 }
 
-/// The `n` of what a Get finds, in its order.
+/// The `n` of the hits of a Get, in its order.
 fn numbers(server: &Server, class: &str, arguments: &str) -> Vec<i64> {
     let answer = graphql(server, &format!("{{Get{{{class}({arguments}){{n}}}}}}"));
     let found = answer.pointer(&format!("/data/Get/{class}")).and_then(Value::as_array);
@@ -87,7 +87,7 @@ fn filters_find_what_was_stored_before_an_index_was_taken_away() {
         let path = format!("/v1/schema/Plant/properties/{property}/index/{index}");
         assert_eq!(call(&server, "DELETE", &path, &json!({})).0, 200);
         check([property, index]);
-        // What is written anew has entries of the new kind only, and is found once.
+        // An object that is written again has entries of the new kind only, and is found once.
         write(3, "old fern");
         check([property, index]);
     }
@@ -146,7 +146,7 @@ fn combinations_apply_to_the_whole_path() {
         put(&server, "T", n, &json!({"n": n, "s": line, "r": targets}), &Value::Null);
     }
     let check = |clause: &str, want: &[i64]| assert_eq!(filtered(&server, "T", clause), want, "{clause}");
-    // None of the tokens.
+    // The text has none of the tokens.
     check(r#"path:["s"],operator:NotEqual,valueText:"hills lakes""#, &[3, 4, 5]);
     check(r#"path:["s"],operator:NotEqual,valueText:"river""#, &[1, 2, 4, 5]);
     // Each member may be met by another target.
@@ -161,7 +161,7 @@ fn combinations_apply_to_the_whole_path() {
     let ids = format!(r#"["{}","{}"]"#, id(1), id(3));
     check(&format!(r#"path:["r","T","id"],operator:ContainsAll,valueText:{ids}"#), &[4]);
     check(&format!(r#"path:["r","T","id"],operator:ContainsNone,valueText:{ids}"#), &[1, 3, 5]);
-    // As in Weaviate, NotEqual is about some target, Not about the whole.
+    // As in Weaviate, `NotEqual` needs one matching target, and `Not` excludes objects by all of their targets.
     check(r#"path:["r","T","n"],operator:NotEqual,valueInt:1"#, &[4, 5]);
     check(r#"operator:Not,operands:[{path:["r","T","n"],operator:Equal,valueInt:1}]"#, &[1, 3, 5]);
     check(

@@ -1,4 +1,5 @@
-//! Settings that are Weaviate's and not ours: what would restrict or protect refuses the start, the rest is named in the log.
+//! Settings that are Weaviate's and not ours: those that would restrict or protect refuse the start, the rest are named
+//! in the log.
 
 use azimuth_client::{CollectionConfig, DataType, Object, Property, VectorIndex};
 use azimuth_tests::raw_http;

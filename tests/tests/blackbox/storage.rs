@@ -45,7 +45,7 @@ fn damage_largest_table(server: &Server) {
     file.write_all_at(&nonsense, third).expect("damage");
 }
 
-/// The process has ended by itself, not well, and said why.
+/// Checks that the process has ended by itself with an error code, and has logged the reason.
 fn assert_ended(server: &mut Server, words: &[&str]) {
     let status = server.wait_for_end();
     let log = server.log();
@@ -62,7 +62,7 @@ fn a_read_that_meets_damage_is_answered_and_ends_the_node() {
     fill_with_texts(&server);
     assert!(server.terminate().success());
     server.start_again();
-    // Only now: a compaction at the start may meet it first, which ends the node as well.
+    // Checked only now: a compaction at the start may meet the damage first, which ends the node as well.
     damage_largest_table(&server);
     let answer = (1..=300_u128).find_map(|number| {
         let path = format!("/v1/objects/Thing/{}", Uuid::from_u128(number));
@@ -96,7 +96,7 @@ fn damage_that_the_background_meets_ends_the_node_without_a_request() {
         }
     });
     assert!(server.terminate().success());
-    // The index has to be built again, by reading what is damaged.
+    // The index has to be built again, which reads the damaged rows.
     fs::remove_dir_all(server.data().join("g1/hnsw")).expect("the files of the index");
     damage_largest_table(&server);
     server.spawn_only();

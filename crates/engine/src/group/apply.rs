@@ -135,7 +135,8 @@ fn merge(transaction: &mut Transaction<'_>, at: At, id: Uuid, patch: Patch, upda
         return Ok(Outcome::Refused(format!("object {id} of collection {name} cannot be changed: {why}")));
     }
     let object = draft.object(id)?;
-    // The schema may have lost a vector that stays; its values were checked when it came.
+    // The schema may have lost the vector of an object that keeps it; the vector's values were checked when it was
+    // written.
     let kept = object.vectors.iter().filter(|(id, _)| !patch.vectors.contains_key(id));
     let kept = kept.map(|(id, vector)| (*id, Checked { vector, given: false }));
     let given =
@@ -177,7 +178,8 @@ struct Checked<'v> {
     given: bool,
 }
 
-/// Why vectors cannot be written: the only part of an object that is checked against what is stored.
+/// Why the vectors of an object cannot be written. Vectors are the only part of an object that is checked against
+/// stored data.
 fn refusal<'v>(
     draft: &ShardDraft<'_>,
     schema: &Collection,
@@ -212,7 +214,7 @@ fn refusal<'v>(
     None
 }
 
-/// Why properties cannot be written: no row holds them.
+/// Why properties cannot be written: no row can hold them.
 fn too_deep(properties: &Properties) -> Option<Outcome> {
     let (name, _) = properties.iter().find(|(_, value)| value_depth(value) > STORED_DEPTH_MAX)?;
     Some(Outcome::Refused(format!("property {name} is nested deeper than {STORED_DEPTH_MAX} objects and lists")))
@@ -264,7 +266,7 @@ fn change(object: &mut Object, patch: Patch) {
     }
 }
 
-/// Takes the first occurrence of each of `gone` out; one that is named twice goes twice.
+/// Removes the first occurrence of each of `gone`; a reference that is named twice is removed twice.
 fn take_out(present: &mut Vec<Beacon>, gone: &[Beacon]) {
     let mut left: HashMap<&Beacon, usize> = HashMap::new();
     gone.iter().for_each(|beacon| *left.entry(beacon).or_default() += 1);

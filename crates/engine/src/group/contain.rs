@@ -1,14 +1,14 @@
 //! Containment: a command that apply cannot carry out is refused, and the group goes on.
 //!
-//! A panic within an apply, or an error that is not the storage's, follows from what a command says and what is stored: it
-//! would come again at every replay and on every replica, and end the node each time. So the effects of the apply are
-//! discarded, its entries are applied one by one, and within the entry that fails the first command with which it fails is
-//! found by trials that write nothing. That command is left out and its outcome is [`Outcome::Refused`], here, on every
-//! replica and at every replay, because all of it follows from the log. Nothing of this costs anything while all goes well:
-//! the commands are read from the log again.
+//! A panic within an apply, or an error that does not come from the storage, follows from a command and the stored
+//! data: it would come again at every replay and on every replica, and end the node each time. So the effects of the
+//! apply are discarded, its entries are applied one by one, and within the entry that fails the first command with
+//! which it fails is found by trials that write nothing. That command is left out and its outcome is
+//! [`Outcome::Refused`], here, on every replica and at every replay, because all of it follows from the log. An apply
+//! that does not fail pays nothing for containment: the commands are read from the log again only after a failure.
 //!
-//! What it does not cover: panics after the write, where effects cannot be discarded any more. Nothing that depends on
-//! content runs there but the vector indexes, which contain their own (`vectors`).
+//! Panics after the write are not contained, because the effects cannot be discarded any more. After the write only the
+//! vector indexes run code that depends on content, and they contain their own panics (`vectors`).
 
 use std::any::Any;
 use std::cell::Cell;
@@ -30,7 +30,7 @@ pub(crate) type Apply<'a> = dyn FnMut(Vec<Entry>, &Attempt) -> Result<Vec<Vec<Ou
 /// One try to apply entries.
 #[derive(Debug, Default)]
 pub(crate) struct Attempt {
-    /// Nothing is written: only whether it could be is wanted.
+    /// Nothing is written: the attempt only shows whether the entries could be written.
     trial: bool,
     written: Cell<bool>,
 }
@@ -43,7 +43,7 @@ impl Attempt {
     }
 }
 
-/// What was applied.
+/// The result of a contained apply.
 #[derive(Debug, Default)]
 pub(crate) struct Contained {
     /// Of each entry's commands.
@@ -86,7 +86,7 @@ pub(crate) fn contained(
 struct One<'a> {
     group: GroupId,
     nothing: &'a Command,
-    /// Commands that are left out, by their number, and why.
+    /// The numbers of refused commands, and why each is refused.
     refused: BTreeMap<usize, String>,
     again: &'a dyn Fn() -> Result<Entry>,
     attempt: &'a mut Apply<'a>,
@@ -100,7 +100,7 @@ impl One<'_> {
                 Ok(mut outcomes) => {
                     let mut outcomes = outcomes.pop().unwrap_or_default();
                     for (&number, why) in &self.refused {
-                        // A repetition of what was applied before has no outcomes of its own.
+                        // A command that repeats an applied one has no outcome of its own.
                         if let Some(outcome) = outcomes.get_mut(number).filter(|outcome| **outcome != Outcome::Repeated)
                         {
                             *outcome = Outcome::Refused(why.clone());
@@ -183,7 +183,7 @@ fn guarded(
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a text").to_owned()
@@ -241,7 +241,7 @@ mod tests {
         let done = || Outcome::Done;
         let second = vec![done(), refused("no 900"), done(), refused("too much"), done(), done(), refused("no 901")];
         assert_eq!(contained.outcomes, [vec![done(), done()], second, vec![], vec![done()]]);
-        // However entries come together, the outcomes are the same.
+        // The outcomes do not depend on which entries are applied together.
         for (number, entry) in entries.iter().enumerate() {
             let (_, alone) = run(std::slice::from_ref(entry)).unwrap();
             assert_eq!(alone.outcomes[0], contained.outcomes[number]);

@@ -1,5 +1,5 @@
-//! What a group does when a command panics, a vector index fails, or a row is garbage: things that no request is known to
-//! bring about, so they are brought about from within.
+//! A group whose command panics, whose vector index fails, or whose row is garbage. No request is known to cause these
+//! failures, so the tests cause them from within.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ thread_local! {
     static FAILS: Cell<Option<Uuid>> = const { Cell::new(None) };
 }
 
-/// Panics if the test at hand asks for it.
+/// Panics if the running test has marked the command's object to fail.
 pub(super) fn fail_if_asked(command: &Command) {
     let id = match command {
         Command::Put { object, .. } => Some(object.id),
@@ -183,7 +183,7 @@ fn rows_of_garbage_are_left_out_and_heal() {
     contained(&group, &[entry(1, vec![Command::PutCollection(Box::new(schema()))])]);
     contained(&group, &[entry(2, (1..=6).map(put).collect())]);
     let prefix = ShardPrefix::new(GroupId::FIRST_DATA, AT);
-    // Doc ids count from 0: objects 1, 2 and 3 lose their head, 4 its vector.
+    // Doc ids count from 0: objects 1, 2 and 3 lose their row, 4 its vector.
     for doc_id in 0..3 {
         overwrite(&group, Family::Objects, &prefix.object(DocId(doc_id)), b"\xffgarbage");
     }
@@ -209,7 +209,8 @@ fn rows_of_garbage_are_left_out_and_heal() {
         outcomes[2..],
         [Outcome::Written { .. }, Outcome::Done, Outcome::Written { .. }, Outcome::Written { .. }]
     ));
-    // With the rest of them gone, figures that count what could not be read do not keep the group from opening.
+    // After the other objects are deleted, statistics that still count unreadable ones must not keep the group from
+    // opening.
     contained(&group, &[entry(4, (3..=6).map(delete).chain([merge(1)]).collect())]);
     group.flush().unwrap();
     drop(group);

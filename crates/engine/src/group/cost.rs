@@ -1,5 +1,5 @@
-//! What a read will cost, known before it begins from counts in memory: whoever serves connections asks it, to tell reads
-//! that are short for sure from those that need a thread of their own.
+//! The cost of a read, estimated from counts in memory before the read begins. The server uses the estimate to tell
+//! reads that are certainly short from reads that need a thread of their own.
 
 use super::data::DataGroup;
 use super::doc_index::DocIndex;
@@ -8,7 +8,7 @@ use crate::command::At;
 use crate::ids::VectorId;
 
 impl DataGroup {
-    /// Whether the shard is in memory: a read of one that is not loads it first.
+    /// Whether the shard is in memory: a read of any other shard loads it first.
     pub fn is_loaded(&self, at: At) -> bool {
         self.shards.read().contains_key(&at)
     }

@@ -129,14 +129,14 @@ impl DataGroup {
         if let Some(shard) = self.shards.read().get(&at) {
             return Ok(shard.clone());
         }
-        // Without the lock that all reads take: what is on disk may take long to read. Nothing changes there meanwhile, as
-        // an apply of the shard has to load it first.
+        // Loads without the lock that all reads take, because reading the shard from disk may take long. The shard does
+        // not change meanwhile, as an apply that writes to it has to load it first.
         let shard = Arc::new(Shard::load(&self.store, self.group, at)?);
         Ok(self.shards.write().entry(at).or_insert(shard).clone())
     }
 
-    /// Whether the group knows that shard. A collection comes to it a moment after the meta group has it, and one that was
-    /// deleted is gone at once for whoever still holds an older catalog.
+    /// Whether the group knows that shard. A new collection reaches this group a moment after the meta group. A deleted
+    /// collection is gone at once, also for a caller that still holds an older catalog.
     pub fn knows(&self, at: At) -> bool {
         let schema = self.collection(at.collection);
         schema.is_some_and(|schema| schema.shards.values().any(|shard| shard.id == at.shard))

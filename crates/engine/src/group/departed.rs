@@ -1,9 +1,9 @@
 //! Documents that were deleted and are still in the vector indexes, because a reader may hold a state that has them.
 //!
-//! Epoch reclamation, as in [`crate::vector`]'s `limbo`: a state that was replaced waits here in order, with the documents that
-//! the state after it lacks. Those documents leave the indexes once nobody holds that state or an older one. A state that
-//! nobody holds is dropped at once, and its documents wait with those of the state before it, so that as many states are
-//! kept as readers hold, however long one of them takes.
+//! Epoch reclamation, as in [`crate::vector`]'s `limbo`: a replaced state waits here in order, with the documents that
+//! the next state lacks. Those documents leave the indexes once no reader holds that state or an older one. A state
+//! that no reader holds is dropped at once, and its documents wait with those of the state before it, so that no more
+//! states are kept than readers hold, however long a reader takes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,14 +33,14 @@ impl<S> Departed<S> {
         self.waiting.lock().push_back((state, docs));
     }
 
-    /// The documents that no reader can look for any more; each is returned once.
+    /// The documents that no reader's state has any more; each is returned once.
     pub(super) fn collect(&self) -> Vec<Gone> {
         let mut waiting = self.waiting.lock();
         let mut free = Vec::new();
         let mut held: VecDeque<(Arc<S>, Vec<Gone>)> = VecDeque::new();
         for (state, mut docs) in waiting.drain(..) {
-            // The count of an `Arc` alone would not do: only taking the state out of it happens after the last use of
-            // every reader.
+            // The count of an `Arc` alone is not enough: only taking the state out of the `Arc` happens after the last
+            // use of every reader.
             match Arc::try_unwrap(state) {
                 Ok(_) => held.back_mut().map_or(&mut free, |(_, before)| before).append(&mut docs),
                 Err(state) => held.push_back((state, docs)),
@@ -50,7 +50,7 @@ impl<S> Departed<S> {
         free
     }
 
-    /// Whether nothing waits.
+    /// Whether no document waits.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.lock().is_empty()
     }

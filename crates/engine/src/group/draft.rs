@@ -1,9 +1,10 @@
-//! A shard as a transaction leaves it: the present version of each object it touches, and what becomes of sets and records.
+//! A shard as a transaction leaves it: the present version of each object it touches, and the changed doc id sets and
+//! records.
 //!
-//! Commands change objects in memory ([`ShardDraft::put`], [`ShardDraft::edit`], [`ShardDraft::remove`]); each write takes a doc
-//! id of its own. What is laid down (rows, index entries, statistics) is only the version that an entry leaves, once per
-//! object and entry ([`ShardDraft::settle`]): a thousand merges of one object cost one decoding and one encoding.
-//! Which entries are applied together has no influence on the state.
+//! Commands change objects in memory ([`ShardDraft::put`], [`ShardDraft::edit`], [`ShardDraft::remove`]); each write
+//! takes a doc id of its own. Rows, index entries and statistics are written only for the version that is left at the
+//! end of a log entry, once per object and entry ([`ShardDraft::settle`]): a thousand merges of one object cost one
+//! decoding and one encoding. Which entries are applied together has no influence on the state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -34,11 +35,11 @@ pub(crate) struct ShardDraft<'a> {
     pub base: Arc<ShardState>,
     record: ShardRecord,
     rows: HashMap<Uuid, Row>,
-    /// Objects that the entry at hand wrote or removed, in no order.
+    /// Objects that the current log entry wrote or removed, in no order.
     touched: Vec<Uuid>,
     /// Doc ids of the base that are no longer live.
     removed: Vec<DocId>,
-    /// Those of them that had the vector.
+    /// The removed doc ids that had the vector.
     removed_of: BTreeMap<VectorId, Vec<DocId>>,
     staged: Staged,
     laid_down: u64,
@@ -53,13 +54,13 @@ struct Row {
     doc_id: Option<DocId>,
     /// That version, if it was read or written here.
     object: Option<Object>,
-    /// What that version weighs, if it was changed here.
+    /// The weight of that version, if it was changed here.
     load: Option<Load>,
-    /// Whether the entry at hand wrote or removed it.
+    /// Whether the current log entry wrote or removed the object.
     touched: bool,
 }
 
-/// A version as it was laid down.
+/// A version as it was written to the store or the changes.
 struct Laid {
     doc_id: DocId,
     header: Header,
@@ -106,7 +107,8 @@ impl<'a> ShardDraft<'a> {
         Ok(self.rows.get(&id).and_then(Row::present))
     }
 
-    /// What can be told of a version whose head cannot be read, so that it can be taken away.
+    /// The header of a version whose row cannot be decoded, as far as it is known without the row, so that the version
+    /// can be deleted.
     fn salvaged(&self, id: Uuid, doc_id: DocId, why: &Error) -> Header {
         self.shard.unreadable.note(self.shard.at, doc_id, why);
         let vectors = self.base.with_vector.iter().filter(|(_, members)| members.contains(doc_id.0));
@@ -149,7 +151,8 @@ impl<'a> ShardDraft<'a> {
         doc_id
     }
 
-    /// Makes a new version of an object that was loaded, by a change that was checked; `load` is what it weighs then.
+    /// Makes a new version of a loaded object by a change that was already checked; `load` is the weight of the new
+    /// version.
     pub(crate) fn edit(&mut self, id: Uuid, load: Option<Load>, change: impl FnOnce(&mut Object)) -> Result<DocId> {
         let row = self.rows.get_mut(&id).ok_or_else(|| not_loaded(id))?;
         let mut object = row.object.take().ok_or_else(|| not_loaded(id))?;
@@ -161,7 +164,7 @@ impl<'a> ShardDraft<'a> {
         Ok(doc_id)
     }
 
-    /// What a loaded object weighs.
+    /// The weight of a loaded object.
     pub(crate) fn weigh(&self, id: Uuid) -> Result<Load> {
         let known = self.rows.get(&id).and_then(|row| row.load);
         known.map_or_else(|| Ok(Load::of(self.object(id)?)), Ok)
@@ -175,7 +178,8 @@ impl<'a> ShardDraft<'a> {
         row.object = None;
     }
 
-    /// Lays down what the entry at hand left of each object that it touched: rows, index entries, statistics.
+    /// Writes rows, index entries and statistics for each object that the current log entry touched, in its final
+    /// version.
     pub(crate) fn settle(&mut self, schema: &Collection, changes: &mut Changes<'_>) -> Result<()> {
         let mut touched = std::mem::take(&mut self.touched);
         // Entries of the inverted index are taken in ascending order of doc ids.
@@ -222,7 +226,7 @@ impl<'a> ShardDraft<'a> {
         Ok(())
     }
 
-    /// Takes back what was laid down of a version, but for its id.
+    /// Deletes the rows of a version and subtracts its statistics; the entry of its id stays.
     fn take_away(&mut self, old: &Laid, changes: &mut Changes<'_>) {
         let prefix = self.shard.prefix;
         changes.delete(Family::Objects, &prefix.object(old.doc_id));
@@ -240,23 +244,23 @@ impl<'a> ShardDraft<'a> {
         }
     }
 
-    /// Forgets that versions could not be read which are taken away.
+    /// Forgets unreadable versions that this transaction removes.
     pub(crate) fn forget_unreadable(&self) {
         self.shard.unreadable.forget(&self.removed);
     }
 
-    /// Whether doc ids of the base are taken away.
+    /// Whether doc ids of the base are removed.
     pub(crate) fn takes_away(&self) -> bool {
         !self.removed.is_empty()
     }
 
-    /// The shard, its state before, and the documents of that state that are taken away from each vector.
+    /// The shard, its state before, and the documents of that state that are removed from each vector.
     pub(crate) fn into_departed(self) -> (Arc<Shard>, Arc<ShardState>, Vec<(VectorId, DocId)>) {
         let of_vector = |(vector, docs): (VectorId, Vec<DocId>)| docs.into_iter().map(move |doc_id| (vector, doc_id));
         (self.shard, self.base, self.removed_of.into_iter().flat_map(of_vector).collect())
     }
 
-    /// Objects laid down here, with repetitions.
+    /// Versions written here, with repetitions.
     pub(crate) fn laid_down(&self) -> u64 {
         self.laid_down
     }
@@ -323,7 +327,7 @@ impl<'a> ShardDraft<'a> {
         doc_id
     }
 
-    /// The first object with a vector fixes its length, even if it does not stay.
+    /// The first object with a vector fixes the vector's length, even if the object does not stay.
     fn fix_dimensions(&mut self, object: &Object) {
         for (&id, vector) in &object.vectors {
             self.record.dimensions.entry(id).or_insert_with(|| dimension_of(vector));
@@ -350,7 +354,7 @@ fn touch(row: &mut Row, touched: &mut Vec<Uuid>, id: Uuid) {
     }
 }
 
-/// Reads the object of a version that was laid down before this transaction.
+/// Reads the object of a version that was written before this transaction.
 fn read(group: &DataGroup, shard: &Shard, laid: &Laid, schema: &Collection) -> Result<Object> {
     let prefix = shard.prefix;
     let missing = || Error::Damaged(format!("object {} has no row for doc id {}", laid.header.id, laid.doc_id));

@@ -1,4 +1,4 @@
-//! The state hash: proof that replicas hold the same; and the audit of what is derived.
+//! The state hash, which proves that replicas hold the same state, and the audit of derived data.
 
 use std::collections::BTreeMap;
 
@@ -39,8 +39,8 @@ impl DataGroup {
         Ok(hasher.finish())
     }
 
-    /// What differs between a shard's inverted index and its objects, one sentence each; empty when nothing does. Reads
-    /// everything into memory; meant for tests and for audits.
+    /// The differences between a shard's inverted index and its objects, one sentence each; empty when there are none.
+    /// Reads everything into memory; meant for tests and for audits.
     ///
     /// # Errors
     /// [`Error::DamagedIndex`](crate::Error::DamagedIndex) when an entry fails its checks.
@@ -65,7 +65,7 @@ impl DataGroup {
             let row = row.ok_or_else(|| missing(doc_id))?;
             count += 1;
             let Ok((header, object)) = codec::decode(&row, schema, true) else {
-                // What cannot be read is the same on all replicas too.
+                // An unreadable row is the same on all replicas too.
                 hasher.add(&row);
                 cursor.next();
                 continue;
@@ -83,7 +83,7 @@ impl DataGroup {
         for (&vector, members) in &view.state.with_vector {
             vectors::each_vector(&shard, vector, &view, members, |doc_id, values| {
                 hasher.add(&shard.prefix.vector(vector, doc_id));
-                // What cannot be read is so on all replicas.
+                // An unreadable vector is unreadable on all replicas.
                 hasher.add(&values.map_or_else(|_| Vec::new(), |values| codec::encode_vector(&values)));
                 Ok(())
             })?;

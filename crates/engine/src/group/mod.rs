@@ -127,13 +127,13 @@ pub trait StateMachine: Send + Sync + 'static {
     fn durable(&self) -> Option<LogPosition>;
 
     /// Applies `entries` in one atomic write. Returns the outcomes of each entry's commands, in order; blank and
-    /// membership entries have none. Not durable on return: the log is what survives a crash. A command that cannot be
-    /// carried out has an outcome that says so; a panic goes on to the caller.
+    /// membership entries have none. Not durable on return: after a crash the log is applied again. A command that
+    /// cannot be carried out has an outcome with the reason; a panic goes on to the caller.
     fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>>;
 
     /// As [`StateMachine::apply`], and a command that panics is refused on its own: `again` reads the entry with that
-    /// number among `entries` once more. When one does, the entries are written one by one. Without an
-    /// implementation of its own it contains nothing.
+    /// number among `entries` once more. When a command panics, the entries are written one by one. The default
+    /// implementation contains no panic.
     fn apply_contained(
         &self,
         entries: Vec<Entry>,
@@ -150,14 +150,14 @@ pub trait StateMachine: Send + Sync + 'static {
     /// system allows). What is returned was read from the copy itself.
     fn checkpoint(&self, dir: &Path) -> Result<Applied>;
 
-    /// Returns the error that stopped the state's storage in the background, if there was one and no call has met it yet.
-    /// Costs nothing as long as all is well.
+    /// Returns the error that stopped the state's storage in the background, if there was one and no call has returned
+    /// it yet. Costs nothing as long as there is none.
     fn check_storage(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Gives the disk space of what was removed back, as far as that can be done beside everything else. May read and write
-    /// all of the state.
+    /// Gives the disk space of removed data back to the disk, as far as that is possible beside reads and writes. May
+    /// read and write all of the state.
     fn reclaim_space(&self) -> Result<()> {
         Ok(())
     }

@@ -17,13 +17,13 @@ use crate::schema::{VectorConfig, VectorIndexKind};
 use crate::vector::{Fetch, Hit, IndexKind, MultiRequest, QUERY_ROWS_MAX, SearchRequest, VectorError};
 use crate::{Error, Result, interrupt};
 
-/// Documents of other views up to which a search asks for as many more hits, however few it wants.
+/// Documents of other views up to which a search widens its limit by their number, however few hits it wants.
 const OTHERS_MAX: usize = 64;
 
 /// Candidates that each target of a sum names at first: so many for each hit, and at least so many.
 const FIRST_CANDIDATES_PER_HIT: usize = 8;
 const FIRST_CANDIDATES_MIN: usize = 128;
-/// How many more they name when those were not enough.
+/// The factor by which the number of candidates grows when there were not enough.
 const CANDIDATES_GROWTH: usize = 8;
 
 /// A search of several that are answered together: for the `k` nearest by the one vector of `near`.
@@ -58,12 +58,12 @@ impl Ask<'_> {
         self.compared.nearest(self.k, self.max_distance, self.allow)
     }
 
-    /// Hits that the index is asked for.
+    /// The limit of the search in the index.
     fn widened(self) -> usize {
         if self.allow.is_some() { self.k } else { self.compared.widened(self.k) }
     }
 
-    /// The answer, where `hits` are what the index gave for [`widened`](Self::widened) hits.
+    /// The answer, where `hits` are the hits that the index returned for a limit of [`widened`](Self::widened).
     fn answer_of_view(self, hits: Vec<Hit>, asked: usize) -> Result<Vec<Hit>> {
         interrupt::check()?;
         match (self.allow, self.compared.of_view(hits, asked, self.k)) {
@@ -159,7 +159,7 @@ impl Search<'_> {
         }
     }
 
-    /// The nearest in order.
+    /// The nearest hits, in order.
     pub(super) fn near(
         &self,
         query: &Query,
@@ -248,9 +248,9 @@ impl Compared<'_> {
         })
     }
 
-    /// The `k` hits of this view that `search` finds in the index. What a filter lets through is of this view; without one
-    /// the index is asked for as many more as it holds documents of other views, and if that is not enough again, with
-    /// the documents of this view as the allow list.
+    /// The `k` hits of this view that `search` finds in the index. A filter's matches all belong to this view; without
+    /// a filter the index is searched for as many more hits as it holds documents of other views, and if that is not
+    /// enough again, with the documents of this view as the allow list.
     fn searched(
         &self,
         k: usize,
@@ -319,7 +319,7 @@ impl Compared<'_> {
         let there = view.state.with_vector.get(&vector);
         let mut failed = Ok(());
         let answered = answer(&mut |docs, take| {
-            // What the index has beyond this view has no row here.
+            // Documents that the index holds beyond this view have no row here.
             let docs = there.map_or_else(RoaringTreemap::new, |there| docs & there);
             let outcome = each_vector(shard, vector, view, &docs, |doc_id, values| {
                 match &values {
@@ -339,10 +339,10 @@ impl Compared<'_> {
     }
 }
 
-/// The nearest of those that each target names among its `k_max` nearest; only the first `keep` are promised.
+/// The nearest of the candidates that the targets' indexes return, up to `k_max` each; only the first `keep` are exact.
 ///
-/// A sum begins with fewer: once `keep` of the objects are nearer than anything that no target named can be, more would
-/// not change them (Fagin's threshold algorithm).
+/// A sum begins with fewer candidates: once `keep` of the objects are nearer than any object outside the candidates can
+/// be, more candidates would not change them (Fagin's threshold algorithm).
 fn combined_nearest(
     near: &Near,
     compared: &[Compared<'_>],
@@ -363,7 +363,7 @@ fn combined_nearest(
         let found: Vec<Vec<Hit>> =
             nearest_of_each(&compared.iter().map(ask).collect::<Vec<_>>()).into_iter().collect::<Result<_>>()?;
         let hits = combined(near, compared, &found)?;
-        // A target that named fewer named all.
+        // A target with fewer candidates than the limit has returned all of its documents.
         if k >= k_max || found.iter().any(|hits| hits.len() < k) {
             return Ok(hits);
         }

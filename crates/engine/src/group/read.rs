@@ -21,8 +21,8 @@ impl DataGroup {
     /// The object with that id. Vectors that it does not have are left out.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the group does not know the shard, [`Error::Unreadable`] when the object cannot be decoded, and
-    /// what [`Include::charge`] refuses with.
+    /// [`Error::Invalid`] when the group does not know the shard, [`Error::Unreadable`] when the object cannot be
+    /// decoded, and the errors of [`Include::charge`].
     pub fn get(&self, at: At, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
         let (schema, shard) = self.known(at)?;
         let view = shard.view(&self.store);
@@ -127,7 +127,7 @@ pub(super) fn read_objects(
     Ok(objects)
 }
 
-/// `None` for what cannot be decoded.
+/// `None` for a row that cannot be decoded.
 pub(crate) fn readable<T>(read: Result<T>) -> Result<Option<T>> {
     match read {
         Err(Error::Unreadable(_)) => Ok(None),

@@ -15,13 +15,13 @@ use crate::ids::DocId;
 use crate::inverted::rebuild;
 use crate::schema::Collection;
 
-/// Rebuilds of one shard because of damage, until the group is opened again: what damages an index again and again is not
-/// mended by another.
+/// Rebuilds of one shard because of damage, until the group is opened again: if an index is damaged again after each
+/// rebuild, another rebuild does not help.
 const REBUILDS_MAX: u32 = 3;
 /// Keys of a step for which one row is indexed: a row has many entries.
 const KEYS_PER_ROW: usize = 16;
 
-/// What is known of the rebuilds since the group was opened.
+/// State of the rebuilds, by shard, since the group was opened.
 #[derive(Debug, Default)]
 pub(super) struct Rebuilds {
     shards: Mutex<HashMap<At, State>>,
@@ -29,15 +29,15 @@ pub(super) struct Rebuilds {
 
 #[derive(Debug, Default, Clone, Copy)]
 struct State {
-    /// Begun because of damage.
+    /// Rebuilds begun because of damage.
     begun: u32,
-    /// One is running, or begins with the next step.
+    /// A rebuild is running, or begins with the next step.
     wanted: bool,
     given_up: bool,
 }
 
 impl Rebuilds {
-    /// Rebuilds because of damage.
+    /// Number of rebuilds because of damage.
     pub(super) fn begun(&self) -> u64 {
         self.shards.lock().values().map(|state| u64::from(state.begun)).sum()
     }
@@ -135,7 +135,7 @@ impl DataGroup {
             return Ok(true);
         }
         RebuildRecord::put(None, &mut changes, self.group, at)?;
-        // A sweep of everything joins what now stands twice.
+        // A sweep of everything joins entries that now stand twice.
         let promoted = began_at.0.max(SweepRecord::load(&self.store, self.group, at)?.promoted);
         SweepRecord { promoted, ..SweepRecord::default() }.put(&mut changes, self.group, at)?;
         changes.write()?;
@@ -244,7 +244,7 @@ mod tests {
         group.count(at(1), Some(filter))
     }
 
-    /// Overwrites the entry of a term with bytes that are none.
+    /// Overwrites the entry of a term with bytes that are not a valid entry.
     fn damage(group: &DataGroup, term: &str) {
         let prefix = ShardPrefix::new(group.group, at(1));
         let key = prefix.value(PropertyId(1), InvKind::Posting, &term_key(term));

@@ -29,8 +29,8 @@ pub(crate) struct ShardRecord {
 }
 
 impl ShardRecord {
-    /// Takes an object with so many tokens out of a property's statistics. An object that could not be read when it was
-    /// removed stays counted; so the figures may be above what there is, and never below zero.
+    /// Subtracts an object with so many tokens from a property's statistics. An object that could not be read when it
+    /// was removed stays counted, so the statistics may be above the true figures, and are never below zero.
     pub(crate) fn uncount(&mut self, property: PropertyId, tokens: u32) {
         let Some(stats) = self.lengths.get_mut(&property) else { return };
         stats.objects = stats.objects.saturating_sub(1);
@@ -64,7 +64,8 @@ pub(crate) struct SweepRecord {
 }
 
 impl SweepRecord {
-    /// Reads a shard's record; one that was never written is empty. One that cannot be read costs a sweep of everything.
+    /// Reads a shard's record; a record that was never written is empty. An unreadable record costs a sweep of
+    /// everything.
     pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Self> {
         let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Sweep, &key::shard_bytes(at)))?;
         Ok(bytes.and_then(|bytes| decode("sweep", &bytes).ok()).unwrap_or_default())
@@ -77,7 +78,7 @@ impl SweepRecord {
     }
 }
 
-/// How far a shard's inverted index is rebuilt; there is none when no rebuild is running.
+/// The progress of the rebuild of a shard's inverted index; there is no record when no rebuild is running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RebuildRecord {
     /// Doc ids below this one had been given out when the rebuild began.
@@ -89,7 +90,7 @@ pub(crate) struct RebuildRecord {
 }
 
 impl RebuildRecord {
-    /// Reads a shard's record. One that cannot be read is none: what is damaged is noticed again.
+    /// Reads a shard's record. An unreadable record counts as no record: the damage to the index will be noticed again.
     pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Option<Self>> {
         let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Rebuild, &key::shard_bytes(at)))?;
         Ok(bytes.and_then(|bytes| decode("rebuild", &bytes).ok()))

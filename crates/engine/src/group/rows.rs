@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Rows read at once, at most; each keeps a block of the store in memory meanwhile.
 const TOGETHER_MAX: usize = 64;
-/// The same for a shard whose rows nobody has seen yet.
+/// The same for a shard of which no row has been read yet.
 const TOGETHER_FIRST: usize = 8;
 /// Bytes that the rows of one read from the store should add up to.
 const BYTES_TOGETHER: usize = 1 << 20;
 
-/// The size of a shard's rows as reads saw them lately: of the largest, which is forgotten slowly. Reading many small rows
-/// at once is cheaper than one by one; many large ones would keep blocks in memory that nobody has charged for.
+/// The size of a shard's rows as reads saw them lately: of the largest, which is forgotten slowly. Reading many small
+/// rows at once is cheaper than one by one; many large ones would keep blocks in memory that are charged to no request.
 #[derive(Debug, Default)]
 pub(crate) struct RowSizes(AtomicUsize);
 
@@ -26,7 +26,7 @@ impl RowSizes {
     /// Takes the largest row of a read into account.
     pub(crate) fn saw(&self, bytes: usize) {
         let known = self.0.load(Ordering::Relaxed);
-        // Two at a time may lose one of their sizes: the next read brings it again.
+        // Two threads at a time may lose one of their sizes: the next read stores it again.
         let now = bytes.max(known - known / 8).max(1);
         if now != known {
             self.0.store(now, Ordering::Relaxed);

@@ -47,8 +47,9 @@ impl DataGroup {
     /// Answers a query.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for what can never be answered (unknown shard, vector or property, wrong dimension, a filter
-    /// that lacks its index), [`Error::Unsupported`] for what is not there yet, and what [`Include::charge`] refuses with.
+    /// [`Error::Invalid`] for a query that can never be answered (unknown shard, vector or property, wrong dimension, a
+    /// filter that lacks its index), [`Error::Unsupported`] for a feature that does not exist yet, and the errors of
+    /// [`Include::charge`].
     pub fn search(&self, at: At, query: &Query) -> Result<Vec<Hit>> {
         let (schema, shard) = self.known(at)?;
         let search = Search::begin(self, &schema, &shard, &vectors_of([query]))?;
@@ -57,7 +58,7 @@ impl DataGroup {
             let found = search.find(query, &plan, matches.as_ref())?;
             let wanted = found.len();
             let hits = search.read(query, &plan, found)?;
-            // Once they are known, a listing leaves out what cannot be read, and its pages are full.
+            // Once the unreadable objects are known, a listing leaves them out, and its pages are full.
             if hits.len() == wanted || !plan.is_listing() {
                 return Ok(hits);
             }
@@ -158,7 +159,7 @@ impl<'a> Search<'a> {
             let view = shard.view(&group.store);
             let of = |vector| Some((vector, shard.indexes.holding(vector, &view)?));
             let indexes: Vec<_> = vectors.iter().copied().filter_map(of).collect();
-            // One that is lacking came to the shard, or left memory, just now.
+            // A missing index belongs to a vector that came to the shard just now, or has just left memory.
             let lacks = |vector: &VectorId| {
                 view.state.with_vector.contains_key(vector)
                     && opening(*vector).is_some()
@@ -176,7 +177,7 @@ impl<'a> Search<'a> {
         self.indexes.iter().find(|(of, _)| *of == vector).map(|(_, index)| index.clone())
     }
 
-    /// Answers those of the queries that can share something.
+    /// Answers the queries that can be batched.
     fn answer_together(&self, queries: &[Query], answers: &mut [Option<Result<Vec<Hit>>>]) {
         let mut lists: Vec<(&Filter, RoaringTreemap)> = Vec::new();
         for filter in queries.iter().filter_map(|query| query.filter.as_ref()) {

@@ -43,7 +43,7 @@ pub(crate) struct Shard {
     departed: Departed<ShardState>,
 }
 
-/// What a view is made from.
+/// The current state of a shard, and the snapshot that views of it read.
 struct Present {
     state: Arc<ShardState>,
     /// The store from before a write that takes rows of `state` away, until the state without them is published.
@@ -77,7 +77,7 @@ pub(crate) struct ShardView<'a> {
 }
 
 impl Shard {
-    /// Reads a shard's state, of one moment.
+    /// Reads a shard's state from one snapshot.
     pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Self> {
         let prefix = ShardPrefix::new(group, at);
         let sweep = SweepRecord::load(store, group, at)?;
@@ -117,8 +117,8 @@ impl Shard {
         self.present.read().state.with_vector.contains_key(&vector)
     }
 
-    /// The shard and the store as they are now: every row of the state is in the store. What the store has beyond the state
-    /// belongs to a batch that is about to be published.
+    /// The shard and the store as they are now: every row of the state is in the store. Rows in the store beyond the
+    /// state belong to a batch that is about to be published.
     pub(crate) fn view<'a>(&self, store: &'a Store) -> ShardView<'a> {
         let fresh_from = self.fresh_from();
         let present = self.present.read();
@@ -157,14 +157,15 @@ impl Shard {
         drop(replaced);
     }
 
-    /// Takes documents out of the indexes in memory once nobody holds `replaced`, the state before the published one, which
-    /// had them, or an older one. Returns whether some stay for now: [`Shard::let_go`] is to be called later.
+    /// Takes documents out of the indexes in memory once no reader holds `replaced`, the state before the published
+    /// one, which had them, or an older one. Returns whether some stay for now: [`Shard::let_go`] is to be called
+    /// later.
     pub(crate) fn depart(&self, replaced: Arc<ShardState>, removed: Vec<(VectorId, DocId)>) -> bool {
         self.departed.push(replaced, removed);
         self.let_go()
     }
 
-    /// Takes out of the indexes what no reader can look for any more. Returns whether some stay for now.
+    /// Deletes documents from the indexes that no reader's state has any more. Returns whether some stay for now.
     pub(crate) fn let_go(&self) -> bool {
         self.indexes.remove(self.at, &self.departed.collect());
         !self.is_settled()
@@ -191,7 +192,7 @@ impl ShardState {
             }
         }
         for (property, stats) in &self.record.lengths {
-            // More objects than are live may be counted after one was removed that could not be read.
+            // The count may be above the number of live objects after an unreadable object was removed.
             if stats.objects == 0 || stats.tokens < stats.objects {
                 return Err(format!("property {property}: {stats:?}"));
             }
@@ -205,7 +206,7 @@ fn load_set(view: &View<'_>, prefix: &[u8]) -> Result<RoaringTreemap> {
     let mut cursor = view.cursor(Family::Inverted, prefix, None);
     cursor.seek(prefix);
     while let Some((key, value)) = cursor.item()? {
-        // Apply keeps these sets itself: they are no part of what can be rebuilt.
+        // Apply keeps these sets itself: they are not derived from other data and cannot be rebuilt.
         let first = key::parse_doc_id(key)?;
         docset::decode_into(&mut set, first, value).map_err(|error| Error::Damaged(error.to_string()))?;
         cursor.next();

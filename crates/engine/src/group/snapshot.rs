@@ -16,7 +16,7 @@ impl Snapshot {
     pub(super) fn of(db: &Arc<DB>) -> Self {
         let db = db.clone();
         // SAFETY: the database stays where it is behind the `Arc`, which is kept beside the snapshot and dropped after it.
-        // The only way to the snapshot is `get`, which binds what it hands out to the borrow of this value.
+        // The only access to the snapshot is `get`, which ties the returned reference to the borrow of this value.
         let of: &'static DB = unsafe { &*Arc::as_ptr(&db) };
         Self { snapshot: of.snapshot(), _db: db }
     }

@@ -147,7 +147,7 @@ impl Store {
         self.view_at(self.snapshot())
     }
 
-    /// What a view of this moment is made from, also later.
+    /// A snapshot of the store, from which views of the present state can be made later.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::new(Snapshot::of(&self.db))
     }

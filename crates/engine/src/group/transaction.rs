@@ -80,7 +80,7 @@ impl<'a> Transaction<'a> {
 
     /// Writes a schema; `record` is its stored form.
     pub(crate) fn put_collection(&mut self, collection: Collection, record: &[u8]) -> Result<()> {
-        // What was written before is laid down by the schema of that time.
+        // Changes made before this command are written under the schema that was valid for them.
         self.settle()?;
         let record_key = key::meta(self.group.group, MetaKey::Collection, &collection.id.0.to_be_bytes());
         self.changes.put(Family::Meta, &record_key, record);
@@ -120,7 +120,7 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    /// Lays down what the commands so far left of each object. Called at the end of each entry.
+    /// Writes the version of each object that the commands so far have left. Called at the end of each entry.
     pub(crate) fn settle(&mut self) -> Result<()> {
         let Self { group, changes, collections, drafts, .. } = self;
         for (at, draft) in drafts {

@@ -1,8 +1,8 @@
 //! Objects whose rows cannot be decoded, as far as reads and commands met them.
 //!
-//! The row itself is the record: it stays as it is until the object is replaced or deleted. What is kept here, in memory,
-//! is which versions were met since the shard was loaded: each is reported once, and listings leave them out at once.
-//! docs/guarantees.md says what each request does with such an object.
+//! The row itself is the record: it stays unchanged until the object is replaced or deleted. This module keeps in
+//! memory the doc ids of the unreadable versions that were met since the shard was loaded: each is reported once, and
+//! listings skip known ones without reading them. docs/guarantees.md says how each request treats such an object.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +25,7 @@ pub(crate) struct Unreadable {
 }
 
 impl Unreadable {
-    /// Notes a version and says so in the log, once. Returns the error that a request for this very object ends with.
+    /// Notes a version and logs it once. Returns the error for a request for this very object.
     pub(crate) fn note(&self, at: At, doc_id: DocId, why: &Error) -> Error {
         let mut known = self.known.lock();
         if known.len() < KNOWN_MAX && known.insert(doc_id.0) {

@@ -1,12 +1,13 @@
 //! The vector indexes of a shard: opened when first needed, brought up to date from the rows, dropped when idle and small.
 //!
-//! An index is derived state. Opening one compares what its files hold with the doc ids that have the vector, and inserts
-//! and deletes the difference; vectors never change under a doc id. Apply adds to an index from the moment that its files
-//! are read, so that opening it keeps nobody waiting.
+//! An index is derived state. Opening one compares the content of its files with the doc ids that have the vector, and
+//! inserts and deletes the difference; vectors never change under a doc id. Apply adds to an index as soon as its files
+//! are read, so that no write waits for the opening.
 //!
 //! An index in memory holds every document of every state that a reader may hold, from the state on at which it was
-//! opened ([`ShardIndexes::holding`]): apply adds documents before it publishes them, and they are deleted when no reader can look for them any more
-//! ([`Shard::depart`]). So an index may return documents that a reader's state does not have, and never lacks one that it has.
+//! opened ([`ShardIndexes::holding`]): apply adds documents before it publishes them, and documents are deleted when no
+//! reader's state has them any more ([`Shard::depart`]). So an index may return documents that a reader's state does
+//! not have, and never lacks a document that the state has.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,7 +37,7 @@ const OPENING_LOOK: Duration = Duration::from_millis(20);
 /// The vector indexes of one shard.
 #[derive(Default)]
 pub(crate) struct ShardIndexes {
-    /// Held by an apply from before it adds to the indexes until it is published.
+    /// Held by an apply before it adds to the indexes and until it is published.
     committing: Mutex<()>,
     slots: Mutex<BTreeMap<VectorId, Arc<Slot>>>,
     /// How often an index failed since the shard was loaded.
@@ -53,7 +54,7 @@ struct Slot {
     used: AtomicU64,
     /// Documents that waited for nothing when the index last left memory.
     settled: AtomicU64,
-    /// It failed: it is not to be used, and its files are not to be read.
+    /// The index failed: it must not be used, and its files must not be read.
     failed: AtomicBool,
 }
 
@@ -85,7 +86,7 @@ impl Slot {
         }
     }
 
-    /// Waits until nobody else opens the index.
+    /// Waits until no other thread opens the index.
     fn lock_opening(&self) -> Result<MutexGuard<'_, ()>> {
         loop {
             if let Some(guard) = self.opening.try_lock_for(OPENING_LOOK) {
@@ -110,7 +111,8 @@ pub(crate) struct Opening<'a> {
 }
 
 impl ShardIndexes {
-    /// Held by an apply from before it adds to the indexes until it is published; for no longer than a moment by others.
+    /// Held by an apply before it adds to the indexes and until it is published; other threads hold it only for a
+    /// moment.
     pub(crate) fn committing(&self) -> MutexGuard<'_, ()> {
         self.committing.lock()
     }
@@ -178,9 +180,9 @@ impl ShardIndexes {
         drop(place);
     }
 
-    /// Adds vectors to the indexes in memory. An apply does so before it is published, holding
-    /// [`ShardIndexes::committing`] until it is: a reader that sees it finds them.
-    /// An index that fails is built anew from the rows when it is needed next; the apply goes on.
+    /// Adds vectors to the indexes in memory. An apply does so before it is published, and holds
+    /// [`ShardIndexes::committing`] until it is published: a reader that sees the apply finds the vectors. An index
+    /// that fails is built anew from the rows when it is needed next; the apply goes on.
     pub(crate) fn add(&self, at: At, added: &BTreeMap<VectorId, Vec<Added<'_>>>) {
         for (vector, added) in added {
             let Some(index) = self.known(*vector) else { continue };
@@ -189,7 +191,7 @@ impl ShardIndexes {
         }
     }
 
-    /// Takes documents out of the indexes in memory, once no reader can look for them. What fails, as in
+    /// Takes documents out of the indexes in memory, once no reader's state has them. Failures are handled as in
     /// [`ShardIndexes::add`].
     pub(crate) fn remove(&self, at: At, removed: &[(VectorId, DocId)]) {
         let mut by_vector: BTreeMap<VectorId, Vec<DocId>> = BTreeMap::new();
@@ -276,7 +278,8 @@ impl Shard {
         for dropped in &report.dropped {
             tracing::warn!(collection = self.at.collection.0, shard = self.at.shard.0, vector = vector.0, "{dropped}");
         }
-        // While nobody else knows the index. Files may hold doc ids that a crash took back and apply gives out again.
+        // Deletes while no other thread knows the index. Files may hold doc ids that a crash took back and apply gives
+        // out again.
         let present = members(&view, vector);
         for doc_id in &index.live_ids() - &present {
             index.delete(DocId(doc_id));
@@ -286,7 +289,7 @@ impl Shard {
         *slot.place.write() = Place::Opening(index.clone());
         let caught_up = self.catch_up(vector, opening.store, &index, present);
         let mut place = slot.place.write();
-        // It failed in the hands of apply.
+        // The index failed when apply added to it.
         if !matches!(&*place, Place::Opening(of) if Arc::ptr_eq(of, &index)) {
             return Err(Error::Limit(format!("the index of vector {vector} failed while it was opened")));
         }
@@ -326,7 +329,8 @@ fn members(view: &ShardView<'_>, vector: VectorId) -> RoaringTreemap {
     view.state.with_vector.get(&vector).cloned().unwrap_or_default()
 }
 
-/// Reads the vectors of `doc_ids`, ascending; each must be there. `take` is told of those that cannot be decoded.
+/// Reads the vectors of `doc_ids`, ascending; each must have a row. `take` gets the error of each row that cannot be
+/// decoded.
 pub(crate) fn each_vector(
     shard: &Shard,
     vector: VectorId,

@@ -85,7 +85,7 @@ pub(super) struct Agenda {
     pub(super) dropping: Mutex<()>,
     /// Inverted indexes that are rebuilt.
     pub(super) rebuilds: Rebuilds,
-    /// How often something else than apply asked for work.
+    /// How often threads other than apply asked for work.
     asked: AtomicU64,
     /// Shards whose indexes keep deleted documents for readers of older states.
     departing: Mutex<BTreeMap<At, Arc<Shard>>>,
@@ -129,17 +129,17 @@ impl Agenda {
         self.due.lock().look_at(shards);
     }
 
-    /// Asks for the deleted documents of a shard to leave its indexes when no reader can look for them any more.
+    /// Asks for the deletion of departed documents from the shard's indexes when no reader's state has them any more.
     pub(super) fn let_go_later(&self, shard: Arc<Shard>) {
         self.departing.lock().insert(shard.at, shard);
     }
 
-    /// Takes deleted documents out of indexes, as far as no reader can look for them any more.
+    /// Deletes departed documents from indexes, as far as no reader's state has them any more.
     fn let_go(&self) {
         let shards: Vec<_> = self.departing.lock().values().cloned().collect();
         for shard in shards {
             if !shard.let_go() {
-                // An apply that leaves something behind meanwhile lists the shard again, after it did.
+                // An apply that leaves departed documents meanwhile lists the shard again afterwards.
                 self.departing.lock().remove(&shard.at);
                 if !shard.is_settled() {
                     self.let_go_later(shard);
@@ -298,7 +298,7 @@ impl DataGroup {
                 && let Some(opening) = self.opening(&schema, vector)
                 && let Err(error) = shard.index(vector, &opening)
             {
-                // A search of it ends with the same error; everything else goes on.
+                // A search of the index ends with the same error; everything else goes on.
                 if error.is_fatal() {
                     return Err(error);
                 }

@@ -1,4 +1,4 @@
-//! An audit: does the inverted index of a shard say what its rows say?
+//! An audit: compares the inverted index of a shard with its rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::object::codec;
 use crate::schema::Collection;
 use crate::{Error, Result};
 
-/// What is listed at most.
+/// Most findings that are listed.
 const FINDINGS_MAX: usize = 20;
 
 /// Members and postings by property, kind and value.
@@ -25,7 +25,7 @@ struct Contents {
     postings: BTreeMap<Vec<u8>, BTreeMap<u64, Posting>>,
 }
 
-/// What differs between index and rows, one sentence each; empty when nothing does. Reads everything into memory.
+/// The differences between index and rows, one sentence each; empty when there are none. Reads everything into memory.
 pub(crate) fn differences(view: &ShardView<'_>, prefix: ShardPrefix, schema: &Collection) -> Result<Vec<String>> {
     let mut findings = Vec::new();
     let found = stored(view, prefix, &mut findings)?;
@@ -43,7 +43,7 @@ pub(crate) fn differences(view: &ShardView<'_>, prefix: ShardPrefix, schema: &Co
         }
     }
     for (key, wanted) in &wanted.postings {
-        // A posting that is missing was noted with the members.
+        // A missing posting was noted with the members.
         for (doc_id, found) in found.postings.get(key).into_iter().flatten() {
             if wanted.get(doc_id).is_some_and(|wanted| wanted != found) {
                 findings.push(format!("term {key:02x?}: {found:?} in place of {:?}", wanted[doc_id]));
@@ -70,7 +70,7 @@ impl Contents {
                 set.extend(block.iter().map(|posting| posting.doc_id.0));
                 value[2] = InvKind::Term as u8;
             }
-            // Entries of earlier versions say no more than those that took their place.
+            // Entries of earlier versions hold no more than the entries that replaced them.
             Some(InvKind::Reference) => return Ok(block),
             Some(_) => docset::decode_into(&mut set, first, bytes)?,
             None => return Err(Error::DamagedIndex(format!("key {key:02x?}"))),
@@ -83,7 +83,7 @@ impl Contents {
     }
 }
 
-/// What is stored, of live doc ids; blocks of one value that overlap are noted in `findings`.
+/// The stored contents of live doc ids; blocks of one value that overlap are noted in `findings`.
 fn stored(view: &ShardView<'_>, prefix: ShardPrefix, findings: &mut Vec<String>) -> Result<Contents> {
     let mut contents = Contents::default();
     let mut entries = view.store.cursor(Family::Inverted, prefix.bytes(), None);
@@ -121,7 +121,7 @@ fn of_rows(view: &ShardView<'_>, prefix: ShardPrefix, schema: &Collection) -> Re
     for doc_id in view.state.live.iter().map(DocId) {
         let row = view.store.get(Family::Objects, &prefix.object(doc_id))?;
         let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
-        // What cannot be read has no index entries to compare.
+        // An unreadable row has no index entries to compare.
         let Ok((_, object)) = codec::decode(&row, schema, true) else { continue };
         let mut staged = Staged::default();
         terms::index(schema, &object, &mut staged.object(doc_id));

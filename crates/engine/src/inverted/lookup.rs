@@ -63,7 +63,7 @@ impl Lookup<'_> {
         }
     }
 
-    /// What the operands match, joined one by one: of thousands of operands two sets are in memory.
+    /// The matches of the operands, joined one by one: of thousands of operands two sets are in memory.
     fn joined(
         &self,
         operands: &[Filter],
@@ -133,8 +133,8 @@ impl Lookup<'_> {
         shards.map(|(_, shard)| At { collection: target.id, shard: shard.id }).collect()
     }
 
-    /// Objects whose property refers to one of these objects of `collection`. A beacon that names no collection refers to
-    /// whatever has its id.
+    /// Objects whose property refers to one of these objects of `collection`. A beacon without a collection's name
+    /// refers to any object with its id.
     fn referring_to(&self, property: &Property, collection: &str, mut ids: Vec<Uuid>) -> Result<RoaringTreemap> {
         let named = terms::reference_key(Uuid::nil(), Some(collection))[UUID_BYTES..].to_vec();
         let unnamed = terms::reference_key(Uuid::nil(), None)[UUID_BYTES..].to_vec();
@@ -155,15 +155,15 @@ impl Lookup<'_> {
             })?;
         }
         if self.has_any(property.id, InvKind::Reference)? {
-            // Once they are written anew, they cost nothing more.
+            // After a rebuild there are no such entries, and this costs nothing more.
             self.group.rebuild_inverted(self.at);
             found |= self.referring_by_id(property, collection, &ids)?;
         }
         Ok(found)
     }
 
-    /// As [`referring_to`](Self::referring_to), by entries of earlier versions, which know the target's id alone: what
-    /// they find is asked for the collection.
+    /// As [`referring_to`](Self::referring_to), by entries of earlier versions, which hold the target's id alone: the
+    /// rows of their hits are checked for the collection.
     fn referring_by_id(&self, property: &Property, collection: &str, ids: &[Uuid]) -> Result<RoaringTreemap> {
         let ids: HashSet<Uuid> = ids.iter().copied().collect();
         let any = (Bound::Unbounded, Bound::Unbounded);

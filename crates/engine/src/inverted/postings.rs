@@ -32,7 +32,7 @@ pub(crate) fn encode(postings: &[Posting]) -> Vec<u8> {
     out
 }
 
-/// Appends what [`encode`] returns.
+/// Appends the bytes that [`encode`] returns.
 pub(crate) fn encode_into(postings: &[Posting], out: &mut Vec<u8>) {
     debug_assert!(postings.windows(2).all(|pair| pair[0].doc_id < pair[1].doc_id), "postings ascend");
     out.push(BLOCK_VERSION);
@@ -54,7 +54,7 @@ pub(crate) fn encode_into(postings: &[Posting], out: &mut Vec<u8>) {
 /// [`Error::DamagedIndex`]
 pub(crate) fn decode(first: DocId, bytes: &[u8]) -> Result<Vec<Posting>> {
     decode_checked(first, bytes).map_err(|error| match error {
-        // What the reader of varints says of bytes that end too early.
+        // The error of the varint reader for bytes that end too early.
         Error::Damaged(what) => damaged(&what),
         other => other,
     })

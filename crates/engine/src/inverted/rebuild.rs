@@ -1,11 +1,12 @@
-//! Rebuilding: the entries of a shard written anew from its rows, and those taken away that cannot be read.
+//! Rebuilding: the entries of a shard are written anew from its rows, and unreadable entries are removed.
 //!
-//! Readers go on meanwhile, and nothing that they find is wrong: first all rows are indexed again, beside what is there,
-//! from the last doc id to the first, and only then unreadable entries go. Of an unreadable entry that is overwritten on
-//! the way everything behind its first doc id has been written already. Until it is gone, readers that meet it fail.
+//! Readers go on meanwhile and find nothing wrong: first all rows are indexed again, beside the existing entries, from
+//! the last doc id to the first, and only then unreadable entries are removed. When a new entry overwrites an
+//! unreadable one on the way, all doc ids behind the first one of the overwritten entry have been indexed already.
+//! Until an unreadable entry is removed, readers that meet it fail.
 //!
-//! Neither promotion nor a sweep may run on the shard before the end: both take it that no doc id stands twice under a
-//! value. The sweep after the rebuild joins what does.
+//! Neither promotion nor a sweep may run on the shard before the end: both assume that no doc id stands twice under a
+//! value. The sweep after the rebuild joins such duplicates.
 
 use roaring::RoaringTreemap;
 
@@ -43,7 +44,7 @@ pub(crate) fn rows(
             Some(Ok((_, object))) => {
                 terms::index(schema, &object, &mut staged.object(doc_id));
             }
-            // Whoever reads that object is told; the others are indexed.
+            // A read of that object gets the error; the other objects are indexed.
             Some(Err(error)) => {
                 tracing::warn!(%doc_id, %error, "an object that cannot be read is left out of the index");
             }
@@ -73,18 +74,18 @@ fn join(key: &[u8], a: &[u8], b: &[u8]) -> Result<Vec<u8>> {
     Ok(docset::encode(&members.iter().collect::<Vec<_>>()))
 }
 
-/// What a step of the second part did.
+/// The result of a step of the second part.
 pub(crate) struct Cleaned {
     /// Keys looked at.
     pub keys: usize,
-    /// Entries taken away because they could not be read.
+    /// Entries removed because they were unreadable.
     pub damaged: usize,
     /// Where the next step goes on; `None` at the end of the shard.
     pub cursor: Option<Vec<u8>>,
 }
 
-/// Takes away, from `cursor` (or the shard's beginning) on, what cannot be read, entries of earlier versions, and segments
-/// that begin below `began_at`: all that they say was written by [`rows`].
+/// Deletes, from `cursor` (or the shard's beginning) on, unreadable entries, entries of earlier versions, and segments
+/// that begin below `began_at`: [`rows`] has written all of their content anew.
 pub(crate) fn clean(
     view: &ShardView<'_>,
     prefix: ShardPrefix,
@@ -102,7 +103,8 @@ pub(crate) fn clean(
             return Ok(cleaned);
         }
         cleaned.keys += 1;
-        // What came after the rebuild began was not written anew: damage there stays an error, and is rebuilt after this.
+        // Entries of objects written after the rebuild began were not written anew: damage there stays an error, and is
+        // rebuilt afterwards.
         let first = key::parse_doc_id(key).unwrap_or(DocId(0));
         if first < began_at {
             let kind = kind_of(key);
@@ -124,7 +126,7 @@ fn kind_of(key: &[u8]) -> Option<InvKind> {
 fn is_readable(kind: Option<InvKind>, first: DocId, bytes: &[u8]) -> bool {
     match kind {
         None => false,
-        // Apply keeps these itself, and reading the shard checked them.
+        // Apply maintains these entries itself, and loading the shard checked them.
         Some(InvKind::Live | InvKind::HasVector) => true,
         Some(InvKind::Fresh) => Segment::parse(bytes).is_ok_and(|segment| check_segment(&segment).is_ok()),
         Some(InvKind::Posting) => postings::decode(first, bytes).is_ok(),

@@ -59,9 +59,9 @@ struct Occurrence {
 pub(crate) struct StagedObject<'a> {
     staged: &'a mut Staged,
     doc_id: DocId,
-    /// The first occurrence of the property at hand, whose length is not known yet.
+    /// The first occurrence of the current property, whose length is not known yet.
     property: usize,
-    /// The key at hand, so that one is only kept for a value that is new to the batch.
+    /// The current key; it is stored only if its value is new to the batch.
     key: Vec<u8>,
 }
 
@@ -138,7 +138,7 @@ impl Staged {
         Ok(())
     }
 
-    /// The values in the order of their keys. Most are told apart by their first bytes, which are compared as one number.
+    /// The values in the order of their keys. Most keys differ in their first bytes, which are compared as one number.
     fn sorted(&self) -> Vec<StagedValue> {
         let head = |value: &StagedValue| {
             let mut head = [0; 8];
@@ -219,7 +219,7 @@ impl Sink for StagedObject<'_> {
     }
 
     fn length(&mut self, _property: PropertyId, tokens: u32) {
-        // Called after all tokens of the property; what else was noted since the last call has no use for a length.
+        // Called after all tokens of the property; other occurrences noted since the last call do not use their length.
         self.staged.occurrences[self.property..].iter_mut().for_each(|occurrence| occurrence.length = tokens);
         self.property = self.staged.occurrences.len();
     }

@@ -67,7 +67,7 @@ pub(crate) fn step(
     Ok(Step { keys, cursor: None })
 }
 
-/// What a step knows of the shard.
+/// The state of the shard as a step reads it.
 struct Sweep<'a> {
     view: &'a ShardView<'a>,
     /// Where the segments that are not promoted begin, ascending.
@@ -77,7 +77,7 @@ struct Sweep<'a> {
 impl Sweep<'_> {
     /// Whether a doc id stays in an entry.
     fn stays(&self, doc_id: u64) -> bool {
-        // What the view has beyond the state belongs to a batch that is about to be published.
+        // Doc ids in the view beyond the state belong to a batch that is about to be published.
         doc_id >= self.view.state.record.next_doc_id || self.view.state.live.contains(doc_id)
     }
 
@@ -122,8 +122,8 @@ impl OneValue {
         Ok(())
     }
 
-    /// Writes what takes the place of the entries. `cut` is the first doc id of the value's next entry, if the step ends
-    /// between the two.
+    /// Writes the entries that replace the read ones. `cut` is the first doc id of the value's next entry, if the step
+    /// ends between the two.
     fn write(mut self, sweep: &Sweep<'_>, cut: Option<DocId>, changes: &mut Changes<'_>) -> Result<()> {
         if self.entries.is_empty() {
             return Ok(());
@@ -143,12 +143,13 @@ impl OneValue {
         Ok(())
     }
 
-    /// Full blocks; `None` when these are what is there.
+    /// Full blocks; `None` when the stored blocks need no change.
     fn blocks(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let ordered = in_order(&mut self.postings);
         let before = self.postings.len();
         self.postings.retain(|posting| sweep.stays(posting.doc_id.0));
-        // What lies beyond the cut goes under a key beyond it, so that the next step puts it in order with the rest.
+        // Postings beyond the cut go under a key beyond the cut, so that the next step puts them in order with the
+        // rest.
         let head = cut.map_or(self.postings.len(), |cut| self.postings.partition_point(|posting| posting.doc_id < cut));
         let mut tail = self.postings.split_off(head);
         if let Some(first) = tail.first().map(|posting| posting.doc_id)
@@ -168,7 +169,7 @@ impl OneValue {
         Ok(Some(blocks.map(|block| (block[0].doc_id, postings::encode(block))).collect()))
     }
 
-    /// One set per chunk; `None` when these are what is there.
+    /// One set per chunk; `None` when the stored sets need no change.
     fn sets(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let before = self.members.len();
         let mut members: RoaringTreemap = self.members.iter().filter(|doc_id| sweep.stays(*doc_id)).collect();

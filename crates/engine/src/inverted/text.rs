@@ -69,8 +69,8 @@ fn wanted(lookup: &Lookup<'_>, property: &Property, operator: Operator, value: &
     Ok(wanted)
 }
 
-/// The kinds of entries that a text has. What was written before the searchable index was taken away has postings, which
-/// are as good for filters; what came after has plain sets.
+/// The kinds of entries that a text has. Objects written before the searchable index was removed have postings, which
+/// filters can use as well; objects written later have plain sets.
 fn kinds(property: &Property) -> &'static [InvKind] {
     if property.searchable { &[InvKind::Posting] } else { &[InvKind::Term, InvKind::Posting] }
 }

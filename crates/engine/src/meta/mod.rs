@@ -264,7 +264,7 @@ impl StateMachine for MetaGroup {
     }
 }
 
-/// Gives ids to what has none, and encodes the collection.
+/// Assigns the missing ids of a collection, and encodes the collection.
 fn numbered(collection: &mut Collection) -> Result<Vec<u8>> {
     collection.assign_ids()?;
     encode_to_apply(collection)

@@ -5,8 +5,9 @@
 //! LEB128 varints. A property's name is its id, or 0 and the name where the schema did not know it. Values are
 //! tagged ([`Tag`]). Vectors are rows of their own in `vec` ([`VectorTag`]), so that reading properties never reads them.
 //!
-//! Decoding checks everything and answers [`Error::Damaged`]; it never panics and never reserves more than is there. What
-//! encoding takes reads back equal: both know the same depth ([`STORED_DEPTH_MAX`], in objects and lists around a value).
+//! Decoding checks everything and answers [`Error::Damaged`]; it never panics and never reserves more memory than there
+//! are bytes. Every value that encoding accepts reads back equal: encoding and decoding have the same depth limit
+//! ([`STORED_DEPTH_MAX`], in objects and lists around a value).
 
 mod weight;
 
@@ -114,7 +115,7 @@ pub(crate) fn encode_properties(properties: &Properties, schema: &Collection) ->
     Ok(out)
 }
 
-/// Puts a row together; `properties` is what [`encode_properties`] made.
+/// Puts a row together; `properties` is the result of [`encode_properties`].
 pub(crate) fn encode_row(header: &Header, properties: &[u8]) -> Vec<u8> {
     let lists = (header.vectors.len() + 1) * 3 + (header.tokens.len() + 1) * 8;
     let mut out = Vec::with_capacity(33 + lists + properties.len());

@@ -65,7 +65,7 @@ pub struct FoundVersion {
     pub id: Uuid,
     /// The version.
     pub doc_id: DocId,
-    /// Bytes of its row, vectors aside: about what it costs to read or to write again.
+    /// Bytes of the object's row, vectors aside: roughly the cost of reading the object or of writing it again.
     pub row_bytes: usize,
 }
 

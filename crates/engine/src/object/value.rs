@@ -80,7 +80,7 @@ pub struct Beacon {
     pub id: Uuid,
 }
 
-/// Reading commands goes as deep as the bytes say: bounded here, as bytes that nobody wrote must not end the stack.
+/// Reading commands recurses as deep as the bytes demand: bounded here, as malformed bytes must not overflow the stack.
 mod bounded {
     use std::cell::Cell;
 
@@ -110,7 +110,7 @@ mod bounded {
     }
 
     fn below<T, E: Error>(read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        // More than apply takes, so that apply says what is wrong.
+        // The bound is above that of apply, so that apply is the one that refuses the value, with its own error text.
         if DEPTH.get() > 2 * STORED_DEPTH_MAX {
             return Err(E::custom("a value is nested too deeply"));
         }

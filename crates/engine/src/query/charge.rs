@@ -1,11 +1,12 @@
-//! What a read asks of its caller before it takes memory for objects.
+//! The charge that a read makes to its caller before it takes memory for objects.
 
 use crate::Result;
 
-/// Who pays for the memory of what a read returns. The read calls it before each object is decoded, with the bytes that
-/// the object will take; the first error ends the read.
+/// Charges the caller for the memory of a read's objects. The read calls it before each object is decoded, with the
+/// bytes that the object will take; the first error ends the read.
 ///
-/// A plain function: it finds by itself on whose behalf the thread reads. [`Charge::default`] pays for everything.
+/// A plain function, which finds by itself the request for which the thread reads. [`Charge::default`] accepts every
+/// charge.
 #[derive(Debug, Clone, Copy)]
 pub struct Charge(fn(usize) -> Result<()>);
 
@@ -30,7 +31,7 @@ impl Default for Charge {
     }
 }
 
-/// Who pays does not change what is asked for: all are equal.
+/// A charge does not change the result of a query: all charges are equal.
 impl PartialEq for Charge {
     fn eq(&self, _: &Self) -> bool {
         true

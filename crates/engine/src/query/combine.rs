@@ -61,8 +61,9 @@ fn share(value: f32, least: f32, greatest: f32) -> f32 {
     (value / 2.0 - least / 2.0) / (greatest / 2.0 - least / 2.0)
 }
 
-/// The least weighted sum of what no target named, when the last that the targets named have these distances. `None` when
-/// there is no such bound: what is far counts for a target with a negative weight.
+/// The least weighted sum that an object outside all targets' candidate lists can have; `last` holds the distance of
+/// the last candidate of each target. `None` when there is no such bound: with a negative weight a distant object has a
+/// small sum.
 pub(crate) fn least_unnamed(weights: &[f32], last: &[f32]) -> Option<f32> {
     weights.iter().all(|weight| *weight >= 0.0).then(|| weighted(weights, last))
 }

@@ -65,7 +65,7 @@ pub struct Include {
     pub properties: bool,
     /// These vectors.
     pub vectors: Vec<VectorId>,
-    /// Who pays for the memory that the objects take.
+    /// Charged with the memory that the objects take.
     pub charge: Charge,
 }
 
@@ -76,7 +76,7 @@ pub struct Hit {
     pub doc_id: DocId,
     /// Distance to the query (the combined one for several targets), for vector searches.
     pub distance: Option<f32>,
-    /// What a fusion of several searches made of it; the engine itself gives none.
+    /// The score that a fusion of several searches computed; the engine itself gives none.
     pub score: Option<Box<Score>>,
     /// The object, with what [`Include`] asked for.
     pub object: Object,

@@ -27,9 +27,10 @@ pub struct Target {
 
 /// How the distances to several targets become one.
 ///
-/// Each target names its nearest objects, and only those take part: 10,000, or as many as the query wants if these are
-/// more. So pages of one search never overlap, in a shard of up to 10,000 objects every page is exact, and the work is
-/// bounded. (Weaviate's targets name as many as the page reaches, so that its pages repeat and omit objects.)
+/// Each target contributes its nearest objects as candidates: 10,000, or as many as the query wants if these are more.
+/// So pages of one search never overlap, in a shard of up to 10,000 objects every page is exact, and the work is
+/// bounded. (In Weaviate each target contributes as many as the page reaches, so that its pages repeat and omit
+/// objects.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Combination {
     /// The least. Objects that lack a target take part with the others.

@@ -47,7 +47,7 @@ pub enum Source {
     Combined {
         /// How many targets.
         targets: usize,
-        /// The nearest that each names, at most; `None` for all within the distance.
+        /// Candidates of each target, at most; `None` for all within the distance.
         k: Option<usize>,
     },
 }
@@ -95,19 +95,20 @@ fn nearest(query: &Query, near: &Near, with_vector: u64, candidates: u64) -> Sou
             Source::WithinDistance { vector: only.vector }
         }
         ([only], _) => Source::Nearest { vector: only.vector, k: k.min(most) },
-        // The least of several distances is that of an object which its target names among so many.
+        // An object with one of the `k` least minimum distances is among the `k` nearest of the target by which its
+        // distance is least.
         (targets, max_distance) if near.combination == Combination::Minimum => {
             let within = max_distance.is_some() && k > NEAREST_MAX;
             Source::Combined { targets: targets.len(), k: (!within).then_some(k.min(most)) }
         }
-        // What is far by one target may be near by all. Candidates that followed from the page would differ from page to
-        // page, so that pages would repeat objects and leave others out.
+        // An object that is distant by one target may be near by all together. Candidates that depend on the page would
+        // differ from page to page, so that pages would repeat objects and leave others out.
         (targets, _) => Source::Combined { targets: targets.len(), k: Some(k.max(NEAREST_MAX).min(most)) },
     }
 }
 
 impl Plan {
-    /// Whether the hits are in an order that no vector gives.
+    /// Whether the hits are sorted by something else than a vector's distance.
     pub(crate) fn is_listing(&self) -> bool {
         matches!(self.source, Source::Ids | Source::DocIds | Source::Sorted)
     }

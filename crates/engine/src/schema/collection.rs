@@ -158,7 +158,7 @@ impl Collection {
     /// Gives ids to properties (nested ones too) and vectors that have none yet. Called by the meta group at apply.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the ids are used up; some may be given by then, and the collection is of no use.
+    /// [`Error::Limit`] when the ids are used up; some ids may be assigned by then, so the collection must not be used.
     pub fn assign_ids(&mut self) -> Result<()> {
         let mut next = self.next_property_id.max(1);
         for property in self.properties.iter_mut().flatten() {

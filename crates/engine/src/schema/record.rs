@@ -20,8 +20,8 @@ pub(crate) fn encode_schema(collection: &Collection) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Encodes a schema that a command brings, after the checks that apply needs: ids that tell its parts apart, and a record
-/// that reads back.
+/// Encodes a schema that a command brings, after the checks that apply needs: its parts have distinct ids, and its
+/// record reads back.
 ///
 /// # Errors
 /// [`Error::Invalid`]: the command is refused. The same schema is refused by every replica and at every replay.
@@ -39,7 +39,8 @@ pub(crate) fn encode_to_apply(collection: &Collection) -> Result<Vec<u8>> {
         Ok(bytes) => bytes,
         Err(error) => return refused(error.to_string()),
     };
-    // MessagePack is read and written to some depth; what no request may bring is worth a trial.
+    // MessagePack is read and written to a limited depth; only a schema deeper than any request may bring needs a
+    // trial.
     if schema_depth(collection.properties()) > DEPTH_MAX
         && let Err(error) = decode_schema(&bytes)
     {

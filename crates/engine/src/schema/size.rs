@@ -20,7 +20,7 @@ pub fn check_schema(new: &Collection, old: Option<&Collection>) -> Result<()> {
     check("properties, nested ones included", PROPERTIES_MAX, |of| property_count(of.properties()))?;
     check("named vectors", VECTORS_MAX, |of| of.vectors.named.len())?;
     check("levels of nested objects and lists", DEPTH_MAX, |of| schema_depth(of.properties()))?;
-    // Nothing can be that large without one of these, and encoding costs as much as the schema is large.
+    // Last, because encoding costs as much as the schema is large.
     let bytes = encode_schema(new)?.len();
     if bytes > SCHEMA_BYTES_MAX && old.is_none_or(|old| encode_schema(old).is_ok_and(|old| old.len() < bytes)) {
         return Err(Error::Limit(format!(

@@ -4,7 +4,8 @@
 //! knows nothing of it. Recovery is one rule: after [`VectorIndex::open`] the caller compares
 //! [`VectorIndex::live_ids`] with the stored documents and calls `insert` and `delete` for the difference.
 //!
-//! A search whose read is interrupted ([`crate::interrupt`]) ends early with whatever it has: the caller asks and drops it.
+//! A search whose read is interrupted ([`crate::interrupt`]) ends early with an incomplete result: the caller checks
+//! the interrupt and drops the result.
 //!
 //! Read next: `index` (the calls), `plan` (how a search is answered), `hnsw` (the graph), `persist` (the files), `multi`
 //! (documents of several vectors).

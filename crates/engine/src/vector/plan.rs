@@ -212,8 +212,9 @@ pub(super) fn plan(hnsw: Option<&HnswConfig>, now: Situation) -> Plan {
     Plan::WalkFiltered(Filtered { ef, k: now.k, strategy, seen_max, share_per_mille, excluded })
 }
 
-/// Vectors that a search on this way compares at most; what waits for the graph is compared beside a walk. A walk
-/// that does not find enough compares everything after all: rare enough to be left out.
+/// Vectors that a search by this plan compares at most; vectors that are not linked into the graph yet are compared
+/// beside a graph search. A graph search that does not find enough compares all vectors after all: this is rare enough
+/// to be left out.
 pub(super) fn compared(plan: Plan, hnsw: Option<&HnswConfig>, now: Situation) -> usize {
     let waiting = (now.live + now.tombstones).saturating_sub(now.linked);
     match plan {

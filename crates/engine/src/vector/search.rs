@@ -53,7 +53,7 @@ pub(super) fn begin(
     (plan(config.hnsw(), now), query, top)
 }
 
-/// What the way to the answer is decided by; the query itself takes no part in it.
+/// The inputs of the plan, which do not depend on the query itself.
 fn situation(
     core: &Core,
     view: &View,

@@ -1,4 +1,4 @@
-//! Reads ask for the memory of what they return before they take it.
+//! Reads charge for the memory of their results before they allocate it.
 
 use std::cell::Cell;
 

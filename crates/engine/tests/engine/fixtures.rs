@@ -230,7 +230,8 @@ fn what_version_1_wrote_is_read_alike() {
     let expected = fs::read_to_string(fixtures().join("data-v1.txt")).unwrap();
     let group = open(dir.path());
     assert_eq!(read_everything(&group).unwrap(), expected);
-    // Its references are indexed by the target's id alone: still found, and written anew by the background.
+    // References of this fixture are indexed by the target's id alone: still found, and written anew by background
+    // work.
     let step = PathStep { property: "next".into(), collection: "Book".into() };
     let path = FilterPath { through: vec![step], subject: Subject::Property("pages".into()) };
     let refers = Filter::Compare { path, operator: Operator::Equal, value: FilterValue::Int(7) };

@@ -60,7 +60,7 @@ fn changes_of_one_object_are_written_once_per_entry() {
     apart.apply((0..CHANGES).map(|n| entry(n + 2, vec![refer(n)])).collect()).unwrap();
     assert_eq!(apart.state_hash().unwrap(), together.state_hash().unwrap());
 
-    // Whole objects are folded too, and so is what is gone before the entry ends.
+    // Puts of whole objects are folded too, and so is an object that is deleted before the entry ends.
     let before = together.metrics().objects_laid_down;
     let mut commands: Vec<Command> =
         (0..CHANGES).map(|n| put(at(1), object(2, &[("title", text(&format!("take {n}")))], None))).collect();

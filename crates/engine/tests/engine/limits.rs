@@ -1,4 +1,4 @@
-//! At and beyond every limit: no command that can be decoded makes an apply panic or fail, what was accepted reads back
+//! At and beyond every limit: no decodable command makes an apply panic or fail, accepted objects and schemas read back
 //! equal after a flush and a restart too, and replicas agree.
 //!
 //! Seeds are printed; `AZIMUTH_TEST_SEED=<n>` runs that one alone.
@@ -81,7 +81,8 @@ fn schemas_beyond_the_ids_are_refused_wherever_the_log_says_so() {
         .collect();
     assert_eq!(ids, [1, 0, 2, 0, 3]);
     let hash = group.state_hash().unwrap();
-    // A start repeats the log from the last flush on, in other pieces: from its beginning here, then from nothing.
+    // A start repeats the log from the last flush on, in other batches: here first from its beginning, then from
+    // nothing.
     let killed = copy_as_killed(dir.path());
     drop(group);
     let group = open_meta(killed.path());
@@ -91,7 +92,7 @@ fn schemas_beyond_the_ids_are_refused_wherever_the_log_says_so() {
     drop(group);
     let group = open_meta(killed.path());
     assert_eq!((group.state_hash().unwrap(), group.catalog().len()), (hash, 3));
-    // What has no id left can change in other ways, and does not grow.
+    // A collection without an unused id can change in other ways, but cannot grow.
     let last = group.catalog().find("Last").unwrap().as_ref().clone();
     let mut changed = last.clone();
     changed.description = Some("changed".into());
@@ -117,7 +118,7 @@ fn schemas_that_would_not_read_back_are_refused() {
         let outcome =
             apply(&group, vec![Command::PutCollection(Box::new(collection(number, "Deep", vec![deep(levels)])))]);
         assert!(matches!(outcome[0], Outcome::Done | Outcome::Refused(_)), "{outcome:?}");
-        // Requests could bring 250 before there was a limit.
+        // Requests could bring 250 levels before there was a limit.
         assert!(levels > 250 || outcome[0] == Outcome::Done, "{levels}: {outcome:?}");
     }
     let mut twice = collection(50, "Twice", vec![one("a", Primitive::Int), one("b", Primitive::Int)]);
@@ -130,7 +131,7 @@ fn schemas_that_would_not_read_back_are_refused() {
     assert_eq!(open(dir.path()).collections().len(), known);
 }
 
-/// What version 1 wrote for 32 lists of objects around a list (65 containers), and could not read.
+/// Version 1 wrote 32 lists of objects around a list (65 containers), and could not read them.
 #[test]
 fn the_deepest_objects_of_earlier_versions_read_back_and_can_be_changed() {
     let dir = tempdir().unwrap();
@@ -274,7 +275,7 @@ fn any_properties(rng: &mut ChaCha8Rng, depth: usize) -> Properties {
 
 fn any_command(rng: &mut ChaCha8Rng, number: u32) -> Command {
     let at = at(number);
-    // A bit deeper than can be stored, now and then.
+    // Now and then a bit deeper than can be stored.
     let depth = [0, 1, 3, DEPTH_MAX, STORED_DEPTH_MAX, STORED_DEPTH_MAX + 9][rng.random_range(0..6)];
     let n = rng.random_range(0..12);
     match rng.random_range(0..20) {
@@ -304,7 +305,7 @@ fn any_command(rng: &mut ChaCha8Rng, number: u32) -> Command {
     }
 }
 
-/// The command, or what some of its bytes changed make of it.
+/// The command, or one decoded from its bytes after some of them were changed.
 fn perhaps_mutated(rng: &mut ChaCha8Rng, command: Command) -> Command {
     if rng.random_range(0..3) > 0 || matches!(command, Command::PutCollection(_)) {
         return command;

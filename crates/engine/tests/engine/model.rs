@@ -158,7 +158,7 @@ fn matches(filter: &Filter, object: &Object) -> bool {
             let found = object.properties.get(name);
             match (operator, value) {
                 (Operator::NotEqual, FilterValue::Text(unwanted)) => match found {
-                    // A text differs that has none of the tokens.
+                    // `NotEqual` matches a text that has none of the tokens.
                     Some(Value::Text(text)) => {
                         let words: Vec<String> = text.split(' ').map(str::to_lowercase).collect();
                         !unwanted.split(' ').any(|term| words.contains(&term.to_lowercase()))

@@ -1,5 +1,5 @@
-//! Every search beside writers answers from one moment: what it returns is the naive answer of one of the states that were
-//! published while it ran, with nothing missing, repeated or newer.
+//! Every search beside writers answers from one state: its result is the naive answer of one of the states that were
+//! published while the search ran, with nothing missing, repeated or newer.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -43,7 +43,7 @@ fn schema() -> Collection {
     collection
 }
 
-/// What a stored object is searched by.
+/// The properties by which a stored object is searched.
 #[derive(Clone)]
 struct Thing {
     kind: i64,
@@ -92,7 +92,8 @@ impl Search {
             rows: (form == 1 || form == 2).then(|| values(rng, rows)),
             kind: rng.random_bool(0.3).then(|| rng.random_range(0..3)),
             max_distance: (form == 3).then_some(1.5),
-            // A combination of two targets takes part of what each names: all of it, so that the answer is exact.
+            // A combination of two targets uses a part of each target's candidates; here all of them, so that the
+            // answer is exact.
             limit: if form == 2 { 1_000 } else { [3, 10, 1_000][rng.random_range(0..3)] },
         }
     }
@@ -215,7 +216,7 @@ fn run(options: GroupOptions) {
         }
         done.store(true, Ordering::Release);
     });
-    // What was deleted is gone from the indexes once nobody reads.
+    // Deleted documents are gone from the indexes once no reader is left.
     work(&group);
     let live = group.count(at(1), None).unwrap();
     for vector in group.shard_status(at(1)).unwrap().vectors {

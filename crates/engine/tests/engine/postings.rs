@@ -1,5 +1,5 @@
-//! The inverted index under all its writers: apply in small batches and in segments, promotion, sweeps and rebuilds, in any
-//! order. After each step filters find what a scan of the objects finds, and the index says what the rows say.
+//! The inverted index under all its writers: apply in small batches and in segments, promotion, sweeps and rebuilds, in
+//! any order. After each step filters find the same as a scan of the objects, and the index agrees with the rows.
 //!
 //! The seed is printed; `AZIMUTH_TEST_SEED=<n>` runs that one alone.
 
@@ -28,7 +28,7 @@ fn schema(version: u64) -> Collection {
     made
 }
 
-/// What the objects say.
+/// The contents of the objects.
 type Model = BTreeMap<u64, (String, i64)>;
 
 fn write(rng: &mut ChaCha8Rng, model: &mut Model) -> Command {

@@ -105,7 +105,7 @@ fn expected(model: &Model, near: &Near, kind: Option<&str>, keep: usize) -> Vec<
     };
     let lists: Vec<Vec<(f64, DocId)>> = near.targets.iter().map(by_target).collect();
     let several = lists.len() > 1;
-    // Of a sum everything takes part, so that no page depends on how far it reaches.
+    // For a sum all objects are candidates, so that no page depends on its own end.
     let keep_of_each = if several && near.combination != Combination::Minimum { usize::MAX } else { keep };
     let named: BTreeSet<DocId> =
         lists.iter().flat_map(|list| list.iter().take(keep_of_each)).map(|(_, doc_id)| *doc_id).collect();

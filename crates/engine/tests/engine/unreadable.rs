@@ -21,8 +21,8 @@ fn listing() -> Rank {
     Rank::Listing { after: None }
 }
 
-/// Ten objects; those with an even number have a property that the schema then loses, which no honest command does: their
-/// rows name an id that nothing explains.
+/// Ten objects; those with an even number have a property that the schema then loses, which no valid command does:
+/// their rows name a property id that the schema does not have.
 fn group_with_unreadable(group: &DataGroup) -> Collection {
     let whole = collection(1, "Thing", vec![one("t", Primitive::Text), one("gone", Primitive::Int)]);
     let mut less = Collection { version: 2, ..whole.clone() };
@@ -88,7 +88,7 @@ fn replicas_agree_about_them() {
     for group in [&a, &b] {
         group_with_unreadable(group);
     }
-    // One of them has flushed and met the objects before, the other has not.
+    // One of the groups has flushed and met the objects before, the other has not.
     a.flush().unwrap();
     assert_eq!(hits(&a, listing(), &[], 100).len(), 5);
     let patch = Patch { remove: vec!["t".into()], ..Patch::default() };

@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(Proposal::decode(record.payload).unwrap().into_batch(), expected);
     }
 
-    /// As above, for the command that came after those.
+    /// As above, for the command that was added after those.
     #[test]
     fn entries_with_conditional_deletions_still_read() {
         const LATER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/consensus/fixtures/delete-version-3.bin");

@@ -41,7 +41,7 @@ pub(crate) struct StateAdapter<S> {
 }
 
 impl<S: StateMachine> StateAdapter<S> {
-    /// Gives openraft a state machine. What it spends on applying entries is added to `apply_us`.
+    /// Gives openraft a state machine. The time spent on applying entries is added to `apply_us`.
     pub(crate) fn new(
         state: Arc<S>,
         snapshots: Arc<SnapshotStore>,

@@ -18,7 +18,7 @@ const META: &str = "meta";
 
 /// Memory of entries that are not yet in a table file.
 const WRITE_BUFFER_BYTES: u64 = 32 << 20;
-/// Part of a small disk that one such memory may hold: what several of them hold after a crash must fit into the space that
+/// Part of a small disk that one such memory table may hold: several of them must fit after a crash into the space that
 /// is set aside for the next start ([`crate::reserve`]).
 const WRITE_BUFFER_DISK_SHARE: u64 = 64;
 const WRITE_BUFFER_BYTES_MIN: u64 = 1 << 20;

@@ -90,7 +90,8 @@ impl RaftLog {
         Ok(log)
     }
 
-    /// Bytes that opening the log in `dir` may write at most: what its write-ahead logs hold goes into tables.
+    /// Bytes that opening the log in `dir` may write at most: RocksDB writes the content of its write-ahead logs into
+    /// tables.
     pub(crate) fn open_bytes_max(dir: &Path) -> u64 {
         let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
         let logs = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
@@ -113,8 +114,8 @@ impl RaftLog {
         self.flusher.failure()
     }
 
-    /// Writes what waits, ends the flusher thread and closes the database. Later requests fail. If it `flushes`, the next
-    /// open need not read the write-ahead log.
+    /// Writes the waiting requests, ends the flusher thread and closes the database. Later requests fail. If it
+    /// `flushes`, the next open need not read the write-ahead log.
     pub(crate) fn close(&self, flushes: bool) -> Result<()> {
         self.flusher.close()?;
         if flushes { self.database.flush_memory() } else { Ok(()) }

@@ -72,8 +72,8 @@ impl Tail {
         Ok(())
     }
 
-    /// Checks that the file is still the one that its path names: in a folder that was removed or replaced, what is
-    /// synced is gone with the process. One look at the file system, without any input or output.
+    /// Checks that the file is still the one that its path names: in a folder that was removed or replaced, synced data
+    /// is lost when the process ends. One look at the file system, without any input or output.
     ///
     /// # Errors
     /// [`LogError::Storage`]

@@ -1,9 +1,10 @@
-//! Which reads are answered where they are asked.
+//! Decides which reads run on the thread of their connection.
 //!
-//! Handing a read to a thread that may block costs two switches between threads, more than many a search itself takes. A
-//! read that is short by what it has to compare ([`Search::is_short`](super::search::Search::is_short)) runs on the thread
-//! that serves the connection instead: at most on half of these at once, and only while such reads are in fact short. What
-//! no count tells (cold files, a busy machine) is noticed by time, and such reads go the long way until they are short again.
+//! Handing a read to a thread that may block costs two switches between threads, more than many a search itself takes.
+//! A read that has little to compare ([`Search::is_short`](super::search::Search::is_short)) runs on the thread that
+//! serves the connection instead: at most on half of these threads at once, and only while such reads are in fact
+//! short. Delays that no count predicts (cold files, a busy machine) are noticed by measuring time; such reads then run
+//! on threads that may block until they are short again.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

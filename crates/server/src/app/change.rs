@@ -21,14 +21,14 @@ const LOCKS: usize = 64;
 /// How often a change is made anew because another node changed the same collection first.
 const ATTEMPTS_MAX: usize = 16;
 
-/// What becomes of a collection.
+/// A change of a collection.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// It stays as it is.
+    /// The collection stays as it is.
     Nothing,
-    /// It comes into being.
+    /// The collection is created.
     Create(Collection),
-    /// This takes its place. Id and version are those that it was made from.
+    /// The new state of the collection. Id and version are those of the state that it was made from.
     Update(Collection),
 }
 
@@ -56,12 +56,13 @@ impl Order {
 }
 
 impl App {
-    /// Changes the collection of that name, or creates it. `change` is given the catalog and what has exactly that name
-    /// in it; it is called again when another node was faster. The answer is the collection afterwards, if there is one.
+    /// Changes the collection of that name, or creates it. `change` gets the catalog and the collection in it that has
+    /// exactly that name; it is called again when another node was faster. The answer is the collection afterwards, if
+    /// there is one.
     ///
     /// # Errors
-    /// What `change` refuses, [`AppError::Invalid`] for a limit of collections, [`AppError::UsageLimit`] when there may be no
-    /// more of them, and what a write can end with.
+    /// The errors of `change`, [`AppError::Invalid`] for a limit of collections, [`AppError::UsageLimit`] when there
+    /// may be no more collections, and the errors of a write.
     pub(crate) async fn change_collection<E, F>(&self, name: &str, mut change: F) -> Result<Option<Arc<Collection>>, E>
     where
         E: From<AppError>,
@@ -106,7 +107,7 @@ impl App {
     /// Removes the collection of that name with all its objects; whether there was one.
     ///
     /// # Errors
-    /// What a write can end with; what is left behind then goes away at the next start.
+    /// The errors of a write; objects that a failed removal leaves behind are removed at the next start.
     pub(crate) async fn delete_collection(&self, name: &str) -> AppResult<bool> {
         let order = self.order.enter(name).await;
         let Some(collection) = self.catalog()?.find(name).map(|collection| collection.id) else { return Ok(false) };
@@ -115,10 +116,10 @@ impl App {
     }
 
     /// Returns once the data group knows `collection` in this state or a newer one. The meta group knows a change a
-    /// moment earlier: a write that comes in between would find no place for what is new.
+    /// moment earlier: a write between the two would not find a new property or tenant in the data group.
     ///
     /// # Errors
-    /// What a write can end with.
+    /// The errors of a write.
     pub(crate) async fn published(&self, collection: &Arc<Collection>) -> AppResult<()> {
         if self.is_published(collection)? {
             return Ok(());
@@ -127,7 +128,8 @@ impl App {
         if self.is_published(collection)? {
             return Ok(());
         }
-        // The change was taken by the meta group, but the data group could not be told: it is made good here.
+        // The meta group has accepted the change, but the data group did not get it: it is proposed to the data group
+        // here.
         match self.catalog()?.get(collection.id) {
             None => Ok(()),
             Some(newest) => {
@@ -143,8 +145,8 @@ impl App {
     }
 }
 
-/// Writes a change to the meta group, then to the data group. The task is not the caller's, so that both or neither get
-/// it, whoever goes away.
+/// Writes a change to the meta group, then to the data group. It runs in a task of its own, so that both groups or
+/// neither get the change even if the caller goes away.
 async fn carry_out(
     node: Arc<Node>,
     order: OwnedMutexGuard<()>,

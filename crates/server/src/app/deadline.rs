@@ -1,7 +1,7 @@
 //! Deadlines: until when a request must have its answer.
 //!
-//! The entrance gives each request one ([`within`]): what a gRPC caller says in `grpc-timeout`, else the setting. Every
-//! read of the request ends by it, however many there are.
+//! The router gives each request one ([`within`]): from a gRPC caller's `grpc-timeout`, else from the setting. Every
+//! read of the request ends by this deadline, however many reads there are.
 
 use std::future::Future;
 use std::time::Duration;

@@ -17,21 +17,21 @@ pub(crate) enum AppError {
     /// A limit that the operator set is reached; the text of Weaviate. REST 429, gRPC RESOURCE_EXHAUSTED.
     #[error("{what} count limit of {max} reached for this instance.")]
     UsageLimit {
-        /// What is counted.
+        /// The counted things, in the plural.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         max: usize,
     },
     /// It cannot be done now; the same request can succeed later. REST 503, gRPC UNAVAILABLE.
     #[error("{0}")]
     Unavailable(String),
-    /// It took longer than it may. REST 504, gRPC `DEADLINE_EXCEEDED`.
+    /// The request took longer than it may. REST 504, gRPC `DEADLINE_EXCEEDED`.
     #[error("{0}")]
     Deadline(String),
     /// The answer takes more memory than one request may have. REST 413, gRPC RESOURCE_EXHAUSTED.
     #[error("{0}")]
     TooLarge(String),
-    /// Others have taken the memory that the answer needs. REST 503, gRPC RESOURCE_EXHAUSTED.
+    /// Other requests have taken the memory that the answer needs. REST 503, gRPC RESOURCE_EXHAUSTED.
     #[error("{0}")]
     Busy(String),
     /// The server is at fault. REST 500.
@@ -50,12 +50,12 @@ impl From<azimuth_engine::Error> for AppError {
             Error::TooLarge(text) => Self::TooLarge(text),
             Error::Busy(text) => Self::Busy(text),
             Error::Unsupported(_) => Self::Invalid(error.to_string()),
-            // It was logged where it was met.
+            // The error was logged where it was met.
             Error::Unreadable(text) => Self::Internal(text),
-            // It was logged where it was noticed.
+            // The error was logged where it was noticed.
             Error::DamagedIndex(_) => Self::Unavailable(error.to_string()),
             Error::Interrupted(Cause::Deadline) => Self::Deadline(error.to_string()),
-            // Nobody is there to read it.
+            // The caller is gone: no client reads this text.
             Error::Interrupted(Cause::Cancelled) => Self::Unavailable(error.to_string()),
             Error::Damaged(_) | Error::Storage(_) => {
                 tracing::error!(%error, "read from storage");

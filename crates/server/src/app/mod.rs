@@ -41,7 +41,7 @@ pub(crate) struct App {
     /// How far the start of the node is, once it began.
     progress: OnceLock<watch::Receiver<Progress>>,
     reads: Reads,
-    /// Changes of one collection's schema follow one another; those of others go beside them.
+    /// Changes of one collection's schema follow one another; changes of other collections run beside them.
     order: Order,
 }
 
@@ -68,7 +68,7 @@ impl App {
         self.node.set(node).map_err(|_| AppError::Internal("a node is attached already".to_owned()))
     }
 
-    /// Has the start of the node followed: before it begins.
+    /// Stores the receiver of the start's progress; called before the start begins.
     pub(crate) fn follow(&self, progress: watch::Receiver<Progress>) {
         // The node of a process is started once.
         let _ = self.progress.set(progress);
@@ -123,8 +123,9 @@ impl App {
         Ok(data.propose(commands).await?)
     }
 
-    /// As [`App::propose`], for commands that change objects which are there. Each comes with the bytes of its object: what is
-    /// proposed at once touches at most [`TURN_BYTES_MAX`], or one object, so that the writes of others get in between.
+    /// Like [`App::propose`], for commands that change existing objects. Each comes with the size of its object in
+    /// bytes: the commands of one proposal touch at most [`TURN_BYTES_MAX`], or one object, so that the writes of other
+    /// requests get in between.
     ///
     /// # Errors
     /// As [`App::propose`]; a part from the front may have been carried out.
@@ -143,7 +144,7 @@ impl App {
         Ok(outcomes)
     }
 
-    /// Refuses vectors while the indexes hold all the memory that they may.
+    /// Refuses vectors while the indexes hold as much memory as they may.
     ///
     /// # Errors
     /// [`AppError::Unavailable`]

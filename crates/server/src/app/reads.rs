@@ -1,4 +1,4 @@
-//! The way of a read: where it runs, how many run at once, and what ends it.
+//! Running reads: on which thread a read runs, how many run at once, and when a read is ended.
 //!
 //! A read that is short for sure runs on the thread that serves the connection ([`App::read_briefly`]); every other one has a
 //! thread that may block, and is ended by the deadline of its request or when its caller is gone: both raise the interrupt
@@ -25,7 +25,7 @@ const READS_MAX: usize = 64;
 /// Locks that openings of indexes share.
 const OPENING_LOCKS: usize = 64;
 
-/// What reads have in common.
+/// State that all reads share.
 pub(super) struct Reads {
     /// Reads that may run at once: each has a thread and an answer in memory.
     permits: Arc<Semaphore>,
@@ -45,7 +45,7 @@ impl Reads {
     }
 }
 
-/// Ends the read of a caller that is gone.
+/// Ends a read whose caller is gone.
 struct EndWhenDropped(Interrupt);
 
 impl Drop for EndWhenDropped {
@@ -75,7 +75,7 @@ impl App {
     /// as the returned future lives. Damage and failures of the disk, which a read may be the first to meet, end the node.
     ///
     /// # Errors
-    /// What the read ends with; [`AppError::Deadline`].
+    /// The error of the read; [`AppError::Deadline`].
     pub(crate) async fn read<T, F>(&self, read: F) -> AppResult<T>
     where
         T: Send + 'static,
@@ -105,11 +105,11 @@ impl App {
         Ok(result.map_err(|error| AppError::Internal(format!("a read did not end: {error}")))??)
     }
 
-    /// As [`App::read`], but on the thread that asks if `is_short`: the caller knows from counts that the read takes about a
-    /// millisecond at most, and such reads lately did.
+    /// As [`App::read`], but on the calling thread if `is_short`: the caller knows from counts that the read takes
+    /// about a millisecond at most, and such reads were short lately.
     ///
     /// # Errors
-    /// What the read ends with.
+    /// The error of the read.
     pub(crate) async fn read_briefly<T, F>(&self, is_short: bool, read: F) -> AppResult<T>
     where
         T: Send + 'static,
@@ -128,7 +128,7 @@ impl App {
         self.read(move |data| brief.timed(|| read(data))).await
     }
 
-    /// Opens the indexes of these vectors, if they are not in memory. What is wrong with them the read itself says.
+    /// Opens the indexes of these vectors, if they are not in memory. The read itself reports errors of the indexes.
     ///
     /// # Errors
     /// [`AppError::Deadline`]; the opening goes on.

@@ -58,7 +58,7 @@ struct Report {
     /// Why it was not reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
-    /// The same of gRPC.
+    /// The same for gRPC.
     #[serde(skip_serializing_if = "Option::is_none")]
     grpc_trouble: Option<String>,
     version: Option<String>,
@@ -100,7 +100,7 @@ impl Report {
         if live {
             report.version = Some(client.meta().await?.version);
         } else {
-            // A probe knows only that nobody answered; another call says why.
+            // A probe knows only that there was no answer; another call gives the reason.
             report.trouble = client.meta().await.err().map(|error| error.to_string());
         }
         if ready {

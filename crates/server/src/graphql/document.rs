@@ -13,10 +13,10 @@ use super::parser::parse;
 use super::syntax::{self, Directive, Document, Given, Operation, OperationKind, Selection, Value};
 use super::validate::validate;
 
-/// Selections after fragments are put in, at most.
+/// Selections after fragments are expanded, at most.
 const FIELDS_MAX: usize = 10_000;
 
-/// Nesting of fields after fragments are put in, at most: as deep as a document may be without them.
+/// Nesting of fields after fragments are expanded, at most: as deep as a document may be without them.
 const DEPTH_MAX: usize = 128;
 
 /// Nesting of fields and fragments, at most.
@@ -167,8 +167,8 @@ fn json(value: &Value, variables: &HashMap<String, Json>) -> Option<Json> {
     })
 }
 
-/// Collects fields as the GraphQL specification says (CollectFields, MergeSelectionSets): those of one name in one place
-/// are one field, which is asked for what all of them ask for.
+/// Collects fields as the GraphQL specification defines (CollectFields, MergeSelectionSets): fields of one name in one
+/// place are one field, with the selections of all of them.
 struct Expansion<'a> {
     catalog: &'a Catalog,
     document: &'a Document,
@@ -180,11 +180,11 @@ struct Expansion<'a> {
     nodes: Vec<Node<'a>>,
     /// The node of a key below a node (`None`: at the root), for objects of a type where there can be several.
     known: HashMap<(Option<usize>, &'a str, Option<&'a str>), usize>,
-    /// Fragments that were put in below a node.
+    /// Fragments that were expanded below a node.
     spread: HashSet<(Option<usize>, &'a str)>,
 }
 
-/// A field on its way into the tree.
+/// A field that is not in the tree yet.
 struct Node<'a> {
     field: &'a syntax::Field,
     on: Option<&'a str>,
@@ -193,7 +193,7 @@ struct Node<'a> {
     fields: Vec<usize>,
 }
 
-/// What stands below a field: only the objects that a reference leads to can be of several types.
+/// The place of a selection: only the objects that a reference leads to can be of several types.
 #[derive(Clone)]
 enum Scope<'a> {
     Root,
@@ -229,7 +229,7 @@ impl<'a> Scope<'a> {
 }
 
 impl<'a> Expansion<'a> {
-    /// Adds what `selections` ask for below the node `parent`.
+    /// Adds the fields of `selections` below the node `parent`.
     fn add(
         &mut self,
         parent: Option<usize>,
@@ -258,7 +258,7 @@ impl<'a> Expansion<'a> {
                     // Fragments that spread themselves are refused before.
                     let document = self.document;
                     let fragment = document.fragments.iter().find(|fragment| fragment.name.text == name.text);
-                    // A second time it asks for nothing more.
+                    // The second occurrence of a fragment adds no field.
                     if let Some(fragment) = fragment.filter(|_| self.spread.insert((parent, &name.text))) {
                         self.add(parent, &fragment.selections, Some(&fragment.on.text))?;
                     }

@@ -128,8 +128,8 @@ async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
     Ok(answered(Value::Array(answers)))
 }
 
-/// The reply to a request that was executed. One that found no memory is refused as a whole: what was made of it goes at
-/// once.
+/// The reply to a request that was executed. A request that found no memory is refused as a whole, and the part of its
+/// answer that was made is dropped at once.
 fn answered(body: Value) -> Reply {
     memory::refusal().map_or_else(|| Reply::ok(body), no_memory)
 }

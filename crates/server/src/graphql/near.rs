@@ -1,4 +1,4 @@
-//! `nearVector`, `nearObject` and `hybrid` by vector alone: what a class' hits are compared with.
+//! `nearVector`, `nearObject` and `hybrid` by vector alone: the ranking of a class' hits.
 
 use azimuth_engine::object::Vector;
 use azimuth_engine::schema::Collection;
@@ -17,7 +17,7 @@ pub(super) struct NearSearch<'a> {
     pub(super) ranking: Ranking,
     /// The vectors that it compares.
     pub(super) chosen: Vec<Chosen<'a>>,
-    /// What makes scores of distances, for `hybrid`.
+    /// Turns distances into scores, for `hybrid`.
     pub(super) fusion: Option<Fusion>,
 }
 
@@ -97,7 +97,7 @@ fn resolve_hybrid(collection: &Collection, names: &[String]) -> Result<(), Field
             let why = "multiple vectorizers configuration found, please specify target vector name";
             Err(FieldError(why.to_owned()))
         }
-        // What is wrong with a name the search by vector says.
+        // The vector search itself refuses other wrong names.
         _ => Ok(()),
     }
 }

@@ -41,7 +41,7 @@ enum Member {
     Additional(Vec<Additional>),
 }
 
-/// What a search knows of a hit beside the object.
+/// A hit's distance and score, which a search knows beside the object.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Ranked<'a> {
     pub(super) distance: Option<f32>,
@@ -101,7 +101,7 @@ impl Shape {
         })
     }
 
-    /// A hit in this shape; `near` tells whether a vector search found it.
+    /// A hit in this shape; `near` is whether a vector search found it.
     ///
     /// # Errors
     /// When a reference cannot be read.
@@ -167,7 +167,7 @@ impl Shape {
         Ok(Json::Object(shaped))
     }
 
-    /// What the fields of `_additional` become.
+    /// Bytes of the JSON of the fields of `_additional`.
     fn additional_bytes(&self, fields: &[Additional], object: &Object) -> usize {
         let named = |field: &Field| {
             let id = self.collection.vectors.named.get(&field.name).map(|config| config.id);
@@ -305,8 +305,8 @@ fn phone(phone: &Phone, field: &str) -> Json {
     }
 }
 
-/// The objects that references lead to, for those classes that are asked for; what is not there is left out. Null when
-/// nothing of a list is there, which an empty list is told from.
+/// The objects that references lead to, for the requested classes; references to missing objects are left out. Null
+/// when no object of a list exists, unlike the list of an object without references, which is empty.
 fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::object::Beacon]) -> Result<Json> {
     let mut found = Vec::with_capacity(beacons.len());
     for beacon in beacons {

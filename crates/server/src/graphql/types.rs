@@ -230,7 +230,7 @@ fn of_property(class: &Arc<Collection>, name: &str) -> Option<OutputField> {
     }
 }
 
-/// A plain value below the type `parent`; `inside` is what an object holds.
+/// A plain value below the type `parent`; `inside` gives the fields of an object.
 fn of_value(parent: &str, property: &Property, inside: impl Fn() -> Nested) -> OutputField {
     let name = &property.name;
     let (of, list) = match &property.data_type {

@@ -18,7 +18,7 @@ use super::types::{Output, OutputField};
 /// Fields looked at, at most: fragments are looked into wherever they are put.
 const FIELDS_MAX: usize = 10_000;
 
-/// Fields looked at again, at most: each operation looks into the fragments that it puts in.
+/// Fields visited again, at most: each operation visits the fragments that it spreads.
 const WORK_MAX: usize = 10 * FIELDS_MAX;
 
 /// Mistakes told, at most.
@@ -124,7 +124,7 @@ impl<'a> Check<'a> {
         self.fragments.get(name).copied()
     }
 
-    /// Counts a field that is looked at again; false once there were too many, which is told.
+    /// Counts a field that is visited again. Returns false once there were too many, after adding an error.
     fn spend(&mut self, at: Position) -> bool {
         if self.work_left == 1 {
             self.refuse(at, format!("the operations ask for more than {WORK_MAX} fields together"));

@@ -58,7 +58,7 @@ impl<U: Message + Default> Decoder for ChargedDecoder<U> {
         let seen = buf.chunk();
         let unseen = buf.remaining() - seen.len();
         memory::charge(unseen + cost(seen)).map_err(|refusal| match refusal.is_for_now() {
-            // Nothing was done yet: the same call may come again.
+            // The call had no effect yet: the client may send it again.
             true => Status::unavailable(refusal.to_string()),
             false => Status::resource_exhausted(refusal.to_string()),
         })?;

@@ -13,7 +13,7 @@ use crate::pb::weaviate::{Hybrid, NearVector, SearchRequest};
 /// A hybrid search by vector alone.
 pub(super) struct Fused {
     near: NearVector,
-    /// Drops what is farther.
+    /// Hits farther than this are dropped.
     max_distance: Option<f32>,
     pub(super) fusion: Fusion,
 }
@@ -40,7 +40,7 @@ pub(super) fn near_vector(collection: &Collection, request: &SearchRequest) -> R
         return Err(Status::unknown("sorting cannot be combined with search"));
     }
     if alpha < 1.0 {
-        // The rest of the request has its say first.
+        // Errors in the rest of the request are reported first.
         return Ok(None);
     }
     if hybrid.selection.is_some() {

@@ -27,9 +27,9 @@ const METADATA_BYTES: usize = size_of::<SearchResult>() + 128;
 pub(super) struct Ranked {
     /// Distance to the query.
     pub(super) distance: Option<f32>,
-    /// What a fusion made of it.
+    /// The score that a fusion computed.
     pub(super) score: Option<Box<Score>>,
-    /// Whether a certainty can be told.
+    /// Whether a certainty can be computed.
     pub(super) cosine: bool,
     /// Whether a score is told, 0 for what was not ranked by keywords.
     pub(super) scored: bool,
@@ -46,13 +46,13 @@ pub(super) fn result(data: &DataGroup, selection: &Selection, object: Object, ra
 }
 
 fn properties(data: &DataGroup, selection: &Selection, mut object: Object) -> Result<PropertiesResult> {
-    // Also what the object lacks has a place in the message.
+    // Properties that the object lacks have a place in the message, too.
     memory::charge(selection.fields.as_ref().map_or(0, Vec::len) * FIELD_BYTES)?;
     let mut references = Vec::new();
     for reference in &selection.references {
         if let Some(Value::References(beacons)) = object.properties.get(&reference.property) {
             let properties = targets(data, reference, beacons)?;
-            // A list that is empty is told from one whose targets are gone: that one is left out.
+            // An empty list is kept; a list whose targets are all missing is left out.
             if !properties.is_empty() || beacons.is_empty() {
                 references.push(RefPropertiesResult { properties, prop_name: reference.property.clone() });
             }

@@ -50,7 +50,7 @@ pub(super) struct Field {
 pub(super) struct Reference {
     /// Its name.
     pub(super) property: String,
-    /// What is answered of its targets, for each collection that they are asked for of.
+    /// The selection for its targets, one for each requested collection.
     pub(super) targets: Vec<Selection>,
 }
 
@@ -117,8 +117,8 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Follows a reference property, that may be followed already: what is asked for twice is answered once, with all
-    /// that is asked of it.
+    /// Adds a reference property. If the property is selected already, its targets are answered once, with the union of
+    /// both selections.
     fn follow(&mut self, property: String, target: Self) {
         let Some(known) = self.references.iter_mut().find(|known| known.property == property) else {
             self.references.push(Reference { property, targets: vec![target] });
@@ -130,7 +130,7 @@ impl Selection {
         }
     }
 
-    /// Asks for what `other` asks of the same collection.
+    /// Adds the selection `other` of the same collection.
     fn merge(&mut self, other: Self) {
         match (&mut self.fields, other.fields) {
             (Some(fields), Some(more)) => merge_fields(fields, more),
@@ -197,7 +197,7 @@ impl Metadata {
     }
 }
 
-/// Adds fields to others; those of one name become one, with all that is asked inside of either.
+/// Adds fields to others; fields of one name become one, with the union of their inner fields.
 fn merge_fields(fields: &mut Vec<Field>, more: Vec<Field>) {
     let mut known: HashMap<String, usize> =
         fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect();

@@ -16,7 +16,7 @@ use crate::pb::weaviate::{
     TenantsGetReply, TenantsGetRequest, weaviate_server,
 };
 
-/// Bytes that encoding a message takes: what it is written to grows by doubling.
+/// Bytes that encoding a message takes: the buffer grows by doubling.
 fn encoding_bytes(message_bytes: usize) -> usize {
     2 * message_bytes
 }
@@ -35,13 +35,13 @@ impl Service {
         self.app.auth.authenticate_grpc(request.metadata())
     }
 
-    /// An answer that is not larger than a message may be, and that there is memory for.
+    /// An answer, if it is not larger than a message may be and there is memory for it.
     fn answer<T: Message>(&self, reply: T) -> Result<Response<T>, Status> {
         memory::charge(encoding_bytes(self.checked(&reply)?)).map_err(|refusal| status(refusal.into()))?;
         Ok(Response::new(reply))
     }
 
-    /// The answer to a write, which was done: it is given in any case.
+    /// The answer to a completed write, which is sent in any case.
     fn written<T: Message>(&self, reply: T) -> Result<Response<T>, Status> {
         memory::force(encoding_bytes(self.checked(&reply)?));
         Ok(Response::new(reply))

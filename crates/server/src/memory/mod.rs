@@ -1,10 +1,10 @@
-//! Memory of the requests under way: for their bodies, for what is read and written to answer them, and for answers that
-//! have not left the process yet.
+//! Memory of the requests under way: for their bodies, for the data read and written to answer them, and for answers
+//! that have not left the process yet.
 //!
-//! Each request has a [`Share`], which is charged piece by piece and gives back what it no longer holds. A request that
-//! finds no room is refused; the process goes on. Three accounts are kept: of the process, of the peer address and of the
+//! Each request has a [`Share`], which is charged piece by piece and gives released memory back. A request that finds
+//! no room is refused; the process goes on. Three accounts are kept: of the process, of the peer address and of the
 //! connection. One peer, one connection and one request get three quarters of the whole at most, and the last eighth is
-//! kept for small requests: whoever holds much cannot shut out others.
+//! kept for small requests: a request or peer that holds much cannot shut out others.
 
 mod share;
 
@@ -26,13 +26,13 @@ const SMALL_MAX: usize = 1 << 20;
 pub(crate) struct RequestMemory {
     used: Account,
     limits: Limits,
-    /// Told when a share gave something back while somebody waits.
+    /// Notified when a share gave memory back while a request waits.
     released: Notify,
     /// Requests that wait.
     waiting: AtomicUsize,
 }
 
-/// A request waits for memory; until this is dropped it is told when there is some.
+/// Registers a request as waiting for memory; until this is dropped the request is notified when memory is released.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -56,7 +56,7 @@ struct Limits {
     step: usize,
 }
 
-/// Bytes that are taken.
+/// Bytes that are in use.
 #[derive(Debug, Default)]
 pub(crate) struct Account(AtomicUsize);
 
@@ -74,25 +74,25 @@ impl Account {
         self.0.fetch_sub(bytes, Ordering::SeqCst);
     }
 
-    /// Bytes that are taken now.
+    /// Bytes that are in use now.
     pub(crate) fn bytes(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// On whose behalf a request takes memory.
+/// The accounts from which a request takes memory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Payer {
-    /// Its connection.
+    /// The account of its connection.
     pub(crate) connection: Arc<Account>,
-    /// The peer's address.
+    /// The account of the peer's address.
     pub(crate) peer: Arc<Account>,
 }
 
 /// Why there is no memory for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// It needs more than one request may take.
+    /// The request needs more memory than one request may take.
     #[error(
         "the request with its answer is larger than max: one request may take {bytes_max} bytes of memory (three quarters \
          of AZIMUTH_REQUESTS_BYTES_MAX); ask for less at a time"
@@ -101,13 +101,13 @@ pub(crate) enum Refusal {
         /// The limit.
         bytes_max: usize,
     },
-    /// Others have taken it.
+    /// Other requests have taken the memory.
     #[error("the memory for requests (AZIMUTH_REQUESTS_BYTES_MAX) is taken by others; try again later")]
     Busy,
-    /// Other requests of the same connection have taken it.
+    /// Other requests of the same connection have taken the memory.
     #[error("other requests of this connection have taken the memory that it may have; try again later")]
     ConnectionBusy,
-    /// Other requests from the same address have taken it.
+    /// Other requests from the same address have taken the memory.
     #[error(
         "other requests from this address have taken the memory that it may have (AZIMUTH_PEER_BYTES_MAX); try again later"
     )]
@@ -190,7 +190,7 @@ impl RequestMemory {
         self.used.give(bytes);
         payer.connection.give(bytes);
         payer.peer.give(bytes);
-        // To tell takes a lock, which all requests would share.
+        // A notification takes a lock, which all requests would share.
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.released.notify_waiters();
         }

@@ -12,7 +12,7 @@ use super::{Payer, Refusal, RequestMemory};
 /// A request whose body is read waits this long for memory that others have taken; then it is refused.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// What one request holds; given back when dropped.
+/// The memory that one request holds; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     memory: Arc<RequestMemory>,
@@ -21,16 +21,16 @@ pub(crate) struct Share {
     used: usize,
     /// Bytes taken from the accounts: `used`, rounded up to steps.
     held: usize,
-    /// The first refusal. What is asked for later is refused the same way: the request has failed.
+    /// The first refusal. Every later charge is refused the same way: the request has failed.
     refused: Option<Refusal>,
 }
 
 tokio::task_local! {
-    /// The share of the request that this task, or this thread while it reads, works for.
+    /// The share of the request for which this task, or this thread while it reads, works.
     static SHARE: Arc<Mutex<Share>>;
 }
 
-/// The share of the request that is worked for here.
+/// The share of the request for which the current task or thread works.
 pub(crate) fn current() -> Option<Arc<Mutex<Share>>> {
     SHARE.try_with(Arc::clone).ok()
 }
@@ -48,7 +48,7 @@ pub(crate) async fn within_async<F: Future>(share: Arc<Mutex<Share>>, work: F) -
     SHARE.scope(share, work).await
 }
 
-/// Charges the request that is worked for here, if it is one that is charged.
+/// Charges the request for which the current task or thread works, if there is one.
 ///
 /// # Errors
 /// There is no room.
@@ -69,7 +69,7 @@ pub(crate) async fn charge_or_wait(share: &Mutex<Share>, bytes: usize) -> Result
     while refusal.is_for_now() {
         let mut released = pin!(memory.released.notified());
         released.as_mut().enable();
-        // What was given back before this task was known to wait told nobody.
+        // Memory released before this task was registered as waiting sent no notification.
         let grown = share.lock().grow(bytes);
         let Err(again) = grown else { return Ok(()) };
         refusal = again;
@@ -81,23 +81,23 @@ pub(crate) async fn charge_or_wait(share: &Mutex<Share>, bytes: usize) -> Result
     Err(refusal)
 }
 
-/// Charges the same whether there is room or not: for the answer to a write, which was done.
+/// Charges the request whether there is room or not: for the answer to a completed write.
 pub(crate) fn force(bytes: usize) {
     let _ = SHARE.try_with(|share| share.lock().force(bytes));
 }
 
-/// Why the request that is worked for here was refused memory, if it was.
+/// Why the current request was refused memory, if it was.
 pub(crate) fn refusal() -> Option<Refusal> {
     SHARE.try_with(|share| share.lock().refused).ok().flatten()
 }
 
-/// What reads of objects ask before they decode one: [`charge`].
+/// The charge that reads make before they decode an object: [`charge`].
 pub(crate) fn reading() -> Charge {
     Charge::new(|bytes| Ok(charge(bytes)?))
 }
 
 impl Share {
-    /// Nothing so far.
+    /// An empty share.
     pub(super) fn new(memory: Arc<RequestMemory>, payer: Payer) -> Self {
         Self { memory, payer, used: 0, held: 0, refused: None }
     }
@@ -110,7 +110,7 @@ impl Share {
     /// Charges the request with more memory, at once.
     ///
     /// # Errors
-    /// There is no room, now or when it was asked for before.
+    /// There is no room now, or an earlier charge was refused.
     pub(crate) fn try_add(&mut self, bytes: usize) -> Result<(), Refusal> {
         if let Some(refusal) = self.refused {
             return Err(refusal);
@@ -155,7 +155,7 @@ impl Share {
         }
     }
 
-    /// The request holds so much less.
+    /// Reduces the charge of the request by so many bytes.
     pub(crate) fn give(&mut self, bytes: usize) {
         self.settle(self.used.saturating_sub(bytes));
     }

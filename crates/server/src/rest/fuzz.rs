@@ -31,7 +31,7 @@ fn bodies() {
     check("rest-body", &examples, |bytes| {
         let free = models::shape("");
         let Ok(value) = json::parse(bytes, free) else { return };
-        // What was read is written and read the same again; numbers keep their text.
+        // A parsed value survives writing and parsing; numbers keep their text.
         let text = value.to_string();
         assert_eq!(json::parse(text.as_bytes(), free).expect("what was written is JSON"), value, "{text}");
         for (model, _) in BODIES {

@@ -18,12 +18,12 @@ pub(crate) enum JsonError {
     Syntax(String),
 }
 
-/// What is known of a value before it is read.
+/// The expected shape of a JSON value, known before it is read.
 pub(crate) trait Shape: Copy {
-    /// The name that a key of it stands for, if that is not the key itself, and what is known of the key's value.
+    /// The name that a key stands for, if that is not the key itself, and the shape of the key's value.
     fn field(self, key: &str) -> (Option<&'static str>, Self);
 
-    /// What is known of its elements, if it is a list.
+    /// The shape of the elements, if the value is a list.
     fn element(self) -> Self;
 }
 

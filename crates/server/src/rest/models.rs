@@ -126,7 +126,7 @@ fn kind(model: &str) -> Kind {
     }
 }
 
-/// What the fields of `model` are called, for a reader of its JSON.
+/// The names of the fields of `model`, for a reader of its JSON.
 pub(super) fn shape(model: &str) -> impl json::Shape + use<> {
     kind(model)
 }

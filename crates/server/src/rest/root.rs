@@ -43,7 +43,7 @@ pub(super) fn links() -> Reply {
     ]}))
 }
 
-/// 503, with how far the start is: what is being done, and of each group the last entry of its log that is applied.
+/// 503 with the progress of the start: the phase, and for each group the last applied and the last index of its log.
 pub(super) fn not_ready(app: &Arc<App>) -> Reply {
     let progress = app.progress();
     let replay = |replay: &Replay| {

@@ -53,7 +53,7 @@ fn refused(error: AppError) -> Reply {
     }
 }
 
-/// A change that ended without the collection that it was to leave.
+/// A change ended without the collection that it should have returned.
 fn gone() -> Reply {
     AppError::Internal("a change of the schema left no collection".to_owned()).into()
 }

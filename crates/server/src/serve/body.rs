@@ -119,7 +119,7 @@ fn refuse_rest(refusal: Refusal) -> Reply {
     }
 }
 
-/// A request that did not begin may be sent again: UNAVAILABLE says so.
+/// A request that did not begin may be sent again: the code for that is UNAVAILABLE.
 fn refuse_grpc(refusal: Refusal) -> Status {
     match refusal.is_for_now() {
         false => Status::resource_exhausted(refusal.to_string()),
@@ -136,7 +136,7 @@ pub(super) struct Metered {
     /// Left of what the request can be charged with: a message is not larger than this when it is unfolded.
     left: usize,
     pace: Pace,
-    /// Bytes that have come.
+    /// Bytes that were received.
     bytes: usize,
     /// When the next part must be there, while it is waited for.
     until: Option<Pin<Box<Sleep>>>,

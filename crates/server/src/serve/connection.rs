@@ -23,9 +23,9 @@ use crate::settings::Settings;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 1_000;
-/// Requests of a connection that were taken back before they were looked at, and that are kept at once. The library's own
-/// limit (20) is met by callers whose deadlines end together; what calls that are given up may cost is bounded by
-/// [`Connection::given_up`].
+/// Requests of a connection that were cancelled before they were handled, and that are kept at once. Callers whose
+/// deadlines end together reach the library's own limit (20); [`Connection::given_up`] bounds the cost of calls that
+/// are given up.
 const TAKEN_BACK_MAX: usize = 4 * STREAMS_MAX as usize;
 /// Streams that may end by an error of the peer in the life of a connection, which of a proxy is long.
 const STREAM_ERRORS_MAX: usize = 10_000;
@@ -37,7 +37,7 @@ const PONG_TIMEOUT: Duration = Duration::from_secs(20);
 /// a ping for each request.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
-/// An idle connection that makes room for another one has this long to say goodbye.
+/// An idle connection that makes room for another one has this long to close gracefully.
 const REPLACED_TIME: Duration = Duration::from_secs(1);
 /// Pause after the system refused to accept, as it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -63,7 +63,7 @@ struct Times {
 }
 
 impl Connections {
-    /// `connections_max` over all peers; one peer gets three quarters of them, or what the settings say.
+    /// `connections_max` over all peers; one peer gets three quarters of them, or the number in the settings.
     pub(super) fn new(router: Router, connections_max: usize, settings: &Settings) -> Self {
         let connections_max = connections_max.clamp(1, Semaphore::MAX_PERMITS);
         let of_peer = |set: Option<usize>, default: usize| match set {
@@ -112,7 +112,7 @@ impl Connections {
         };
         metrics::CONNECTIONS.inc();
         let socket = Socket::new(stream, connection.clone(), self.times.stall_max);
-        // The end of the connection drops what is in the hands of HTTP.
+        // When the connection ends, the answers that HTTP still holds are dropped.
         self.serve(socket, &connection, tls).await;
         self.peers.disconnect(&connection);
         metrics::CONNECTIONS.dec();
@@ -193,7 +193,7 @@ fn ended<E: std::fmt::Display>(result: Result<(), E>) {
     }
 }
 
-/// Returns once the peer gives HTTP/2 no room for small answers, whose streams nobody watches any more.
+/// Returns once the peer gives HTTP/2 no room for small answers, whose streams are not watched any more.
 async fn stalled(connection: &Connection, stall_max: Duration) {
     let pause = stall_max / 2;
     loop {

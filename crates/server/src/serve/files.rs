@@ -3,8 +3,8 @@
 /// Files that are kept for storage, logs and listeners where there are enough.
 const KEPT_MAX: usize = 2_304;
 
-/// Raises the limit of open files as far as the process may, and cuts `connections_max` to what it leaves: a connection
-/// beyond it would not be refused but wait in the system's queue.
+/// Raises the limit of open files as far as the process may, and cuts `connections_max` to the connections that the
+/// limit allows: a connection beyond the limit would not be refused but wait in the system's queue.
 pub(super) fn connections_max(connections_max: usize) -> usize {
     let Some(files_max) = raise() else { return connections_max };
     let possible = possible(files_max);
@@ -23,7 +23,7 @@ fn possible(files_max: usize) -> usize {
     (files_max - (files_max / 4 * 3).min(KEPT_MAX)).max(1)
 }
 
-/// Raises the limit for this process to what an administrator allows; the limit.
+/// Raises the limit for this process to the hard limit. Returns the limit.
 fn raise() -> Option<usize> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: writes to `limit` and nothing else.

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::text;
 
-/// Starts logging. JSON unless standard error is a terminal or `LOG_FORMAT` says `text`; text has colours on a terminal
+/// Starts logging. JSON unless standard error is a terminal or `LOG_FORMAT` is `text`; text has colours on a terminal
 /// only, and not with `NO_COLOR`.
 pub(super) fn init() {
     let level = text("LOG_LEVEL", "info").to_lowercase();

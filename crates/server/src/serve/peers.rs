@@ -1,7 +1,8 @@
-//! Peers: what the connections from one address have together, and what each has.
+//! Peers: accounts and limits of each address and of each of its connections.
 //!
-//! A peer is the address of a connection (of IPv6 its first 64 bits, which one host can choose from freely). A proxy is one
-//! peer, whoever stands behind it. Limits per peer leave room for others; none of them is needed to protect the process.
+//! A peer is the address of a connection (of IPv6 its first 64 bits: one host can choose the other bits freely). A
+//! proxy is one peer, however many clients it serves. Limits per peer leave room for others; none of them is needed to
+//! protect the process.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -29,7 +30,7 @@ pub(super) struct Peers {
     next: AtomicU64,
 }
 
-/// What one address has.
+/// Memory, requests and connections of one address.
 #[derive(Debug, Default)]
 struct Peer {
     memory: Arc<Account>,
@@ -51,7 +52,7 @@ pub(super) struct Connection {
     asked: AtomicU64,
     /// Calls that may be given up before the connection is closed.
     credit: AtomicI64,
-    /// Told when the connection is to end.
+    /// Notified when the connection is to end.
     close: Notify,
     /// Small answers on HTTP/2 that were not taken yet, by the millisecond since `began` in which they were given.
     waiting: Mutex<BTreeMap<u64, usize>>,
@@ -107,14 +108,14 @@ impl Peers {
         let mut peers = self.peers.lock();
         let mut connections = connection.peer.connections.lock();
         connections.remove(&connection.number);
-        // A peer whose requests still hold something is looked at again when its next connection ends.
+        // A peer whose requests still hold memory is checked again when its next connection ends.
         if connections.is_empty() && connection.peer.memory.bytes() == 0 {
             peers.remove(&connection.address);
         }
     }
 }
 
-/// What stands for an address.
+/// The key of an address in the table of peers.
 fn key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -128,7 +129,7 @@ impl Connection {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let running = self.peer.requests.fetch_add(1, Ordering::AcqRel) < self.requests_max;
         self.requests.fetch_add(1, Ordering::AcqRel);
-        // Dropped at once, it takes both counts back.
+        // Dropping it at once takes both counts back.
         Some(Running(self.clone())).filter(|_| running)
     }
 
@@ -137,12 +138,12 @@ impl Connection {
         self.requests.load(Ordering::Acquire) == 0
     }
 
-    /// Whether a request came.
+    /// Whether the connection has received a request.
     pub(super) fn was_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed) > 0
     }
 
-    /// Who pays for its requests.
+    /// The accounts that its requests are charged to.
     pub(super) fn payer(&self) -> Payer {
         Payer { connection: self.memory.clone(), peer: self.peer.memory.clone() }
     }
@@ -159,8 +160,8 @@ impl Connection {
         }
     }
 
-    /// A call was given up before it was answered. Whoever gives up too many without work done loses the connection, in
-    /// order: what is under way is answered.
+    /// A call was given up before it was answered. A connection that gives up too many calls while few are answered is
+    /// closed gracefully: calls under way are answered.
     pub(super) fn given_up(&self) {
         if self.credit.fetch_sub(1, Ordering::Relaxed) == 0 {
             tracing::warn!(peer = %self.address, "a connection is closed: it gives up call after call");

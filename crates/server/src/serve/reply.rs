@@ -1,7 +1,8 @@
-//! Bodies of answers: charged until their last byte has left the process, and cut into pieces that show how far it is.
+//! Bodies of answers: charged until their last byte has left the process, and cut into pieces that show how far the
+//! transfer is.
 //!
-//! HTTP keeps what it was given until the peer takes it. Every piece therefore carries the request's share: memory that a
-//! slow peer holds is memory that the request holds.
+//! HTTP keeps the bytes of a body until the peer takes them. Every piece therefore carries the request's share: memory
+//! held for a slow peer is charged to the request.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -21,7 +22,7 @@ use crate::memory::{self, Refusal, Share};
 /// A larger answer is cut into pieces, and over HTTP/2 its end waits until they have left: so it is seen whether the peer
 /// takes it. The end of a smaller one goes with it.
 const SMALL_MAX: usize = 64 << 10;
-/// Bytes of a piece: what HTTP/2 has in a frame.
+/// Bytes of a piece: one frame of HTTP/2.
 const PIECE_BYTES: usize = 16 << 10;
 /// Bytes of JSON that lie in one piece of memory.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -34,7 +35,7 @@ pub(super) struct Held {
     connection: Arc<Connection>,
     /// Whether the answer goes out over HTTP/2, which keeps streams apart.
     http2: bool,
-    /// What is left of a frame that is cut.
+    /// The rest of a frame that is cut into pieces.
     rest: Bytes,
     /// Whether there was a frame that is not small.
     large: bool,
@@ -67,8 +68,8 @@ impl Held {
         Bytes::from_owner(Piece { bytes, share: self.share.clone(), way: self.way.clone(), waits })
     }
 
-    /// From now on the request holds what is on its way and what is still to come: everything else was only needed to make
-    /// the answer.
+    /// Reduces the request's charge to the bytes that HTTP holds and the bytes still to come: all other memory was only
+    /// needed to make the answer.
     fn settle(&self, frame_bytes: usize) {
         let later = usize::try_from(self.inner.size_hint().lower()).unwrap_or(usize::MAX);
         self.share.lock().settle(self.way.bytes().saturating_add(frame_bytes).saturating_add(later));
@@ -104,7 +105,7 @@ impl HttpBody for Held {
             if self.http2 && self.large {
                 ready!(self.way.poll_empty(cx));
             }
-            // Once the end was told, there is nothing more.
+            // After the end of the body was returned, there is nothing more.
             let trailers = self.end.replace(None).flatten();
             return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
@@ -125,12 +126,12 @@ impl HttpBody for Held {
     }
 }
 
-/// A part of an answer in the hands of HTTP; gives back what it holds once it has left.
+/// A part of an answer that HTTP holds; its memory is given back once it has been written.
 struct Piece {
     bytes: Bytes,
     share: Arc<Mutex<Share>>,
     way: Arc<OnTheWay>,
-    /// Where it is written down that it waits, and since when.
+    /// The connection that counts this piece as waiting, and since when it waits.
     waits: Option<(Arc<Connection>, u64)>,
 }
 

@@ -107,7 +107,8 @@ impl Router {
         Ok(Self { shared: Shared::new(app, None)?, grpc: None })
     }
 
-    /// Answers one request; every error has become an answer. What the request holds goes with the answer's last byte.
+    /// Answers one request; every error has become an answer. The memory of the request is released with the answer's
+    /// last byte.
     pub(super) async fn answer(
         self,
         request: Request<Incoming>,
@@ -233,7 +234,7 @@ impl Shared {
         response
     }
 
-    /// A share for what no connection asked for.
+    /// A share for a request without a connection.
     fn unpaid(&self) -> Arc<Mutex<Share>> {
         Arc::new(Mutex::new(self.memory.share(memory::Payer::default())))
     }
@@ -381,19 +382,19 @@ impl Drop for Call<'_> {
     }
 }
 
-/// Whether the path must be answered whatever the server has to do: it tells how the server is.
+/// Whether the path must be answered however busy the server is: it reports the server's state.
 fn is_probe(path: &str) -> bool {
     path.starts_with("/v1/.well-known/") || path == "/metrics"
 }
 
-/// What the head of a request takes in memory, with its task.
+/// Memory that the head of a request takes, with its task.
 fn head_bytes(request: &Request<Incoming>) -> usize {
     let headers: usize = request.headers().iter().map(|(name, value)| 64 + name.as_str().len() + value.len()).sum();
     let uri = request.uri();
     REQUEST_BYTES + headers + uri.path().len() + uri.query().map_or(0, str::len)
 }
 
-/// The answer to a request that is not let in.
+/// The answer to a request that is refused before it begins.
 fn busy(wire: Wire, headers: &HeaderMap, why: &str) -> Response<Body> {
     let mut response = match wire {
         Wire::Rest => {
@@ -411,14 +412,14 @@ fn busy(wire: Wire, headers: &HeaderMap, why: &str) -> Response<Body> {
     response
 }
 
-/// What a REST answer is about, for the memory that it takes.
+/// The kind of a REST answer, which decides how its memory is charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Objects or GraphQL, charged while they were read.
     Read { graphql: bool },
     /// Something small, or a description of the server.
     Other,
-    /// What a write did: it must be answered.
+    /// The answer to a write, which must be sent.
     Written,
 }
 
@@ -463,7 +464,7 @@ async fn render(reply: Reply, head_only: bool, kind: Kind, share: Arc<Mutex<Shar
 fn written(status: StatusCode, value: Value, kind: Kind) -> Response<Body> {
     let charged = if kind == Kind::Other { memory::charge(weight::tree(&value)) } else { Ok(()) };
     let body = charged.and_then(|()| reply::json(&value, kind == Kind::Written));
-    // The tree goes before anything else is made.
+    // The JSON tree is dropped before anything else is made.
     drop(value);
     let (status, body) = match body {
         Ok(body) => (status, body),

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::peers::Connection;
 
-/// Bytes that are read before what came is worked on: a burst of requests that are taken back at once is seen in parts.
+/// Bytes that are read before they are processed: a burst of requests that are cancelled at once is seen in parts.
 const TURN_BYTES: usize = 32 << 10;
 
 /// A TCP stream whose writes fail once the peer has taken nothing for a while.
@@ -21,14 +21,14 @@ pub(super) struct Socket {
     stream: TcpStream,
     connection: Arc<Connection>,
     stall_max: Duration,
-    /// Since the system took no more from us.
+    /// Since when the system has accepted no bytes.
     blocked: Option<Blocked>,
     turn_left: usize,
 }
 
 struct Blocked {
     until: Pin<Box<Sleep>>,
-    /// Bytes that the system had not delivered when the time began.
+    /// Bytes that the system had not delivered at that time.
     queued: Option<usize>,
 }
 
@@ -40,13 +40,14 @@ impl Socket {
     /// Small answers go out at once.
     ///
     /// # Errors
-    /// What the system says.
+    ///
+    /// The error of the system.
     pub(super) fn set_nodelay(&self) -> io::Result<()> {
         self.stream.set_nodelay(true)
     }
 
-    /// What a write ended with. A write that must wait for the peer waits until `stall_max` has gone by without a byte
-    /// delivered: the socket may count as full for long while a slow peer reads on.
+    /// Handles the result of a write. A write that must wait for the peer waits until `stall_max` has gone by without a
+    /// byte delivered: the socket may count as full for long while a slow peer reads on.
     fn wrote(&mut self, wrote: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if wrote.is_ready() {
             self.blocked = None;

@@ -10,14 +10,14 @@ use futures_util::task::AtomicWaker;
 use hyper::rt::Executor;
 use tokio::time::{Instant, Sleep};
 
-/// Runs each stream as a task of its own, for as long as its answer gets ahead.
+/// Runs each stream as a task of its own, for as long as the peer takes bytes of its answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Streams {
-    /// A peer may take nothing of an answer for so long.
+    /// A peer may take no byte of an answer for so long.
     pub(super) stall_max: Duration,
 }
 
-/// How far the answer of a request is on its way out.
+/// The progress of the answer to a request.
 #[derive(Debug, Default)]
 pub(super) struct OnTheWay {
     /// Whether there is an answer.
@@ -33,7 +33,7 @@ tokio::task_local! {
     static ON_THE_WAY: Arc<OnTheWay>;
 }
 
-/// The answer of the stream that this task serves; one that nobody watches outside of HTTP/2.
+/// The answer of the stream that this task serves; outside of HTTP/2 an answer that is not watched.
 pub(super) fn on_the_way() -> Arc<OnTheWay> {
     ON_THE_WAY.try_with(Arc::clone).unwrap_or_default()
 }
@@ -57,7 +57,7 @@ impl OnTheWay {
         }
     }
 
-    /// Bytes that have not left.
+    /// Bytes that HTTP still holds.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Acquire)
     }
@@ -68,7 +68,7 @@ impl OnTheWay {
             return Poll::Ready(());
         }
         self.waker.register(cx.waker());
-        // It may have become empty before the waker was there.
+        // The answer may have been written completely before the waker was registered.
         if self.bytes() == 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 }

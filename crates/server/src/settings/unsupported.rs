@@ -1,7 +1,7 @@
 //! Variables that Weaviate knows and that do nothing here.
 //!
-//! One that would restrict callers or protect data refuses the start: an operator who sets it relies on it. Any other is
-//! named in the log once, and so is a variable with our own prefix that nothing reads.
+//! A variable that would restrict callers or protect data refuses the start: an operator who sets it relies on it. Any
+//! other is named in the log once, and so is a variable with our own prefix that no setting reads.
 
 use std::collections::BTreeSet;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -21,7 +21,7 @@ enum Refused {
     Set,
     /// Any but this one, without regard to case.
     Not(&'static str),
-    /// A number of this or more, and what is no number.
+    /// A number of this or more, and any value that is not a number.
     From(i64),
 }
 
@@ -36,7 +36,7 @@ impl Refused {
     }
 }
 
-/// Variables that restrict or protect, the values that ask for it, and what is missing.
+/// Variables that restrict or protect, the values that switch the restriction on, and the missing feature.
 const RESTRICTING: [(&str, Refused, &str); 18] = [
     ("AUTHORIZATION_RBAC_ENABLED", Refused::On, "there are no roles yet; use AUTHORIZATION_ADMINLIST_ENABLED"),
     ("AUTHORIZATION_ENABLE_RBAC", Refused::On, "there are no roles yet; use AUTHORIZATION_ADMINLIST_ENABLED"),
@@ -62,7 +62,8 @@ const RESTRICTING: [(&str, Refused, &str); 18] = [
     ("RAFT_BOOTSTRAP_EXPECT", Refused::From(2), "there are no clusters yet: every node would be alone"),
 ];
 
-/// Beginnings of the names of other variables that Weaviate knows, and why they do nothing here. The first that fits counts.
+/// Prefixes of the names of other variables that Weaviate knows, and why they do nothing here. The first prefix that
+/// fits counts.
 const IGNORED: [(&str, &str); 44] = [
     ("ENABLE_MODULES", "there are no modules: vectors come from the client"),
     ("DEFAULT_VECTORIZER_MODULE", "there are no modules: vectors come from the client"),
@@ -115,16 +116,16 @@ pub(super) fn note_read(name: &str) {
     READ.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
 }
 
-/// Refuses variables that would restrict or protect and do not.
+/// Refuses variables that would restrict access or protect data in Weaviate and have no effect here.
 ///
 /// # Errors
-/// Names the variable, its value, and what is missing.
+/// Names the variable, its value, and the missing feature.
 pub(super) fn check_restricting() -> Result<(), String> {
     let variable = |name: &str| std::env::var(name).ok();
     refusals(variable).into_iter().next().map_or(Ok(()), Err)
 }
 
-/// What is wrong with the variables that `value_of` knows.
+/// Error texts of the variables that cannot be honoured. `value_of` gives the value of a variable.
 fn refusals(value_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let refused = RESTRICTING.iter().filter_map(|(name, refused, why)| {
         let value = value_of(name).filter(|value| !value.is_empty())?;
@@ -135,7 +136,7 @@ fn refusals(value_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
     refused.collect()
 }
 
-/// Logs which of the variables that are set do nothing. After everything that reads variables.
+/// Logs which of the set variables do nothing. Called after every variable was read.
 pub(crate) fn report() {
     let read = READ.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());

@@ -151,7 +151,7 @@ fn a_search_answers_from_its_view_whatever_is_deleted_and_added_meanwhile() {
         let before = together(&held, &queries);
         assert!(before.iter().all(|ids| ids.len() >= 5 && ids.iter().zip(0..).all(|(id, n)| *id == n)), "{before:?}");
 
-        // The nearest go, others come nearer, some are replaced.
+        // The nearest objects are deleted, nearer ones are added, some are replaced.
         apply(&group, (0..10).map(delete).collect());
         apply(&group, (10..20).map(|n| put(n, -0.001 * n as f32)).chain((100..110).map(|n| put(n, 0.0))).collect());
         apply(&group, vec![delete(105), put(106, 50.0)]);
@@ -165,7 +165,7 @@ fn a_search_answers_from_its_view_whatever_is_deleted_and_added_meanwhile() {
             assert!(!gone && ids[..5].iter().all(|id| (100..110).contains(id)), "{ids:?}");
         }
 
-        // Once nobody reads, the indexes hold what is live.
+        // Once no reader is left, the indexes hold exactly the live documents.
         drop((held, newer));
         work(&group);
         let live = &shard.state().live;
@@ -197,7 +197,7 @@ fn readers_go_on_from_before_a_write_that_takes_rows_away() {
     let (schema, shard) = group.known(AT).expect("known");
     let listing = Query { rank: Rank::Listing { after: None }, limit: 100, ..queries()[0].clone() };
     shard.freeze(group.store.snapshot(), shard.fresh_from());
-    // What a commit does before it publishes.
+    // The steps of a commit before it publishes.
     let mut changes = group.store.changes();
     for doc_id in shard.state().live.iter().map(DocId) {
         changes.delete(Family::Objects, &shard.prefix.object(doc_id));

@@ -1,7 +1,7 @@
-//! What a row becomes in memory, told before it is decoded.
+//! The size in memory of the object that a row holds, computed before the row is decoded.
 //!
-//! A list of small integers takes one byte each in a row and 32 in memory: the length of a row says little. The walk here
-//! follows [`super`]'s format without keeping anything.
+//! A list of small integers takes one byte each in a row and 32 in memory, so the length of a row is no measure. The
+//! code here reads [`super`]'s format without keeping anything.
 
 use super::{Reader, Tag, damaged};
 use crate::Result;
@@ -10,15 +10,16 @@ use crate::object::{Beacon, Object, Phone, Value};
 
 /// Bytes of a name and its value in a map, with its part of the node; the name's text comes on top.
 const ENTRY_BYTES: usize = (size_of::<String>() + size_of::<Value>()) * 3 / 2;
-/// Bytes that a block on the heap takes beside what is in it.
+/// Bytes that a heap block takes beside its content.
 const BLOCK_BYTES: usize = 16;
 /// Text of a name that the schema knows.
 const NAME_BYTES: usize = 32;
 
-/// Bytes in memory of the object that a row holds, without vectors; `properties` says whether they are read at all.
+/// Bytes in memory of the object that a row holds, without vectors; `properties` is whether properties are decoded at
+/// all.
 ///
 /// # Errors
-/// [`Error::Damaged`](crate::Error::Damaged) for what is no row.
+/// [`Error::Damaged`](crate::Error::Damaged) if the bytes are not a row.
 pub(crate) fn weight(row: &[u8], properties: bool) -> Result<usize> {
     let fixed = size_of::<Object>() + BLOCK_BYTES;
     if !properties {
@@ -47,7 +48,7 @@ impl Reader<'_> {
 
     /// Goes over a value; its bytes on the heap.
     fn skip_value(&mut self, depth: usize) -> Result<usize> {
-        // The decoder tells which depth is too much; this walk only must end.
+        // The decoder defines the depth limit; the bound here only ends the recursion.
         if depth > 2 * STORED_DEPTH_MAX {
             return Err(damaged("value nested too deeply"));
         }

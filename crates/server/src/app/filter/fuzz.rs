@@ -1,4 +1,4 @@
-//! Fuzz targets of filters: as JSON and as protobuf, down to what the engine is asked.
+//! Fuzz targets of filters: from JSON and protobuf down to the engine's filter.
 
 use azimuth_fuzz::check;
 use prost::Message;

@@ -115,7 +115,7 @@ fn subject(class: &Collection, name: &str, leaf: &Leaf, kinds: Kinds) -> Result<
     }
 }
 
-/// Where the preview is asked for, the refusal does not tell to ask for it.
+/// If the preview is switched on already, the refusal does not suggest to switch it on.
 fn nested_refusal(preview: bool) -> String {
     let text = if preview {
         "filtering on nested properties is not supported yet (WEAVIATE_PREVIEW_NESTED_FILTERING is set, but has no effect)"
@@ -306,7 +306,7 @@ fn numbers(of: Primitive, value: &Given, kinds: Kinds) -> Result<FilterValue, Fi
     each(value, convert)
 }
 
-/// Refuses what is no number: it would be above or below all others at the index's will.
+/// Refuses NaN: whether it is above or below all other numbers would depend on the index.
 fn a_number(value: f64) -> Result<FilterValue, FilterError> {
     if value.is_nan() {
         return Err(invalid("filtering for a number, but received NaN".to_owned()));

@@ -204,7 +204,7 @@ impl Convert<'_> {
     }
 }
 
-/// Refuses a further object or list within as many as there may be.
+/// Refuses a further object or list beyond the limit of nesting.
 fn within(depth: usize) -> Result<(), String> {
     if depth < DEPTH_MAX { Ok(()) } else { Err(format!("objects and lists are nested deeper than {DEPTH_MAX}")) }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::app::{App, AppResult};
 
-/// How often an object that keeps being written meanwhile is looked at again.
+/// How often an object that is written again meanwhile is checked again.
 const ATTEMPTS_MAX: usize = 8;
 
 /// What a deletion by filter did.
@@ -55,7 +55,7 @@ pub(crate) async fn matching(app: &App, at: At, filter: Filter, dry_run: bool) -
     Ok(Deleted { matches, objects })
 }
 
-/// Deletes these versions, notes which are gone, and returns the objects that have another version by now.
+/// Deletes these versions, notes which objects are gone, and returns the objects that have another version by now.
 async fn delete(
     app: &App,
     at: At,

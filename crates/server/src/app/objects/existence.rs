@@ -47,7 +47,7 @@ pub(crate) async fn exist(app: &App, targets: &[Target]) -> AppResult<Vec<bool>>
 
 fn is_in(data: &DataGroup, id: Uuid, places: &[At]) -> azimuth_engine::Result<bool> {
     for &at in places {
-        // A collection that is coming or going holds nothing.
+        // A collection that is being created or deleted holds no object.
         if data.knows(at) && data.exists(at, id)? {
             return Ok(true);
         }

@@ -1,10 +1,10 @@
 //! The schema follows the objects: collections, properties and tenants that drafts name come into being, if the drafts
 //! are accepted.
 //!
-//! A [`Plan`] takes drafts one after another, each against the schema as the accepted ones before it need it. What a
-//! plan cannot tell from the schema alone (whether targets of references exist, whether an id is taken, which dimension
-//! vectors have) is looked up, and the drafts that fail are left out of the plan that is carried out. That one is made
-//! anew from the state that it replaces, under the lock of the collection.
+//! A [`Plan`] takes drafts one after another, each against the schema as the accepted ones before it need it.
+//! Conditions that do not follow from the schema alone (whether targets of references exist, whether an id is taken,
+//! which dimension vectors have) are looked up, and the drafts that fail are left out of the plan that is carried out.
+//! That plan is made anew from the state that it replaces, under the lock of the collection.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -30,11 +30,11 @@ const ROUNDS_MAX: usize = 4;
 /// Why drafts are refused, by their position; `None` for those that are not.
 pub(super) type Refused = Vec<Option<ObjectError>>;
 
-/// Extends the schema by what those of `drafts` need that are accepted. The answer is per draft: why it is refused, as
-/// far as that was looked at.
+/// Extends the schema by the properties and tenants that the accepted ones of `drafts` need. The answer has for each
+/// draft the reason why it is refused, as far as the draft was checked.
 ///
 /// # Errors
-/// What a change of the schema ends with; what is wrong with a draft is its own answer.
+/// The errors of a change of the schema; a draft's own error is part of the answer.
 pub(super) async fn extend(app: &App, drafts: &[Draft], purpose: Purpose) -> AppResult<Refused> {
     let mut refused: Refused = drafts.iter().map(|draft| draft.unreadable.clone().map(ObjectError::Invalid)).collect();
     let catalog = app.catalog()?;
@@ -79,7 +79,7 @@ struct Plan {
     collection: Collection,
     /// Whether it is new.
     created: bool,
-    /// Whether it is new or differs from what is there.
+    /// Whether the collection is new or differs from the existing one.
     changed: bool,
     accepted: Vec<Accepted>,
 }
@@ -87,12 +87,12 @@ struct Plan {
 /// A draft that fits the schema of the plan.
 struct Accepted {
     index: usize,
-    /// Where it goes; `None` when that is still to come into being.
+    /// The shard of the draft; `None` when the shard does not exist yet.
     at: Option<At>,
     tenant: Option<String>,
     references: Vec<(String, Target)>,
     dimensions: BTreeMap<VectorId, usize>,
-    /// Its properties, where there may be too much of them to index.
+    /// Its properties, if they may exceed the limits of indexing.
     heavy: Option<Properties>,
 }
 
@@ -102,7 +102,7 @@ impl Request<'_> {
             let catalog = self.app.catalog()?;
             let there = catalog.find(self.name);
             if let Some(there) = there {
-                // What is stored can be looked up only then.
+                // Stored data can be looked up only after the data group knows the collection.
                 self.app.published(there).await?;
             }
             let Some(plan) = self.plan(&catalog, there, refused) else { return Ok(()) };
@@ -126,7 +126,7 @@ impl Request<'_> {
         };
         match self.app.change_collection(self.name, change).await {
             Err(AppError::Invalid(why)) => {
-                // A limit of collections: who needs no change is written all the same.
+                // A limit of collections: drafts that need no change of the schema are written all the same.
                 let catalog = self.app.catalog()?;
                 let there = catalog.find(self.name);
                 for &index in
@@ -178,11 +178,11 @@ impl Request<'_> {
                 refused[index] = self.accept(catalog, &mut plan, index).err();
             }
         }
-        // Nobody needs a collection that nobody is written to.
+        // A collection that no draft is written to is not needed.
         (!plan.accepted.is_empty()).then_some(plan)
     }
 
-    /// Takes one more draft into the plan, with what it needs; a draft that is refused changes nothing.
+    /// Takes one more draft into the plan, with the schema that it needs; a refused draft changes nothing.
     fn accept(&self, catalog: &Catalog, plan: &mut Plan, index: usize) -> Result<(), ObjectError> {
         let (draft, collection) = (&self.drafts[index], &mut plan.collection);
         let extension = if self.app.settings.autoschema_enabled {
@@ -214,7 +214,7 @@ impl Request<'_> {
         Ok(())
     }
 
-    /// Refuses those of a plan's drafts that what is stored, or their weight, does not let in; whether there are any.
+    /// Refuses drafts of a plan that conflict with stored data or are too heavy. Returns whether there are any.
     async fn look_up(&self, plan: Plan, refused: &mut Refused) -> AppResult<bool> {
         let Plan { accepted, collection, .. } = plan;
         let mut wrong: Vec<(usize, ObjectError)> = Vec::new();

@@ -48,7 +48,7 @@ fn dates_ids_and_beacons() {
     check("value-texts", &examples.map(|text| text.as_bytes().to_vec()), |bytes| {
         let text = String::from_utf8_lossy(bytes);
         if let Some(parsed) = date::parse(&text) {
-            // What is answered is read as the same.
+            // A formatted date is parsed as the same date.
             assert_eq!(date::parse(&parsed.to_string()), Some(parsed), "{text:?}");
         }
         if let Some(id) = uuid_text::parse(&text) {

@@ -90,7 +90,7 @@ pub(crate) async fn prepare(
     Ok(results)
 }
 
-/// Refuses objects with more to index than one may have. Long ones are gone through off the threads that serve connections.
+/// Refuses objects that exceed the limits of indexing. Long objects are checked off the threads that serve connections.
 async fn refuse_heavy(results: &mut [Result<Prepared, ObjectError>]) -> Result<(), ObjectError> {
     for result in results {
         let Ok(prepared) = result else { continue };
@@ -101,10 +101,10 @@ async fn refuse_heavy(results: &mut [Result<Prepared, ObjectError>]) -> Result<(
     Ok(())
 }
 
-/// Whether these properties have no more to index than an object may have; why not, if so.
+/// Whether these properties are within the limits of indexing; the reason, if not.
 ///
 /// # Errors
-/// Only when that could not be found out.
+/// Only when the check could not be carried out.
 pub(super) async fn check_weight(
     collection: &Arc<Collection>,
     properties: &mut Properties,
@@ -143,7 +143,7 @@ fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Resu
 /// The properties of a draft as values, checked against the schema as it is with `extension`.
 ///
 /// # Errors
-/// What of it does not fit.
+/// The property that does not fit, and why.
 pub(super) fn check(
     catalog: &Catalog,
     collection: &Collection,

@@ -83,7 +83,7 @@ pub(crate) async fn activate(
     Ok(changed.unwrap_or_else(|| collection.clone()))
 }
 
-/// The tenant that comes into being, or is activated, because an object names it; `None` when there is nothing to do.
+/// The tenant that is created or activated because an object names it; `None` when nothing has to be done.
 pub(super) fn opened(collection: &Collection, tenant: &str, create: bool) -> Option<Shard> {
     let tenancy = &collection.multi_tenancy;
     if !tenancy.enabled || !is_tenant_name(tenant) {
@@ -100,7 +100,7 @@ pub(super) fn opened(collection: &Collection, tenant: &str, create: bool) -> Opt
     }
 }
 
-/// Puts a tenant that [`opened`] answered into effect.
+/// Puts a tenant that [`opened`] returned into effect.
 pub(super) fn put_tenant(collection: &mut Collection, tenant: &str, shard: Shard) {
     collection.next_shard_id = collection.next_shard_id.max(shard.id.0.saturating_add(1));
     collection.shards.insert(tenant.to_owned(), shard);

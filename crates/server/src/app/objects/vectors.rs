@@ -78,7 +78,7 @@ pub(super) fn dimensions(collection: &Collection, given: &GivenVectors) -> Resul
     Ok(dimensions)
 }
 
-/// Where a vector goes that has a name.
+/// The vector of the collection to which a named vector belongs.
 fn named<'a>(collection: &'a Collection, name: &str, vector: &Vector) -> Result<&'a VectorConfig, String> {
     let config = (collection.vector(name)).or_else(|| collection.vector("").filter(|_| name == DEFAULT));
     let Some(config) = config else {
@@ -104,7 +104,7 @@ fn named<'a>(collection: &'a Collection, name: &str, vector: &Vector) -> Result<
     Ok(config)
 }
 
-/// Refuses vectors that no index takes, empty ones apart, in the engine's words.
+/// Refuses vectors that no index accepts, empty ones apart, with the engine's error text.
 fn check_dimension(dimension: usize) -> Result<(), String> {
     if dimension > DIM_MAX {
         return Err(format!("vector has {dimension} dimensions, 1 to {DIM_MAX} are possible"));
@@ -112,7 +112,7 @@ fn check_dimension(dimension: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Where the vector goes that has no name; `None` for an empty one that has no place.
+/// The vector of the collection to which the unnamed vector belongs; `None` for an empty one without a place.
 fn unnamed<'a>(collection: &'a Collection, vector: &[f32]) -> Result<Option<&'a VectorConfig>, String> {
     check_dimension(vector.len())?;
     match (&collection.vectors.unnamed, collection.vectors.named.len()) {

@@ -1,15 +1,15 @@
-//! What objects become as trees of JSON, told before they are made: bounds within a factor of two, for
+//! The size of objects as trees of JSON, computed before the trees are made: bounds within a factor of two, for
 //! [`memory`](crate::memory).
 //!
-//! A number takes 64 bytes in such a tree, which keeps its digits as text: a vector weighs sixteen times what it does as
-//! floats.
+//! A number takes 64 bytes in such a tree, which keeps its digits as text: a vector takes sixteen times as much memory
+//! as its floats.
 
 use azimuth_engine::object::{Object, Properties, Value, Vector};
 use serde_json::Value as Json;
 
 /// A value in a list or a map.
 const NODE_BYTES: usize = size_of::<Json>();
-/// Bytes of a member of a map beside its name's text and what its value has on the heap.
+/// Bytes of a member of a map beside its name's text and the heap memory of its value.
 pub(crate) const MEMBER_BYTES: usize = 112;
 /// Bytes of a number, with its digits.
 pub(crate) const NUMBER_BYTES: usize = NODE_BYTES + 32;

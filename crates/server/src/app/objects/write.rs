@@ -118,7 +118,7 @@ pub(super) async fn change_all(
     Ok(places.into_iter().zip(outcomes).map(|((_, id), outcome)| written(id, outcome).map(|_| ())).collect())
 }
 
-/// Has the data group know the schema that a change was checked against, or a newer one.
+/// Makes sure that the data group knows the schema that a change was checked against, or a newer one.
 async fn publish(app: &App, at: At) -> AppResult<()> {
     match app.catalog()?.get(at.collection) {
         Some(collection) => app.published(collection).await,
@@ -141,7 +141,7 @@ fn written(id: Uuid, outcome: Outcome) -> Result<i64, ObjectError> {
     }
 }
 
-/// The refusal of a vector of another length than those that are there.
+/// The refusal of a vector whose length differs from that of the stored ones.
 pub(super) fn wrong_dimension(id: Uuid, given: usize, expected: usize) -> String {
     format!(
         "Validate vector index for {id}: new node has a vector with length {given}. Existing nodes have vectors with \

@@ -175,7 +175,7 @@ fn update_index(vector: &mut VectorConfig, index: &vector_index::VectorIndex) ->
     Ok(())
 }
 
-/// What stays as it is of a graph.
+/// Checks the settings of a graph that cannot be changed.
 fn check_graph(old: &Value, new: &Value) -> Result<(), String> {
     for (path, name) in [
         ("/efConstruction", "efConstruction"),
@@ -189,7 +189,7 @@ fn check_graph(old: &Value, new: &Value) -> Result<(), String> {
     check_bits(old, new, "rq bits")
 }
 
-/// What stays as it is of a scan.
+/// Checks the settings of a scan that cannot be changed.
 fn check_scan(old: &Value, new: &Value) -> Result<(), String> {
     for (path, name) in [("/distance", "distance"), ("/bq/enabled", "bq"), ("/rq/enabled", "rq")] {
         check_same(old, new, path, name)?;
@@ -197,7 +197,7 @@ fn check_scan(old: &Value, new: &Value) -> Result<(), String> {
     check_bits(old, new, "rq.bits")
 }
 
-/// Codes that are there keep their bits.
+/// Existing quantised vectors keep their bits.
 fn check_bits(old: &Value, new: &Value, name: &str) -> Result<(), String> {
     let enabled = |wire: &Value| wire.pointer("/rq/enabled") == Some(&Value::Bool(true));
     if enabled(old) { check_same(old, new, "/rq/bits", name) } else { Ok(()) }
@@ -269,7 +269,7 @@ fn updated_properties(
     if given.len() != old.properties().len() {
         return Err(applying(ONLY_DESCRIPTIONS));
     }
-    // A target may have been deleted since: what refers to it stays as it is, and the rest can be changed.
+    // A target may have been deleted since: properties that refer to it stay unchanged, and the rest can be changed.
     let exists = |target: &str| catalog.find(target).is_some() || refers_to(old, target);
     let around = Surroundings { settings, class_exists: &exists, presets: inverted.stopword_presets.as_ref() };
     let mut properties = old.properties().to_vec();

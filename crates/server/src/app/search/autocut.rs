@@ -13,7 +13,7 @@ pub(super) fn keep(distances: &[f32], jumps: usize) -> usize {
     let above: Vec<f32> = distances
         .iter()
         .enumerate()
-        // Halves, as the difference of two finite distances may be none.
+        // Halves are subtracted, as the difference of two finite distances may be infinite.
         .map(|(i, distance)| (distance / 2.0 - first / 2.0) / (last / 2.0 - first / 2.0) - i as f32 / (n - 1) as f32)
         .collect();
     let is_jump = |i: usize| {

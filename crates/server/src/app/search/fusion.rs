@@ -7,10 +7,10 @@ use azimuth_engine::query::{Hit, Score};
 
 /// Hits that a result set has at least, whatever page is wanted: scores are relative to all of them.
 const CANDIDATES_MIN: usize = 100;
-/// What is added to a rank, so that the first ranks are not worlds apart.
+/// Added to each rank, so that the scores of the first ranks do not differ too much.
 const RANK_OFFSET: f32 = 60.0;
 
-/// What the vector counts where a request does not say it.
+/// The weight of the vector search where a request does not give one.
 pub(crate) const ALPHA_DEFAULT: f64 = 0.75;
 
 /// How distances become scores.
@@ -48,7 +48,7 @@ impl Fusion {
                 let text = format!("\nHybrid (Result Set vector,{set}) Document {id} contributed {value} to the score");
                 (value, text)
             } else {
-                // Halves, as the difference of two finite scores may be none.
+                // Halves are subtracted, as the difference of two finite scores may be infinite.
                 let spread = most / 2.0 - least / 2.0;
                 let value = if spread > 0.0 { (original / 2.0 - least / 2.0) / spread } else { 1.0 };
                 let text = format!(

@@ -94,7 +94,7 @@ pub(crate) struct Search {
     pub(crate) autocut: usize,
     /// What of each object is read.
     pub(crate) include: Include,
-    /// What makes scores of the distances, for hybrid search.
+    /// Turns distances into scores, for hybrid search.
     pub(crate) fusion: Option<Fusion>,
 }
 
@@ -203,7 +203,7 @@ impl Ranking {
 }
 
 impl Search {
-    /// Whether about a millisecond is enough, as far as counts tell: few hits of indexes in memory, by vectors of one row,
+    /// Whether about a millisecond is enough, judged by counts: few hits of indexes in memory, by vectors of one row,
     /// with few vectors to compare, no filter, and nothing to sort.
     pub(crate) fn is_short(&self, data: &DataGroup) -> bool {
         let hits = self.offset.saturating_add(self.limit);
@@ -265,7 +265,7 @@ impl Search {
         answers
     }
 
-    /// The engine's query, where it goes, and what becomes of its hits.
+    /// The engine's query, its shard, and the selection from its hits.
     fn query(self, data: &DataGroup) -> Result<(Place, Cut, Query)> {
         let Self { place, ranking, filter, offset, limit, sort, include, autocut, fusion } = self;
         let listing = !ranking.is_search();
@@ -288,7 +288,7 @@ impl Search {
     }
 }
 
-/// What is left of the hits of a query.
+/// Selects the hits of a query that are returned.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
     listing: bool,

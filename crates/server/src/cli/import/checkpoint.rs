@@ -52,7 +52,7 @@ impl Checkpoint {
         let content: Content =
             serde_json::from_slice(&text).map_err(|error| format!("{shown} is no position of an import: {error}"))?;
         if content.records == 0 {
-            // Nothing is done: whatever was meant then, there is nothing to go on with.
+            // No record was imported: whatever the earlier import was, it has no progress to resume.
             return Ok(Checkpoint { path, content: fresh });
         }
         if (Content { records: 0, ..content.clone() }) != fresh {

@@ -89,7 +89,7 @@ pub(crate) struct Args {
 /// Imports and returns the exit code. Not to be called inside a runtime: it brings its own.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let outcome = runtime().and_then(|runtime| {
-        // Before the server is asked for anything: a mistake leaves nothing behind.
+        // Checked before the first request to the server, so that a mistake leaves nothing behind.
         let input = Input::open(args)?;
         // Whoever mistyped an address wants to know at once; patience is for a server that was there already.
         let first = args.connect.client(&runtime, RetryPolicy::default(), TIMEOUT)?;

@@ -97,7 +97,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Whether any fragment comes back to itself.
+    /// Whether any fragment spreads itself, directly or through others.
     pub(super) fn has_cycles(&self) -> bool {
         let mut done: HashSet<&str> = HashSet::new();
         for fragment in &self.document.fragments {

@@ -23,7 +23,7 @@ struct Entry<'a> {
 
 /// Fields of one name and one type, whose selections are one.
 struct Set {
-    /// The type of what they answer.
+    /// The type of the fields' values.
     of: Output,
     entries: Vec<usize>,
 }
@@ -35,7 +35,7 @@ struct Place<'a> {
     /// In the order in which their names came up first.
     groups: Vec<Vec<usize>>,
     by_key: HashMap<&'a str, usize>,
-    /// Fragments that were put in, each with the type around it.
+    /// Fragments that were expanded, each with the type around it.
     fragments: HashSet<(&'a str, usize)>,
 }
 
@@ -121,7 +121,7 @@ impl<'a> Overlap<'a, '_> {
         place.types.len() - 1
     }
 
-    /// Compares the fields of one place by name; the answer is what is below those that go together.
+    /// Compares the fields of one place by name. Returns the selections below the fields that are merged.
     fn compare(&mut self, place: &Place<'a>) -> Vec<Vec<Set>> {
         let mut below = Vec::new();
         for group in &place.groups {
@@ -194,7 +194,7 @@ impl<'a> Overlap<'a, '_> {
         }
     }
 
-    /// Tells of two fields that cannot be one, by way of the fields around them that are two as well.
+    /// Reports two fields that cannot be merged, with the conflicting fields around them.
     fn conflict(&mut self, first: usize, other: usize, why: &str) {
         let at = |entry: usize| self.entries[entry].field.at;
         if self.check.errors.len() >= ERRORS_MAX || at(first) == at(other) || !self.told.insert((at(first), at(other)))

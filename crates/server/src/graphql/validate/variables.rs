@@ -119,7 +119,7 @@ struct Walk<'w, 'a> {
     check: &'w mut Check<'a>,
     uses: &'w mut Vec<Use<'a>>,
     seen: HashSet<&'a str>,
-    /// Fragments that are put in and were not looked into yet.
+    /// Fragments that are spread and were not visited yet.
     open: Vec<&'a Fragment>,
 }
 

@@ -31,9 +31,9 @@ const OPERATORS: [&str; 15] = [
     "ContainsNone",
     "Not",
 ];
-/// What a verbose answer holds for each object.
+/// Bytes of a verbose answer for each object.
 const ANSWER_BYTES: usize = 512;
-/// What the wire shows for a time of deletion that was not given: the year 1.
+/// The time on the wire for a time of deletion that was not given: the year 1.
 const NO_TIME_MS: i64 = -62_135_596_800_000;
 
 /// DELETE `/batch/objects`.

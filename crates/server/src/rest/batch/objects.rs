@@ -15,7 +15,7 @@ use crate::rest::message::{Reply, RestRequest};
 use crate::rest::objects::{draft, object_id};
 use crate::rest::{decode, not_one_of};
 
-/// What the answer adds to each object: id, class, times, the result, and its text.
+/// Bytes that the answer adds to each object: id, class, times, the result, and its text.
 const ANSWER_BYTES: usize = 1_024;
 const FIELDS: [&str; 5] = ["ALL", "class", "schema", "id", "creationTimeUnix"];
 
@@ -41,7 +41,7 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
             authorized = Some(place);
         }
     }
-    // The memory for the answer is taken before the write: what was written must be answered.
+    // The memory for the answer is taken before the write, because a completed write must be answered.
     memory::charge(req.body.len() + ANSWER_BYTES * given.len()).map_err(AppError::from)?;
     let prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
     let now = now_ms();

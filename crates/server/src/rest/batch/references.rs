@@ -16,7 +16,7 @@ use crate::memory;
 use crate::rest::decode;
 use crate::rest::message::{Reply, RestRequest};
 
-/// What the answer holds for each reference.
+/// Bytes of the answer for each reference.
 const ANSWER_BYTES: usize = 1_024;
 
 /// POST `/batch/references`.

@@ -153,7 +153,7 @@ async fn write_one(app: &App, prepared: Prepared, mode: PutMode) -> Result<i64, 
     written.into_iter().next().unwrap_or(Err(ObjectError::NotFound))
 }
 
-/// Takes the memory for the answer before the write: what was written must be answered.
+/// Takes the memory for the answer before the write, because a completed write must be answered.
 fn reserve(req: &RestRequest, prepared: &Prepared) -> Result<(), AppError> {
     Ok(memory::charge(req.body.len() + weight::object(&prepared.object))?)
 }

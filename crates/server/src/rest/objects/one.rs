@@ -40,7 +40,7 @@ pub(super) async fn anywhere(app: &App, id: Uuid, tenant: Option<&str>) -> Resul
         .collect();
     let found = app.read(move |data| {
         for (collection, at) in places {
-            // A collection that is coming or going holds nothing.
+            // A collection that is being created or deleted holds no object.
             if data.knows(at) && data.exists(at, id)? {
                 return Ok(Some((collection, at)));
             }
@@ -134,7 +134,7 @@ pub(super) fn include(req: &RestRequest, collection: &Collection) -> Include {
     Include { properties: true, vectors, charge: memory::reading() }
 }
 
-/// The objects of hits as reads show them. Each hit goes as soon as it was shown.
+/// The objects of hits as reads show them. Each hit is dropped as soon as its object was made.
 ///
 /// # Errors
 /// There is no memory for them.
