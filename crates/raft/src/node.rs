@@ -287,7 +287,7 @@ impl Opener<'_> {
             progress.replay_entries += replay;
             progress.replays.push(Replay { group: id, applied_index: last_index.saturating_sub(replay), last_index });
         });
-        follow_replay(self.options, id, state.clone(), last_index);
+        follow_replay(self.options, id, &state, last_index);
         tracing::info!(group = %id, entries = replay, "applying what the log has and the state has not");
         let options = CoreOptions {
             node: identity.node_id,
@@ -377,10 +377,10 @@ fn anchors(dir: &DataDir) -> Result<Anchors, StartError> {
 }
 
 /// Reports the progress of a group until it has applied its log as of the start.
-fn follow_replay<S: StateMachine>(options: &NodeOptions, id: GroupId, state: Arc<S>, last_index: u64) {
+fn follow_replay<S: StateMachine>(options: &NodeOptions, id: GroupId, state: &Arc<S>, last_index: u64) {
     let options = options.clone();
     // Holds no reference that would delay a stop, and ends when the state is dropped.
-    let state = Arc::downgrade(&state);
+    let state = Arc::downgrade(state);
     tokio::spawn(async move {
         for looks in 1_u64.. {
             let applied = state.upgrade().and_then(|state| state.applied().ok());

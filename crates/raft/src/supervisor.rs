@@ -215,7 +215,8 @@ async fn keep_durable<S: StateMachine>(
         let costly = applying.saturating_sub(applying_at_last) >= limits.apply_time_max;
         let got_full = full && !was_full;
         let due = got_full || grown >= limits.log_bytes_max || costly || last.elapsed() >= limits.interval;
-        if !reclaims && !(behind && due) {
+        let flushes = reclaims || (behind && due);
+        if !flushes {
             continue;
         }
         // The log written since the last snapshot is about as large as the state that is in memory only.

@@ -18,6 +18,9 @@ use super::play::Player;
 use super::schema::collection;
 use crate::raw_http;
 
+/// Sends requests until the run ends; returns their number, or the answer that must not be.
+type Worker = fn(&Place, &mut ChaCha8Rng) -> Result<u128, String>;
+
 /// Requests that the noise starts from: method, path, body.
 const REQUESTS: [(&str, &str, &str); 9] = [
     ("POST", "/v1/objects", r#"{"class":"Alpha","id":"00000000-0000-4000-8000-000000000001","properties":{"p0":[1]}}"#),
@@ -69,7 +72,7 @@ impl Noise {
     fn start(seed: u64) -> Self {
         let (place, heard) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(Heard::default())));
         let over = Arc::new(AtomicBool::new(false));
-        let workers: [fn(&Place, &mut ChaCha8Rng) -> Result<u128, String>; 3] = [ask_ready, malformed, given_up];
+        let workers: [Worker; 3] = [ask_ready, malformed, given_up];
         let threads = workers.into_iter().enumerate().map(|(number, work)| {
             let (place, heard, over) = (Arc::clone(&place), Arc::clone(&heard), Arc::clone(&over));
             let mut random = ChaCha8Rng::seed_from_u64(seed ^ number as u64);
@@ -178,7 +181,7 @@ fn mutated(text: &str, random: &mut ChaCha8Rng) -> String {
         match random.random_range(0..4) {
             0 => {
                 chars[at] =
-                    ['{', '}', '"', '$', '.', '9', '\u{0}', 'é', '(', '\\'].choose(random).copied().unwrap_or('{')
+                    ['{', '}', '"', '$', '.', '9', '\u{0}', 'é', '(', '\\'].choose(random).copied().unwrap_or('{');
             }
             1 => drop(chars.drain(at..to)),
             2 => {

@@ -43,7 +43,7 @@ fn objects_of_a_batch() {
             prop_name: "author".to_owned(),
         }],
         number_array_properties: vec![NumberArrayProperties {
-            values_bytes: numbers.into(),
+            values_bytes: numbers,
             prop_name: "numbers".to_owned(),
             ..NumberArrayProperties::default()
         }],

@@ -59,6 +59,10 @@ pub(super) struct Connection {
     began: Instant,
     /// Millisecond since `began` in which the peer's system last took no more.
     blocked_ms: AtomicU64,
+    /// Millisecond since `began` in which a piece of an answer last left HTTP.
+    left_ms: AtomicU64,
+    /// Pieces of answers that have left HTTP.
+    left: AtomicU64,
 }
 
 /// A request under way; dropped when its answer has left.
@@ -89,6 +93,8 @@ impl Peers {
             waiting: Mutex::default(),
             began: Instant::now(),
             blocked_ms: AtomicU64::new(0),
+            left_ms: AtomicU64::new(0),
+            left: AtomicU64::new(0),
         });
         let mut connections = peer.connections.lock();
         if connections.len() >= self.connections_max {
@@ -204,12 +210,29 @@ impl Connection {
         }
     }
 
-    /// Whether a small answer has waited longer than `max` though the peer's system took everything that HTTP/2 let pass:
-    /// the peer gives HTTP/2 no room.
+    /// Whether a small answer has waited longer than `max`, in which no piece of any answer left, though the peer's system
+    /// took everything that HTTP/2 let pass: the peer gives HTTP/2 no room.
     pub(super) fn is_stalled(&self, max: Duration) -> bool {
         let before = self.now_ms().saturating_sub(u64::try_from(max.as_millis()).unwrap_or(u64::MAX));
         let blocked = self.blocked_ms.load(Ordering::Relaxed) > before;
-        !blocked && self.waiting.lock().first_key_value().is_some_and(|(at, _)| *at < before)
+        let moving = self.left_ms.load(Ordering::Relaxed) > before;
+        !blocked && !moving && self.waiting.lock().first_key_value().is_some_and(|(at, _)| *at < before)
+    }
+
+    /// A piece of an answer has left HTTP.
+    pub(super) fn piece_left(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+        self.left_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Pieces of answers that have left HTTP so far.
+    pub(super) fn pieces_left(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// Requests that have no whole answer yet.
+    pub(super) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Acquire)
     }
 }
 

@@ -52,7 +52,7 @@ impl Held {
         running: Option<Running>,
         (connection, http2): (Arc<Connection>, bool),
     ) -> Self {
-        way.begin();
+        way.begin(connection.clone());
         let large = inner.size_hint().lower() > SMALL_MAX as u64;
         Self { inner, share, way, connection, http2, rest: Bytes::new(), large, end: None, _running: running }
     }
@@ -64,8 +64,9 @@ impl Held {
             std::mem::take(&mut self.rest)
         };
         self.way.add(bytes.len());
-        let waits = (self.http2 && !self.large).then(|| (self.connection.clone(), self.connection.given()));
-        Bytes::from_owner(Piece { bytes, share: self.share.clone(), way: self.way.clone(), waits })
+        let waits = (self.http2 && !self.large).then(|| self.connection.given());
+        let (share, way, connection) = (self.share.clone(), self.way.clone(), self.connection.clone());
+        Bytes::from_owner(Piece { bytes, share, way, connection, waits })
     }
 
     /// Reduces the request's charge to the bytes that HTTP holds and the bytes still to come: all other memory was only
@@ -131,8 +132,9 @@ struct Piece {
     bytes: Bytes,
     share: Arc<Mutex<Share>>,
     way: Arc<OnTheWay>,
-    /// The connection that counts this piece as waiting, and since when it waits.
-    waits: Option<(Arc<Connection>, u64)>,
+    connection: Arc<Connection>,
+    /// When the connection began to count this piece as waiting, if it does.
+    waits: Option<u64>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -145,8 +147,9 @@ impl Drop for Piece {
     fn drop(&mut self) {
         self.share.lock().give(self.bytes.len());
         self.way.remove(self.bytes.len());
-        if let Some((connection, at)) = &self.waits {
-            connection.taken(*at);
+        self.connection.piece_left();
+        if let Some(at) = self.waits {
+            self.connection.taken(at);
         }
     }
 }

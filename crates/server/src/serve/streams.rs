@@ -2,13 +2,16 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use hyper::rt::Executor;
 use tokio::time::{Instant, Sleep};
+
+use super::peers::Connection;
 
 /// Runs each stream as a task of its own, for as long as the peer takes bytes of its answer.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +23,8 @@ pub(super) struct Streams {
 /// The progress of the answer to a request.
 #[derive(Debug, Default)]
 pub(super) struct OnTheWay {
-    /// Whether there is an answer.
-    begun: AtomicBool,
+    /// The connection, once there is an answer.
+    connection: OnceLock<Arc<Connection>>,
     /// Bytes that were given to HTTP and have not left it.
     bytes: AtomicUsize,
     /// Pieces that have left.
@@ -40,8 +43,9 @@ pub(super) fn on_the_way() -> Arc<OnTheWay> {
 
 impl OnTheWay {
     /// There is an answer.
-    pub(super) fn begin(&self) {
-        self.begun.store(true, Ordering::Release);
+    pub(super) fn begin(&self, connection: Arc<Connection>) {
+        // A stream has one answer.
+        let _ = self.connection.set(connection);
     }
 
     /// A piece is given to HTTP.
@@ -84,26 +88,45 @@ where
     }
 }
 
-/// Runs a stream to its end, or until nothing of its answer has left for `stall_max`: dropping it resets it.
+/// The progress of a stream and of its connection when it was last looked at.
+struct Seen {
+    timer: Pin<Box<Sleep>>,
+    /// Pieces of the stream that had left.
+    left: u64,
+    /// Pieces of the connection that had left when one of the stream was last seen to leave.
+    since_turn: u64,
+    /// Pieces of the connection that had left.
+    of_all: u64,
+}
+
+/// Runs a stream to its end, or until nothing of its answer has left for `stall_max` although its turn on the connection has
+/// come: dropping it resets it. Streams of a connection take turns, so a stream waits while fewer pieces have left the
+/// connection than two for each stream; when none have left, the peer takes nothing at all.
 async fn watched<S: Future>(stream: S, way: Arc<OnTheWay>, stall_max: Duration) {
     let mut stream = pin!(stream);
-    let mut timer: Option<(Pin<Box<Sleep>>, u64)> = None;
+    let mut seen: Option<Seen> = None;
     std::future::poll_fn(|cx| {
         if stream.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if !way.begun.load(Ordering::Acquire) {
-            return Poll::Pending;
-        }
-        let left = way.left.load(Ordering::Relaxed);
-        let (timer, seen) = timer.get_or_insert_with(|| (Box::pin(tokio::time::sleep(stall_max)), left));
-        while timer.as_mut().poll(cx).is_ready() {
-            if *seen == left {
+        let Some(connection) = way.connection.get() else { return Poll::Pending };
+        let (left, of_all) = (way.left.load(Ordering::Relaxed), connection.pieces_left());
+        let seen = seen.get_or_insert_with(|| Seen {
+            timer: Box::pin(tokio::time::sleep(stall_max)),
+            left,
+            since_turn: of_all,
+            of_all,
+        });
+        while seen.timer.as_mut().poll(cx).is_ready() {
+            let turn_came = of_all - seen.since_turn >= 2 * connection.requests() as u64;
+            if seen.left != left {
+                (seen.left, seen.since_turn) = (left, of_all);
+            } else if turn_came || seen.of_all == of_all {
                 tracing::debug!("a stream is reset: the peer takes nothing of its answer");
                 return Poll::Ready(());
             }
-            *seen = left;
-            timer.as_mut().reset(Instant::now() + stall_max);
+            seen.of_all = of_all;
+            seen.timer.as_mut().reset(Instant::now() + stall_max);
         }
         Poll::Pending
     })
