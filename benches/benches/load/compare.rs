@@ -35,14 +35,14 @@ const STEPS: [Step; 10] = [
 type Pair = [f64; 2];
 
 /// Measures `[other, this]` and prints the table.
-pub(crate) fn run(options: &Options, corpus: &Arc<Corpus>, binaries: [PathBuf; 2]) -> Outcome<()> {
+pub(crate) fn run(options: &Options, corpus: &Arc<Corpus>, binaries: &[PathBuf; 2]) -> Outcome<()> {
     let exact = corpus.exact(|_| true);
     let mut order = Vec::new();
     let mut pairs: BTreeMap<String, (Better, Vec<Pair>)> = BTreeMap::new();
     for round in 0..options.rounds.max(1) {
         eprintln!("round {} of {}", round + 1, options.rounds.max(1));
         let folder = tempfile::Builder::new().prefix("azimuth-compare-").tempdir()?;
-        let [other, this] = one_round(options, corpus, &exact, &binaries, folder.path(), round % 2 == 1)?;
+        let [other, this] = one_round(options, corpus, &exact, binaries, folder.path(), round % 2 == 1)?;
         for (other, this) in other.figures.into_iter().zip(this.figures) {
             if round == 0 {
                 order.push(this.what.clone());

@@ -81,7 +81,7 @@ fn main() -> Outcome<()> {
     let corpus = Arc::new(Corpus::load(options.objects, options.queries)?);
     eprintln!("{}; {} queries; {}", corpus.name, corpus.queries.len(), binary.display());
     if let Some(other) = options.against.clone() {
-        return compare::run(&options, &corpus, [other, binary]);
+        return compare::run(&options, &corpus, &[other, binary]);
     }
     let folder = tempfile::Builder::new().prefix("azimuth-load-").tempdir()?;
     let mut bench = Bench::new(options, corpus, binary, folder.path())?;

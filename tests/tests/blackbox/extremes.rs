@@ -9,6 +9,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
+/// Name, headers and body of a call.
+type Call<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8]);
+
 fn server() -> Server {
     let server = Server::start();
     let body = json!({ "class": "Thing", "properties": [{ "name": "self", "dataType": ["Thing"] }] });
@@ -177,7 +180,7 @@ fn frames_that_are_none_end_one_call() {
     let packed = [("content-type", "application/grpc"), ("grpc-encoding", "gzip")];
     let unknown = [("content-type", "application/grpc"), ("grpc-encoding", "zstd")];
     let deadline = [("content-type", "application/grpc"), ("grpc-timeout", "99999999999999999999H")];
-    let calls: [(&str, &[(&str, &str)], &[u8]); 9] = [
+    let calls: [Call<'_>; 9] = [
         ("nothing", &grpc, b""),
         ("half a head", &grpc, &[0, 0, 0]),
         ("a length beyond the body", &grpc, &[0, 0, 0, 0, 99, 1, 2]),

@@ -29,7 +29,7 @@ fn group_with_unreadable(group: &DataGroup) -> Collection {
     less.properties.as_mut().unwrap().pop();
     apply(group, vec![Command::PutCollection(Box::new(whole.clone()))]);
     let made = |n: u64| {
-        let gone = (n % 2 == 0).then_some(("gone", azimuth_engine::object::Value::Int(1)));
+        let gone = n.is_multiple_of(2).then_some(("gone", azimuth_engine::object::Value::Int(1)));
         let properties: Vec<_> = [("t", text(&format!("word {n}")))].into_iter().chain(gone).collect();
         put(at(1), object(n, &properties, Some(&[n as f32, 1.0])))
     };

@@ -8,9 +8,11 @@
 
 mod share;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub(crate) use share::{Share, charge, charge_or_wait, current, force, reading, refusal, within, within_async};
@@ -30,6 +32,9 @@ pub(crate) struct RequestMemory {
     released: Notify,
     /// Requests that wait.
     waiting: AtomicUsize,
+    /// Large requests whose answer is not complete, by the order in which they became large.
+    growing: Mutex<BTreeSet<u64>>,
+    next: AtomicU64,
 }
 
 /// Registers a request as waiting for memory; until this is dropped the request is notified when memory is released.
@@ -145,7 +150,21 @@ impl RequestMemory {
             small: SMALL_MAX.min(bytes_max / 64),
             step: (bytes_max >> 16).clamp(STEP_MIN, STEP_MAX),
         };
-        Arc::new(Self { used: Account::default(), limits, released: Notify::new(), waiting: AtomicUsize::new(0) })
+        Arc::new(Self {
+            used: Account::default(),
+            limits,
+            released: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            growing: Mutex::default(),
+            next: AtomicU64::new(0),
+        })
+    }
+
+    /// The place of a request that becomes large.
+    fn enter(&self) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.growing.lock().insert(number);
+        number
     }
 
     /// A share with nothing in it.

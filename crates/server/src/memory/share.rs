@@ -2,15 +2,18 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use azimuth_engine::query::Charge;
 use parking_lot::Mutex;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::{Payer, Refusal, RequestMemory};
 
 /// A request whose body is read waits this long for memory that others have taken; then it is refused.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Pause between two attempts of the oldest large request to get memory.
+const WAIT_STEP: Duration = Duration::from_millis(2);
 
 /// The memory that one request holds; given back when dropped.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Share {
     held: usize,
     /// The first refusal. Every later charge is refused the same way: the request has failed.
     refused: Option<Refusal>,
+    /// Place among the large requests that are not answered yet.
+    number: Option<u64>,
 }
 
 tokio::task_local! {
@@ -53,7 +58,35 @@ pub(crate) async fn within_async<F: Future>(share: Arc<Mutex<Share>>, work: F) -
 /// # Errors
 /// There is no room.
 pub(crate) fn charge(bytes: usize) -> Result<(), Refusal> {
-    SHARE.try_with(|share| share.lock().try_add(bytes)).unwrap_or(Ok(()))
+    SHARE.try_with(|share| charge_to(share, bytes)).unwrap_or(Ok(()))
+}
+
+/// Charges a request. Of large requests that ask for more than there is, the oldest waits for memory that the others give
+/// back, and the others are refused: so requests that would each succeed alone do not all fail.
+fn charge_to(share: &Mutex<Share>, bytes: usize) -> Result<(), Refusal> {
+    let first = share.lock().try_grow(bytes);
+    let Err(mut refusal) = first else { return Ok(()) };
+    let deadline = Instant::now() + WAIT_MAX;
+    let mut wait = || {
+        while refusal.is_for_now() && share.lock().is_oldest() && Instant::now() < deadline {
+            std::thread::sleep(WAIT_STEP);
+            match share.lock().try_grow(bytes) {
+                Ok(()) => return Ok(()),
+                Err(again) => refusal = again,
+            }
+        }
+        share.lock().refused = Some(refusal);
+        Err(refusal)
+    };
+    // Other tasks of this thread go on elsewhere. A runtime of one thread has no elsewhere.
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::CurrentThread) => {
+            share.lock().refused = Some(refusal);
+            Err(refusal)
+        }
+        Ok(_) => tokio::task::block_in_place(wait),
+        Err(_) => wait(),
+    }
 }
 
 /// Charges a request with more memory, after a short wait for others.
@@ -99,7 +132,7 @@ pub(crate) fn reading() -> Charge {
 impl Share {
     /// An empty share.
     pub(super) fn new(memory: Arc<RequestMemory>, payer: Payer) -> Self {
-        Self { memory, payer, used: 0, held: 0, refused: None }
+        Self { memory, payer, used: 0, held: 0, refused: None, number: None }
     }
 
     /// Bytes that it was charged with.
@@ -116,6 +149,22 @@ impl Share {
             return Err(refusal);
         }
         self.grow(bytes).inspect_err(|refusal| self.refused = Some(*refusal))
+    }
+
+    /// The same while the answer is made, but a refusal is not final.
+    fn try_grow(&mut self, bytes: usize) -> Result<(), Refusal> {
+        if let Some(refusal) = self.refused {
+            return Err(refusal);
+        }
+        if self.number.is_none() && self.used.saturating_add(bytes) > self.memory.limits.small {
+            self.number = Some(self.memory.enter());
+        }
+        self.grow(bytes)
+    }
+
+    /// Whether no other large request waits for its answer for longer.
+    fn is_oldest(&self) -> bool {
+        self.number.is_some_and(|number| self.memory.growing.lock().first() == Some(&number))
     }
 
     fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
@@ -147,6 +196,7 @@ impl Share {
         if bytes > self.used {
             return self.force(bytes - self.used);
         }
+        self.leave();
         self.used = bytes;
         let held = self.rounded(bytes).min(self.held);
         if held < self.held {
@@ -160,6 +210,13 @@ impl Share {
         self.settle(self.used.saturating_sub(bytes));
     }
 
+    /// The answer is complete, or the request has ended.
+    fn leave(&mut self) {
+        if let Some(number) = self.number.take() {
+            self.memory.growing.lock().remove(&number);
+        }
+    }
+
     fn rounded(&self, bytes: usize) -> usize {
         bytes.div_ceil(self.memory.limits.step) * self.memory.limits.step
     }
@@ -167,6 +224,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
+        self.leave();
         if self.held > 0 {
             self.memory.give(&self.payer, self.held);
         }

@@ -93,3 +93,22 @@ fn reads_pay_from_the_share_of_their_thread() {
     });
     assert_eq!(share.lock().bytes(), MIB);
 }
+
+#[test]
+fn of_large_requests_the_oldest_waits_for_the_others() {
+    let memory = RequestMemory::new(64 * MIB, Some(0));
+    let (one, other) = (Arc::new(parking_lot::Mutex::new(share(&memory))), share(&memory));
+    let other = Arc::new(parking_lot::Mutex::new(other));
+    let charge_to = |share: &Arc<parking_lot::Mutex<Share>>, bytes| within(Some(share.clone()), || charge(bytes));
+    assert_eq!(charge_to(&one, 20 * MIB), Ok(()));
+    assert_eq!(charge_to(&other, 30 * MIB), Ok(()));
+    let oldest = std::thread::spawn({
+        let one = one.clone();
+        move || within(Some(one), || charge(20 * MIB))
+    });
+    assert_eq!(charge_to(&other, 20 * MIB), Err(Refusal::Busy), "a younger one is refused at once");
+    drop(other);
+    assert_eq!(oldest.join().expect("no panic"), Ok(()), "its memory goes to the oldest");
+    one.lock().settle(MIB);
+    assert_eq!(memory.used.bytes(), MIB);
+}
