@@ -71,7 +71,7 @@ fn what_was_written_is_answered_without_room() {
 async fn a_body_waits_for_room() {
     let memory = RequestMemory::new(4 * MIB, None);
     let mut one = share(&memory);
-    let other = parking_lot::Mutex::new(share(&memory));
+    let other = Mutex::new(share(&memory));
     one.try_add(3 * MIB).expect("there is room");
     let wait = charge_or_wait(&other, 2 * MIB);
     let free = async {
@@ -84,7 +84,7 @@ async fn a_body_waits_for_room() {
 #[test]
 fn reads_pay_from_the_share_of_their_thread() {
     let memory = RequestMemory::new(4 * MIB, None);
-    let share = Arc::new(parking_lot::Mutex::new(share(&memory)));
+    let share = Arc::new(Mutex::new(share(&memory)));
     assert_eq!(charge(usize::MAX), Ok(()), "nobody is charged outside of a request");
     within(Some(share.clone()), || {
         assert_eq!(charge(MIB), Ok(()));
@@ -97,9 +97,9 @@ fn reads_pay_from_the_share_of_their_thread() {
 #[test]
 fn of_large_requests_the_oldest_waits_for_the_others() {
     let memory = RequestMemory::new(64 * MIB, Some(0));
-    let (one, other) = (Arc::new(parking_lot::Mutex::new(share(&memory))), share(&memory));
-    let other = Arc::new(parking_lot::Mutex::new(other));
-    let charge_to = |share: &Arc<parking_lot::Mutex<Share>>, bytes| within(Some(share.clone()), || charge(bytes));
+    let (one, other) = (Arc::new(Mutex::new(share(&memory))), share(&memory));
+    let other = Arc::new(Mutex::new(other));
+    let charge_to = |share: &Arc<Mutex<Share>>, bytes| within(Some(share.clone()), || charge(bytes));
     assert_eq!(charge_to(&one, 20 * MIB), Ok(()));
     assert_eq!(charge_to(&other, 30 * MIB), Ok(()));
     let oldest = std::thread::spawn({
