@@ -341,12 +341,17 @@ fn no_command_that_can_be_decoded_fails_an_apply() {
         for _ in 0..rng.random_range(1..5) {
             index += 1;
             let mut commands = Vec::new();
-            if round % 12 == 0 {
+            // One schema a collection: the server never sends one that lost a property, and what becomes of objects that
+            // have it depends on whether their rows are read again in between.
+            if round % 12 == 0 && entries.is_empty() {
                 commands.push(Command::PutCollection(Box::new(any_schema(&mut rng, number))));
             }
             for _ in 0..rng.random_range(0..8) {
                 let command = any_command(&mut rng, number);
-                commands.push(perhaps_mutated(&mut rng, command));
+                let command = perhaps_mutated(&mut rng, command);
+                if !matches!(command, Command::PutCollection(_)) {
+                    commands.push(command);
+                }
             }
             entries.push(entry(index, commands));
         }
