@@ -106,7 +106,7 @@ fn of_large_requests_the_oldest_waits_for_the_others() {
         let one = one.clone();
         move || within(Some(one), || charge(20 * MIB))
     });
-    assert_eq!(charge_to(&other, 20 * MIB), Err(Refusal::Busy), "a younger one is refused at once");
+    assert_eq!(charge_to(&other, 15 * MIB), Err(Refusal::Busy), "a younger one is refused at once");
     drop(other);
     assert_eq!(oldest.join().expect("no panic"), Ok(()), "its memory goes to the oldest");
     one.lock().settle(MIB);
