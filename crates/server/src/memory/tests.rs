@@ -1,4 +1,4 @@
-//! Shares of the memory for requests: limits, refusals, and what is given back.
+//! Shares of the memory for requests: limits, refusals, and the return of memory.
 
 use super::*;
 
