@@ -17,7 +17,7 @@ use crate::ids::{DocId, VectorId};
 use crate::limits::STORED_DEPTH_MAX;
 use crate::object::codec::UNKNOWN_MS;
 use crate::object::{Beacon, Object, Properties, Value, Vector, value_depth};
-use crate::schema::{Collection, VectorConfig, encode_to_apply};
+use crate::schema::{Collection, VectorConfig, check_kept, encode_to_apply};
 use crate::vector::{DIM_MAX, ROWS_MAX};
 
 /// Named vectors up to which a schema is searched; those of a larger one are looked up.
@@ -92,9 +92,13 @@ fn execute(transaction: &mut Transaction<'_>, command: Command) -> Result<Outcom
 }
 
 fn put_collection(transaction: &mut Transaction<'_>, collection: Collection) -> Result<Outcome> {
-    let newer = transaction.collection(collection.id).is_some_and(|known| known.version > collection.version);
+    let known = transaction.collection(collection.id);
+    let newer = known.as_ref().is_some_and(|known| known.version > collection.version);
     if newer || transaction.was_dropped(collection.id, None) {
         return Ok(Outcome::Done);
+    }
+    if let Some(Err(why)) = known.map(|known| check_kept(&known, &collection)) {
+        return Ok(Outcome::Refused(why));
     }
     match encode_to_apply(&collection) {
         Ok(record) => transaction.put_collection(collection, &record)?,

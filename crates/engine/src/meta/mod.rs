@@ -19,7 +19,7 @@ use crate::group::{
 };
 use crate::ids::{CollectionId, GroupId};
 use crate::key::{self, MetaKey};
-use crate::schema::{Collection, decode_schema, encode_schema, encode_to_apply};
+use crate::schema::{Collection, check_kept, decode_schema, encode_schema, encode_to_apply};
 use crate::{Error, Result};
 
 /// The group that holds the schema.
@@ -198,6 +198,9 @@ impl MetaGroup {
             && there.id != collection.id
         {
             return Ok(Outcome::Conflict(taken(&collection.name, &there.name)));
+        }
+        if let Err(why) = check_kept(known, &collection) {
+            return Ok(Outcome::Refused(why));
         }
         let Some(version) = expected_version.checked_add(1) else {
             return Ok(Outcome::Refused(format!("the versions of collection {} are used up", known.name)));

@@ -6,6 +6,7 @@
 
 mod collection;
 mod inverted;
+mod kept;
 mod lookup;
 mod property;
 mod record;
@@ -14,6 +15,7 @@ mod vector;
 
 pub use collection::{Collection, MultiTenancy, ObjectTtl, Replication, Shard, Sharding, TenantStatus};
 pub use inverted::{Bm25, InvertedConfig, Stopwords};
+pub(crate) use kept::check_kept;
 pub use lookup::PropertyLookup;
 pub use property::{DataType, Primitive, Property, TextAnalyzer, Tokenization};
 pub(crate) use record::{decode_schema, embedded, encode_schema, encode_to_apply};

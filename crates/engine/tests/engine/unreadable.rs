@@ -1,10 +1,14 @@
 //! Objects whose rows cannot be decoded: each request has a defined answer, and the group goes on.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use azimuth_engine::Error;
 use azimuth_engine::command::{Command, Outcome, Patch, PutMode};
 use azimuth_engine::group::{DataGroup, StateMachine};
 use azimuth_engine::query::{Include, Near, Query, Rank, Sort};
 use azimuth_engine::schema::{Collection, Primitive};
+use rocksdb::{BoundColumnFamily, DB, Options};
 use tempfile::tempdir;
 
 use crate::support::{VECTOR, apply, at, collection, id, object, one, open, put, text, work};
@@ -21,28 +25,50 @@ fn listing() -> Rank {
     Rank::Listing { after: None }
 }
 
-/// Ten objects; those with an even number have a property that the schema then loses, which no valid command does:
-/// their rows name a property id that the schema does not have.
-fn group_with_unreadable(group: &DataGroup) -> Collection {
+/// A group with ten objects. Those with an even number have a property that the schema does not have: their rows name
+/// an unknown property id. No command makes such rows, so the schema's record is replaced in the closed store by the one of
+/// another group.
+fn open_with_unreadable(dir: &Path) -> Arc<DataGroup> {
     let whole = collection(1, "Thing", vec![one("t", Primitive::Text), one("gone", Primitive::Int)]);
     let mut less = Collection { version: 2, ..whole.clone() };
     less.properties.as_mut().unwrap().pop();
-    apply(group, vec![Command::PutCollection(Box::new(whole.clone()))]);
+    let group = open(dir);
+    apply(&group, vec![Command::PutCollection(Box::new(whole))]);
     let made = |n: u64| {
         let gone = n.is_multiple_of(2).then_some(("gone", azimuth_engine::object::Value::Int(1)));
         let properties: Vec<_> = [("t", text(&format!("word {n}")))].into_iter().chain(gone).collect();
         put(at(1), object(n, &properties, Some(&[n as f32, 1.0])))
     };
-    apply(group, (0..10).map(made).collect());
-    apply(group, vec![Command::PutCollection(Box::new(less))]);
-    whole
+    apply(&group, (0..10).map(made).collect());
+    group.flush().unwrap();
+    drop(group);
+    let donor = tempdir().unwrap();
+    let group = open(donor.path());
+    apply(&group, vec![Command::PutCollection(Box::new(less))]);
+    group.flush().unwrap();
+    drop(group);
+    // Group, tag of a schema, collection: docs/formats.md.
+    let key = [&1_u32.to_be_bytes()[..], &[4], &1_u32.to_be_bytes()].concat();
+    let record = in_meta(donor.path(), |db, meta| db.get_cf(meta, &key).unwrap()).expect("the schema's record");
+    in_meta(dir, |db, meta| db.put_cf(meta, &key, &record).unwrap());
+    open(dir)
+}
+
+/// Runs `work` on the `meta` family of a group that is closed.
+fn in_meta<T>(dir: &Path, work: impl FnOnce(&DB, &Arc<BoundColumnFamily<'_>>) -> T) -> T {
+    let path = dir.join("gen-1");
+    let names = DB::list_cf(&Options::default(), &path).unwrap();
+    let db = DB::open_cf(&Options::default(), &path, names).unwrap();
+    let meta = db.cf_handle("meta").unwrap();
+    let result = work(&db, &meta);
+    db.flush_cf(&meta).unwrap();
+    result
 }
 
 #[test]
 fn every_request_has_an_answer() {
     let dir = tempdir().unwrap();
-    let group = open(dir.path());
-    group_with_unreadable(&group);
+    let group = open_with_unreadable(dir.path());
     let include = Include { properties: true, vectors: vec![VECTOR], ..Include::default() };
     let error = group.get(at(1), id(2), &include).unwrap_err();
     assert!(matches!(error, Error::Unreadable(_)) && !error.is_fatal(), "{error}");
@@ -84,10 +110,7 @@ fn every_request_has_an_answer() {
 #[test]
 fn replicas_agree_about_them() {
     let (left, right) = (tempdir().unwrap(), tempdir().unwrap());
-    let (a, b) = (open(left.path()), open(right.path()));
-    for group in [&a, &b] {
-        group_with_unreadable(group);
-    }
+    let (a, b) = (open_with_unreadable(left.path()), open_with_unreadable(right.path()));
     // One of the groups has flushed and met the objects before, the other has not.
     a.flush().unwrap();
     assert_eq!(hits(&a, listing(), &[], 100).len(), 5);
