@@ -6,6 +6,7 @@ pub(crate) mod deadline;
 mod error;
 pub(crate) mod filter;
 pub(crate) mod objects;
+mod read_threads;
 mod reads;
 mod reconcile;
 pub(crate) mod schema;

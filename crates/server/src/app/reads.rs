@@ -8,20 +8,24 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use azimuth_engine::command::At;
 use azimuth_engine::group::DataGroup;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::interrupt::{Cause, Interrupt};
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::brief::Brief;
+use super::read_threads::ReadThreads;
 use super::{App, AppError, AppResult, deadline};
 use crate::{memory, metrics};
 
 /// Reads at once, over all connections; more wait.
 const READS_MAX: usize = 64;
+/// A read that has used this much processor time goes on with a lower priority.
+const LONG_MIN: Duration = Duration::from_millis(20);
 /// Locks that openings of indexes share.
 const OPENING_LOCKS: usize = 64;
 
@@ -29,6 +33,7 @@ const OPENING_LOCKS: usize = 64;
 pub(super) struct Reads {
     /// Reads that may run at once: each has a thread and an answer in memory.
     permits: Arc<Semaphore>,
+    threads: Arc<ReadThreads>,
     brief: Arc<Brief>,
     /// Held while the indexes of a shard are opened, by shard, so that as many threads wait for it as there are locks.
     openings: [Arc<Mutex<()>>; OPENING_LOCKS],
@@ -39,6 +44,7 @@ impl Reads {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             permits: Arc::new(Semaphore::new(READS_MAX)),
+            threads: Arc::default(),
             brief: Arc::new(Brief::new(workers)),
             openings: std::array::from_fn(|_| Arc::default()),
         }
@@ -90,7 +96,7 @@ impl App {
         let _caller = EndWhenDropped(interrupt.clone());
         let watched = interrupt.clone();
         let share = memory::current();
-        let task = tokio::task::spawn_blocking(move || {
+        let running = self.reads.threads.run(move || {
             let (_permit, _running) = (permit, Running::new());
             if let Some(cause) = watched.cause() {
                 return Err(azimuth_engine::Error::Interrupted(cause));
@@ -98,11 +104,20 @@ impl App {
             let read = || watched.watch(|| read(node.data().state()));
             memory::within(share, read).inspect_err(|error| node.report(error))
         });
-        let Ok(result) = timeout_at(deadline, task).await else {
+        let mut running = running.map_err(|error| AppError::Internal(format!("no thread for a read: {error}")))?;
+        let mut pause = Some(LONG_MIN);
+        let result = loop {
+            let end = pause.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
+            match timeout_at(end, &mut running.result).await {
+                Err(_) if end < deadline => pause = running.lower_priority(LONG_MIN),
+                ended => break ended,
+            }
+        };
+        let Ok(result) = result else {
             interrupt.raise(Cause::Deadline);
             return Err(self.too_late());
         };
-        Ok(result.map_err(|error| AppError::Internal(format!("a read did not end: {error}")))??)
+        Ok(result.map_err(|_| AppError::Internal("a read panicked".to_owned()))??)
     }
 
     /// As [`App::read`], but on the calling thread if `is_short`: the caller knows from counts that the read takes
