@@ -1,9 +1,9 @@
 //! Two servers side by side: each step runs on one and then on the other, so that noise of the machine meets both.
 //!
-//! `cargo bench -p azimuth-benches --bench load -- --against OLD_BINARY [--rounds 5]`
+//! `cargo bench -p azimuth-benches --bench load -- --against OLD_BINARY [--rounds 5 --turns 3 --only ingest,on-the-way]`
 //!
 //! Every round starts both servers on empty folders, in alternating order. The table gives the median of each figure over
-//! the rounds, and the median of the ratios within a round: above 1 means that this server is better.
+//! the rounds and turns, and the median of the ratios within a turn: above 1 means that this server is better.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,18 +17,34 @@ use super::{Bench, Better, Options, Outcome};
 type Exact = Vec<Vec<usize>>;
 type Step = fn(&mut Bench, &Server, &Exact) -> Outcome<()>;
 
-/// Steps in their order; each measures one server.
-const STEPS: [Step; 10] = [
-    |bench, server, exact| bench.ingest(server, exact),
-    |bench, server, exact| bench.whole_objects(server, exact, 1, ("", "")),
-    |bench, server, exact| bench.whole_objects(server, exact, bench.options.clients, ("", "")),
-    |bench, server, exact| bench.ids_only(server, exact, 1),
-    |bench, server, exact| bench.on_the_way(server, exact),
-    |bench, server, exact| bench.over_graphql(server, exact, bench.options.clients),
-    |bench, server, exact| bench.many_a_call(server, exact),
-    |bench, server, _| bench.filtered_queries(server),
-    |bench, server, _| bench.rest_ingest(server),
-    |bench, server, _| bench.resources(server),
+/// A step, which measures one server.
+struct Part {
+    name: &'static str,
+    run: Step,
+    /// Changes nothing, so that it can be repeated.
+    reads: bool,
+}
+
+const fn reads(name: &'static str, run: Step) -> Part {
+    Part { name, run, reads: true }
+}
+
+const fn once(name: &'static str, run: Step) -> Part {
+    Part { name, run, reads: false }
+}
+
+/// Steps in their order.
+const PARTS: [Part; 10] = [
+    once("ingest", |bench, server, exact| bench.ingest(server, exact)),
+    reads("whole-1", |bench, server, exact| bench.whole_objects(server, exact, 1, ("", ""))),
+    reads("whole-8", |bench, server, exact| bench.whole_objects(server, exact, bench.options.clients, ("", ""))),
+    reads("ids-1", |bench, server, exact| bench.ids_only(server, exact, 1)),
+    reads("on-the-way", |bench, server, exact| bench.on_the_way(server, exact)),
+    reads("graphql", |bench, server, exact| bench.over_graphql(server, exact, bench.options.clients)),
+    reads("many-a-call", |bench, server, exact| bench.many_a_call(server, exact)),
+    reads("filtered", |bench, server, _| bench.filtered_queries(server)),
+    once("rest-ingest", |bench, server, _| bench.rest_ingest(server)),
+    once("resources", |bench, server, _| bench.resources(server)),
 ];
 
 /// A value of both servers in one round, the other one first.
@@ -44,7 +60,7 @@ pub(crate) fn run(options: &Options, corpus: &Arc<Corpus>, binaries: &[PathBuf; 
         let folder = tempfile::Builder::new().prefix("azimuth-compare-").tempdir()?;
         let [other, this] = one_round(options, corpus, &exact, binaries, folder.path(), round % 2 == 1)?;
         for (other, this) in other.figures.into_iter().zip(this.figures) {
-            if round == 0 {
+            if !pairs.contains_key(&this.what) {
                 order.push(this.what.clone());
             }
             pairs.entry(this.what).or_insert((this.better, Vec::new())).1.push([other.value, this.value]);
@@ -79,13 +95,18 @@ fn one_round(
     let mut benches = [bench(0)?, bench(1)?];
     let start = |bench: &Bench| Server::start(&bench.binary, &bench.data);
     let servers = [start(&benches[0])?, start(&benches[1])?];
-    for (number, step) in STEPS.iter().enumerate() {
-        let mut sides = [0, 1];
-        if this_first != (number % 2 == 1) {
-            sides.reverse();
-        }
-        for side in sides {
-            step(&mut benches[side], &servers[side], exact)?;
+    let asked = |part: &&Part| {
+        part.name == "ingest" || options.only.is_empty() || options.only.iter().any(|only| only == part.name)
+    };
+    for part in PARTS.iter().filter(asked) {
+        for turn in 0..if part.reads { options.turns.max(1) } else { 1 } {
+            let mut sides = [0, 1];
+            if this_first != (turn % 2 == 1) {
+                sides.reverse();
+            }
+            for side in sides {
+                (part.run)(&mut benches[side], &servers[side], exact)?;
+            }
         }
     }
     for server in servers {

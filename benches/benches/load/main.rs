@@ -67,6 +67,12 @@ struct Options {
     /// Rounds of a comparison; medians count.
     #[arg(long, default_value_t = 5, env = "AZIMUTH_BENCH_ROUNDS")]
     rounds: usize,
+    /// Measurements of each read on each server within a round of a comparison, in turn.
+    #[arg(long, default_value_t = 1)]
+    turns: usize,
+    /// Parts of a comparison to run beside the ingest; all without it.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Keeps the data folder and says where it is.
     #[arg(long)]
     keep: bool,
