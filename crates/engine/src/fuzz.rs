@@ -10,13 +10,13 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::command::{At, Command, Patch, PutMode};
-use crate::group::Batch;
 use crate::ids::{CollectionId, DocId, PropertyId, ShardId, VectorId};
 use crate::inverted::{docset, postings, segment, terms};
-use crate::key;
 use crate::object::codec::{self, Header};
 use crate::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
+use crate::replica::Batch;
 use crate::schema::{Collection, DataType, Primitive, Property, Tokenization, decode_schema, encode_schema};
+use crate::storage::key;
 
 /// One value of every kind.
 fn properties() -> Properties {

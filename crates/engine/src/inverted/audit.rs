@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::docset;
 use super::postings::{self, Posting};
-use super::promote;
 use super::segment::Segment;
 use super::staged::Staged;
-use super::terms;
-use crate::group::{Family, ShardView};
+use super::{docset, promote, terms};
 use crate::ids::DocId;
-use crate::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
 use crate::object::codec;
 use crate::schema::Collection;
+use crate::shard::ShardView;
+use crate::storage::Family;
+use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
 use crate::{Error, Result};
 
 /// Most findings that are listed.

@@ -5,16 +5,14 @@ use std::ops::Bound;
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
-use super::geo;
 use super::like::Pattern;
 use super::lookup::{Lookup, SELF};
-use super::terms;
-use super::text;
-use crate::group::Family;
-use crate::key::{self, InvKind};
+use super::{geo, terms, text};
 use crate::object::Geo;
 use crate::query::{FilterValue, Operator};
 use crate::schema::{DataType, Primitive, Property};
+use crate::storage::Family;
+use crate::storage::key::{self, InvKind};
 use crate::{Error, Result};
 
 /// Compares a property's value.

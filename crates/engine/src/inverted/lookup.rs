@@ -9,19 +9,19 @@ use std::ops::Bound;
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
-use super::condition;
-use super::docset;
-use super::postings;
-use super::promote;
 use super::segment::Segment;
 use super::terms::{self, OBJECT};
+use super::{condition, docset, postings, promote};
 use crate::command::At;
-use crate::group::{DataGroup, Family, ShardView, read_id, readable};
+use crate::data::DataGroup;
+use crate::exec::{read_id, readable};
 use crate::ids::{DocId, PropertyId};
-use crate::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
 use crate::object::{Beacon, Value, codec};
 use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 use crate::schema::{Collection, DataType, Property};
+use crate::shard::ShardView;
+use crate::storage::Family;
+use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
 use crate::{Error, Result, interrupt};
 
 /// Deepest nesting of a filter.

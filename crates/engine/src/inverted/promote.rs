@@ -12,9 +12,10 @@ use super::postings::{self, Posting};
 use super::segment::Segment;
 use super::staged::with_doc_id;
 use super::terms::OBJECT;
-use crate::group::{Changes, Cursor, Family, ShardView};
 use crate::ids::DocId;
-use crate::key::{self, DOC_BYTES, InvKind, ShardPrefix};
+use crate::shard::ShardView;
+use crate::storage::key::{self, DOC_BYTES, InvKind, ShardPrefix};
+use crate::storage::{Changes, Cursor, Family};
 use crate::{Error, Result};
 
 /// Segments of a shard that readers put up with before promotion is due.

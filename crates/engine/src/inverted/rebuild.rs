@@ -10,17 +10,15 @@
 
 use roaring::RoaringTreemap;
 
-use super::docset;
-use super::postings;
 use super::segment::Segment;
 use super::staged::Staged;
-use super::sweep;
-use super::terms;
-use crate::group::{Changes, Family, ShardView};
+use super::{docset, postings, sweep, terms};
 use crate::ids::DocId;
-use crate::key::{self, InvKind, PREFIX_BYTES, ShardPrefix};
 use crate::object::codec;
 use crate::schema::Collection;
+use crate::shard::ShardView;
+use crate::storage::key::{self, InvKind, PREFIX_BYTES, ShardPrefix};
+use crate::storage::{Changes, Family};
 use crate::{Error, Result};
 
 /// Indexes the last `rows_max` live rows below `below`. Returns where the next step goes on; `None` at the end.

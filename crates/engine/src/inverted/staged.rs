@@ -7,14 +7,13 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::docset;
 use super::postings::{self, Posting};
-use super::segment;
 use super::terms::{self, OBJECT, Sink};
+use super::{docset, segment};
 use crate::Result;
-use crate::group::{Changes, Family};
 use crate::ids::{DocId, PropertyId};
-use crate::key::{DOC_BYTES, InvKind, ShardPrefix};
+use crate::storage::key::{DOC_BYTES, InvKind, ShardPrefix};
+use crate::storage::{Changes, Family};
 
 /// Bytes of a value's key before the value itself: property and kind.
 const HEAD_BYTES: usize = 3;

@@ -12,13 +12,13 @@ use std::collections::HashSet;
 
 use roaring::RoaringTreemap;
 
-use super::docset;
 use super::postings::{self, Posting};
-use super::promote;
 use super::staged::with_doc_id;
-use crate::group::{Changes, Family, ShardView};
+use super::{docset, promote};
 use crate::ids::DocId;
-use crate::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
+use crate::shard::ShardView;
+use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
+use crate::storage::{Changes, Family};
 use crate::{Error, Result};
 
 /// Entries that take the place of those of a value, by first doc id.

@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use crate::ids::{PropertyId, VectorId};
-use crate::key::{self, InvKind};
 use crate::object::{Date, Geo, Object, Value};
 use crate::schema::{Collection, DataType, Primitive, Property, Tokenization};
+use crate::storage::key::{self, InvKind};
 use crate::tokenizer;
 
 /// The object itself, among properties.

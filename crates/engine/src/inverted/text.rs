@@ -8,13 +8,12 @@ use super::condition::{bounds, wrong_text};
 use super::like::Pattern;
 use super::lookup::Lookup;
 use super::terms;
-use crate::group::Family;
-use crate::key::InvKind;
 use crate::object::codec;
 use crate::query::{FilterValue, Operator};
 use crate::schema::{Property, Tokenization};
-use crate::tokenizer;
-use crate::{Error, Result};
+use crate::storage::Family;
+use crate::storage::key::InvKind;
+use crate::{Error, Result, tokenizer};
 
 /// What a text says that holds nothing to look for.
 pub(super) const ONLY_STOPWORDS: &str = "invalid search term, only stopwords provided. Stopwords can be configured in \
@@ -97,7 +96,7 @@ fn having(lookup: &Lookup<'_>, property: &Property, operator: Operator, term: &s
 fn like(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &str) -> Result<RoaringTreemap> {
     let pattern = Pattern::new(pattern);
     let start = terms::term_key_prefix(&pattern.literal_prefix());
-    let end = crate::key::after_prefix(&start);
+    let end = crate::storage::key::after_prefix(&start);
     let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
     // Of long terms the key has only the beginning: their objects are asked.
     let mut cut = Vec::new();

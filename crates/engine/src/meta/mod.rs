@@ -13,13 +13,12 @@ use parking_lot::{Mutex, RwLock};
 pub use catalog::Catalog;
 
 use crate::command::{Command, Outcome};
-use crate::group::{
-    Applied, Attempt, Changes, Entry, EntryBody, Family, GroupOptions, Hasher, Ledger, LogPosition, OpenReport,
-    ProposerRecord, StateMachine, Store, contained, load_applied,
-};
+use crate::data::{GroupOptions, Hasher, OpenReport};
 use crate::ids::{CollectionId, GroupId};
-use crate::key::{self, MetaKey};
+use crate::replica::{Applied, Attempt, Entry, EntryBody, Ledger, LogPosition, StateMachine, contained, load_applied};
 use crate::schema::{Collection, decode_schema, encode_schema, encode_to_apply};
+use crate::storage::key::{self, MetaKey};
+use crate::storage::{Changes, Family, ProposerRecord, Store};
 use crate::{Error, Result};
 
 /// The group that holds the schema.

@@ -1,0 +1,55 @@
+//! The cost of a read, estimated from counts in memory before the read begins. The server uses the estimate to tell
+//! reads that are certainly short from reads that need a thread of their own.
+
+use crate::Result;
+use crate::command::At;
+use crate::data::DataGroup;
+use crate::ids::VectorId;
+use crate::shard::doc_index::DocIndex;
+
+impl DataGroup {
+    /// Whether the shard is in memory: a read of any other shard loads it first.
+    pub fn is_loaded(&self, at: At) -> bool {
+        self.shards.read().contains_key(&at)
+    }
+
+    /// Vector components that a search without a filter compares for the `k` nearest to one vector by each of these
+    /// targets, at most as a rule. `None` when that is not known, because the shard or an index is not in memory, or when
+    /// the objects have several vectors each, whose number the index does not bound.
+    pub fn near_cost(&self, at: At, targets: impl IntoIterator<Item = VectorId>, k: usize) -> Option<u64> {
+        let shard = self.shards.read().get(&at).cloned()?;
+        let mut components = 0_u64;
+        for vector in targets {
+            match shard.indexes.loaded(vector).as_deref() {
+                Some(DocIndex::Single(index)) => components = components.saturating_add(index.search_cost(k)),
+                Some(DocIndex::Multi(_)) => return None,
+                None if shard.has_vector(vector) => return None,
+                None => {}
+            }
+        }
+        Some(components)
+    }
+
+    /// Whether the indexes of these vectors are in memory, as far as objects of the shard have them.
+    pub fn has_open(&self, at: At, vectors: &[VectorId]) -> bool {
+        let shard = self.shards.read().get(&at).cloned();
+        shard.is_some_and(|shard| {
+            vectors.iter().all(|vector| shard.indexes.loaded(*vector).is_some() || !shard.has_vector(*vector))
+        })
+    }
+
+    /// Opens the indexes of these vectors that are not in memory; unknown ones are left out. Takes as long as their files and the
+    /// rows that these lack take to be read; a search that needs one opens it as well.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard; storage errors.
+    pub fn open_indexes(&self, at: At, vectors: &[VectorId]) -> Result<()> {
+        let (schema, shard) = self.known(at)?;
+        for &vector in vectors {
+            if let Some(opening) = self.searchable(&schema, vector).filter(|_| shard.has_vector(vector)) {
+                shard.index(vector, &opening)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,418 @@
+//! Vector searches of a shard: the nearest by one target, or by several whose distances are combined.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+
+use super::search::{Found, Search};
+use crate::ids::DocId;
+use crate::object::Vector;
+use crate::query::{
+    Combination, DISTANCE_SLACK, Measured, Near, Plan, Query, Source, TARGETS_MAX, Target, combine, least_unnamed,
+};
+use crate::schema::{VectorConfig, VectorIndexKind};
+use crate::shard::doc_index::DocIndex;
+use crate::shard::indexes::each_vector;
+use crate::vector::{Fetch, Hit, IndexKind, MultiRequest, QUERY_ROWS_MAX, SearchRequest, VectorError};
+use crate::{Error, Result, interrupt};
+
+/// Documents of other views up to which a search widens its limit by their number, however few hits it wants.
+const OTHERS_MAX: usize = 64;
+
+/// Candidates that each target of a sum names at first: so many for each hit, and at least so many.
+const FIRST_CANDIDATES_PER_HIT: usize = 8;
+const FIRST_CANDIDATES_MIN: usize = 128;
+/// The factor by which the number of candidates grows when there were not enough.
+const CANDIDATES_GROWTH: usize = 8;
+
+/// A search of several that are answered together: for the `k` nearest by the one vector of `near`.
+pub(crate) struct Asked<'a> {
+    pub query: &'a Query,
+    pub near: &'a Near,
+    pub k: usize,
+    pub matches: Option<&'a RoaringTreemap>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(&self, compared: &'a Compared<'a>) -> Ask<'a>
+    where
+        Self: 'a,
+    {
+        let max_distance = self.near.max_distance.map(|max| max + DISTANCE_SLACK);
+        Ask { compared, k: self.k, max_distance, allow: self.matches }
+    }
+}
+
+/// What an index is asked for.
+#[derive(Clone, Copy)]
+struct Ask<'a> {
+    compared: &'a Compared<'a>,
+    k: usize,
+    max_distance: Option<f32>,
+    allow: Option<&'a RoaringTreemap>,
+}
+
+impl Ask<'_> {
+    fn answer(self) -> Result<Vec<Hit>> {
+        self.compared.nearest(self.k, self.max_distance, self.allow)
+    }
+
+    /// The limit of the search in the index.
+    fn widened(self) -> usize {
+        if self.allow.is_some() { self.k } else { self.compared.widened(self.k) }
+    }
+
+    /// The answer, where `hits` are the hits that the index returned for a limit of [`widened`](Self::widened).
+    fn answer_of_view(self, hits: Vec<Hit>, asked: usize) -> Result<Vec<Hit>> {
+        interrupt::check()?;
+        match (self.allow, self.compared.of_view(hits, asked, self.k)) {
+            (_, Some(hits)) => Ok(hits),
+            (Some(allow), None) => Ask { allow: Some(allow), ..self }.answer(),
+            (None, None) => Ask { allow: self.compared.members(), ..self }.answer(),
+        }
+    }
+}
+
+/// The answers of several, those of one index together.
+fn nearest_of_each(asks: &[Ask<'_>]) -> Vec<Result<Vec<Hit>>> {
+    let mut answers: Vec<Option<Result<Vec<Hit>>>> = asks.iter().map(|_| None).collect();
+    for at in 0..asks.len() {
+        if answers[at].is_some() {
+            continue;
+        }
+        let first = asks[at].compared;
+        let (Some(DocIndex::Single(index)), Vector::Single(_)) = (first.index.as_deref(), &first.target.query) else {
+            answers[at] = Some(asks[at].answer());
+            continue;
+        };
+        let (mut places, mut requests) = (Vec::new(), Vec::new());
+        for (place, Ask { compared, max_distance, allow, .. }) in asks.iter().copied().enumerate().skip(at) {
+            if compared.target.vector == first.target.vector
+                && let Vector::Single(query) = &compared.target.query
+            {
+                places.push(place);
+                let k = asks[place].widened();
+                requests.push(SearchRequest { query, k, ef: None, max_distance, allow });
+            }
+        }
+        let found = index.search_many(&requests);
+        for ((place, request), answer) in places.into_iter().zip(&requests).zip(found) {
+            let hits = answer.map_err(|error| refused(&error));
+            answers[place] = Some(hits.and_then(|hits| asks[place].answer_of_view(hits, request.k)));
+        }
+    }
+    answers.into_iter().map(|answer| answer.unwrap_or_else(|| Ok(Vec::new()))).collect()
+}
+
+/// The page of the hits that the query wants.
+fn page(hits: Vec<Hit>, query: &Query) -> Vec<Found> {
+    let hits = hits.into_iter().skip(query.offset).take(query.limit);
+    hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance) }).collect()
+}
+
+/// A target and its index; `None` where no object of the view has the vector.
+struct Compared<'s> {
+    search: &'s Search<'s>,
+    target: &'s Target,
+    index: Option<Arc<DocIndex>>,
+}
+
+impl Search<'_> {
+    /// Refuses what can never be answered.
+    pub(crate) fn check_near(&self, near: &Near) -> Result<()> {
+        if near.targets.is_empty() || near.targets.len() > TARGETS_MAX {
+            let given = near.targets.len();
+            return Err(Error::Invalid(format!("{given} target vectors were given, 1 to {TARGETS_MAX} are possible")));
+        }
+        near.targets.iter().try_for_each(|target| self.check_target(target))
+    }
+
+    fn check_target(&self, target: &Target) -> Result<()> {
+        let Some((name, config)) = self.schema.vector_by_id(target.vector) else {
+            return Err(Error::Invalid(format!("vector {} is not configured", target.vector)));
+        };
+        if config.kind == VectorIndexKind::None || config.index.skip {
+            return Err(Error::Invalid(format!("vector {name:?} of collection {} has no index", self.schema.name)));
+        }
+        if !target.weight.is_finite() {
+            return Err(Error::Invalid(format!("weight of target {name:?} is not a finite number")));
+        }
+        let (values, given) = match &target.query {
+            Vector::Single(values) if !config.multi => (values, values.len()),
+            Vector::Multi { dim, rows } if config.multi => (rows, *dim as usize),
+            Vector::Single(_) => {
+                return Err(Error::Invalid(format!("vector {name:?} is searched with several vectors")));
+            }
+            Vector::Multi { .. } => return Err(Error::Invalid(format!("vector {name:?} is searched with one vector"))),
+        };
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            return Err(Error::Invalid(format!("vector component {at} is not a finite number")));
+        }
+        let rows = values.len() / given.max(1);
+        if config.multi && rows > QUERY_ROWS_MAX {
+            return Err(Error::Invalid(format!("a query of {rows} vectors, {QUERY_ROWS_MAX} are possible")));
+        }
+        match self.view.state.record.dimensions.get(&target.vector) {
+            Some(&expected) if expected as usize != given => Err(wrong_dimension(config, given, expected)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The nearest hits, in order.
+    pub(crate) fn near(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        near: &Near,
+        matches: Option<&RoaringTreemap>,
+    ) -> Result<Vec<Found>> {
+        let compared: Vec<_> = near.targets.iter().map(|target| self.compared(target)).collect();
+        Ok(page(ask(&compared, query, plan, near, matches)?, query))
+    }
+
+    /// Several searches, each for the nearest by one vector: as [`near`](Self::near) would answer each.
+    pub(crate) fn near_many(&self, asked: &[Asked<'_>]) -> Vec<Result<Vec<Found>>> {
+        let targets = asked.iter().map(|asked| asked.near.targets.first().map(|target| self.compared(target)));
+        let compared: Vec<_> = targets.collect();
+        let asks: Vec<Ask<'_>> =
+            compared.iter().zip(asked).filter_map(|(compared, asked)| Some(asked.of(compared.as_ref()?))).collect();
+        let mut found = nearest_of_each(&asks).into_iter();
+        let of = |(asked, compared): (&Asked<'_>, &Option<Compared<'_>>)| match compared {
+            Some(_) => found.next().unwrap_or_else(|| Ok(Vec::new())).map(|hits| page(hits, asked.query)),
+            None => Ok(Vec::new()),
+        };
+        asked.iter().zip(&compared).map(of).collect()
+    }
+
+    fn compared<'s>(&'s self, target: &'s Target) -> Compared<'s> {
+        Compared { search: self, target, index: self.index_of(target.vector) }
+    }
+}
+
+fn ask(
+    compared: &[Compared<'_>],
+    query: &Query,
+    plan: &Plan,
+    near: &Near,
+    allow: Option<&RoaringTreemap>,
+) -> Result<Vec<Hit>> {
+    let keep = query.offset.saturating_add(query.limit);
+    let max_distance = near.max_distance.map(|max| max + DISTANCE_SLACK);
+    match (plan.source, compared) {
+        (Source::WithinDistance { .. }, [only]) => only.within(max_distance, allow, keep),
+        (Source::Nearest { k, .. }, [only]) => only.nearest(k, max_distance, allow),
+        (Source::Combined { k, .. }, _) => {
+            let mut hits = match k {
+                Some(k) => combined_nearest(near, compared, k, keep, allow)?,
+                None => {
+                    let within = compared.iter().map(|one| one.within(max_distance, allow, keep));
+                    combined(near, compared, &within.collect::<Result<Vec<_>>>()?)?
+                }
+            };
+            hits.retain(|hit| max_distance.is_none_or(|max| hit.distance <= max));
+            hits.truncate(keep);
+            Ok(hits)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+impl Compared<'_> {
+    /// The `k` nearest.
+    fn nearest(&self, k: usize, max_distance: Option<f32>, allow: Option<&RoaringTreemap>) -> Result<Vec<Hit>> {
+        self.searched(k, allow, |k, allow| match (self.index.as_deref(), &self.target.query) {
+            (Some(DocIndex::Single(index)), Vector::Single(query)) => index
+                .search(&SearchRequest { query, k, ef: None, max_distance, allow })
+                .map_err(|error| refused(&error)),
+            (Some(DocIndex::Multi(index)), Vector::Multi { dim, rows }) => {
+                let request = MultiRequest { dim: *dim as usize, rows, k, max_distance, allow };
+                self.fetching(|fetch| index.search(&request, fetch))?.map_err(|error| refused(&error))
+            }
+            _ => Ok(Vec::new()),
+        })
+    }
+
+    /// Everything within the distance, the nearest `limit_max` of it.
+    fn within(&self, max_distance: Option<f32>, allow: Option<&RoaringTreemap>, limit_max: usize) -> Result<Vec<Hit>> {
+        self.searched(limit_max, allow, |limit_max, allow| match (self.index.as_deref(), &self.target.query) {
+            (Some(DocIndex::Single(index)), Vector::Single(query)) => {
+                let max_distance = max_distance.unwrap_or(f32::INFINITY);
+                index.search_by_distance(query, max_distance, allow, limit_max).map_err(|error| refused(&error))
+            }
+            (Some(DocIndex::Multi(index)), Vector::Multi { dim, rows }) => {
+                let request = MultiRequest { dim: *dim as usize, rows, k: limit_max, max_distance, allow };
+                self.fetching(|fetch| index.search_by_distance(&request, fetch))?.map_err(|error| refused(&error))
+            }
+            _ => Ok(Vec::new()),
+        })
+    }
+
+    /// The `k` hits of this view that `search` finds in the index. A filter's matches all belong to this view; without
+    /// a filter the index is searched for as many more hits as it holds documents of other views, and if that is not
+    /// enough again, with the documents of this view as the allow list.
+    fn searched(
+        &self,
+        k: usize,
+        allow: Option<&RoaringTreemap>,
+        search: impl Fn(usize, Option<&RoaringTreemap>) -> Result<Vec<Hit>>,
+    ) -> Result<Vec<Hit>> {
+        let Some(members) = self.members() else { return Ok(Vec::new()) };
+        if allow.is_none() {
+            let asked = self.widened(k);
+            let hits = search(asked, None)?;
+            interrupt::check()?;
+            if let Some(hits) = self.of_view(hits, asked, k) {
+                return Ok(hits);
+            }
+        }
+        let hits = search(k, allow.or(Some(members)))?;
+        interrupt::check()?;
+        Ok(hits)
+    }
+
+    /// How many hits to ask for, so that `k` of this view are among them: the index holds all documents of the view, and others
+    /// that came after it, or that went before it and stay for readers of older views.
+    fn widened(&self, k: usize) -> usize {
+        let held = self.index.as_deref().map_or(0, DocIndex::documents) as u64;
+        let others = held.saturating_sub(self.members().map_or(0, RoaringTreemap::len));
+        match usize::try_from(others) {
+            Ok(others) if others <= k.max(OTHERS_MAX) => k.saturating_add(others),
+            _ => k,
+        }
+    }
+
+    /// The first `k` of the hits that are of this view; `None` if there may be more of it than the `asked` hits show.
+    fn of_view(&self, mut hits: Vec<Hit>, asked: usize, k: usize) -> Option<Vec<Hit>> {
+        let live = &self.search.view.state.live;
+        let all = hits.len() < asked;
+        hits.retain(|hit| live.contains(hit.doc_id.0));
+        hits.truncate(k);
+        (all || hits.len() == k).then_some(hits)
+    }
+
+    /// The documents of this view that have the vector.
+    fn members(&self) -> Option<&RoaringTreemap> {
+        self.search.view.state.with_vector.get(&self.target.vector)
+    }
+
+    /// Distances of these documents, ascending by document; those that lack the vector are left out.
+    fn distances(&self, docs: &RoaringTreemap) -> Result<Vec<Hit>> {
+        match (self.index.as_deref(), &self.target.query) {
+            (Some(DocIndex::Single(index)), Vector::Single(query)) => {
+                let hit = |doc_id| Some(Hit { doc_id, distance: index.distance_to(doc_id, query)? });
+                Ok(docs.iter().map(DocId).filter_map(hit).collect())
+            }
+            (Some(DocIndex::Multi(_)), Vector::Multi { .. }) => {
+                let count = usize::try_from(docs.len()).unwrap_or(usize::MAX);
+                let mut hits = self.within(None, Some(docs), count)?;
+                hits.sort_unstable_by_key(|hit| hit.doc_id);
+                Ok(hits)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Answers with what reads rows of the store for an index that does not hold them.
+    fn fetching<T>(&self, answer: impl FnOnce(&mut Fetch<'_>) -> T) -> Result<T> {
+        let (shard, view, vector) = (self.search.shard, &self.search.view, self.target.vector);
+        let there = view.state.with_vector.get(&vector);
+        let mut failed = Ok(());
+        let answered = answer(&mut |docs, take| {
+            // Documents that the index holds beyond this view have no row here.
+            let docs = there.map_or_else(RoaringTreemap::new, |there| docs & there);
+            let outcome = each_vector(shard, vector, view, &docs, |doc_id, values| {
+                match &values {
+                    Ok(Vector::Multi { rows, .. }) => take(doc_id, rows),
+                    Ok(Vector::Single(_)) => {}
+                    Err(error) => {
+                        shard.unreadable.note(shard.at, doc_id, error);
+                    }
+                }
+                Ok(())
+            });
+            if failed.is_ok() {
+                failed = outcome;
+            }
+        });
+        failed.map(|()| answered)
+    }
+}
+
+/// The nearest of the candidates that the targets' indexes return, up to `k_max` each; only the first `keep` are exact.
+///
+/// A sum begins with fewer candidates: once `keep` of the objects are nearer than any object outside the candidates can
+/// be, more candidates would not change them (Fagin's threshold algorithm).
+fn combined_nearest(
+    near: &Near,
+    compared: &[Compared<'_>],
+    k_max: usize,
+    keep: usize,
+    allow: Option<&RoaringTreemap>,
+) -> Result<Vec<Hit>> {
+    let weights: Vec<f32> = near.targets.iter().map(|target| target.weight).collect();
+    let mut k = match near.combination {
+        Combination::Sum if weights.iter().all(|weight| *weight >= 0.0) => {
+            keep.saturating_mul(FIRST_CANDIDATES_PER_HIT).clamp(FIRST_CANDIDATES_MIN, k_max.max(FIRST_CANDIDATES_MIN))
+        }
+        _ => k_max,
+    };
+    loop {
+        k = k.min(k_max);
+        let ask = |compared| Ask { compared, k, max_distance: None, allow };
+        let found: Vec<Vec<Hit>> =
+            nearest_of_each(&compared.iter().map(ask).collect::<Vec<_>>()).into_iter().collect::<Result<_>>()?;
+        let hits = combined(near, compared, &found)?;
+        // A target with fewer candidates than the limit has returned all of its documents.
+        if k >= k_max || found.iter().any(|hits| hits.len() < k) {
+            return Ok(hits);
+        }
+        let last: Vec<f32> = found.iter().filter_map(|hits| Some(hits.last()?.distance)).collect();
+        let farthest = keep.checked_sub(1).and_then(|last| hits.get(last));
+        if let (Some(least), Some(farthest)) = (least_unnamed(&weights, &last), farthest)
+            && farthest.distance < least
+        {
+            return Ok(hits);
+        }
+        k = k.saturating_mul(CANDIDATES_GROWTH);
+    }
+}
+
+/// What each target found, with one distance: what a target did not find itself is compared now.
+fn combined(near: &Near, compared: &[Compared<'_>], found: &[Vec<Hit>]) -> Result<Vec<Hit>> {
+    let mut measured: BTreeMap<DocId, Vec<Option<f32>>> = BTreeMap::new();
+    for (at, hits) in found.iter().enumerate() {
+        for hit in hits {
+            measured.entry(hit.doc_id).or_insert_with(|| vec![None; compared.len()])[at] = Some(hit.distance);
+        }
+    }
+    // The least distance of an object is among those by which it was found.
+    let incomplete = if near.combination == Combination::Minimum { &[] } else { compared };
+    for (at, one) in incomplete.iter().enumerate() {
+        let lacking = measured.iter().filter(|(_, distances)| distances[at].is_none());
+        let lacking: RoaringTreemap = lacking.map(|(doc_id, _)| doc_id.0).collect();
+        for hit in one.distances(&lacking)? {
+            measured.entry(hit.doc_id).and_modify(|distances| distances[at] = Some(hit.distance));
+        }
+    }
+    let objects: Vec<Measured> =
+        measured.into_iter().map(|(doc_id, distances)| Measured { doc_id, distances }).collect();
+    let weights: Vec<f32> = near.targets.iter().map(|target| target.weight).collect();
+    let combined = combine(near.combination, &weights, &objects).into_iter();
+    Ok(combined.map(|(distance, doc_id)| Hit { doc_id, distance }).collect())
+}
+
+fn refused(error: &VectorError) -> Error {
+    Error::Invalid(error.to_string())
+}
+
+fn wrong_dimension(config: &VectorConfig, given: usize, expected: u32) -> Error {
+    let multi = if config.multi { "multi " } else { "" };
+    Error::Invalid(match config.index.kind {
+        IndexKind::Flat => format!("vector search: {given} vs {expected}: vector lengths don't match"),
+        IndexKind::Hnsw(_) | IndexKind::Dynamic { .. } => format!(
+            "{multi}vector search: knn search: distance between entrypoint and query node: {expected} vs {given}: \
+             vector lengths don't match"
+        ),
+    })
+}

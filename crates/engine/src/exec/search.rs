@@ -1,0 +1,356 @@
+//! Queries of a shard: plan, find the hits, sort, cut, read the objects.
+
+use std::collections::{BTreeSet, BinaryHeap, HashSet};
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+use uuid::Uuid;
+
+use super::fetch::{doc_id_of, found_version, read_object, read_objects, readable};
+use super::near::Asked;
+use crate::command::At;
+use crate::data::DataGroup;
+use crate::ids::{DocId, VectorId};
+use crate::inverted::lookup::Lookup;
+use crate::object::FoundVersion;
+use crate::query::{Facts, Filter, Hit, Include, Plan, Query, Rank, SortKeys, SortTerms, Source};
+use crate::schema::Collection;
+use crate::shard::doc_index::DocIndex;
+use crate::shard::{Shard, ShardView};
+use crate::storage::{Family, key};
+use crate::{Error, Result};
+
+/// How often indexes are opened that leave memory again before a view is taken.
+const OPENINGS_MAX: usize = 64;
+
+/// How often a listing begins again because it met objects that cannot be read.
+const LISTINGS_MAX: usize = 64;
+
+/// A query's shard at one moment, with indexes that hold every document of it.
+pub(crate) struct Search<'a> {
+    pub group: &'a DataGroup,
+    pub schema: &'a Collection,
+    pub shard: &'a Arc<Shard>,
+    pub view: ShardView<'a>,
+    indexes: Vec<(VectorId, Arc<DocIndex>)>,
+}
+
+/// A hit before its object is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    pub doc_id: DocId,
+    pub distance: Option<f32>,
+}
+
+impl DataGroup {
+    /// Answers a query.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a query that can never be answered (unknown shard, vector or property, wrong dimension, a
+    /// filter that lacks its index), [`Error::Unsupported`] for a feature that does not exist yet, and the errors of
+    /// [`Include::charge`].
+    pub fn search(&self, at: At, query: &Query) -> Result<Vec<Hit>> {
+        let (schema, shard) = self.known(at)?;
+        let search = Search::begin(self, &schema, &shard, &vectors_of([query]))?;
+        let (matches, plan) = search.plan(query)?;
+        for _ in 0..LISTINGS_MAX {
+            let found = search.find(query, &plan, matches.as_ref())?;
+            let wanted = found.len();
+            let hits = search.read(query, &plan, found)?;
+            // Once the unreadable objects are known, a listing leaves them out, and its pages are full.
+            if hits.len() == wanted || !plan.is_listing() {
+                return Ok(hits);
+            }
+        }
+        Err(Error::Limit("too many objects of the listing cannot be read".into()))
+    }
+
+    /// Answers several queries from one moment of the shard, each as [`DataGroup::search`] would. They share what they
+    /// can: filters that are equal are looked up once, and vectors that several have to be compared with are read once.
+    pub fn search_many(&self, at: At, queries: &[Query]) -> Vec<Result<Vec<Hit>>> {
+        let mut answers: Vec<Option<Result<Vec<Hit>>>> = queries.iter().map(|_| None).collect();
+        if let Ok((schema, shard)) = self.known(at)
+            && let Ok(search) = Search::begin(self, &schema, &shard, &vectors_of(queries))
+        {
+            search.answer_together(queries, &mut answers);
+        }
+        // Queries that share nothing with others, or fail, run alone.
+        let answer = |(query, answer): (&Query, Option<_>)| answer.unwrap_or_else(|| self.search(at, query));
+        queries.iter().zip(answers).map(answer).collect()
+    }
+
+    /// How [`DataGroup::search`] would answer a query now.
+    ///
+    /// # Errors
+    /// As [`DataGroup::search`].
+    pub fn plan(&self, at: At, query: &Query) -> Result<Plan> {
+        let (schema, shard) = self.known(at)?;
+        Ok(Search::begin(self, &schema, &shard, &BTreeSet::new())?.plan(query)?.1)
+    }
+
+    /// Number of objects, or of those that match.
+    ///
+    /// # Errors
+    /// As [`DataGroup::search`].
+    pub fn count(&self, at: At, filter: Option<&Filter>) -> Result<u64> {
+        let (schema, shard) = self.known(at)?;
+        match filter {
+            None => Ok(shard.state().live.len()),
+            Some(filter) => Ok(Search::begin(self, &schema, &shard, &BTreeSet::new())?.matches(filter)?.len()),
+        }
+    }
+
+    /// The first `limit` objects that match, in doc id order, and the number of all that match.
+    ///
+    /// # Errors
+    /// As [`DataGroup::search`].
+    pub fn matching(&self, at: At, filter: &Filter, limit: usize) -> Result<(Vec<FoundVersion>, u64)> {
+        let (schema, shard) = self.known(at)?;
+        let search = Search::begin(self, &schema, &shard, &BTreeSet::new())?;
+        let matches = search.matches(filter)?;
+        let found = matches.iter().map(|doc_id| readable(found_version(&shard, &search.view, DocId(doc_id))));
+        Ok((found.filter_map(Result::transpose).take(limit).collect::<Result<_>>()?, matches.len()))
+    }
+
+    /// Those of these objects that match, in no order.
+    ///
+    /// # Errors
+    /// As [`DataGroup::search`].
+    pub fn matching_of(&self, at: At, filter: &Filter, ids: &HashSet<Uuid>) -> Result<Vec<FoundVersion>> {
+        let (schema, shard) = self.known(at)?;
+        let search = Search::begin(self, &schema, &shard, &BTreeSet::new())?;
+        let matches = search.matches(filter)?;
+        let mut found = Vec::new();
+        for &id in ids {
+            let doc_id = doc_id_of(&shard, &search.view, id)?;
+            if let Some(doc_id) = doc_id.filter(|doc_id| matches.contains(doc_id.0)) {
+                found.extend(readable(found_version(&shard, &search.view, doc_id))?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The vectors that these queries compare.
+fn vectors_of<'q>(queries: impl IntoIterator<Item = &'q Query>) -> BTreeSet<VectorId> {
+    let vectors = queries.into_iter().flat_map(|query| match &query.rank {
+        Rank::Near(near) => near.targets.as_slice(),
+        Rank::Listing { .. } => &[],
+    });
+    vectors.map(|target| target.vector).collect()
+}
+
+impl<'a> Search<'a> {
+    /// The shard as it is now, with the indexes of these vectors, opened if need be.
+    fn begin(
+        group: &'a DataGroup,
+        schema: &'a Collection,
+        shard: &'a Arc<Shard>,
+        vectors: &BTreeSet<VectorId>,
+    ) -> Result<Self> {
+        let opening = |vector| group.searchable(schema, vector);
+        for _ in 0..OPENINGS_MAX {
+            for &vector in vectors {
+                if let Some(opening) = opening(vector).filter(|_| shard.has_vector(vector)) {
+                    shard.index(vector, &opening)?;
+                }
+            }
+            let view = shard.view(&group.store);
+            let of = |vector| Some((vector, shard.indexes.holding(vector, &view)?));
+            let indexes: Vec<_> = vectors.iter().copied().filter_map(of).collect();
+            // A missing index belongs to a vector that came to the shard just now, or has just left memory.
+            let lacks = |vector: &VectorId| {
+                view.state.with_vector.contains_key(vector)
+                    && opening(*vector).is_some()
+                    && indexes.iter().all(|(of, _)| of != vector)
+            };
+            if !vectors.iter().any(lacks) {
+                return Ok(Self { group, schema, shard, view, indexes });
+            }
+        }
+        Err(Error::Limit("the vector indexes left memory as often as they were opened".into()))
+    }
+
+    /// The index of a vector; `None` where no object has it.
+    pub(crate) fn index_of(&self, vector: VectorId) -> Option<Arc<DocIndex>> {
+        self.indexes.iter().find(|(of, _)| *of == vector).map(|(_, index)| index.clone())
+    }
+
+    /// Answers the queries that can be batched.
+    fn answer_together(&self, queries: &[Query], answers: &mut [Option<Result<Vec<Hit>>>]) {
+        let mut lists: Vec<(&Filter, RoaringTreemap)> = Vec::new();
+        for filter in queries.iter().filter_map(|query| query.filter.as_ref()) {
+            // What is wrong with it is said where its query is answered.
+            if lists.iter().all(|(other, _)| *other != filter)
+                && let Ok(matches) = self.matches(filter)
+            {
+                lists.push((filter, matches));
+            }
+        }
+        let (mut places, mut plans, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, query) in queries.iter().enumerate() {
+            let matches = match &query.filter {
+                None => None,
+                Some(filter) => match lists.iter().find(|(other, _)| *other == filter) {
+                    Some((_, matches)) => Some(matches),
+                    None => continue,
+                },
+            };
+            let Ok(plan) = self.plan_with(query, matches) else { continue };
+            if let (Source::Nearest { k, .. }, Rank::Near(near)) = (plan.source, &query.rank) {
+                places.push(place);
+                plans.push(plan);
+                asked.push(Asked { query, near, k, matches });
+            }
+        }
+        let found = self.near_many(&asked);
+        for (((place, plan), asked), found) in places.into_iter().zip(plans).zip(asked).zip(found) {
+            answers[place] = Some(found.and_then(|found| self.read(asked.query, &plan, found)));
+        }
+    }
+
+    fn matches(&self, filter: &Filter) -> Result<RoaringTreemap> {
+        let (at, prefix) = (self.shard.at, self.shard.prefix);
+        Lookup { group: self.group, schema: self.schema, at, prefix, view: &self.view }.matches(filter)
+    }
+
+    fn plan(&self, query: &Query) -> Result<(Option<RoaringTreemap>, Plan)> {
+        let matches = query.filter.as_ref().map(|filter| self.matches(filter)).transpose()?;
+        let plan = self.plan_with(query, matches.as_ref())?;
+        Ok((matches, plan))
+    }
+
+    /// The plan of a query whose filter was looked up.
+    fn plan_with(&self, query: &Query, matches: Option<&RoaringTreemap>) -> Result<Plan> {
+        let with_vector = match &query.rank {
+            Rank::Near(near) => {
+                self.check_near(near)?;
+                near.vectors().filter_map(|vector| self.with_vector(vector)).map(RoaringTreemap::len).max().unwrap_or(0)
+            }
+            Rank::Listing { .. } => 0,
+        };
+        let facts = Facts { live: self.view.state.live.len(), matches: matches.map(RoaringTreemap::len), with_vector };
+        Ok(Plan::of(query, &facts))
+    }
+
+    fn with_vector(&self, vector: VectorId) -> Option<&RoaringTreemap> {
+        self.view.state.with_vector.get(&vector)
+    }
+
+    /// The hits in their order, `offset` already left out where that is cheaper here.
+    fn find(&self, query: &Query, plan: &Plan, matches: Option<&RoaringTreemap>) -> Result<Vec<Found>> {
+        let unranked =
+            |doc_ids: Vec<DocId>| doc_ids.into_iter().map(|doc_id| Found { doc_id, distance: None }).collect();
+        Ok(match plan.source {
+            Source::Nothing => Vec::new(),
+            Source::Ids => unranked(self.by_id(query, matches)?),
+            Source::DocIds => {
+                let hidden = self.shard.unreadable.known();
+                let matches = matches.into_iter().flat_map(RoaringTreemap::iter);
+                let matches = matches.filter(|doc_id| !hidden.as_ref().is_some_and(|hidden| hidden.contains(*doc_id)));
+                unranked(matches.skip(query.offset).take(query.limit).map(DocId).collect())
+            }
+            Source::Sorted => unranked(self.sorted(query, matches)?),
+            Source::Nearest { .. } | Source::WithinDistance { .. } | Source::Combined { .. } => match &query.rank {
+                Rank::Near(near) => self.near(query, plan, near, matches)?,
+                Rank::Listing { .. } => Vec::new(),
+            },
+        })
+    }
+
+    fn by_id(&self, query: &Query, matches: Option<&RoaringTreemap>) -> Result<Vec<DocId>> {
+        let prefix = self.shard.prefix;
+        let mut cursor = self.view.store.cursor(Family::Ids, prefix.bytes(), None);
+        let after = match &query.rank {
+            Rank::Listing { after } => *after,
+            Rank::Near(_) => None,
+        };
+        cursor.seek(&after.map_or_else(|| prefix.bytes().to_vec(), |after| prefix.id(after)));
+        let hidden = self.shard.unreadable.known();
+        let mut found = Vec::new();
+        let mut left_out = 0;
+        while let Some((key, value)) = cursor.item()? {
+            let doc_id = key::parse_doc_id(value)?;
+            let wanted = self.view.state.live.contains(doc_id.0)
+                && !hidden.as_ref().is_some_and(|hidden| hidden.contains(doc_id.0))
+                && matches.is_none_or(|matches| matches.contains(doc_id.0))
+                && (after.is_none() || after != Some(key::parse_id(key)?));
+            if wanted && left_out < query.offset {
+                left_out += 1;
+            } else if wanted {
+                found.push(doc_id);
+                if found.len() >= query.limit {
+                    break;
+                }
+            }
+            cursor.next();
+        }
+        Ok(found)
+    }
+
+    /// Equal objects keep the order that an unsorted listing has: of ids, or under a filter of doc ids.
+    fn sorted(&self, query: &Query, matches: Option<&RoaringTreemap>) -> Result<Vec<DocId>> {
+        let candidates = matches.unwrap_or(&self.view.state.live);
+        let terms = SortTerms::new(self.schema, &query.sort)?;
+        let after = match &query.rank {
+            Rank::Listing { after } => *after,
+            Rank::Near(_) => None,
+        };
+        let keep = query.offset.saturating_add(query.limit);
+        let include = Include { properties: true, ..Include::default() };
+        let (mut keys_bytes, mut charged) = (0, 0);
+        // The greatest of the best so far on top.
+        let mut best: BinaryHeap<(SortKeys, Option<Uuid>, DocId)> = BinaryHeap::new();
+        for doc_id in candidates.iter().map(DocId) {
+            let object = readable(read_object(self.shard, &self.view, self.schema, doc_id, &include))?;
+            let Some(object) = object else { continue };
+            if after.is_some_and(|after| object.id <= after) {
+                continue;
+            }
+            let keys = terms.keys(&object);
+            keys_bytes += keys.bytes();
+            if keys_bytes > charged {
+                query.include.charge.take(keys_bytes - charged)?;
+                charged = keys_bytes;
+            }
+            best.push((keys, matches.is_none().then_some(object.id), doc_id));
+            if best.len() > keep
+                && let Some((keys, ..)) = best.pop()
+            {
+                keys_bytes -= keys.bytes();
+            }
+        }
+        Ok(best.into_sorted_vec().into_iter().skip(query.offset).map(|(.., doc_id)| doc_id).collect())
+    }
+
+    /// Reads the objects of the hits; ranked hits are sorted here if the query says so.
+    fn read(&self, query: &Query, plan: &Plan, found: Vec<Found>) -> Result<Vec<Hit>> {
+        let sort_here = !query.sort.is_empty() && plan.source != Source::Sorted;
+        let include = Include { properties: query.include.properties || sort_here, ..query.include.clone() };
+        let doc_ids: Vec<DocId> = found.iter().map(|found| found.doc_id).collect();
+        let objects = read_objects(self.shard, &self.view, self.schema, &doc_ids, &include)?;
+        let hit = |(Found { doc_id, distance }, object): (Found, Option<_>)| {
+            let object = object?;
+            Some(Hit { doc_id, distance, score: None, object })
+        };
+        let mut hits: Vec<Hit> = found.into_iter().zip(objects).filter_map(hit).collect();
+        if sort_here {
+            let terms = SortTerms::new(self.schema, &query.sort)?;
+            let mut keyed = Vec::with_capacity(hits.len());
+            for hit in hits {
+                let keys = terms.keys(&hit.object);
+                query.include.charge.take(keys.bytes())?;
+                keyed.push((keys, hit));
+            }
+            keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+            hits = keyed.into_iter().map(|(_, hit)| hit).collect();
+            if !query.include.properties {
+                hits.iter_mut().for_each(|hit| hit.object.properties.clear());
+            }
+        }
+        Ok(hits)
+    }
+}
+
+#[cfg(test)]
+mod tests;
