@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::command::{At, Command, Patch, PutMode};
 use crate::ids::{CollectionId, DocId, PropertyId, ShardId, VectorId};
-use crate::inverted::{docset, postings, segment, terms};
+use crate::inverted::form::{docset, postings, segment, terms};
 use crate::object::codec::{self, Header};
 use crate::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
 use crate::replica::Batch;

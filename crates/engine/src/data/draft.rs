@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use super::group::DataGroup;
 use crate::ids::{DocId, VectorId};
-use crate::inverted::docset;
-use crate::inverted::staged::{Staged, with_doc_id};
-use crate::inverted::terms::{self, OBJECT, vector_key};
+use crate::inverted::form::docset;
+use crate::inverted::form::terms::{self, OBJECT, vector_key};
+use crate::inverted::writer::staged::{Staged, with_doc_id};
 use crate::object::codec::{self, Header};
 use crate::object::{Object, Vector};
 use crate::schema::Collection;

@@ -6,7 +6,7 @@ use super::group::DataGroup;
 use crate::Result;
 use crate::command::At;
 use crate::ids::DocId;
-use crate::inverted::audit;
+use crate::inverted::reader::audit;
 use crate::object::codec;
 use crate::replica::StateMachine;
 use crate::schema::encode_schema;

@@ -11,7 +11,7 @@ use super::near::Asked;
 use crate::command::At;
 use crate::data::DataGroup;
 use crate::ids::{DocId, VectorId};
-use crate::inverted::lookup::Lookup;
+use crate::inverted::reader::lookup::Lookup;
 use crate::object::FoundVersion;
 use crate::query::{Facts, Filter, Hit, Include, Plan, Query, Rank, SortKeys, SortTerms, Source};
 use crate::schema::Collection;

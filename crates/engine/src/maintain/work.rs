@@ -12,7 +12,7 @@ use super::rebuilds::Rebuilds;
 use crate::command::At;
 use crate::data::{DataGroup, GroupMetrics};
 use crate::ids::{CollectionId, VectorId};
-use crate::inverted::{promote, sweep};
+use crate::inverted::writer::{compaction, merge};
 use crate::replica::LogPosition;
 use crate::schema::{Collection, VectorIndexKind};
 use crate::shard::doc_index::DocIndex;
@@ -287,7 +287,7 @@ impl DataGroup {
         };
         let state = shard.state();
         if self.sweep_is_due(at, &state)?
-            || promote::is_due(&shard.view(&self.store), shard.prefix)?
+            || merge::is_due(&shard.view(&self.store), shard.prefix)?
             || RebuildRecord::load(&self.store, self.group, at)?.is_some()
         {
             self.agenda.due.lock().sweep(at);
@@ -466,9 +466,9 @@ impl DataGroup {
             return Ok(true);
         }
         let view = shard.newest(&self.store);
-        if promote::is_due(&view, shard.prefix)? {
+        if merge::is_due(&view, shard.prefix)? {
             let mut changes = self.store.changes();
-            let step = promote::step(&view, shard.prefix, &mut changes)?;
+            let step = merge::step(&view, shard.prefix, &mut changes)?;
             let sweep = SweepRecord { promoted: step.upto.0, ..SweepRecord::load(&self.store, self.group, at)? };
             sweep.put(&mut changes, self.group, at)?;
             changes.write()?;
@@ -486,7 +486,7 @@ impl DataGroup {
         }
         let prefix = ShardPrefix::new(self.group, at);
         let mut changes = self.store.changes();
-        let step = sweep::step(&view, prefix, sweep.cursor.as_deref(), keys_max, &mut changes)?;
+        let step = compaction::step(&view, prefix, sweep.cursor.as_deref(), keys_max, &mut changes)?;
         report.swept += step.keys;
         sweep.cursor = step.cursor;
         let running = sweep.cursor.is_some();

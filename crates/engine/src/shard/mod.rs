@@ -19,8 +19,8 @@ use roaring::RoaringTreemap;
 
 use crate::command::At;
 use crate::ids::{DocId, GroupId, VectorId};
-use crate::inverted::docset;
-use crate::inverted::terms::{OBJECT, vector_key};
+use crate::inverted::form::docset;
+use crate::inverted::form::terms::{OBJECT, vector_key};
 use crate::storage::key::{self, InvKind, MetaKey, ShardPrefix};
 use crate::storage::record::{self, ShardRecord, SweepRecord};
 use crate::storage::{Family, Snapshot, Store, View};

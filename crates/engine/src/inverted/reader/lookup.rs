@@ -9,13 +9,15 @@ use std::ops::Bound;
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
-use super::segment::Segment;
-use super::terms::{self, OBJECT};
-use super::{condition, docset, postings, promote};
+use super::condition;
 use crate::command::At;
 use crate::data::DataGroup;
 use crate::exec::{read_id, readable};
 use crate::ids::{DocId, PropertyId};
+use crate::inverted::form::segment::Segment;
+use crate::inverted::form::terms::{self, OBJECT};
+use crate::inverted::form::{docset, postings};
+use crate::inverted::writer::merge;
 use crate::object::{Beacon, Value, codec};
 use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 use crate::schema::{Collection, DataType, Property};
@@ -201,7 +203,7 @@ impl Lookup<'_> {
             return Ok(true);
         }
         let relative = &start[PREFIX_BYTES..];
-        let mut cursor = promote::segments(self.view, self.prefix);
+        let mut cursor = merge::segments(self.view, self.prefix);
         while let Some((_, bytes)) = cursor.item()? {
             let segment = Segment::parse(bytes)?;
             let at = segment.lower_bound(relative)?;
@@ -265,7 +267,7 @@ impl Lookup<'_> {
             cursor.next();
         }
         let (start, end) = (&start[prefix.len()..], end.and_then(|end| end.get(prefix.len()..)));
-        let mut cursor = promote::segments(self.view, self.prefix);
+        let mut cursor = merge::segments(self.view, self.prefix);
         while let Some((_, bytes)) = cursor.item()? {
             let segment = Segment::parse(bytes)?;
             for n in segment.lower_bound(start)?..segment.len() {

@@ -1,7 +1,7 @@
 //! Fresh segments: the entries of one large batch under a single key.
 //!
 //! A batch of a hundred texts has thousands of values, and a key for each costs more than everything else that apply does.
-//! So large batches write one segment, and the background [promotes](super::promote) several at once into entries of
+//! So large batches write one segment, and the background [merges](crate::inverted::writer::merge) several at once into entries of
 //! their own, by then far fewer. Readers look into the segments too.
 //!
 //! The key is (property 0, [`InvKind::Fresh`](crate::storage::key::InvKind::Fresh), first doc id). The value is a version byte, the

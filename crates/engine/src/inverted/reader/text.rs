@@ -7,7 +7,7 @@ use roaring::RoaringTreemap;
 use super::condition::{bounds, wrong_text};
 use super::like::Pattern;
 use super::lookup::Lookup;
-use super::terms;
+use crate::inverted::form::terms;
 use crate::object::codec;
 use crate::query::{FilterValue, Operator};
 use crate::schema::{Property, Tokenization};
@@ -16,11 +16,11 @@ use crate::storage::key::InvKind;
 use crate::{Error, Result, tokenizer};
 
 /// What a text says that holds nothing to look for.
-pub(super) const ONLY_STOPWORDS: &str = "invalid search term, only stopwords provided. Stopwords can be configured in \
+pub(crate) const ONLY_STOPWORDS: &str = "invalid search term, only stopwords provided. Stopwords can be configured in \
                                          class.invertedIndexConfig.stopwords";
 
 /// Compares a text property: objects that have all terms of the value.
-pub(super) fn compare(
+pub(crate) fn compare(
     lookup: &Lookup<'_>,
     property: &Property,
     operator: Operator,
@@ -38,7 +38,7 @@ pub(super) fn compare(
 }
 
 /// Objects that have at least one term of the value.
-pub(super) fn any(lookup: &Lookup<'_>, property: &Property, value: &FilterValue) -> Result<RoaringTreemap> {
+pub(crate) fn any(lookup: &Lookup<'_>, property: &Property, value: &FilterValue) -> Result<RoaringTreemap> {
     let wanted = wanted(lookup, property, Operator::Equal, value)?;
     if wanted.is_empty() {
         return Err(Error::Invalid(ONLY_STOPWORDS.into()));

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::postings::{self, Posting};
-use super::segment::Segment;
-use super::staged::Staged;
-use super::{docset, promote, terms};
 use crate::ids::DocId;
+use crate::inverted::form::postings::{self, Posting};
+use crate::inverted::form::segment::Segment;
+use crate::inverted::form::{docset, terms};
+use crate::inverted::writer::merge;
+use crate::inverted::writer::staged::Staged;
 use crate::object::codec;
 use crate::schema::Collection;
 use crate::shard::ShardView;
@@ -103,7 +104,7 @@ fn stored(view: &ShardView<'_>, prefix: ShardPrefix, findings: &mut Vec<String>)
         }
         entries.next();
     }
-    let mut segments = promote::segments(view, prefix);
+    let mut segments = merge::segments(view, prefix);
     while let Some((_, bytes)) = segments.item()? {
         let segment = Segment::parse(bytes)?;
         for n in 0..segment.len() {

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::like::Pattern;
 use super::lookup::{Lookup, SELF};
-use super::{geo, terms, text};
+use super::{geo, text};
+use crate::inverted::form::terms;
 use crate::object::Geo;
 use crate::query::{FilterValue, Operator};
 use crate::schema::{DataType, Primitive, Property};
@@ -62,7 +63,7 @@ pub(crate) fn property(
 }
 
 /// `Contains*` of members that are each compared by `equal`.
-pub(super) fn contains(
+pub(crate) fn contains(
     lookup: &Lookup<'_>,
     operator: Operator,
     members: &[FilterValue],
@@ -125,7 +126,7 @@ fn single(lookup: &Lookup<'_>, property: &Property, operator: Operator, value: &
 }
 
 /// Values from one to another.
-pub(super) type Bounds<'v> = (Bound<&'v [u8]>, Bound<&'v [u8]>);
+pub(crate) type Bounds<'v> = (Bound<&'v [u8]>, Bound<&'v [u8]>);
 
 /// Runs `find` with the bounds of an ordering operator, or with `None` for equality.
 fn ordered<'v>(
@@ -149,7 +150,7 @@ fn ordered<'v>(
 }
 
 /// The values that an ordering operator lets through.
-pub(super) fn bounds(operator: Operator, bytes: &[u8]) -> Option<Bounds<'_>> {
+pub(crate) fn bounds(operator: Operator, bytes: &[u8]) -> Option<Bounds<'_>> {
     Some(match operator {
         Operator::GreaterThan => (Bound::Excluded(bytes), Bound::Unbounded),
         Operator::GreaterThanEqual => (Bound::Included(bytes), Bound::Unbounded),
@@ -203,7 +204,7 @@ fn wrong_kind(of: Primitive, value: &FilterValue) -> Error {
     })
 }
 
-pub(super) fn wrong_text(value: &FilterValue) -> Error {
+pub(crate) fn wrong_text(value: &FilterValue) -> Error {
     wrong_kind(Primitive::Text, value)
 }
 

@@ -12,10 +12,11 @@ use std::collections::HashSet;
 
 use roaring::RoaringTreemap;
 
-use super::postings::{self, Posting};
+use super::merge;
 use super::staged::with_doc_id;
-use super::{docset, promote};
 use crate::ids::DocId;
+use crate::inverted::form::docset;
+use crate::inverted::form::postings::{self, Posting};
 use crate::shard::ShardView;
 use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
 use crate::storage::{Changes, Family};
@@ -43,7 +44,7 @@ pub(crate) fn step(
     keys_max: usize,
     changes: &mut Changes<'_>,
 ) -> Result<Step> {
-    let sweep = Sweep { view, seams: promote::first_doc_ids(view, prefix)? };
+    let sweep = Sweep { view, seams: merge::first_doc_ids(view, prefix)? };
     let mut entries = view.store.cursor(Family::Inverted, prefix.bytes(), None);
     entries.seek(cursor.unwrap_or(prefix.bytes()));
     let mut value = OneValue::default();
@@ -191,7 +192,7 @@ impl OneValue {
 }
 
 /// Puts postings in order, each doc id once; whether they were.
-pub(super) fn in_order(postings: &mut Vec<Posting>) -> bool {
+pub(crate) fn in_order(postings: &mut Vec<Posting>) -> bool {
     let ordered = postings.is_sorted_by(|a, b| a.doc_id < b.doc_id);
     if !ordered {
         postings.sort_by_key(|posting| posting.doc_id);

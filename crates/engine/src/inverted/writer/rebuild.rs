@@ -10,10 +10,11 @@
 
 use roaring::RoaringTreemap;
 
-use super::segment::Segment;
+use super::compaction;
 use super::staged::Staged;
-use super::{docset, postings, sweep, terms};
 use crate::ids::DocId;
+use crate::inverted::form::segment::Segment;
+use crate::inverted::form::{docset, postings, terms};
 use crate::object::codec;
 use crate::schema::Collection;
 use crate::shard::ShardView;
@@ -63,7 +64,7 @@ fn join(key: &[u8], a: &[u8], b: &[u8]) -> Result<Vec<u8>> {
     if kind_of(key) == Some(InvKind::Posting) {
         let mut postings = postings::decode(first, b)?;
         postings.extend(postings::decode(first, a)?);
-        sweep::in_order(&mut postings);
+        compaction::in_order(&mut postings);
         return Ok(postings::encode(&postings));
     }
     let mut members = RoaringTreemap::new();

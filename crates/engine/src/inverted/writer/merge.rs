@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
 
-use super::docset;
-use super::postings::{self, Posting};
-use super::segment::Segment;
 use super::staged::with_doc_id;
-use super::terms::OBJECT;
 use crate::ids::DocId;
+use crate::inverted::form::docset;
+use crate::inverted::form::postings::{self, Posting};
+use crate::inverted::form::segment::Segment;
+use crate::inverted::form::terms::OBJECT;
 use crate::shard::ShardView;
 use crate::storage::key::{self, DOC_BYTES, InvKind, ShardPrefix};
 use crate::storage::{Changes, Cursor, Family};

@@ -7,11 +7,11 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::postings::{self, Posting};
-use super::terms::{self, OBJECT, Sink};
-use super::{docset, segment};
 use crate::Result;
 use crate::ids::{DocId, PropertyId};
+use crate::inverted::form::postings::{self, Posting};
+use crate::inverted::form::terms::{self, OBJECT, Sink};
+use crate::inverted::form::{docset, segment};
 use crate::storage::key::{DOC_BYTES, InvKind, ShardPrefix};
 use crate::storage::{Changes, Family};
 
