@@ -5,8 +5,8 @@ use parking_lot::Mutex;
 use super::arena::Layout;
 use super::distance::Kernels;
 use super::hnsw::Repair;
+use super::maintain::requantize::Recode;
 use super::persist::Saved;
-use super::recode::Recode;
 use super::store::Store;
 use super::{Distance, IndexConfig, IndexOptions};
 

@@ -7,14 +7,16 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use roaring::RoaringTreemap;
 
-use super::allow::Allow;
 use super::config::HnswConfig;
 use super::core::Core;
-use super::exact::is_live;
-use super::query::{Query, check, distance_at};
+use super::maintain::work;
+use super::scan::allow::Allow;
+use super::scan::exact::is_live;
+use super::scan::query::{Query, check, distance_at};
+use super::search::{self, batched};
 use super::{
     DocId, Hit, IndexConfig, IndexMemory, IndexOptions, IndexStats, OpenReport, Progress, SaveReport, SearchRequest,
-    VectorError, WorkBudget, persist, search, stats, together, work,
+    VectorError, WorkBudget, persist, stats,
 };
 
 /// The vectors of one (collection shard, vector name). All calls take `&self` and may run at the same time.
@@ -74,7 +76,7 @@ impl VectorIndex {
         }
         let core = self.core.get_or_init(|| Box::new(Core::new(vector.len(), &config, self.options)));
         check(vector, Some(core.dim))?;
-        core.store.insert(doc_id, &super::query::prepare(core.distance, vector))?;
+        core.store.insert(doc_id, &super::scan::query::prepare(core.distance, vector))?;
         Ok(())
     }
 
@@ -117,7 +119,7 @@ impl VectorIndex {
         let good = requests.iter().zip(&checked).filter(|(_, checked)| matches!(checked, Ok(Some(_))));
         let good: Vec<SearchRequest<'_>> = good.map(|(request, _)| *request).collect();
         let mut found = match self.core() {
-            Some(core) if !good.is_empty() => together::search_many(core, &config, &good),
+            Some(core) if !good.is_empty() => batched::search_many(core, &config, &good),
             _ => Vec::new(),
         }
         .into_iter();

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 
 use super::arena::{Memory, State};
 use super::core::Core;
-use super::{IndexConfig, IndexMemory, IndexStats, work};
+use super::maintain::work;
+use super::{IndexConfig, IndexMemory, IndexStats};
 
 /// Counts by walking all slots once.
 pub(super) fn stats(core: &Core, config: &IndexConfig) -> IndexStats {

@@ -1,14 +1,14 @@
 //! Whole-index tests: against exact search, on synthetic data and on the shared set where it is there.
 
+mod batched;
 mod data;
 mod exactness;
 mod interleavings;
 mod model;
-mod moving;
 mod quantizers;
 mod recall;
+mod relocation;
 mod saved;
-mod together;
 
 use super::*;
 use data::Data;

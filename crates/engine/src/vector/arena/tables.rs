@@ -6,7 +6,7 @@
 //! - A reader touches a slot's data only after it has seen the state `LIVE` or `DEAD` with acquire order, or has read the
 //!   slot's number from a list of links. Numbers are stored with release order after the slot became `LIVE`, and
 //!   [`read_links`](super::read_links) ends with an acquire fence: the data happen before.
-//! - A slot becomes free only when every [`View`](crate::vector::view::View) that existed before the last way to it was
+//! - A slot becomes free only when every [`View`](crate::vector::store::view::View) that existed before the last way to it was
 //!   removed has been dropped. Readers hold a view for as long as they hold slot numbers.
 //! - Links, states and upper handles are atomics; a list being rewritten is seen as any mixture of old and new entries,
 //!   all of which are slots in use.
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::{Chunk, Memory, Rows};
-use crate::vector::codes::Codec;
+use crate::vector::quantize::Codec;
 
 /// Blocks of the upper levels in one allocation, as a power of two.
 pub(in crate::vector) const UPPER_BLOCKS_SHIFT: u32 = 12;

@@ -212,7 +212,7 @@ fn avx512_here() -> bool {
     })
 }
 
-/// Rotates in place by the fastest tier; see [`super::codes::Rotation`].
+/// Rotates in place by the fastest tier; see [`crate::vector::quantize`].
 pub(super) fn hadamard(values: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if avx512_here() {

@@ -17,7 +17,7 @@ use crate::vector::arena::{State, Tables, UpperHandle, append_link, read_links, 
 use crate::vector::config::FilterStrategy;
 use crate::vector::distance::Kernels;
 use crate::vector::store::Store;
-use crate::vector::view::View;
+use crate::vector::store::view::View;
 
 /// What linking needs to know.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::vector::arena::LEVEL_MAX;
-use crate::vector::codes::splitmix;
+use crate::vector::quantize::splitmix;
 
 /// The entry point and the nodes' locks.
 pub(in crate::vector) struct Graph {

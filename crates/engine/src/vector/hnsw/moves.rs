@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::repair::Surroundings;
 use crate::vector::arena::{State, Tables, append_link, read_links};
-use crate::vector::moving::Move;
+use crate::vector::store::relocation::Move;
 
 /// Nodes on their way, each with its old and its new slot.
 #[derive(Default)]

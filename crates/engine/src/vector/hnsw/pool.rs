@@ -89,7 +89,7 @@ pub(in crate::vector) fn unordered(bits: u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vector::codes::splitmix;
+    use crate::vector::quantize::splitmix;
 
     #[test]
     fn order_is_kept_both_ways() {

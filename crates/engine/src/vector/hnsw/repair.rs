@@ -21,8 +21,8 @@ use super::scorer::{CodeScorer, RowScorer, Scorer};
 use super::visited::Visited;
 use crate::vector::arena::{State, Tables, UpperHandle, read_links, write_links};
 use crate::vector::distance::Kernels;
-use crate::vector::moving::{PIECE, Room};
 use crate::vector::store::Store;
+use crate::vector::store::relocation::{PIECE, Room};
 
 /// Where the repair of the present batch stands.
 #[derive(Default)]

@@ -15,8 +15,8 @@ use crate::ids::DocId;
 use crate::interrupt;
 use crate::vector::core::Core;
 use crate::vector::distance::Kernels;
-use crate::vector::query::check;
-use crate::vector::top::Top;
+use crate::vector::scan::query::check;
+use crate::vector::scan::top::Top;
 use crate::vector::{Distance, Hit, IndexConfig, IndexOptions, OpenReport, SearchRequest, VectorError, VectorIndex};
 
 /// The multi-vectors of one (collection shard, vector name). Like [`VectorIndex`] derived state with the same rule of

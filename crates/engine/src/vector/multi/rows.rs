@@ -6,7 +6,7 @@
 use roaring::RoaringTreemap;
 
 use crate::ids::DocId;
-use crate::vector::docs::DocMap;
+use crate::vector::slots::docs::DocMap;
 
 /// Bits of an id that number the row.
 pub(in crate::vector) const ROW_BITS: u32 = 14;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::rows::row_id;
 use super::*;
 use crate::ids::DocId;
-use crate::vector::codes::splitmix;
+use crate::vector::quantize::splitmix;
 use crate::vector::{Codes, Distance, Hit, HnswConfig, IndexConfig, IndexKind, IndexOptions, VectorError, WorkBudget};
 use roaring::RoaringTreemap;
 

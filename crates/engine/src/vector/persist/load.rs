@@ -14,11 +14,11 @@ use crate::vector::arena::{
 };
 use crate::vector::config::{HnswConfig, IndexConfig, IndexOptions, M_MAX, M_MIN};
 use crate::vector::core::Core;
-use crate::vector::docs::DocMap;
 use crate::vector::hnsw::Graph;
-use crate::vector::pending::Segment;
+use crate::vector::slots::docs::DocMap;
+use crate::vector::slots::pending::Segment;
+use crate::vector::store::view::View;
 use crate::vector::store::{Store, Writer};
-use crate::vector::view::View;
 
 /// What was loaded.
 pub(in crate::vector) struct Loaded {

@@ -18,7 +18,7 @@ use super::{
 use crate::vector::SaveReport;
 use crate::vector::arena::{Memory, State, UPPER_BLOCKS_SHIFT, UpperHandle, read_links};
 use crate::vector::core::Core;
-use crate::vector::view::View;
+use crate::vector::store::view::View;
 
 /// What is in the folder, as far as this process knows.
 #[derive(Debug, Default)]

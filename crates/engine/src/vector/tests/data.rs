@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use super::*;
-use crate::vector::codes::splitmix;
+use crate::vector::quantize::splitmix;
 
 /// `[n, dim]`, row after row.
 pub(super) struct Data {

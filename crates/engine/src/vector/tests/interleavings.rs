@@ -6,16 +6,16 @@ mod atomics {
     pub(super) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 }
 
-#[path = "../limbo.rs"]
+#[path = "../slots/limbo.rs"]
 #[allow(clippy::duplicate_mod, dead_code, reason = "compiled with other atomics; the model needs a part of it")]
 mod limbo;
-#[path = "../links.rs"]
+#[path = "../slots/links.rs"]
 #[allow(clippy::duplicate_mod, reason = "compiled with other atomics")]
 mod links;
-#[path = "../pending.rs"]
+#[path = "../slots/pending.rs"]
 #[allow(clippy::duplicate_mod, dead_code, reason = "compiled with other atomics; the model needs a part of it")]
 mod pending;
-#[path = "../state.rs"]
+#[path = "../slots/state.rs"]
 #[allow(clippy::duplicate_mod, dead_code, reason = "compiled with other atomics; the model needs a part of it")]
 mod state;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::data::{naive, normal};
 use super::*;
-use crate::vector::codes::splitmix;
+use crate::vector::quantize::splitmix;
 
 const DIM: usize = 16;
 

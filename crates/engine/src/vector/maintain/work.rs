@@ -1,0 +1,115 @@
+//! Background work: giving the index the form that its size wants, linking what waits, repairing after deletes.
+
+use std::sync::Arc;
+
+use super::requantize::{self, Recode};
+use crate::vector::config::{IndexConfig, IndexKind};
+use crate::vector::core::Core;
+use crate::vector::hnsw::{Builder, Graph, Repair, ScratchPool, Surroundings};
+use crate::vector::{EF_CONSTRUCTION_MIN, Progress, WorkBudget};
+
+/// One bounded step.
+pub(in crate::vector) fn work(core: &Core, config: &IndexConfig, budget: WorkBudget) -> Progress {
+    if core.store.len() == 0 {
+        return empty(core);
+    }
+    let recoding = requantize::step(core, config);
+    if wants_graph(core, config) {
+        // Codes come first, so that the graph is linked on them.
+        if recoding.more || requantize::is_wanted(core, config) {
+            return Progress { coded: recoding.coded, more: recoding.more, ..Progress::default() };
+        }
+        add_graph(core, config);
+        return Progress { more: true, ..Progress::default() };
+    }
+    let linked = link(core, config, budget.link_max);
+    let mut progress =
+        Progress { linked, coded: recoding.coded, more: linked > 0 || recoding.more, ..Progress::default() };
+    let view = core.store.view();
+    if let Some(graph) = view.graph.clone() {
+        progress.more |= view.pending.iter().any(|segment| segment.has_unclaimed());
+        drop(view);
+        repair(core, &graph, budget, &mut progress);
+    }
+    core.store.writer.lock().collect();
+    progress
+}
+
+fn empty(core: &Core) -> Progress {
+    let Some(mut repair) = core.repair.try_lock() else { return Progress::default() };
+    if core.store.reset_if_empty() {
+        *repair = Repair::default();
+        *core.recode.lock() = Recode::default();
+    }
+    core.store.writer.lock().collect();
+    Progress::default()
+}
+
+fn repair(core: &Core, graph: &Graph, budget: WorkBudget, progress: &mut Progress) {
+    let Some(mut repair) = core.repair.try_lock() else { return };
+    let around = Surroundings { store: &core.store, graph, kernels: &core.kernels };
+    let step = repair.step(around, budget.repair_max);
+    progress.repaired = step.rewritten;
+    progress.freed = step.freed;
+    progress.moved = step.moved;
+    progress.given_back = step.given_back;
+    progress.more |= step.more;
+}
+
+/// Links waiting vectors, oldest first.
+fn link(core: &Core, config: &IndexConfig, max: usize) -> usize {
+    let Some(hnsw) = config.hnsw() else { return 0 };
+    let builder = Builder {
+        store: &core.store,
+        kernels: &core.kernels,
+        ef_construction: hnsw.ef_construction.max(EF_CONSTRUCTION_MIN),
+    };
+    let view = core.store.view();
+    let Some((segment, slots)) =
+        view.pending.iter().map(|segment| (segment, segment.claim(max))).find(|(_, slots)| !slots.is_empty())
+    else {
+        if view.pending.iter().any(|segment| segment.is_done()) {
+            core.store.drop_finished_segments();
+        }
+        return 0;
+    };
+    let segment = Arc::clone(segment);
+    drop(view);
+    ScratchPool::with(|scratch| {
+        for &slot in &slots {
+            builder.link(slot, scratch);
+            segment.finish(1);
+        }
+    });
+    if segment.is_done() {
+        core.store.drop_finished_segments();
+    }
+    slots.len()
+}
+
+/// Whether the index has outgrown the scan.
+fn wants_graph(core: &Core, config: &IndexConfig) -> bool {
+    core.store.view().graph.is_none() && outgrows_scan(core, config)
+}
+
+/// Whether an index of this size has a graph.
+pub(in crate::vector) fn outgrows_scan(core: &Core, config: &IndexConfig) -> bool {
+    match config.kind {
+        IndexKind::Flat => false,
+        IndexKind::Hnsw(_) => core.store.len() > core.options.graph_cutoff,
+        IndexKind::Dynamic { threshold, .. } => core.store.len() > threshold,
+    }
+}
+
+/// Vectors that the graph lacks: all of them while the index is about to get one.
+pub(in crate::vector) fn waiting(core: &Core, config: &IndexConfig) -> usize {
+    if wants_graph(core, config) { core.store.len() } else { core.store.view().waiting() }
+}
+
+fn add_graph(core: &Core, config: &IndexConfig) {
+    let Some(_form) = core.repair.try_lock() else { return };
+    if wants_graph(core, config) {
+        let layout = core.store.view().tables.layout;
+        core.store.add_graph(Graph::new(layout.m, core.options.seed, None));
+    }
+}
