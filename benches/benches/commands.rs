@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use azimuth_benches::clock::Clock;
 use azimuth_engine::command::{At, Command, Outcome, Patch, PutMode};
-use azimuth_engine::group::{Batch, DataGroup, Entry, EntryBody, GroupOptions, LogPosition, StateMachine};
+use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, VectorId};
 use azimuth_engine::object::{Beacon, Object, Value, Vector};
+use azimuth_engine::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use azimuth_engine::schema::{
     Collection, DataType, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig, VectorIndexKind,
     VectorSpace,

@@ -30,14 +30,4 @@ pub mod tokenizer;
 pub mod vector;
 pub mod weight;
 
-/// Names of the parts of a group in one place.
-pub mod group {
-    pub use crate::data::{
-        DataGroup, GroupMetrics, GroupOptions, OpenReport, ShardStatus, StorageBudget, VectorStatus,
-    };
-    pub use crate::maintain::{WorkBudget, WorkReport};
-    pub use crate::replica::{Applied, Batch, Entry, EntryBody, LogPosition, StateMachine};
-    pub use crate::storage::Generations;
-}
-
 pub use error::{Error, Result};

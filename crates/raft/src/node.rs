@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use azimuth_engine::group::{DataGroup, Generations, GroupOptions, StateMachine};
+use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::GroupId;
 use azimuth_engine::meta::MetaGroup;
+use azimuth_engine::replica::StateMachine;
+use azimuth_engine::storage::Generations;
 use tokio::sync::watch;
 
 use crate::background::Background;
@@ -332,7 +334,7 @@ fn check_against_log<S: StateMachine>(state: &S, log: &GroupLog) -> Result<u64, 
         );
         return Err(StartError::Damaged(text));
     }
-    let next = |position: Option<azimuth_engine::group::LogPosition>| position.map_or(0, |at| at.index + 1);
+    let next = |position: Option<azimuth_engine::replica::LogPosition>| position.map_or(0, |at| at.index + 1);
     Ok(next(bounds.last) - next(applied))
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tempfile::tempdir;
 use uuid::Uuid;
 
-use super::{DataGroup, GroupOptions, StorageBudget};
+use super::{DataGroup, GroupOptions};
 use crate::command::{At, Command, Outcome, Patch, PutMode};
 use crate::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, VectorId};
 use crate::object::{Object, Value, Vector};
@@ -20,6 +20,7 @@ use crate::schema::{
     VectorSpace,
 };
 use crate::storage::Family;
+use crate::storage::StorageBudget;
 use crate::storage::key::ShardPrefix;
 use crate::vector::IndexConfig;
 use crate::{Error, Result};

@@ -15,6 +15,6 @@ mod contained_tests;
 
 pub use group::DataGroup;
 pub use metrics::{GroupMetrics, ShardStatus, VectorStatus};
-pub use options::{GroupOptions, OpenReport, StorageBudget};
+pub use options::{GroupOptions, OpenReport};
 
 pub(crate) use hash::Hasher;

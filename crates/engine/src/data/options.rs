@@ -1,8 +1,7 @@
 //! What a group is opened with, and what opening found.
 
-use rocksdb::{Cache, WriteBufferManager};
-
 use crate::ids::GroupId;
+use crate::storage::StorageBudget;
 use crate::vector::IndexOptions;
 
 /// Settings of a group.
@@ -49,29 +48,6 @@ impl GroupOptions {
             sweep_changes_min: 2_000,
             segment_entries_min: 512,
         }
-    }
-}
-
-/// Memory that the RocksDBs of a node share. Clones share one budget.
-#[derive(Clone)]
-pub struct StorageBudget {
-    pub(crate) cache: Cache,
-    pub(crate) write_buffers: WriteBufferManager,
-}
-
-impl StorageBudget {
-    /// A budget of `cache_bytes` for blocks read and `write_buffer_bytes` for what is not flushed yet.
-    pub fn new(cache_bytes: usize, write_buffer_bytes: usize) -> Self {
-        Self {
-            cache: Cache::new_lru_cache(cache_bytes),
-            write_buffers: WriteBufferManager::new_write_buffer_manager(write_buffer_bytes, false),
-        }
-    }
-}
-
-impl Default for StorageBudget {
-    fn default() -> Self {
-        Self::new(64 << 20, 256 << 20)
     }
 }
 

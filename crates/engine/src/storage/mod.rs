@@ -5,12 +5,14 @@
 //! Read in this order: `key` (how everything is addressed), `store` (reads and writes), `record` (versioned records of
 //! the `meta` family), `generation` (the folder that is in use).
 
+mod budget;
 mod generation;
 pub(crate) mod key;
 pub(crate) mod record;
 mod snapshot;
 mod store;
 
+pub use budget::StorageBudget;
 pub use generation::Generations;
 
 pub(crate) use record::ProposerRecord;

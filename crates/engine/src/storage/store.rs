@@ -14,10 +14,11 @@ use rocksdb::{
     DBRawIteratorWithThreadMode, FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
+use super::StorageBudget;
 use super::generation::Generations;
 use super::key::{self, MetaKey};
 use super::snapshot::Snapshot;
-use crate::data::{GroupOptions, OpenReport, StorageBudget};
+use crate::data::{GroupOptions, OpenReport};
 use crate::{Error, Result, interrupt};
 
 /// Version of a group's folder as a whole, kept under [`MetaKey::Format`].

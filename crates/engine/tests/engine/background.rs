@@ -1,10 +1,12 @@
 //! Background work: what it removes and joins, and that answers stay what they are.
 
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::group::{DataGroup, GroupOptions, StateMachine, WorkBudget};
+use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{CollectionId, ShardId};
+use azimuth_engine::maintain::WorkBudget;
 use azimuth_engine::object::Value;
 use azimuth_engine::query::{Filter, FilterValue, Include, Near, Operator, Path, Query, Rank, Subject};
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::Primitive;
 use azimuth_engine::vector::WorkBudget as VectorBudget;
 use tempfile::tempdir;

@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use azimuth_engine::Result;
 use azimuth_engine::command::{Command, Patch};
-use azimuth_engine::group::{DataGroup, Entry, EntryBody, GroupOptions, LogPosition, StateMachine};
+use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{CollectionId, GroupId, VectorId};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
 use azimuth_engine::query::{
     Filter, FilterValue, Include, Operator, Path as FilterPath, PathStep, Query, Rank, Sort, Subject,
 };
+use azimuth_engine::replica::{Entry, EntryBody, LogPosition, StateMachine};
 use azimuth_engine::schema::{Collection, DataType, Primitive, VectorConfig};
 use tempfile::tempdir;
 
@@ -265,7 +266,7 @@ fn a_checkpoint_is_the_group_at_its_position() {
     assert_eq!(group.durable(), applied.position);
     apply(&group, vec![Command::Delete { at: at(1), id: id(5) }]);
 
-    azimuth_engine::group::Generations::new(target.path()).switch(1).unwrap();
+    azimuth_engine::storage::Generations::new(target.path()).switch(1).unwrap();
     let copy = open(target.path());
     assert_eq!((read_everything(&copy).unwrap(), copy.state_hash().unwrap()), (expected, hash));
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use azimuth_engine::command::{Command, Outcome, Patch};
-use azimuth_engine::group::{DataGroup, StateMachine};
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::DocId;
 use azimuth_engine::object::{Beacon, Value, Vector};
 use azimuth_engine::query::Include;
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::{DataType, Primitive};
 use tempfile::TempDir;
 

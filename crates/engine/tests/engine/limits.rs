@@ -8,12 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use azimuth_engine::command::{Command, Outcome, Patch};
-use azimuth_engine::group::{DataGroup, Entry, GroupOptions, StateMachine};
+use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{CollectionId, GroupId, ShardId, VectorId};
 use azimuth_engine::limits::{DEPTH_MAX, STORED_DEPTH_MAX};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, value_depth};
 use azimuth_engine::query::Include;
+use azimuth_engine::replica::{Entry, StateMachine};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property, VectorConfig};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

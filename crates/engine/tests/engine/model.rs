@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use azimuth_engine::command::{At, Command, Outcome, Patch, PutMode};
-use azimuth_engine::group::{DataGroup, Entry, StateMachine};
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::{CollectionId, DocId, ShardId};
 use azimuth_engine::object::{Beacon, FoundVersion, Object, Value, Vector};
 use azimuth_engine::query::{
     Filter, FilterValue, Include, Near, Operator, Path as FilterPath, Query, Rank, Sort, Subject,
 };
+use azimuth_engine::replica::{Entry, StateMachine};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Shard, TenantStatus};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -507,7 +508,7 @@ fn run(seed: u64, steps: usize) {
             pending.drain(..).zip(log.len() as u64 + 1..).map(|(commands, index)| entry(index, commands)).collect();
         let outcomes = group.apply(entries.clone()).unwrap();
         for (entry, outcomes) in entries.iter().zip(outcomes) {
-            let azimuth_engine::group::EntryBody::Batch(batch) = &entry.body else { panic!("only batches") };
+            let azimuth_engine::replica::EntryBody::Batch(batch) = &entry.body else { panic!("only batches") };
             let wanted: Vec<Outcome> = batch.commands.iter().map(|command| model.apply(command)).collect();
             assert_eq!(outcomes, wanted, "seed {seed}, step {step}");
         }

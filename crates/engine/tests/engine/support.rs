@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use azimuth_engine::command::{At, Command, Outcome, PutMode};
-use azimuth_engine::group::{
-    Batch, DataGroup, Entry, EntryBody, GroupOptions, LogPosition, StateMachine, StorageBudget, WorkBudget,
-};
+use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{CollectionId, GroupId, PropertyId, ShardId, VectorId};
+use azimuth_engine::maintain::WorkBudget;
 use azimuth_engine::object::{Object, Properties, Value, Vector, Vectors};
+use azimuth_engine::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use azimuth_engine::schema::{
     Collection, DataType, InvertedConfig, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig,
     VectorIndexKind, VectorSpace,
 };
+use azimuth_engine::storage::StorageBudget;
 use azimuth_engine::vector::{IndexConfig, IndexOptions};
 use tempfile::TempDir;
 use uuid::Uuid;

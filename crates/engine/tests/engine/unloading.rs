@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::group::{DataGroup, GroupOptions, WorkBudget};
+use azimuth_engine::data::{DataGroup, GroupOptions};
+use azimuth_engine::maintain::WorkBudget;
 use azimuth_engine::object::Value;
 use azimuth_engine::query::{Include, Near, Query, Rank};
 use azimuth_engine::schema::Primitive;

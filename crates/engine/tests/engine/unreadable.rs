@@ -2,8 +2,9 @@
 
 use azimuth_engine::Error;
 use azimuth_engine::command::{Command, Outcome, Patch, PutMode};
-use azimuth_engine::group::{DataGroup, StateMachine};
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::query::{Include, Near, Query, Rank, Sort};
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::{Collection, Primitive};
 use tempfile::tempdir;
 

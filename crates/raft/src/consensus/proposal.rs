@@ -1,7 +1,7 @@
 //! A batch of commands on its way into the log.
 
 use azimuth_engine::command::Command;
-use azimuth_engine::group::Batch;
+use azimuth_engine::replica::Batch;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -76,9 +76,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use azimuth_engine::command::{At, Patch, PutMode};
-    use azimuth_engine::group::LogPosition;
     use azimuth_engine::ids::{CollectionId, DocId, GroupId, ShardId, VectorId};
     use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
+    use azimuth_engine::replica::LogPosition;
     use uuid::Uuid;
 
     use super::*;

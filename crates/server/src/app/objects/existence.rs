@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use azimuth_engine::command::At;
-use azimuth_engine::group::DataGroup;
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::Beacon;
 use uuid::Uuid;

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use azimuth_engine::command::At;
-use azimuth_engine::group::DataGroup;
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::query::{Combination, DISTANCE_SLACK, Filter, Hit, Include, Near, Query, Rank, Sort, Target};
 use azimuth_engine::schema::{Collection, TenantStatus};
