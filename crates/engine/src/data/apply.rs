@@ -11,9 +11,9 @@ use super::DataGroup;
 use super::draft::{ShardDraft, dimension_of, is_empty};
 use super::transaction::Transaction;
 use crate::Result;
-use crate::command::{At, Command, Outcome, Patch, PutMode};
+use crate::command::{Command, Outcome, Patch, PutMode};
 use crate::exec::readable;
-use crate::ids::{DocId, VectorId};
+use crate::ids::{DocId, ShardKey, VectorId};
 use crate::limits::STORED_DEPTH_MAX;
 use crate::object::codec::UNKNOWN_MS;
 use crate::object::{Beacon, Object, Properties, Value, Vector, value_depth};
@@ -79,7 +79,7 @@ fn execute(transaction: &mut Transaction<'_>, command: Command) -> Result<Outcom
         Command::DropShard(collection, shard) => {
             let known = transaction.collection(collection).is_some();
             if known && !transaction.was_dropped(collection, Some(shard)) {
-                transaction.drop_shard(At { collection, shard });
+                transaction.drop_shard(ShardKey { collection, shard });
             }
             Ok(Outcome::Done)
         }
@@ -105,7 +105,7 @@ fn put_collection(transaction: &mut Transaction<'_>, collection: Collection) -> 
     Ok(Outcome::Done)
 }
 
-fn put(transaction: &mut Transaction<'_>, at: At, mode: PutMode, mut object: Object) -> Result<Outcome> {
+fn put(transaction: &mut Transaction<'_>, at: ShardKey, mode: PutMode, mut object: Object) -> Result<Outcome> {
     let Some(schema) = transaction.schema_of(at) else { return Ok(Outcome::NotFound) };
     let draft = transaction.draft(at)?;
     let old = draft.present(object.id)?;
@@ -127,7 +127,7 @@ fn put(transaction: &mut Transaction<'_>, at: At, mode: PutMode, mut object: Obj
     Ok(Outcome::Written { doc_id: draft.put(object), created_ms })
 }
 
-fn merge(transaction: &mut Transaction<'_>, at: At, id: Uuid, patch: Patch, updated_ms: i64) -> Result<Outcome> {
+fn merge(transaction: &mut Transaction<'_>, at: ShardKey, id: Uuid, patch: Patch, updated_ms: i64) -> Result<Outcome> {
     let Some(schema) = transaction.schema_of(at) else { return Ok(Outcome::NotFound) };
     let draft = transaction.draft(at)?;
     let Some(old) = draft.present(id)? else { return Ok(Outcome::NotFound) };
@@ -160,7 +160,7 @@ fn merge(transaction: &mut Transaction<'_>, at: At, id: Uuid, patch: Patch, upda
     Ok(Outcome::Written { doc_id, created_ms: old.created_ms })
 }
 
-fn delete(transaction: &mut Transaction<'_>, at: At, id: Uuid, seen: Option<DocId>) -> Result<Outcome> {
+fn delete(transaction: &mut Transaction<'_>, at: ShardKey, id: Uuid, seen: Option<DocId>) -> Result<Outcome> {
     if transaction.schema_of(at).is_none() {
         return Ok(Outcome::NotFound);
     }

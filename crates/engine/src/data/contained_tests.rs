@@ -10,8 +10,8 @@ use tempfile::tempdir;
 use uuid::Uuid;
 
 use super::{DataGroup, GroupOptions};
-use crate::command::{At, Command, Outcome, Patch, PutMode};
-use crate::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, VectorId};
+use crate::command::{Command, Outcome, Patch, PutMode};
+use crate::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, ShardKey, VectorId};
 use crate::object::{Object, Value, Vector};
 use crate::query::{Include, Near, Query, Rank};
 use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
@@ -19,9 +19,8 @@ use crate::schema::{
     Collection, DataType, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig, VectorIndexKind,
     VectorSpace,
 };
-use crate::storage::Family;
-use crate::storage::StorageBudget;
 use crate::storage::key::ShardPrefix;
+use crate::storage::{Family, StorageBudget};
 use crate::vector::IndexConfig;
 use crate::{Error, Result};
 
@@ -40,7 +39,7 @@ pub(crate) fn fail_if_asked(command: &Command) {
     assert!(id.is_none() || id != FAILS.get(), "made to fail");
 }
 
-const AT: At = At { collection: CollectionId(1), shard: ShardId::FIRST };
+const AT: ShardKey = ShardKey { collection: CollectionId(1), shard: ShardId::FIRST };
 
 fn schema() -> Collection {
     let text = Property {

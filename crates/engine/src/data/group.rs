@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::{GroupOptions, OpenReport, apply};
-use crate::command::{At, Command, Outcome};
-use crate::ids::{CollectionId, GroupId, ShardId, VectorId};
+use crate::command::{Command, Outcome};
+use crate::ids::{CollectionId, GroupId, ShardId, ShardKey, VectorId};
 use crate::maintain::queue::DueRecord;
 use crate::maintain::work::Agenda;
 use crate::replica::{Applied, Attempt, Contained, Entry, Ledger, LogPosition, StateMachine, contained, load_applied};
@@ -40,7 +40,7 @@ pub struct DataGroup {
     durable: Mutex<Option<LogPosition>>,
     pub(crate) collections: RwLock<HashMap<CollectionId, Arc<Collection>>>,
     pub(crate) dropped: RwLock<Dropped>,
-    pub(crate) shards: RwLock<HashMap<At, Arc<Shard>>>,
+    pub(crate) shards: RwLock<HashMap<ShardKey, Arc<Shard>>>,
     /// Held while a shard is loaded, by its number, so that it is loaded once.
     loading: [Mutex<()>; LOADING_LOCKS],
     /// Clock of uses, by which idle indexes are told.
@@ -119,7 +119,7 @@ impl DataGroup {
     }
 
     /// A shard, loaded if need be. Whether it is in any schema is the caller's to know.
-    pub(crate) fn shard(&self, at: At) -> Result<Arc<Shard>> {
+    pub(crate) fn shard(&self, at: ShardKey) -> Result<Arc<Shard>> {
         if let Some(shard) = self.shards.read().get(&at) {
             return Ok(shard.clone());
         }
@@ -135,7 +135,7 @@ impl DataGroup {
 
     /// Whether the group knows that shard. A new collection reaches this group a moment after the meta group. A deleted
     /// collection is gone at once, also for a caller that still holds an older catalog.
-    pub fn knows(&self, at: At) -> bool {
+    pub fn knows(&self, at: ShardKey) -> bool {
         let schema = self.collection(at.collection);
         schema.is_some_and(|schema| schema.shards.values().any(|shard| shard.id == at.shard))
     }
@@ -144,7 +144,7 @@ impl DataGroup {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the group does not know them.
-    pub(crate) fn known(&self, at: At) -> Result<(Arc<Collection>, Arc<Shard>)> {
+    pub(crate) fn known(&self, at: ShardKey) -> Result<(Arc<Collection>, Arc<Shard>)> {
         let schema = self.collection(at.collection);
         let schema = schema.ok_or_else(|| Error::Invalid(format!("collection {} is not there", at.collection)))?;
         let known = schema.shards.values().any(|shard| shard.id == at.shard)
@@ -205,7 +205,7 @@ impl DataGroup {
     pub(crate) fn publish(
         &self,
         changed: &HashMap<CollectionId, Option<Arc<Collection>>>,
-        dropped_shards: &BTreeSet<At>,
+        dropped_shards: &BTreeSet<ShardKey>,
     ) {
         if changed.is_empty() && dropped_shards.is_empty() {
             return;
@@ -228,10 +228,10 @@ impl DataGroup {
         if dropped_shards.is_empty() && changed.values().all(Option::is_some) {
             return;
         }
-        let gone = |at: &At| dropped.contains(at.collection, Some(at.shard));
+        let gone = |at: &ShardKey| dropped.contains(at.collection, Some(at.shard));
         // Freeing a large index takes long, and every write would wait for it here: the background does it.
         let mut shards = self.shards.write();
-        let ended: Vec<At> = shards.keys().filter(|at| gone(at)).copied().collect();
+        let ended: Vec<ShardKey> = shards.keys().filter(|at| gone(at)).copied().collect();
         self.agenda.ended.lock().extend(ended.iter().filter_map(|at| shards.remove(at)));
         drop(shards);
         self.agenda.forget(gone);
@@ -245,7 +245,7 @@ impl DataGroup {
             Some(shards) => self.agenda.look_at(shards),
             None => {
                 for collection in self.collections() {
-                    let at = |shard: ShardId| At { collection: collection.id, shard };
+                    let at = |shard: ShardId| ShardKey { collection: collection.id, shard };
                     self.agenda.look_at(collection.shards.values().map(|shard| at(shard.id)));
                 }
             }
@@ -255,7 +255,7 @@ impl DataGroup {
 
     fn update_indexes(&self, collection: &Collection) {
         for shard in collection.shards.values() {
-            let at = At { collection: collection.id, shard: shard.id };
+            let at = ShardKey { collection: collection.id, shard: shard.id };
             let Some(shard) = self.shards.read().get(&at).cloned() else { continue };
             for (vector, index) in shard.indexes.all_known() {
                 if let Some((_, config)) = collection.vector_by_id(vector) {

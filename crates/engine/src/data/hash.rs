@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::group::DataGroup;
 use crate::Result;
-use crate::command::At;
-use crate::ids::DocId;
+use crate::ids::{DocId, ShardKey};
 use crate::inverted::reader::audit;
 use crate::object::codec;
 use crate::replica::StateMachine;
@@ -27,7 +26,7 @@ impl DataGroup {
             hasher.add(&encode_schema(&schema)?);
             let shards: BTreeMap<_, _> = schema.shards.values().map(|shard| (shard.id, ())).collect();
             for (shard, ()) in shards {
-                let at = At { collection: schema.id, shard };
+                let at = ShardKey { collection: schema.id, shard };
                 if !self.dropped.read().contains(at.collection, Some(at.shard)) {
                     self.hash_shard(at, &schema, &mut hasher)?;
                 }
@@ -44,12 +43,12 @@ impl DataGroup {
     ///
     /// # Errors
     /// [`Error::DamagedIndex`](crate::Error::DamagedIndex) when an entry fails its checks.
-    pub fn audit_inverted(&self, at: At) -> Result<Vec<String>> {
+    pub fn audit_inverted(&self, at: ShardKey) -> Result<Vec<String>> {
         let (schema, shard) = self.known(at)?;
         audit::differences(&self.view(&shard), shard.prefix, &schema)
     }
 
-    fn hash_shard(&self, at: At, schema: &crate::schema::Collection, hasher: &mut Hasher) -> Result<()> {
+    fn hash_shard(&self, at: ShardKey, schema: &crate::schema::Collection, hasher: &mut Hasher) -> Result<()> {
         let shard = self.shard(at)?;
         let view = shard.view(&self.store);
         hasher.add(&crate::storage::key::shard_bytes(at));

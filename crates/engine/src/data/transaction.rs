@@ -11,8 +11,7 @@ use std::sync::atomic::Ordering;
 use super::draft::ShardDraft;
 use super::group::DataGroup;
 use crate::Result;
-use crate::command::At;
-use crate::ids::{CollectionId, ShardId};
+use crate::ids::{CollectionId, ShardId, ShardKey};
 use crate::replica::Attempt;
 use crate::schema::Collection;
 use crate::storage::key::{self, MetaKey};
@@ -27,10 +26,10 @@ pub(crate) struct Transaction<'a> {
     pub changes: Changes<'a>,
     /// Schemas changed here; `None` for dropped collections.
     collections: HashMap<CollectionId, Option<Arc<Collection>>>,
-    dropped_shards: BTreeSet<At>,
+    dropped_shards: BTreeSet<ShardKey>,
     /// Collections that commands named, with their shards, as far as they take writes.
     open: HashMap<CollectionId, Option<Open>>,
-    drafts: BTreeMap<At, ShardDraft<'a>>,
+    drafts: BTreeMap<ShardKey, ShardDraft<'a>>,
 }
 
 impl<'a> Transaction<'a> {
@@ -56,14 +55,14 @@ impl<'a> Transaction<'a> {
     /// Whether the collection or shard was ever dropped.
     pub(crate) fn was_dropped(&self, id: CollectionId, shard: Option<ShardId>) -> bool {
         let here = match shard {
-            Some(shard) => self.dropped_shards.contains(&At { collection: id, shard }),
+            Some(shard) => self.dropped_shards.contains(&ShardKey { collection: id, shard }),
             None => matches!(self.collections.get(&id), Some(None)),
         };
         here || self.group.dropped.read().contains(id, shard)
     }
 
     /// Schema of a shard that takes writes. The shards of a collection, of which tenants make many, are gone through once.
-    pub(crate) fn schema_of(&mut self, at: At) -> Option<Arc<Collection>> {
+    pub(crate) fn schema_of(&mut self, at: ShardKey) -> Option<Arc<Collection>> {
         if let Entry::Vacant(entry) = self.open.entry(at.collection) {
             let schema = match self.collections.get(&at.collection) {
                 Some(changed) => changed.clone(),
@@ -98,7 +97,7 @@ impl<'a> Transaction<'a> {
         self.drafts.retain(|at, _| at.collection != id);
     }
 
-    pub(crate) fn drop_shard(&mut self, at: At) {
+    pub(crate) fn drop_shard(&mut self, at: ShardKey) {
         self.mark_dropped(&key::shard_bytes(at));
         self.dropped_shards.insert(at);
         self.drafts.remove(&at);
@@ -111,7 +110,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The shard as earlier commands left it.
-    pub(crate) fn draft(&mut self, at: At) -> Result<&mut ShardDraft<'a>> {
+    pub(crate) fn draft(&mut self, at: ShardKey) -> Result<&mut ShardDraft<'a>> {
         Ok(match self.drafts.entry(at) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {

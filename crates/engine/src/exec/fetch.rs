@@ -2,9 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::command::At;
 use crate::data::{DataGroup, ShardStatus, VectorStatus};
-use crate::ids::{DocId, VectorId};
+use crate::ids::{DocId, ShardKey, VectorId};
 use crate::object::{FoundVersion, Object, StoredObject, codec};
 use crate::query::Include;
 use crate::schema::Collection;
@@ -21,7 +20,7 @@ impl DataGroup {
     /// # Errors
     /// [`Error::Invalid`] when the group does not know the shard, [`Error::Unreadable`] when the object cannot be
     /// decoded, and the errors of [`Include::charge`].
-    pub fn get(&self, at: At, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
+    pub fn get(&self, at: ShardKey, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
         let (schema, shard) = self.known(at)?;
         let view = shard.view(&self.store);
         let Some(doc_id) = doc_id_of(&shard, &view, id)? else { return Ok(None) };
@@ -33,7 +32,7 @@ impl DataGroup {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the group does not know the shard.
-    pub fn exists(&self, at: At, id: Uuid) -> Result<bool> {
+    pub fn exists(&self, at: ShardKey, id: Uuid) -> Result<bool> {
         let (_, shard) = self.known(at)?;
         Ok(self.store.get(Family::Ids, &shard.prefix.id(id))?.is_some())
     }
@@ -42,7 +41,7 @@ impl DataGroup {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the group does not know the shard.
-    pub fn row_bytes(&self, at: At, id: Uuid) -> Result<usize> {
+    pub fn row_bytes(&self, at: ShardKey, id: Uuid) -> Result<usize> {
         let (_, shard) = self.known(at)?;
         let view = shard.view(&self.store);
         let doc_id = doc_id_of(&shard, &view, id)?;
@@ -50,7 +49,7 @@ impl DataGroup {
     }
 
     /// Length of a vector's values in that shard; `None` until the first object fixed it.
-    pub fn vector_dimension(&self, at: At, vector: VectorId) -> Option<u32> {
+    pub fn vector_dimension(&self, at: ShardKey, vector: VectorId) -> Option<u32> {
         let (_, shard) = self.known(at).ok()?;
         shard.state().record.dimensions.get(&vector).copied()
     }
@@ -59,7 +58,7 @@ impl DataGroup {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the group does not know the shard.
-    pub fn shard_status(&self, at: At) -> Result<ShardStatus> {
+    pub fn shard_status(&self, at: ShardKey) -> Result<ShardStatus> {
         let (schema, shard) = self.known(at)?;
         let state = shard.state();
         let mut status = ShardStatus { objects: state.live.len(), ..ShardStatus::default() };

@@ -8,9 +8,8 @@ use uuid::Uuid;
 
 use super::fetch::{doc_id_of, found_version, read_object, read_objects, readable};
 use super::near::Asked;
-use crate::command::At;
 use crate::data::DataGroup;
-use crate::ids::{DocId, VectorId};
+use crate::ids::{DocId, ShardKey, VectorId};
 use crate::inverted::reader::lookup::Lookup;
 use crate::object::FoundVersion;
 use crate::query::{Facts, Filter, Hit, Include, Plan, Query, Rank, SortKeys, SortTerms, Source};
@@ -49,7 +48,7 @@ impl DataGroup {
     /// [`Error::Invalid`] for a query that can never be answered (unknown shard, vector or property, wrong dimension, a
     /// filter that lacks its index), [`Error::Unsupported`] for a feature that does not exist yet, and the errors of
     /// [`Include::charge`].
-    pub fn search(&self, at: At, query: &Query) -> Result<Vec<Hit>> {
+    pub fn search(&self, at: ShardKey, query: &Query) -> Result<Vec<Hit>> {
         let (schema, shard) = self.known(at)?;
         let search = Search::begin(self, &schema, &shard, &vectors_of([query]))?;
         let (matches, plan) = search.plan(query)?;
@@ -67,7 +66,7 @@ impl DataGroup {
 
     /// Answers several queries from one moment of the shard, each as [`DataGroup::search`] would. They share what they
     /// can: filters that are equal are looked up once, and vectors that several have to be compared with are read once.
-    pub fn search_many(&self, at: At, queries: &[Query]) -> Vec<Result<Vec<Hit>>> {
+    pub fn search_many(&self, at: ShardKey, queries: &[Query]) -> Vec<Result<Vec<Hit>>> {
         let mut answers: Vec<Option<Result<Vec<Hit>>>> = queries.iter().map(|_| None).collect();
         if let Ok((schema, shard)) = self.known(at)
             && let Ok(search) = Search::begin(self, &schema, &shard, &vectors_of(queries))
@@ -83,7 +82,7 @@ impl DataGroup {
     ///
     /// # Errors
     /// As [`DataGroup::search`].
-    pub fn plan(&self, at: At, query: &Query) -> Result<Plan> {
+    pub fn plan(&self, at: ShardKey, query: &Query) -> Result<Plan> {
         let (schema, shard) = self.known(at)?;
         Ok(Search::begin(self, &schema, &shard, &BTreeSet::new())?.plan(query)?.1)
     }
@@ -92,7 +91,7 @@ impl DataGroup {
     ///
     /// # Errors
     /// As [`DataGroup::search`].
-    pub fn count(&self, at: At, filter: Option<&Filter>) -> Result<u64> {
+    pub fn count(&self, at: ShardKey, filter: Option<&Filter>) -> Result<u64> {
         let (schema, shard) = self.known(at)?;
         match filter {
             None => Ok(shard.state().live.len()),
@@ -104,7 +103,7 @@ impl DataGroup {
     ///
     /// # Errors
     /// As [`DataGroup::search`].
-    pub fn matching(&self, at: At, filter: &Filter, limit: usize) -> Result<(Vec<FoundVersion>, u64)> {
+    pub fn matching(&self, at: ShardKey, filter: &Filter, limit: usize) -> Result<(Vec<FoundVersion>, u64)> {
         let (schema, shard) = self.known(at)?;
         let search = Search::begin(self, &schema, &shard, &BTreeSet::new())?;
         let matches = search.matches(filter)?;
@@ -116,7 +115,7 @@ impl DataGroup {
     ///
     /// # Errors
     /// As [`DataGroup::search`].
-    pub fn matching_of(&self, at: At, filter: &Filter, ids: &HashSet<Uuid>) -> Result<Vec<FoundVersion>> {
+    pub fn matching_of(&self, at: ShardKey, filter: &Filter, ids: &HashSet<Uuid>) -> Result<Vec<FoundVersion>> {
         let (schema, shard) = self.known(at)?;
         let search = Search::begin(self, &schema, &shard, &BTreeSet::new())?;
         let matches = search.matches(filter)?;

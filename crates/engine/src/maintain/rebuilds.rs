@@ -7,9 +7,8 @@ use parking_lot::Mutex;
 
 use super::work::WorkReport;
 use crate::Result;
-use crate::command::At;
 use crate::data::DataGroup;
-use crate::ids::DocId;
+use crate::ids::{DocId, ShardKey};
 use crate::inverted::writer::rebuild;
 use crate::schema::Collection;
 use crate::shard::Shard;
@@ -24,7 +23,7 @@ const KEYS_PER_ROW: usize = 16;
 /// State of the rebuilds, by shard, since the group was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Rebuilds {
-    shards: Mutex<HashMap<At, State>>,
+    shards: Mutex<HashMap<ShardKey, State>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -51,7 +50,7 @@ impl Rebuilds {
 impl DataGroup {
     /// Notes that entries of the shard's inverted index fail their checks, and asks for a rebuild. Returns whether one is
     /// to be done.
-    pub(crate) fn begin_rebuild(&self, at: At, what: &str) -> bool {
+    pub(crate) fn begin_rebuild(&self, at: ShardKey, what: &str) -> bool {
         {
             let mut shards = self.agenda.rebuilds.shards.lock();
             let state = shards.entry(at).or_default();
@@ -79,7 +78,7 @@ impl DataGroup {
     }
 
     /// Asks for a shard's inverted index to be written anew from its objects, in the background; filters are right meanwhile.
-    pub fn rebuild_inverted(&self, at: At) {
+    pub fn rebuild_inverted(&self, at: ShardKey) {
         {
             let mut shards = self.agenda.rebuilds.shards.lock();
             let state = shards.entry(at).or_default();
@@ -172,8 +171,8 @@ mod tests {
 
     const OBJECTS: u128 = 200;
 
-    fn at(collection: u32) -> At {
-        At { collection: CollectionId(collection), shard: ShardId::FIRST }
+    fn at(collection: u32) -> ShardKey {
+        ShardKey { collection: CollectionId(collection), shard: ShardId::FIRST }
     }
 
     fn property(name: &str, data_type: DataType) -> Property {

@@ -9,9 +9,8 @@ use parking_lot::Mutex;
 use super::index_cache::index_memory;
 use super::queue::{Due, DueRecord};
 use super::rebuilds::Rebuilds;
-use crate::command::At;
 use crate::data::{DataGroup, GroupMetrics};
-use crate::ids::{CollectionId, VectorId};
+use crate::ids::{CollectionId, ShardKey, VectorId};
 use crate::inverted::writer::{compaction, merge};
 use crate::replica::LogPosition;
 use crate::schema::{Collection, VectorIndexKind};
@@ -87,7 +86,7 @@ pub(crate) struct Agenda {
     /// How often threads other than apply asked for work.
     asked: AtomicU64,
     /// Shards whose indexes keep deleted documents for readers of older states.
-    departing: Mutex<BTreeMap<At, Arc<Shard>>>,
+    departing: Mutex<BTreeMap<ShardKey, Arc<Shard>>>,
     /// Steps begun, and threads in one.
     entered: AtomicU64,
     workers: AtomicUsize,
@@ -118,13 +117,13 @@ impl Default for Agenda {
 
 impl Agenda {
     /// Asks for a sweep of a shard.
-    pub(crate) fn sweep(&self, at: At) {
+    pub(crate) fn sweep(&self, at: ShardKey) {
         self.due.lock().sweep(at);
         self.asked.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Asks for a look at these shards.
-    pub(crate) fn look_at(&self, shards: impl IntoIterator<Item = At>) {
+    pub(crate) fn look_at(&self, shards: impl IntoIterator<Item = ShardKey>) {
         self.due.lock().look_at(shards);
     }
 
@@ -148,7 +147,7 @@ impl Agenda {
     }
 
     /// Forgets shards that are gone.
-    pub(crate) fn forget(&self, gone: impl Fn(&At) -> bool) {
+    pub(crate) fn forget(&self, gone: impl Fn(&ShardKey) -> bool) {
         self.indexes.lock().retain(|(shard, _)| !gone(&shard.at));
         self.departing.lock().retain(|at, _| !gone(at));
         self.due.lock().forget(gone);
@@ -277,7 +276,7 @@ impl DataGroup {
         Ok(SURVEY_MAX)
     }
 
-    fn look(&self, at: At) -> Result<()> {
+    fn look(&self, at: ShardKey) -> Result<()> {
         let Some(schema) = self.collection(at.collection) else { return Ok(()) };
         let loaded = self.shards.read().get(&at).cloned();
         // A shard that nobody has asked for is looked at and let go.
@@ -435,7 +434,7 @@ impl DataGroup {
         Ok(())
     }
 
-    fn sweep_is_due(&self, at: At, state: &ShardState) -> Result<bool> {
+    fn sweep_is_due(&self, at: ShardKey, state: &ShardState) -> Result<bool> {
         let sweep = SweepRecord::load(&self.store, self.group, at)?;
         let came = state.record.next_doc_id.saturating_sub(sweep.upto);
         let live = if sweep.upto == 0 { 0 } else { state.live.rank(sweep.upto - 1) };
@@ -460,7 +459,7 @@ impl DataGroup {
     }
 
     /// Whether the shard has to be swept further.
-    fn sweep_shard(&self, at: At, keys_max: usize, report: &mut WorkReport) -> Result<bool> {
+    fn sweep_shard(&self, at: ShardKey, keys_max: usize, report: &mut WorkReport) -> Result<bool> {
         let Ok((schema, shard)) = self.known(at) else { return Ok(false) };
         if self.rebuild_step(&schema, &shard, keys_max, report)? {
             return Ok(true);

@@ -21,8 +21,7 @@ use roaring::RoaringTreemap;
 
 use super::doc_index::DocIndex;
 use super::{Shard, ShardView};
-use crate::command::At;
-use crate::ids::{DocId, VectorId};
+use crate::ids::{DocId, ShardKey, VectorId};
 use crate::object::{Vector, codec};
 use crate::replica::panic_text;
 use crate::schema::VectorConfig;
@@ -182,7 +181,7 @@ impl ShardIndexes {
     /// Adds vectors to the indexes in memory. An apply does so before it is published, and holds
     /// [`ShardIndexes::committing`] until it is published: a reader that sees the apply finds the vectors. An index
     /// that fails is built anew from the rows when it is needed next; the apply goes on.
-    pub(crate) fn add(&self, at: At, added: &BTreeMap<VectorId, Vec<Added<'_>>>) {
+    pub(crate) fn add(&self, at: ShardKey, added: &BTreeMap<VectorId, Vec<Added<'_>>>) {
         for (vector, added) in added {
             let Some(index) = self.known(*vector) else { continue };
             let insert = |(doc_id, values): &Added<'_>| insert(&index, *doc_id, values);
@@ -192,7 +191,7 @@ impl ShardIndexes {
 
     /// Takes documents out of the indexes in memory, once no reader's state has them. Failures are handled as in
     /// [`ShardIndexes::add`].
-    pub(crate) fn remove(&self, at: At, removed: &[(VectorId, DocId)]) {
+    pub(crate) fn remove(&self, at: ShardKey, removed: &[(VectorId, DocId)]) {
         let mut by_vector: BTreeMap<VectorId, Vec<DocId>> = BTreeMap::new();
         for &(vector, doc_id) in removed {
             by_vector.entry(vector).or_default().push(doc_id);
@@ -207,7 +206,7 @@ impl ShardIndexes {
     }
 
     /// Works on an index. When that fails or panics, the index is dropped with its files, to be built from the rows.
-    pub(crate) fn contained<T>(&self, at: At, vector: VectorId, work: impl FnOnce() -> Result<T>) -> Option<T> {
+    pub(crate) fn contained<T>(&self, at: ShardKey, vector: VectorId, work: impl FnOnce() -> Result<T>) -> Option<T> {
         let why = match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(done)) => return Some(done),
             Ok(Err(error)) => error.to_string(),
@@ -218,7 +217,7 @@ impl ShardIndexes {
     }
 
     /// Drops an index that failed.
-    fn failed(&self, at: At, vector: VectorId, why: &str) {
+    fn failed(&self, at: ShardKey, vector: VectorId, why: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let (collection, shard, vector_id) = (at.collection.0, at.shard.0, vector.0);
         tracing::error!(
@@ -363,7 +362,7 @@ pub(crate) fn each_vector(
 }
 
 /// Folder of an index' files.
-pub(crate) fn index_dir(dir: &Path, at: At, vector: VectorId) -> PathBuf {
+pub(crate) fn index_dir(dir: &Path, at: ShardKey, vector: VectorId) -> PathBuf {
     dir.join(format!("c{}-s{}-v{vector}", at.collection, at.shard))
 }
 

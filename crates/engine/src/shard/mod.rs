@@ -17,8 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 use roaring::RoaringTreemap;
 
-use crate::command::At;
-use crate::ids::{DocId, GroupId, VectorId};
+use crate::ids::{DocId, GroupId, ShardKey, VectorId};
 use crate::inverted::form::docset;
 use crate::inverted::form::terms::{OBJECT, vector_key};
 use crate::storage::key::{self, InvKind, MetaKey, ShardPrefix};
@@ -32,7 +31,7 @@ use unreadable::Unreadable;
 
 /// A shard.
 pub(crate) struct Shard {
-    pub at: At,
+    pub at: ShardKey,
     pub prefix: ShardPrefix,
     present: RwLock<Present>,
     /// Segments of the inverted index that begin below this doc id are gone. Published after they are, so that a view taken
@@ -83,7 +82,7 @@ pub(crate) struct ShardView<'a> {
 
 impl Shard {
     /// Reads a shard's state from one snapshot.
-    pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Self> {
+    pub(crate) fn load(store: &Store, group: GroupId, at: ShardKey) -> Result<Self> {
         let prefix = ShardPrefix::new(group, at);
         let sweep = SweepRecord::load(store, group, at)?;
         let view = store.view();

@@ -10,8 +10,7 @@ use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 
 use crate::Error;
-use crate::command::At;
-use crate::ids::DocId;
+use crate::ids::{DocId, ShardKey};
 
 /// Versions remembered per shard.
 const KNOWN_MAX: u64 = 1 << 20;
@@ -26,7 +25,7 @@ pub(crate) struct Unreadable {
 
 impl Unreadable {
     /// Notes a version and logs it once. Returns the error for a request for this very object.
-    pub(crate) fn note(&self, at: At, doc_id: DocId, why: &Error) -> Error {
+    pub(crate) fn note(&self, at: ShardKey, doc_id: DocId, why: &Error) -> Error {
         let mut known = self.known.lock();
         if known.len() < KNOWN_MAX && known.insert(doc_id.0) {
             self.count.store(known.len(), Ordering::Release);

@@ -4,8 +4,7 @@
 //! go on with collection and shard ([`ShardPrefix`]), keys of the `meta` family with a [`MetaKey`] tag. Ids are never
 //! reused, so a key can never be read as belonging to something created later. docs/formats.md lists all of them.
 
-use crate::command::At;
-use crate::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, VectorId};
+use crate::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, ShardKey, VectorId};
 use crate::{Error, Result};
 use uuid::Uuid;
 
@@ -126,7 +125,7 @@ impl InvKind {
 
 impl ShardPrefix {
     /// The prefix of that shard in that group.
-    pub(crate) fn new(group: GroupId, at: At) -> Self {
+    pub(crate) fn new(group: GroupId, at: ShardKey) -> Self {
         let mut bytes = [0; PREFIX_BYTES];
         bytes[..4].copy_from_slice(&group.0.to_be_bytes());
         bytes[4..8].copy_from_slice(&at.collection.0.to_be_bytes());
@@ -182,7 +181,7 @@ pub(crate) fn meta(group: GroupId, tag: MetaKey, rest: &[u8]) -> Vec<u8> {
 }
 
 /// `collection u32, shard u32`, as it stands in keys of the `meta` family.
-pub(crate) fn shard_bytes(at: At) -> [u8; 8] {
+pub(crate) fn shard_bytes(at: ShardKey) -> [u8; 8] {
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(&at.collection.0.to_be_bytes());
     bytes[4..].copy_from_slice(&at.shard.0.to_be_bytes());
@@ -190,10 +189,10 @@ pub(crate) fn shard_bytes(at: At) -> [u8; 8] {
 }
 
 /// Reads what [`shard_bytes`] wrote.
-pub(crate) fn parse_shard(bytes: &[u8]) -> Result<At> {
+pub(crate) fn parse_shard(bytes: &[u8]) -> Result<ShardKey> {
     let (collection, shard) = bytes.split_at_checked(4).ok_or_else(|| damaged(bytes))?;
     let word = |part: &[u8]| part.try_into().map(u32::from_be_bytes).map_err(|_| damaged(bytes));
-    Ok(At { collection: CollectionId(word(collection)?), shard: ShardId(word(shard)?) })
+    Ok(ShardKey { collection: CollectionId(word(collection)?), shard: ShardId(word(shard)?) })
 }
 
 /// The doc id that ends `key`.

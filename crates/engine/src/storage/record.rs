@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::{self, MetaKey};
 use super::store::{Changes, Family, Store};
-use crate::command::At;
-use crate::ids::{GroupId, PropertyId, VectorId};
+use crate::ids::{GroupId, PropertyId, ShardKey, VectorId};
 use crate::replica::LogPosition;
 use crate::{Error, Result};
 
@@ -66,13 +65,13 @@ pub(crate) struct SweepRecord {
 impl SweepRecord {
     /// Reads a shard's record; a record that was never written is empty. An unreadable record costs a sweep of
     /// everything.
-    pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Self> {
+    pub(crate) fn load(store: &Store, group: GroupId, at: ShardKey) -> Result<Self> {
         let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Sweep, &key::shard_bytes(at)))?;
         Ok(bytes.and_then(|bytes| decode("sweep", &bytes).ok()).unwrap_or_default())
     }
 
     /// Adds the record to `changes`.
-    pub(crate) fn put(&self, changes: &mut Changes<'_>, group: GroupId, at: At) -> Result<()> {
+    pub(crate) fn put(&self, changes: &mut Changes<'_>, group: GroupId, at: ShardKey) -> Result<()> {
         changes.put(Family::Meta, &key::meta(group, MetaKey::Sweep, &key::shard_bytes(at)), &encode(self)?);
         Ok(())
     }
@@ -91,13 +90,13 @@ pub(crate) struct RebuildRecord {
 
 impl RebuildRecord {
     /// Reads a shard's record. An unreadable record counts as no record: the damage to the index will be noticed again.
-    pub(crate) fn load(store: &Store, group: GroupId, at: At) -> Result<Option<Self>> {
+    pub(crate) fn load(store: &Store, group: GroupId, at: ShardKey) -> Result<Option<Self>> {
         let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Rebuild, &key::shard_bytes(at)))?;
         Ok(bytes.and_then(|bytes| decode("rebuild", &bytes).ok()))
     }
 
     /// Adds the record, or its end, to `changes`.
-    pub(crate) fn put(record: Option<&Self>, changes: &mut Changes<'_>, group: GroupId, at: At) -> Result<()> {
+    pub(crate) fn put(record: Option<&Self>, changes: &mut Changes<'_>, group: GroupId, at: ShardKey) -> Result<()> {
         let key = key::meta(group, MetaKey::Rebuild, &key::shard_bytes(at));
         match record {
             Some(record) => changes.put(Family::Meta, &key, &encode(record)?),

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use azimuth_engine::command::{At, Command, Outcome, PutMode};
+use azimuth_engine::command::{Command, Outcome, PutMode};
 use azimuth_engine::data::{DataGroup, GroupOptions};
-use azimuth_engine::ids::{CollectionId, GroupId, PropertyId, ShardId, VectorId};
+use azimuth_engine::ids::{CollectionId, GroupId, PropertyId, ShardId, ShardKey, VectorId};
 use azimuth_engine::maintain::WorkBudget;
 use azimuth_engine::object::{Object, Properties, Value, Vector, Vectors};
 use azimuth_engine::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
@@ -86,8 +86,8 @@ pub(crate) fn collection(id: u32, name: &str, properties: Vec<Property>) -> Coll
 }
 
 /// The only shard of [`collection`].
-pub(crate) fn at(collection: u32) -> At {
-    At { collection: CollectionId(collection), shard: ShardId::FIRST }
+pub(crate) fn at(collection: u32) -> ShardKey {
+    ShardKey { collection: CollectionId(collection), shard: ShardId::FIRST }
 }
 
 /// The `n`th id.
@@ -108,7 +108,7 @@ pub(crate) fn text(text: &str) -> Value {
 }
 
 /// A command that writes an object.
-pub(crate) fn put(at: At, object: Object) -> Command {
+pub(crate) fn put(at: ShardKey, object: Object) -> Command {
     Command::Put { at, mode: PutMode::Upsert, object: Box::new(object) }
 }
 

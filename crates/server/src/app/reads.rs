@@ -9,9 +9,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use azimuth_engine::command::At;
 use azimuth_engine::data::DataGroup;
-use azimuth_engine::ids::VectorId;
+use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::interrupt::{Cause, Interrupt};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout_at;
@@ -132,7 +131,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Deadline`]; the opening goes on.
-    pub(crate) async fn open_indexes(&self, at: At, vectors: Vec<VectorId>) -> AppResult<()> {
+    pub(crate) async fn open_indexes(&self, at: ShardKey, vectors: Vec<VectorId>) -> AppResult<()> {
         let node = self.node()?.clone();
         if vectors.is_empty() || node.data().state().has_open(at, &vectors) {
             return Ok(());
@@ -154,7 +153,7 @@ impl App {
         Ok(())
     }
 
-    fn opening_of(&self, at: At) -> &Arc<Mutex<()>> {
+    fn opening_of(&self, at: ShardKey) -> &Arc<Mutex<()>> {
         let mut hasher = DefaultHasher::new();
         at.hash(&mut hasher);
         &self.reads.openings[(hasher.finish() % OPENING_LOCKS as u64) as usize]

@@ -16,7 +16,7 @@ use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use crate::schema::{Collection, Shard as SchemaShard, TenantStatus, VectorConfig, VectorIndexKind, VectorSpace};
 use crate::vector::{Distance, IndexConfig, IndexKind, IndexOptions};
 
-const AT: At = At { collection: CollectionId(1), shard: ShardId::FIRST };
+const AT: ShardKey = ShardKey { collection: CollectionId(1), shard: ShardId::FIRST };
 const FLAT: VectorId = VectorId(1);
 const GRAPH: VectorId = VectorId(2);
 const ROWS: VectorId = VectorId(3);

@@ -10,10 +10,9 @@ use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use super::condition;
-use crate::command::At;
 use crate::data::DataGroup;
 use crate::exec::{read_id, readable};
-use crate::ids::{DocId, PropertyId};
+use crate::ids::{DocId, PropertyId, ShardKey};
 use crate::inverted::form::segment::Segment;
 use crate::inverted::form::terms::{self, OBJECT};
 use crate::inverted::form::{docset, postings};
@@ -38,7 +37,7 @@ const UUID_BYTES: usize = 16;
 pub(crate) struct Lookup<'a> {
     pub group: &'a DataGroup,
     pub schema: &'a Collection,
-    pub at: At,
+    pub at: ShardKey,
     pub prefix: ShardPrefix,
     pub view: &'a ShardView<'a>,
 }
@@ -128,11 +127,11 @@ impl Lookup<'_> {
     }
 
     /// Shards of `target` that references of this shard lead to: the same tenant's, or all.
-    fn target_shards(&self, target: &Collection) -> Vec<At> {
+    fn target_shards(&self, target: &Collection) -> Vec<ShardKey> {
         let tenant = self.schema.shards.iter().find(|(_, shard)| shard.id == self.at.shard).map(|(name, _)| name);
         let of_tenant = |name: &str| !target.multi_tenancy.enabled || tenant.is_some_and(|tenant| tenant == name);
         let shards = target.shards.iter().filter(|(name, _)| of_tenant(name));
-        shards.map(|(_, shard)| At { collection: target.id, shard: shard.id }).collect()
+        shards.map(|(_, shard)| ShardKey { collection: target.id, shard: shard.id }).collect()
     }
 
     /// Objects whose property refers to one of these objects of `collection`. A beacon without a collection's name
