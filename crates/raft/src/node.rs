@@ -242,7 +242,9 @@ struct Opener<'a> {
 
 impl Opener<'_> {
     async fn open_groups(&self) -> Result<(Opened<MetaGroup>, Opened<DataGroup>), StartError> {
-        let meta = self.open(GroupId::META, |dir, options| Ok(MetaGroup::open(&dir, options)?.0)).await?;
+        let meta = self
+            .open(GroupId::META, |dir, options| Ok(MetaGroup::open(&dir, options.group, &options.storage)?.0))
+            .await?;
         let data = self.open(GroupId::FIRST_DATA, |dir, options| Ok(DataGroup::open(&dir, options)?.0)).await;
         match data {
             Ok(data) => Ok((meta, data)),

@@ -7,65 +7,41 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::DataGroup;
 use super::draft::{ShardDraft, dimension_of, is_empty};
 use super::transaction::Transaction;
+use super::{Effects, State};
 use crate::Result;
 use crate::command::{Command, Outcome, Patch, PutMode};
-use crate::exec::readable;
+use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::limits::STORED_DEPTH_MAX;
 use crate::object::codec::UNKNOWN_MS;
 use crate::object::{Beacon, Object, Properties, Value, Vector, value_depth};
-use crate::replica::{Attempt, Batch, Entry, EntryBody, Ledger};
+use crate::replica::{AppliedState, Attempt, Entry};
 use crate::schema::{Collection, VectorConfig, encode_to_apply};
-use crate::storage::ProposerRecord;
 use crate::vector::{DIM_MAX, ROWS_MAX};
 
 /// Named vectors up to which a schema is searched; those of a larger one are looked up.
 const VECTORS_SEARCHED: usize = 8;
 
-/// Applies entries, in order, to `ledger` and the group.
-pub(crate) fn apply(
-    group: &DataGroup,
-    ledger: &mut Ledger,
+/// Applies entries, in order, to `applied` and the state. Returns the outcomes of each entry's commands, and the effects on
+/// the rest of the group, or `None` if the attempt does not write.
+///
+/// # Errors
+/// Those of the storage, and others that follow from a command that cannot be carried out.
+pub(super) fn apply(
+    state: &State,
+    applied: &mut AppliedState,
     entries: Vec<Entry>,
     attempt: &Attempt,
-) -> Result<Vec<Vec<Outcome>>> {
-    let mut transaction = Transaction::new(group);
-    let mut next = ledger.clone();
-    let mut outcomes = Vec::with_capacity(entries.len());
-    for entry in entries {
-        next.advance(&mut transaction.changes, group.group, entry.position)?;
-        outcomes.push(match entry.body {
-            EntryBody::Blank => Vec::new(),
-            EntryBody::Membership(members) => {
-                next.set_members(&mut transaction.changes, group.group, entry.position, members)?;
-                Vec::new()
-            }
-            EntryBody::Batch(batch) => {
-                let record = ProposerRecord { sequence: batch.sequence, index: entry.position.index };
-                if next.admit(&mut transaction.changes, group.group, batch.proposer, record)? {
-                    run(&mut transaction, batch)?
-                } else {
-                    vec![Outcome::Repeated; batch.commands.len()]
-                }
-            }
-        });
-    }
-    if transaction.commit(attempt)? {
-        *ledger = next;
-    }
-    Ok(outcomes)
+) -> Result<(Vec<Vec<Outcome>>, Option<Effects>)> {
+    let mut transaction = Transaction::new(state);
+    let outcomes = applied.apply(state.group, entries, &mut transaction)?;
+    Ok((outcomes, transaction.commit(attempt)?))
 }
 
-fn run(transaction: &mut Transaction<'_>, batch: Batch) -> Result<Vec<Outcome>> {
-    let outcomes = batch.commands.into_iter().map(|command| execute(transaction, command)).collect();
-    transaction.settle()?;
-    outcomes
-}
-
-fn execute(transaction: &mut Transaction<'_>, command: Command) -> Result<Outcome> {
+/// Carries out one command.
+pub(super) fn execute(transaction: &mut Transaction<'_>, command: Command) -> Result<Outcome> {
     #[cfg(test)]
     super::contained_tests::fail_if_asked(&command);
     match command {

@@ -156,7 +156,7 @@ fn a_failing_vector_index_fails_no_apply_and_is_built_anew() {
     let group = open(dir.path());
     contained(&group, &[entry(1, vec![Command::PutCollection(Box::new(schema())), put(1), put(2)])]);
     assert_eq!(near(&group, 1).unwrap(), [1, 2]);
-    let shard = group.shard(AT).unwrap();
+    let shard = group.state.shard(AT).unwrap();
     for (index, fail) in [(2, Ok(())), (3, Err(Error::Limit("full".into())))] {
         let failed =
             shard.indexes.contained(AT, VectorId::UNNAMED, || fail.map(|()| assert_ne!(index, 2, "made to fail")));
@@ -172,7 +172,7 @@ fn a_failing_vector_index_fails_no_apply_and_is_built_anew() {
 
 /// Puts garbage in place of a row.
 fn overwrite(group: &DataGroup, family: Family, key: &[u8], garbage: &[u8]) {
-    let mut changes = group.store.changes();
+    let mut changes = group.state.store.changes();
     changes.put(family, key, garbage);
     changes.write().unwrap();
 }

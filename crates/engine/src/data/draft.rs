@@ -12,25 +12,25 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
-use super::group::DataGroup;
+use super::State;
 use crate::ids::{DocId, VectorId};
 use crate::inverted::form::docset;
 use crate::inverted::form::terms::{self, OBJECT, vector_key};
-use crate::inverted::writer::staged::{Staged, with_doc_id};
+use crate::inverted::writer::staged::Staged;
 use crate::object::codec::{self, Header};
 use crate::object::{Object, Vector};
 use crate::schema::Collection;
 use crate::shard::indexes::Added;
+use crate::shard::records::ShardRecord;
 use crate::shard::{Shard, ShardState};
-use crate::storage::key::{self, InvKind, MetaKey};
-use crate::storage::record::{self, ShardRecord};
-use crate::storage::{Changes, Family};
+use crate::storage::key::{self, InvKind, MetaKey, with_doc_id};
+use crate::storage::{Changes, Family, record};
 use crate::weight::Load;
 use crate::{Error, Result};
 
 /// A shard as a transaction leaves it.
 pub(crate) struct ShardDraft<'a> {
-    group: &'a DataGroup,
+    state: &'a State,
     pub shard: Arc<Shard>,
     pub base: Arc<ShardState>,
     record: ShardRecord,
@@ -42,7 +42,7 @@ pub(crate) struct ShardDraft<'a> {
     /// The removed doc ids that had the vector.
     removed_of: BTreeMap<VectorId, Vec<DocId>>,
     staged: Staged,
-    laid_down: u64,
+    versions_written: u64,
 }
 
 /// An object that the transaction read or wrote.
@@ -75,10 +75,10 @@ pub(crate) struct Present {
 
 impl<'a> ShardDraft<'a> {
     /// The shard as it is.
-    pub(crate) fn new(group: &'a DataGroup, shard: Arc<Shard>) -> Self {
+    pub(crate) fn new(state: &'a State, shard: Arc<Shard>) -> Self {
         let base = shard.state();
         Self {
-            group,
+            state,
             record: base.record.clone(),
             shard,
             base,
@@ -87,14 +87,14 @@ impl<'a> ShardDraft<'a> {
             removed: Vec::new(),
             removed_of: BTreeMap::new(),
             staged: Staged::default(),
-            laid_down: 0,
+            versions_written: 0,
         }
     }
 
     /// The present version of an object; `None` if there is none.
     pub(crate) fn present(&mut self, id: Uuid) -> Result<Option<Present>> {
         if !self.rows.contains_key(&id) {
-            let store = &self.group.store;
+            let store = &self.state.store;
             let prefix = self.shard.prefix;
             let Some(doc_id) = store.get(Family::Ids, &prefix.id(id))? else { return Ok(None) };
             let doc_id = key::parse_doc_id(&doc_id)?;
@@ -124,7 +124,7 @@ impl<'a> ShardDraft<'a> {
         let row = self.rows.get_mut(&id).ok_or_else(|| not_loaded(id))?;
         if row.object.is_none() {
             let laid = row.laid.as_ref().ok_or_else(|| not_loaded(id))?;
-            row.object = Some(read(self.group, &self.shard, laid, schema)?);
+            row.object = Some(read(self.state, &self.shard, laid, schema)?);
         }
         Ok(())
     }
@@ -222,7 +222,7 @@ impl<'a> ShardDraft<'a> {
         changes.put(Family::Objects, &prefix.object(doc_id), &bytes);
         changes.put(Family::Ids, &prefix.id(id), &doc_id.0.to_be_bytes());
         row.laid = Some(Laid { doc_id, header });
-        self.laid_down += 1;
+        self.versions_written += 1;
         Ok(())
     }
 
@@ -261,8 +261,8 @@ impl<'a> ShardDraft<'a> {
     }
 
     /// Versions written here, with repetitions.
-    pub(crate) fn laid_down(&self) -> u64 {
-        self.laid_down
+    pub(crate) fn versions_written(&self) -> u64 {
+        self.versions_written
     }
 
     /// The vectors of live objects that came with this transaction, by vector, ascending by doc id.
@@ -314,8 +314,8 @@ impl<'a> ShardDraft<'a> {
             }
         }
         let first = DocId(self.base.record.next_doc_id);
-        self.staged.write(prefix, first, self.group.options.segment_entries_min, changes)?;
-        let record_key = key::meta(self.group.group, MetaKey::Shard, &key::shard_bytes(self.shard.at));
+        self.staged.write(prefix, first, self.state.segment_entries_min, changes)?;
+        let record_key = key::meta(self.state.group, MetaKey::Shard, &key::shard_bytes(self.shard.at));
         changes.put(Family::Meta, &record_key, &record::encode(&state.record)?);
         debug_assert_eq!(state.validate(), Ok(()));
         Ok(state)
@@ -355,14 +355,14 @@ fn touch(row: &mut Row, touched: &mut Vec<Uuid>, id: Uuid) {
 }
 
 /// Reads the object of a version that was written before this transaction.
-fn read(group: &DataGroup, shard: &Shard, laid: &Laid, schema: &Collection) -> Result<Object> {
+fn read(state: &State, shard: &Shard, laid: &Laid, schema: &Collection) -> Result<Object> {
     let prefix = shard.prefix;
     let missing = || Error::Damaged(format!("object {} has no row for doc id {}", laid.header.id, laid.doc_id));
-    let bytes = group.store.get(Family::Objects, &prefix.object(laid.doc_id))?.ok_or_else(missing)?;
+    let bytes = state.store.get(Family::Objects, &prefix.object(laid.doc_id))?.ok_or_else(missing)?;
     let unreadable = |error: Error| shard.unreadable.note(shard.at, laid.doc_id, &error);
     let (_, mut object) = codec::decode(&bytes, schema, true).map_err(unreadable)?;
     for &vector in &laid.header.vectors {
-        let bytes = group.store.get(Family::Vectors, &prefix.vector(vector, laid.doc_id))?.ok_or_else(missing)?;
+        let bytes = state.store.get(Family::Vectors, &prefix.vector(vector, laid.doc_id))?.ok_or_else(missing)?;
         object.vectors.insert(vector, codec::decode_vector(&bytes).map_err(unreadable)?);
     }
     Ok(object)

@@ -1,70 +1,40 @@
-//! A data group: objects and their indexes.
+//! A data group: state, maintenance and applied log together.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
-
-use super::{GroupOptions, OpenReport, apply};
+use super::{Effects, GroupOptions, State, apply};
+use crate::Result;
 use crate::command::{Command, Outcome};
-use crate::ids::{CollectionId, GroupId, ShardId, ShardKey, VectorId};
-use crate::maintain::queue::DueRecord;
-use crate::maintain::work::Agenda;
-use crate::replica::{Applied, Attempt, Contained, Entry, Ledger, LogPosition, StateMachine, contained, load_applied};
-use crate::schema::{Collection, VectorIndexKind, decode_schema};
-use crate::shard::indexes::Opening;
-use crate::shard::{Shard, ShardView};
-use crate::storage::key::{self, MetaKey};
-use crate::storage::{Family, Store};
-use crate::vector::IndexOptions;
-use crate::{Error, Result};
-
-/// Locks that loads of shards share.
-const LOADING_LOCKS: usize = 32;
+use crate::exec::Reader;
+use crate::ids::{CollectionId, ShardKey};
+use crate::maintain::{Maintenance, WorkBudget, WorkReport};
+use crate::replica::{Applied, AppliedLog, AppliedState, Attempt, Entry, LogPosition, StateMachine};
+use crate::storage::{OpenReport, Store};
 
 /// A group that holds objects.
 ///
 /// Reads may come from any number of threads and never wait for compaction, indexing or checkpoints. Each answers from
 /// one moment: a batch is seen whole or not at all.
 pub struct DataGroup {
-    pub(crate) group: GroupId,
-    pub(crate) store: Store,
-    /// Folder of the vector indexes' files.
-    pub(crate) index_dir: PathBuf,
-    pub(crate) options: GroupOptions,
-    /// Held by whoever applies.
-    ledger: Mutex<Ledger>,
-    applied: RwLock<Applied>,
-    durable: Mutex<Option<LogPosition>>,
-    pub(crate) collections: RwLock<HashMap<CollectionId, Arc<Collection>>>,
-    pub(crate) dropped: RwLock<Dropped>,
-    pub(crate) shards: RwLock<HashMap<ShardKey, Arc<Shard>>>,
-    /// Held while a shard is loaded, by its number, so that it is loaded once.
-    loading: [Mutex<()>; LOADING_LOCKS],
-    /// Clock of uses, by which idle indexes are told.
-    pub(crate) uses: AtomicU64,
-    /// Background work that is due.
-    pub(crate) agenda: Agenda,
-    pub(crate) entries_applied: AtomicU64,
-    pub(crate) commands_applied: AtomicU64,
+    pub(crate) state: State,
+    pub(crate) maintenance: Maintenance,
+    log: AppliedLog,
+    pub(super) counters: Counters,
+}
+
+/// Counts since the group was opened.
+#[derive(Default)]
+pub(super) struct Counters {
+    /// Entries applied.
+    pub entries_applied: AtomicU64,
+    /// Commands applied.
+    pub commands_applied: AtomicU64,
     /// Commands refused because they could not be carried out.
-    pub(crate) commands_contained: AtomicU64,
-    pub(crate) objects_laid_down: AtomicU64,
-}
-
-/// Collections and shards that are gone for good.
-#[derive(Debug, Default)]
-pub(crate) struct Dropped {
-    collections: BTreeSet<CollectionId>,
-    shards: BTreeSet<(CollectionId, ShardId)>,
-}
-
-impl Dropped {
-    pub(crate) fn contains(&self, collection: CollectionId, shard: Option<ShardId>) -> bool {
-        self.collections.contains(&collection) || shard.is_some_and(|shard| self.shards.contains(&(collection, shard)))
-    }
+    pub commands_contained: AtomicU64,
+    /// Versions of objects written.
+    pub versions_written: AtomicU64,
 }
 
 impl DataGroup {
@@ -72,106 +42,24 @@ impl DataGroup {
     /// be removed while it is closed.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when what is stored fails its checks or is of a later version.
+    /// [`Error::Damaged`](crate::Error::Damaged) when stored data fail their checks or are of a later version.
+    #[expect(clippy::needless_pass_by_value, reason = "the group keeps the options")]
     pub fn open(dir: &Path, options: GroupOptions) -> Result<(Arc<Self>, OpenReport)> {
-        let (store, mut report) = Store::open(dir, &options)?;
-        let group = options.group;
-        let ledger = Ledger::load(&store, group)?;
-        let mut collections = HashMap::new();
-        for (_, value) in store.entries(Family::Meta, &key::meta(group, MetaKey::Collection, &[]))? {
-            let collection = decode_schema(&value)?;
-            collections.insert(collection.id, Arc::new(collection));
-        }
-        report.collections = collections.len();
+        let (store, mut report) = Store::open(dir, options.group, &options.storage)?;
+        let log = AppliedLog::load(&store, options.group)?;
         let this = Self {
-            group,
-            index_dir: dir.join("hnsw"),
-            applied: RwLock::new(ledger.applied.clone()),
-            durable: Mutex::new(ledger.applied.position),
-            ledger: Mutex::new(ledger),
-            collections: RwLock::new(collections),
-            dropped: RwLock::new(load_dropped(&store, group)?),
-            shards: RwLock::default(),
-            loading: Default::default(),
-            uses: AtomicU64::new(0),
-            agenda: Agenda::default(),
-            entries_applied: AtomicU64::new(0),
-            commands_applied: AtomicU64::new(0),
-            commands_contained: AtomicU64::new(0),
-            objects_laid_down: AtomicU64::new(0),
-            options,
-            store,
+            state: State::load(store, options.group, options.segment_entries_min)?,
+            maintenance: Maintenance::new(&dir.join("hnsw"), &options),
+            log,
+            counters: Counters::default(),
         };
-        this.look_at_what_is_due()?;
+        report.collections = this.state.collection_count();
+        this.maintenance.inspect_due(&this.state, this.log.position())?;
         Ok((Arc::new(this), report))
     }
 
-    /// The newest schema that the group knows of a collection.
-    pub fn collection(&self, id: CollectionId) -> Option<Arc<Collection>> {
-        self.collections.read().get(&id).cloned()
-    }
-
-    /// All collections that the group knows, by id.
-    pub fn collections(&self) -> Vec<Arc<Collection>> {
-        let mut all: Vec<_> = self.collections.read().values().cloned().collect();
-        all.sort_unstable_by_key(|collection| collection.id);
-        all
-    }
-
-    /// A shard, loaded if need be. Whether it is in any schema is the caller's to know.
-    pub(crate) fn shard(&self, at: ShardKey) -> Result<Arc<Shard>> {
-        if let Some(shard) = self.shards.read().get(&at) {
-            return Ok(shard.clone());
-        }
-        let _loading = self.loading[at.collection.0.wrapping_add(at.shard.0) as usize % LOADING_LOCKS].lock();
-        if let Some(shard) = self.shards.read().get(&at) {
-            return Ok(shard.clone());
-        }
-        // Loads without the lock that all reads take, because reading the shard from disk may take long. The shard does
-        // not change meanwhile, as an apply that writes to it has to load it first.
-        let shard = Arc::new(Shard::load(&self.store, self.group, at)?);
-        Ok(self.shards.write().entry(at).or_insert(shard).clone())
-    }
-
-    /// Whether the group knows that shard. A new collection reaches this group a moment after the meta group. A deleted
-    /// collection is gone at once, also for a caller that still holds an older catalog.
-    pub fn knows(&self, at: ShardKey) -> bool {
-        let schema = self.collection(at.collection);
-        schema.is_some_and(|schema| schema.shards.values().any(|shard| shard.id == at.shard))
-    }
-
-    /// Schema and shard for a read.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when the group does not know them.
-    pub(crate) fn known(&self, at: ShardKey) -> Result<(Arc<Collection>, Arc<Shard>)> {
-        let schema = self.collection(at.collection);
-        let schema = schema.ok_or_else(|| Error::Invalid(format!("collection {} is not there", at.collection)))?;
-        let known = schema.shards.values().any(|shard| shard.id == at.shard)
-            && !self.dropped.read().contains(at.collection, Some(at.shard));
-        if !known {
-            return Err(Error::Invalid(format!("shard {} of collection {} is not there", at.shard, schema.name)));
-        }
-        Ok((schema, self.shard(at)?))
-    }
-
-    /// A shard and the store at this moment.
-    pub(crate) fn view(&self, shard: &Shard) -> ShardView<'_> {
-        shard.view(&self.store)
-    }
-
-    /// What opening the index of a vector needs; `None` when the schema does not know the vector.
-    pub(crate) fn opening<'a>(&'a self, schema: &'a Collection, vector: VectorId) -> Option<Opening<'a>> {
-        let (_, config) = schema.vector_by_id(vector)?;
-        let options: IndexOptions = self.options.index;
-        Some(Opening {
-            store: &self.store,
-            dir: &self.index_dir,
-            config,
-            options,
-            uses: &self.uses,
-            opened: &self.agenda.indexes,
-        })
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader { state: &self.state, maintenance: &self.maintenance }
     }
 
     fn apply_entries(
@@ -179,103 +67,74 @@ impl DataGroup {
         entries: Vec<Entry>,
         again: Option<&dyn Fn(usize) -> Result<Entry>>,
     ) -> Result<Vec<Vec<Outcome>>> {
-        let mut ledger = self.ledger.lock();
         let nothing = Command::DeleteCollection(CollectionId(0));
-        let mut attempt = |entries, attempt: &Attempt| {
-            let outcomes = apply::apply(self, &mut ledger, entries, attempt)?;
-            *self.applied.write() = ledger.applied.clone();
+        let mut attempt = |applied: &mut AppliedState, entries: Vec<Entry>, attempt: &Attempt| {
+            let (outcomes, effects) = apply::apply(&self.state, applied, entries, attempt)?;
+            if let Some(effects) = effects {
+                self.publish(effects);
+            }
             Ok(outcomes)
         };
-        let Contained { outcomes, refused } = contained(self.group, entries, again, &nothing, &mut attempt)?;
-        self.entries_applied.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
-        let commands = outcomes.iter().map(|outcomes| outcomes.len() as u64).sum();
-        self.commands_applied.fetch_add(commands, Ordering::Relaxed);
-        self.commands_contained.fetch_add(refused, Ordering::Relaxed);
-        Ok(outcomes)
+        let contained = self.log.apply(entries, again, &nothing, &mut attempt)?;
+        let commands = contained.outcomes.iter().map(|outcomes| outcomes.len() as u64).sum();
+        self.counters.entries_applied.fetch_add(contained.outcomes.len() as u64, Ordering::Relaxed);
+        self.counters.commands_applied.fetch_add(commands, Ordering::Relaxed);
+        self.counters.commands_contained.fetch_add(contained.refused, Ordering::Relaxed);
+        Ok(contained.outcomes)
     }
 
-    /// As [`opening`](Self::opening); `None` also when the vector has no index that can be searched.
-    pub(crate) fn searchable<'a>(&'a self, schema: &'a Collection, vector: VectorId) -> Option<Opening<'a>> {
-        let opening = self.opening(schema, vector)?;
-        let indexed = opening.config.kind != VectorIndexKind::None && !opening.config.index.skip;
-        indexed.then_some(opening)
+    /// Makes schema changes of an apply visible, and hands its effects to maintenance.
+    fn publish(&self, effects: Effects) {
+        self.counters.versions_written.fetch_add(effects.versions_written, Ordering::Relaxed);
+        let ended = self.state.publish(&effects);
+        self.maintenance.note(&self.state, effects, ended);
     }
 
-    /// Makes schema changes of an apply visible. Its rows already are.
-    pub(crate) fn publish(
-        &self,
-        changed: &HashMap<CollectionId, Option<Arc<Collection>>>,
-        dropped_shards: &BTreeSet<ShardKey>,
-    ) {
-        if changed.is_empty() && dropped_shards.is_empty() {
-            return;
-        }
-        let mut collections = self.collections.write();
-        let mut dropped = self.dropped.write();
-        for (&id, collection) in changed {
-            match collection {
-                Some(collection) => {
-                    self.update_indexes(collection);
-                    collections.insert(id, collection.clone());
-                }
-                None => {
-                    collections.remove(&id);
-                    dropped.collections.insert(id);
-                }
-            }
-        }
-        dropped.shards.extend(dropped_shards.iter().map(|at| (at.collection, at.shard)));
-        if dropped_shards.is_empty() && changed.values().all(Option::is_some) {
-            return;
-        }
-        let gone = |at: &ShardKey| dropped.contains(at.collection, Some(at.shard));
-        // Freeing a large index takes long, and every write would wait for it here: the background does it.
-        let mut shards = self.shards.write();
-        let ended: Vec<ShardKey> = shards.keys().filter(|at| gone(at)).copied().collect();
-        self.agenda.ended.lock().extend(ended.iter().filter_map(|at| shards.remove(at)));
-        drop(shards);
-        self.agenda.forget(gone);
-        self.agenda.remove_dropped();
+    /// One bounded step of background work: links pending vectors, repairs graphs, compacts the inverted index, removes
+    /// dropped data. Callers loop from their own threads; several at once are fine.
+    ///
+    /// # Errors
+    /// Storage errors; the node must stop.
+    pub fn work(&self, budget: &WorkBudget) -> Result<WorkReport> {
+        self.maintenance.work(&self.state, budget)
     }
 
-    /// Has the background look at the shards where something may be due, at every one if that is not known.
-    fn look_at_what_is_due(&self) -> Result<()> {
-        self.agenda.remove_dropped();
-        match DueRecord::load(&self.store, self.group, self.applied.read().position)? {
-            Some(shards) => self.agenda.look_at(shards),
-            None => {
-                for collection in self.collections() {
-                    let at = |shard: ShardId| ShardKey { collection: collection.id, shard };
-                    self.agenda.look_at(collection.shards.values().map(|shard| at(shard.id)));
-                }
-            }
-        }
-        Ok(())
+    /// Asks for a shard's inverted index to be written anew from its objects, in the background; filters are right meanwhile.
+    pub fn rebuild_inverted(&self, at: ShardKey) {
+        self.maintenance.rebuild_inverted(at);
     }
 
-    fn update_indexes(&self, collection: &Collection) {
-        for shard in collection.shards.values() {
-            let at = ShardKey { collection: collection.id, shard: shard.id };
-            let Some(shard) = self.shards.read().get(&at).cloned() else { continue };
-            for (vector, index) in shard.indexes.all_known() {
-                if let Some((_, config)) = collection.vector_by_id(vector) {
-                    shard.indexes.contained(at, vector, || {
-                        index.update_config(config.index);
-                        Ok(())
-                    });
-                }
-            }
-        }
+    /// Writes the files of all vector indexes that have any, so that the next open need not build them.
+    ///
+    /// # Errors
+    /// [`Error::Storage`](crate::Error::Storage) naming the first that failed; the others are written.
+    pub fn save_indexes(&self) -> Result<()> {
+        self.maintenance.indexes.save()
+    }
+
+    /// Writes the files of the vector indexes that have grown much since they were written. After a crash only vectors that
+    /// are newer than the files are read and linked again, and originals leave memory while a long import goes on.
+    ///
+    /// # Errors
+    /// As [`save_indexes`](Self::save_indexes).
+    pub fn save_grown_indexes(&self) -> Result<()> {
+        self.maintenance.indexes.save_grown()
+    }
+
+    /// Whether the vector indexes hold more than [`GroupOptions::index_bytes_max`] although every index that could leave
+    /// memory has left, as of the last step of background work. No vector should be added while it holds.
+    pub fn index_memory_full(&self) -> bool {
+        self.maintenance.indexes.is_full()
     }
 }
 
 impl StateMachine for DataGroup {
     fn applied(&self) -> Result<Applied> {
-        Ok(self.applied.read().clone())
+        Ok(self.log.applied())
     }
 
     fn durable(&self) -> Option<LogPosition> {
-        *self.durable.lock()
+        self.log.durable()
     }
 
     fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
@@ -291,44 +150,20 @@ impl StateMachine for DataGroup {
     }
 
     fn flush(&self) -> Result<Option<LogPosition>> {
-        let position = self.applied.read().position;
-        self.note_due(position)?;
-        self.store.flush()?;
-        let mut durable = self.durable.lock();
-        *durable = position.max(*durable);
-        Ok(*durable)
+        self.log.flush(&self.state.store, |position| self.maintenance.record_queue(&self.state, position))
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<Applied> {
-        self.store.checkpoint(dir)?;
-        let applied = load_applied(&Store::open_read_only(dir)?, self.group)?;
-        let mut durable = self.durable.lock();
-        *durable = applied.position.max(*durable);
-        Ok(applied)
+        self.log.checkpoint(&self.state.store, dir)
     }
 
     fn check_storage(&self) -> Result<()> {
-        self.store.check_background()
+        self.state.store.check_background()
     }
 
     fn reclaim_space(&self) -> Result<()> {
         self.flush()?;
-        self.store.compact();
+        self.state.store.compact();
         Ok(())
     }
-}
-
-fn load_dropped(store: &Store, group: GroupId) -> Result<Dropped> {
-    let mut dropped = Dropped::default();
-    let prefix = key::meta(group, MetaKey::Dropped, &[]);
-    for (key, _) in store.entries(Family::Meta, &prefix)? {
-        let rest = &key[prefix.len()..];
-        if let Ok(bytes) = rest.try_into() {
-            dropped.collections.insert(CollectionId(u32::from_be_bytes(bytes)));
-        } else {
-            let at = key::parse_shard(rest)?;
-            dropped.shards.insert((at.collection, at.shard));
-        }
-    }
-    Ok(dropped)
 }

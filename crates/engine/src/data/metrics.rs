@@ -1,9 +1,13 @@
-//! Figures about a group and its shards.
+//! Metrics of a data group, and the status of its shards.
 
+use std::sync::atomic::Ordering;
+
+use super::DataGroup;
 use crate::ids::VectorId;
+use crate::maintain::index_memory;
 use crate::vector::{IndexMemory, IndexStats};
 
-/// Figures about a group, for metrics.
+/// Metrics of a data group.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GroupMetrics {
     /// Collections known.
@@ -20,7 +24,7 @@ pub struct GroupMetrics {
     pub index_memory: IndexMemory,
     /// Bytes they may hold.
     pub index_bytes_max: u64,
-    /// Bytes not flushed yet.
+    /// Bytes of rows that are not flushed yet.
     pub write_buffer_bytes: u64,
     /// Bytes of blocks in the cache (shared by all groups).
     pub block_cache_bytes: u64,
@@ -38,10 +42,10 @@ pub struct GroupMetrics {
     pub objects_unreadable: u64,
     /// Failures of vector indexes, which are built anew each time.
     pub index_failures: u64,
-    /// Commands refused because they could not be carried out: each is a fault of this program, and in the log.
+    /// Commands refused because they could not be carried out: each is a fault of this program, and is logged.
     pub commands_contained: u64,
     /// Versions of objects written with their index entries since the open: several changes of one object in one entry are one.
-    pub objects_laid_down: u64,
+    pub versions_written: u64,
 }
 
 /// State of one shard.
@@ -66,4 +70,33 @@ pub struct VectorStatus {
     pub objects: u64,
     /// The index, if it is in memory.
     pub index: Option<IndexStats>,
+}
+
+impl DataGroup {
+    /// Metrics as of now.
+    pub fn metrics(&self) -> GroupMetrics {
+        let shards = self.state.all_loaded();
+        let indexes = self.maintenance.indexes.loaded();
+        let store = &self.state.store;
+        GroupMetrics {
+            collections: self.state.collection_count() as u64,
+            shards_loaded: shards.len() as u64,
+            objects: shards.iter().map(|shard| shard.state().live.len()).sum(),
+            vector_queue: indexes.iter().map(|(_, _, index)| index.vectors().pending_len() as u64).sum(),
+            indexes_loaded: indexes.len() as u64,
+            index_memory: index_memory(&indexes),
+            index_bytes_max: self.maintenance.indexes.bytes_max(),
+            write_buffer_bytes: store.write_buffer_bytes(),
+            block_cache_bytes: store.block_cache_bytes(),
+            disk_bytes: store.disk_bytes(),
+            inverted_rebuilds: self.maintenance.rebuilds_begun(),
+            inverted_damaged: self.maintenance.rebuilds_given_up(),
+            entries_applied: self.counters.entries_applied.load(Ordering::Relaxed),
+            commands_applied: self.counters.commands_applied.load(Ordering::Relaxed),
+            objects_unreadable: shards.iter().map(|shard| shard.unreadable.len()).sum(),
+            index_failures: shards.iter().map(|shard| shard.indexes.failures()).sum(),
+            commands_contained: self.counters.commands_contained.load(Ordering::Relaxed),
+            versions_written: self.counters.versions_written.load(Ordering::Relaxed),
+        }
+    }
 }

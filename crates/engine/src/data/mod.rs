@@ -1,13 +1,21 @@
-//! Data groups: objects and their indexes, and how commands change them.
+//! Data groups: objects and their indexes, how commands change them, and the calls of a group.
 //!
-//! Read in this order: `group` (the data group), `apply` (commands), `transaction` and `draft` (the effects of one apply).
+//! [`DataGroup`] joins three parts: [`State`] (the store, schemas and shards; only an apply changes it),
+//! [`Maintenance`](crate::maintain::Maintenance) (background work) and the applied log. An apply changes the state and
+//! returns its [`Effects`] on the rest of the group.
+//!
+//! Read in this order: `state`, `apply` (commands), `transaction` and `draft` (the changes of one apply), `effects`, `group`
+//! (the three parts together), `reads` (the calls that read).
 
 mod apply;
 mod draft;
+mod effects;
 mod group;
 mod hash;
 mod metrics;
 mod options;
+mod reads;
+mod state;
 mod transaction;
 
 #[cfg(test)]
@@ -15,6 +23,7 @@ mod contained_tests;
 
 pub use group::DataGroup;
 pub use metrics::{GroupMetrics, ShardStatus, VectorStatus};
-pub use options::{GroupOptions, OpenReport};
+pub use options::GroupOptions;
 
-pub(crate) use hash::Hasher;
+pub(crate) use effects::{ChangedShard, Effects};
+pub(crate) use state::State;

@@ -1,18 +1,19 @@
-//! A transaction: the effects of one apply, collected beside the present state and published at once.
+//! A transaction: the changes of one apply, collected beside the present state and published at once.
 //!
-//! Later commands see what earlier ones did through the drafts kept here; nothing of the group changes before
-//! [`Transaction::commit`]. Read next: `draft`, a shard within a transaction.
+//! Later commands see the changes of earlier ones through the drafts kept here; the state does not change before
+//! [`Transaction::commit`], which returns the [`Effects`] on the rest of the group. Read next: `draft`, a shard within a transaction.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::draft::ShardDraft;
-use super::group::DataGroup;
+use super::effects::ChangedShard;
+use super::{Effects, State, apply};
 use crate::Result;
+use crate::command::{Command, Outcome};
 use crate::ids::{CollectionId, ShardId, ShardKey};
-use crate::replica::Attempt;
+use crate::replica::{Attempt, Executor};
 use crate::schema::Collection;
 use crate::storage::key::{self, MetaKey};
 use crate::storage::{Changes, Family};
@@ -20,10 +21,10 @@ use crate::storage::{Changes, Family};
 /// A collection that takes writes, and its shards.
 type Open = (Arc<Collection>, HashSet<ShardId>);
 
-/// The effects of one apply.
+/// The changes of one apply.
 pub(crate) struct Transaction<'a> {
-    pub group: &'a DataGroup,
-    pub changes: Changes<'a>,
+    pub state: &'a State,
+    changes: Changes<'a>,
     /// Schemas changed here; `None` for dropped collections.
     collections: HashMap<CollectionId, Option<Arc<Collection>>>,
     dropped_shards: BTreeSet<ShardKey>,
@@ -33,10 +34,10 @@ pub(crate) struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    pub(crate) fn new(group: &'a DataGroup) -> Self {
+    pub(crate) fn new(state: &'a State) -> Self {
         Self {
-            group,
-            changes: group.store.changes(),
+            state,
+            changes: state.store.changes(),
             collections: HashMap::new(),
             dropped_shards: BTreeSet::new(),
             open: HashMap::new(),
@@ -48,7 +49,7 @@ impl<'a> Transaction<'a> {
     pub(crate) fn collection(&self, id: CollectionId) -> Option<Arc<Collection>> {
         match self.collections.get(&id) {
             Some(changed) => changed.clone(),
-            None => self.group.collection(id),
+            None => self.state.collection(id),
         }
     }
 
@@ -58,7 +59,7 @@ impl<'a> Transaction<'a> {
             Some(shard) => self.dropped_shards.contains(&ShardKey { collection: id, shard }),
             None => matches!(self.collections.get(&id), Some(None)),
         };
-        here || self.group.dropped.read().contains(id, shard)
+        here || self.state.was_dropped(id, shard)
     }
 
     /// Schema of a shard that takes writes. The shards of a collection, of which tenants make many, are gone through once.
@@ -66,7 +67,7 @@ impl<'a> Transaction<'a> {
         if let Entry::Vacant(entry) = self.open.entry(at.collection) {
             let schema = match self.collections.get(&at.collection) {
                 Some(changed) => changed.clone(),
-                None => self.group.collection(at.collection),
+                None => self.state.collection(at.collection),
             };
             entry.insert(schema.map(|schema| {
                 let shards = schema.shards.values().map(|shard| shard.id).collect();
@@ -81,7 +82,7 @@ impl<'a> Transaction<'a> {
     pub(crate) fn put_collection(&mut self, collection: Collection, record: &[u8]) -> Result<()> {
         // Changes made before this command are written under the schema that was valid for them.
         self.settle()?;
-        let record_key = key::meta(self.group.group, MetaKey::Collection, &collection.id.0.to_be_bytes());
+        let record_key = key::meta(self.state.group, MetaKey::Collection, &collection.id.0.to_be_bytes());
         self.changes.put(Family::Meta, &record_key, record);
         self.open.remove(&collection.id);
         self.collections.insert(collection.id, Some(Arc::new(collection)));
@@ -90,7 +91,7 @@ impl<'a> Transaction<'a> {
 
     pub(crate) fn drop_collection(&mut self, id: CollectionId) {
         let bytes = id.0.to_be_bytes();
-        self.changes.delete(Family::Meta, &key::meta(self.group.group, MetaKey::Collection, &bytes));
+        self.changes.delete(Family::Meta, &key::meta(self.state.group, MetaKey::Collection, &bytes));
         self.mark_dropped(&bytes);
         self.open.remove(&id);
         self.collections.insert(id, None);
@@ -105,7 +106,7 @@ impl<'a> Transaction<'a> {
 
     fn mark_dropped(&mut self, bytes: &[u8]) {
         for tag in [MetaKey::Dropped, MetaKey::Purge] {
-            self.changes.put(Family::Meta, &key::meta(self.group.group, tag, bytes), &[1]);
+            self.changes.put(Family::Meta, &key::meta(self.state.group, tag, bytes), &[1]);
         }
     }
 
@@ -114,18 +115,18 @@ impl<'a> Transaction<'a> {
         Ok(match self.drafts.entry(at) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(ShardDraft::new(self.group, self.group.shard(at)?))
+                entry.insert(ShardDraft::new(self.state, self.state.shard(at)?))
             }
         })
     }
 
     /// Writes the version of each object that the commands so far have left. Called at the end of each entry.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        let Self { group, changes, collections, drafts, .. } = self;
+        let Self { state, changes, collections, drafts, .. } = self;
         for (at, draft) in drafts {
             let schema = match collections.get(&at.collection) {
                 Some(changed) => changed.clone(),
-                None => group.collection(at.collection),
+                None => state.collection(at.collection),
             };
             // Drafts of dropped collections are dropped with them.
             if let Some(schema) = schema {
@@ -135,8 +136,12 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Writes everything and publishes it, if the attempt is to write; whether it was.
-    pub(crate) fn commit(mut self, attempt: &Attempt) -> Result<bool> {
+    /// Writes all changes and publishes the new states of the shards. Returns the effects, or `None` if the attempt is not
+    /// to write.
+    ///
+    /// # Errors
+    /// Those of the storage; a damaged or unreadable row that the changes need.
+    pub(crate) fn commit(mut self, attempt: &Attempt) -> Result<Option<Effects>> {
         self.settle()?;
         let mut published = Vec::with_capacity(self.drafts.len());
         for (_, draft) in std::mem::take(&mut self.drafts) {
@@ -144,7 +149,7 @@ impl<'a> Transaction<'a> {
             published.push((draft, Arc::new(state)));
         }
         if !attempt.may_write() {
-            return Ok(false);
+            return Ok(None);
         }
         let shards: Vec<_> = published.iter().map(|(draft, _)| draft.shard.clone()).collect();
         let committing: Vec<_> = shards.iter().map(|shard| shard.indexes.committing()).collect();
@@ -153,23 +158,35 @@ impl<'a> Transaction<'a> {
         }
         if published.iter().any(|(draft, _)| draft.takes_away()) {
             // Readers must not pair the old live set with a store that lost the rows.
-            let fresh_from: Vec<_> = shards.iter().map(|shard| shard.fresh_from()).collect();
-            let before = self.group.store.snapshot();
-            shards.iter().zip(fresh_from).for_each(|(shard, from)| shard.freeze(before.clone(), from));
+            let segments_from: Vec<_> = shards.iter().map(|shard| shard.segments_from()).collect();
+            let before = self.state.store.snapshot();
+            shards.iter().zip(segments_from).for_each(|(shard, from)| shard.freeze(before.clone(), from));
         }
         self.changes.write()?;
         published.iter().for_each(|(draft, state)| draft.shard.publish(state.clone()));
         drop(committing);
-        self.group.publish(&self.collections, &self.dropped_shards);
+        let mut effects =
+            Effects { collections: self.collections, dropped_shards: self.dropped_shards, ..Effects::default() };
         for (draft, state) in published {
-            self.group.note_growth(&draft.shard, &draft.base, &state);
             draft.forget_unreadable();
-            self.group.objects_laid_down.fetch_add(draft.laid_down(), Ordering::Relaxed);
+            effects.versions_written += draft.versions_written();
+            let (changes_before, changes_after) = (draft.base.changes(), state.changes());
             let (shard, base, removed) = draft.into_departed();
-            if shard.depart(base, removed) {
-                self.group.agenda.let_go_later(shard);
-            }
+            let keeps_departed = shard.depart(base, removed);
+            effects.shards.push(ChangedShard { shard, changes_before, changes_after, keeps_departed });
         }
-        Ok(true)
+        Ok(Some(effects))
+    }
+}
+
+impl<'a> Executor<'a> for Transaction<'a> {
+    fn changes(&mut self) -> &mut Changes<'a> {
+        &mut self.changes
+    }
+
+    fn execute(&mut self, commands: Vec<Command>) -> Result<Vec<Outcome>> {
+        let outcomes = commands.into_iter().map(|command| apply::execute(self, command)).collect();
+        self.settle()?;
+        outcomes
     }
 }

@@ -1,22 +1,22 @@
 //! The cost of a read, estimated from counts in memory before the read begins. The server uses the estimate to tell
 //! reads that are certainly short from reads that need a thread of their own.
 
+use super::Reader;
 use crate::Result;
-use crate::data::DataGroup;
 use crate::ids::{ShardKey, VectorId};
 use crate::shard::doc_index::DocIndex;
 
-impl DataGroup {
+impl Reader<'_> {
     /// Whether the shard is in memory: a read of any other shard loads it first.
-    pub fn is_loaded(&self, at: ShardKey) -> bool {
-        self.shards.read().contains_key(&at)
+    pub(crate) fn is_loaded(self, at: ShardKey) -> bool {
+        self.state.loaded(at).is_some()
     }
 
     /// Vector components that a search without a filter compares for the `k` nearest to one vector by each of these
     /// targets, at most as a rule. `None` when that is not known, because the shard or an index is not in memory, or when
     /// the objects have several vectors each, whose number the index does not bound.
-    pub fn near_cost(&self, at: ShardKey, targets: impl IntoIterator<Item = VectorId>, k: usize) -> Option<u64> {
-        let shard = self.shards.read().get(&at).cloned()?;
+    pub(crate) fn near_cost(self, at: ShardKey, targets: impl IntoIterator<Item = VectorId>, k: usize) -> Option<u64> {
+        let shard = self.state.loaded(at)?;
         let mut components = 0_u64;
         for vector in targets {
             match shard.indexes.loaded(vector).as_deref() {
@@ -30,8 +30,8 @@ impl DataGroup {
     }
 
     /// Whether the indexes of these vectors are in memory, as far as objects of the shard have them.
-    pub fn has_open(&self, at: ShardKey, vectors: &[VectorId]) -> bool {
-        let shard = self.shards.read().get(&at).cloned();
+    pub(crate) fn has_open(self, at: ShardKey, vectors: &[VectorId]) -> bool {
+        let shard = self.state.loaded(at);
         shard.is_some_and(|shard| {
             vectors.iter().all(|vector| shard.indexes.loaded(*vector).is_some() || !shard.has_vector(*vector))
         })
@@ -42,8 +42,8 @@ impl DataGroup {
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard; storage errors.
-    pub fn open_indexes(&self, at: ShardKey, vectors: &[VectorId]) -> Result<()> {
-        let (schema, shard) = self.known(at)?;
+    pub(crate) fn open_indexes(self, at: ShardKey, vectors: &[VectorId]) -> Result<()> {
+        let (schema, shard) = self.state.known(at)?;
         for &vector in vectors {
             if let Some(opening) = self.searchable(&schema, vector).filter(|_| shard.has_vector(vector)) {
                 shard.index(vector, &opening)?;

@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::data::{DataGroup, ShardStatus, VectorStatus};
+use super::Reader;
+use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::object::{FoundVersion, Object, StoredObject, codec};
 use crate::query::Include;
@@ -14,15 +15,15 @@ use crate::{Error, Result};
 /// Bytes of a vector in memory beside its row.
 const VECTOR_BYTES: usize = 64;
 
-impl DataGroup {
+impl Reader<'_> {
     /// The object with that id. Vectors that it does not have are left out.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the group does not know the shard, [`Error::Unreadable`] when the object cannot be
     /// decoded, and the errors of [`Include::charge`].
-    pub fn get(&self, at: ShardKey, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
-        let (schema, shard) = self.known(at)?;
-        let view = shard.view(&self.store);
+    pub(crate) fn get(self, at: ShardKey, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
+        let (schema, shard) = self.state.known(at)?;
+        let view = shard.view(&self.state.store);
         let Some(doc_id) = doc_id_of(&shard, &view, id)? else { return Ok(None) };
         let object = read_object(&shard, &view, &schema, doc_id, include)?;
         Ok(Some(StoredObject { doc_id, object }))
@@ -32,51 +33,26 @@ impl DataGroup {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the group does not know the shard.
-    pub fn exists(&self, at: ShardKey, id: Uuid) -> Result<bool> {
-        let (_, shard) = self.known(at)?;
-        Ok(self.store.get(Family::Ids, &shard.prefix.id(id))?.is_some())
+    pub(crate) fn exists(self, at: ShardKey, id: Uuid) -> Result<bool> {
+        let (_, shard) = self.state.known(at)?;
+        Ok(self.state.store.get(Family::Ids, &shard.prefix.id(id))?.is_some())
     }
 
     /// Bytes of an object's row, vectors aside; 0 if there is none.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the group does not know the shard.
-    pub fn row_bytes(&self, at: ShardKey, id: Uuid) -> Result<usize> {
-        let (_, shard) = self.known(at)?;
-        let view = shard.view(&self.store);
+    pub(crate) fn row_bytes(self, at: ShardKey, id: Uuid) -> Result<usize> {
+        let (_, shard) = self.state.known(at)?;
+        let view = shard.view(&self.state.store);
         let doc_id = doc_id_of(&shard, &view, id)?;
         doc_id.map_or(Ok(0), |doc_id| Ok(found_version(&shard, &view, doc_id)?.row_bytes))
     }
 
     /// Length of a vector's values in that shard; `None` until the first object fixed it.
-    pub fn vector_dimension(&self, at: ShardKey, vector: VectorId) -> Option<u32> {
-        let (_, shard) = self.known(at).ok()?;
+    pub(crate) fn vector_dimension(self, at: ShardKey, vector: VectorId) -> Option<u32> {
+        let (_, shard) = self.state.known(at).ok()?;
         shard.state().record.dimensions.get(&vector).copied()
-    }
-
-    /// Sizes and queues of a shard.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when the group does not know the shard.
-    pub fn shard_status(&self, at: ShardKey) -> Result<ShardStatus> {
-        let (schema, shard) = self.known(at)?;
-        let state = shard.state();
-        let mut status = ShardStatus { objects: state.live.len(), ..ShardStatus::default() };
-        let graphs = self.graphs(&schema, &state);
-        for (_, config) in schema.vectors.iter() {
-            let index = shard.indexes.loaded(config.id);
-            let objects = state.with_vector.get(&config.id).map_or(0, roaring::RoaringTreemap::len);
-            if index.is_some() || graphs.contains(&config.id) {
-                status.vector_queue += shard.indexes.waiting(config.id, objects);
-            }
-            status.vectors.push(VectorStatus {
-                vector: config.id,
-                dimension: state.record.dimensions.get(&config.id).copied(),
-                objects,
-                index: index.map(|index| index.vectors().stats()),
-            });
-        }
-        Ok(status)
     }
 }
 
@@ -122,14 +98,6 @@ pub(crate) fn read_objects(
         rest = later;
     }
     Ok(objects)
-}
-
-/// `None` for a row that cannot be decoded.
-pub(crate) fn readable<T>(read: Result<T>) -> Result<Option<T>> {
-    match read {
-        Err(Error::Unreadable(_)) => Ok(None),
-        read => read.map(Some),
-    }
 }
 
 fn from_row(

@@ -1,22 +1,22 @@
 //! Queries of a shard: plan, find the hits, sort, cut, read the objects.
 
-use std::collections::{BTreeSet, BinaryHeap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
-use super::fetch::{doc_id_of, found_version, read_object, read_objects, readable};
+use super::Reader;
+use super::fetch::{doc_id_of, found_version, read_objects};
+use super::filter::Filtered;
 use super::near::Asked;
-use crate::data::DataGroup;
+use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
-use crate::inverted::reader::lookup::Lookup;
 use crate::object::FoundVersion;
-use crate::query::{Facts, Filter, Hit, Include, Plan, Query, Rank, SortKeys, SortTerms, Source};
+use crate::query::{Facts, Filter, Hit, Include, Plan, Query, Rank, SortTerms, Source};
 use crate::schema::Collection;
 use crate::shard::doc_index::DocIndex;
 use crate::shard::{Shard, ShardView};
-use crate::storage::{Family, key};
 use crate::{Error, Result};
 
 /// How often indexes are opened that leave memory again before a view is taken.
@@ -27,7 +27,7 @@ const LISTINGS_MAX: usize = 64;
 
 /// A query's shard at one moment, with indexes that hold every document of it.
 pub(crate) struct Search<'a> {
-    pub group: &'a DataGroup,
+    pub reader: Reader<'a>,
     pub schema: &'a Collection,
     pub shard: &'a Arc<Shard>,
     pub view: ShardView<'a>,
@@ -41,15 +41,15 @@ pub(crate) struct Found {
     pub distance: Option<f32>,
 }
 
-impl DataGroup {
+impl Reader<'_> {
     /// Answers a query.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a query that can never be answered (unknown shard, vector or property, wrong dimension, a
     /// filter that lacks its index), [`Error::Unsupported`] for a feature that does not exist yet, and the errors of
     /// [`Include::charge`].
-    pub fn search(&self, at: ShardKey, query: &Query) -> Result<Vec<Hit>> {
-        let (schema, shard) = self.known(at)?;
+    pub(crate) fn search(self, at: ShardKey, query: &Query) -> Result<Vec<Hit>> {
+        let (schema, shard) = self.state.known(at)?;
         let search = Search::begin(self, &schema, &shard, &vectors_of([query]))?;
         let (matches, plan) = search.plan(query)?;
         for _ in 0..LISTINGS_MAX {
@@ -64,11 +64,11 @@ impl DataGroup {
         Err(Error::Limit("too many objects of the listing cannot be read".into()))
     }
 
-    /// Answers several queries from one moment of the shard, each as [`DataGroup::search`] would. They share what they
+    /// Answers several queries from one moment of the shard, each as [`Reader::search`] would. They share what they
     /// can: filters that are equal are looked up once, and vectors that several have to be compared with are read once.
-    pub fn search_many(&self, at: ShardKey, queries: &[Query]) -> Vec<Result<Vec<Hit>>> {
+    pub(crate) fn search_many(self, at: ShardKey, queries: &[Query]) -> Vec<Result<Vec<Hit>>> {
         let mut answers: Vec<Option<Result<Vec<Hit>>>> = queries.iter().map(|_| None).collect();
-        if let Ok((schema, shard)) = self.known(at)
+        if let Ok((schema, shard)) = self.state.known(at)
             && let Ok(search) = Search::begin(self, &schema, &shard, &vectors_of(queries))
         {
             search.answer_together(queries, &mut answers);
@@ -78,21 +78,21 @@ impl DataGroup {
         queries.iter().zip(answers).map(answer).collect()
     }
 
-    /// How [`DataGroup::search`] would answer a query now.
+    /// How [`Reader::search`] would answer a query now.
     ///
     /// # Errors
-    /// As [`DataGroup::search`].
-    pub fn plan(&self, at: ShardKey, query: &Query) -> Result<Plan> {
-        let (schema, shard) = self.known(at)?;
+    /// As [`Reader::search`].
+    pub(crate) fn plan(self, at: ShardKey, query: &Query) -> Result<Plan> {
+        let (schema, shard) = self.state.known(at)?;
         Ok(Search::begin(self, &schema, &shard, &BTreeSet::new())?.plan(query)?.1)
     }
 
     /// Number of objects, or of those that match.
     ///
     /// # Errors
-    /// As [`DataGroup::search`].
-    pub fn count(&self, at: ShardKey, filter: Option<&Filter>) -> Result<u64> {
-        let (schema, shard) = self.known(at)?;
+    /// As [`Reader::search`].
+    pub(crate) fn count(self, at: ShardKey, filter: Option<&Filter>) -> Result<u64> {
+        let (schema, shard) = self.state.known(at)?;
         match filter {
             None => Ok(shard.state().live.len()),
             Some(filter) => Ok(Search::begin(self, &schema, &shard, &BTreeSet::new())?.matches(filter)?.len()),
@@ -102,9 +102,9 @@ impl DataGroup {
     /// The first `limit` objects that match, in doc id order, and the number of all that match.
     ///
     /// # Errors
-    /// As [`DataGroup::search`].
-    pub fn matching(&self, at: ShardKey, filter: &Filter, limit: usize) -> Result<(Vec<FoundVersion>, u64)> {
-        let (schema, shard) = self.known(at)?;
+    /// As [`Reader::search`].
+    pub(crate) fn matching(self, at: ShardKey, filter: &Filter, limit: usize) -> Result<(Vec<FoundVersion>, u64)> {
+        let (schema, shard) = self.state.known(at)?;
         let search = Search::begin(self, &schema, &shard, &BTreeSet::new())?;
         let matches = search.matches(filter)?;
         let found = matches.iter().map(|doc_id| readable(found_version(&shard, &search.view, DocId(doc_id))));
@@ -114,9 +114,9 @@ impl DataGroup {
     /// Those of these objects that match, in no order.
     ///
     /// # Errors
-    /// As [`DataGroup::search`].
-    pub fn matching_of(&self, at: ShardKey, filter: &Filter, ids: &HashSet<Uuid>) -> Result<Vec<FoundVersion>> {
-        let (schema, shard) = self.known(at)?;
+    /// As [`Reader::search`].
+    pub(crate) fn matching_of(self, at: ShardKey, filter: &Filter, ids: &HashSet<Uuid>) -> Result<Vec<FoundVersion>> {
+        let (schema, shard) = self.state.known(at)?;
         let search = Search::begin(self, &schema, &shard, &BTreeSet::new())?;
         let matches = search.matches(filter)?;
         let mut found = Vec::new();
@@ -142,19 +142,19 @@ fn vectors_of<'q>(queries: impl IntoIterator<Item = &'q Query>) -> BTreeSet<Vect
 impl<'a> Search<'a> {
     /// The shard as it is now, with the indexes of these vectors, opened if need be.
     fn begin(
-        group: &'a DataGroup,
+        reader: Reader<'a>,
         schema: &'a Collection,
         shard: &'a Arc<Shard>,
         vectors: &BTreeSet<VectorId>,
     ) -> Result<Self> {
-        let opening = |vector| group.searchable(schema, vector);
+        let opening = |vector| reader.searchable(schema, vector);
         for _ in 0..OPENINGS_MAX {
             for &vector in vectors {
                 if let Some(opening) = opening(vector).filter(|_| shard.has_vector(vector)) {
                     shard.index(vector, &opening)?;
                 }
             }
-            let view = shard.view(&group.store);
+            let view = shard.view(&reader.state.store);
             let of = |vector| Some((vector, shard.indexes.holding(vector, &view)?));
             let indexes: Vec<_> = vectors.iter().copied().filter_map(of).collect();
             // A missing index belongs to a vector that came to the shard just now, or has just left memory.
@@ -164,7 +164,7 @@ impl<'a> Search<'a> {
                     && indexes.iter().all(|(of, _)| of != vector)
             };
             if !vectors.iter().any(lacks) {
-                return Ok(Self { group, schema, shard, view, indexes });
+                return Ok(Self { reader, schema, shard, view, indexes });
             }
         }
         Err(Error::Limit("the vector indexes left memory as often as they were opened".into()))
@@ -209,8 +209,7 @@ impl<'a> Search<'a> {
     }
 
     fn matches(&self, filter: &Filter) -> Result<RoaringTreemap> {
-        let (at, prefix) = (self.shard.at, self.shard.prefix);
-        Lookup { group: self.group, schema: self.schema, at, prefix, view: &self.view }.matches(filter)
+        Filtered { reader: self.reader, schema: self.schema, shard: self.shard }.matches(&self.view, filter)
     }
 
     fn plan(&self, query: &Query) -> Result<(Option<RoaringTreemap>, Plan)> {
@@ -243,83 +242,13 @@ impl<'a> Search<'a> {
         Ok(match plan.source {
             Source::Nothing => Vec::new(),
             Source::Ids => unranked(self.by_id(query, matches)?),
-            Source::DocIds => {
-                let hidden = self.shard.unreadable.known();
-                let matches = matches.into_iter().flat_map(RoaringTreemap::iter);
-                let matches = matches.filter(|doc_id| !hidden.as_ref().is_some_and(|hidden| hidden.contains(*doc_id)));
-                unranked(matches.skip(query.offset).take(query.limit).map(DocId).collect())
-            }
+            Source::DocIds => unranked(self.by_doc_id(query, matches)),
             Source::Sorted => unranked(self.sorted(query, matches)?),
             Source::Nearest { .. } | Source::WithinDistance { .. } | Source::Combined { .. } => match &query.rank {
                 Rank::Near(near) => self.near(query, plan, near, matches)?,
                 Rank::Listing { .. } => Vec::new(),
             },
         })
-    }
-
-    fn by_id(&self, query: &Query, matches: Option<&RoaringTreemap>) -> Result<Vec<DocId>> {
-        let prefix = self.shard.prefix;
-        let mut cursor = self.view.store.cursor(Family::Ids, prefix.bytes(), None);
-        let after = match &query.rank {
-            Rank::Listing { after } => *after,
-            Rank::Near(_) => None,
-        };
-        cursor.seek(&after.map_or_else(|| prefix.bytes().to_vec(), |after| prefix.id(after)));
-        let hidden = self.shard.unreadable.known();
-        let mut found = Vec::new();
-        let mut left_out = 0;
-        while let Some((key, value)) = cursor.item()? {
-            let doc_id = key::parse_doc_id(value)?;
-            let wanted = self.view.state.live.contains(doc_id.0)
-                && !hidden.as_ref().is_some_and(|hidden| hidden.contains(doc_id.0))
-                && matches.is_none_or(|matches| matches.contains(doc_id.0))
-                && (after.is_none() || after != Some(key::parse_id(key)?));
-            if wanted && left_out < query.offset {
-                left_out += 1;
-            } else if wanted {
-                found.push(doc_id);
-                if found.len() >= query.limit {
-                    break;
-                }
-            }
-            cursor.next();
-        }
-        Ok(found)
-    }
-
-    /// Equal objects keep the order that an unsorted listing has: of ids, or under a filter of doc ids.
-    fn sorted(&self, query: &Query, matches: Option<&RoaringTreemap>) -> Result<Vec<DocId>> {
-        let candidates = matches.unwrap_or(&self.view.state.live);
-        let terms = SortTerms::new(self.schema, &query.sort)?;
-        let after = match &query.rank {
-            Rank::Listing { after } => *after,
-            Rank::Near(_) => None,
-        };
-        let keep = query.offset.saturating_add(query.limit);
-        let include = Include { properties: true, ..Include::default() };
-        let (mut keys_bytes, mut charged) = (0, 0);
-        // The greatest of the best so far on top.
-        let mut best: BinaryHeap<(SortKeys, Option<Uuid>, DocId)> = BinaryHeap::new();
-        for doc_id in candidates.iter().map(DocId) {
-            let object = readable(read_object(self.shard, &self.view, self.schema, doc_id, &include))?;
-            let Some(object) = object else { continue };
-            if after.is_some_and(|after| object.id <= after) {
-                continue;
-            }
-            let keys = terms.keys(&object);
-            keys_bytes += keys.bytes();
-            if keys_bytes > charged {
-                query.include.charge.take(keys_bytes - charged)?;
-                charged = keys_bytes;
-            }
-            best.push((keys, matches.is_none().then_some(object.id), doc_id));
-            if best.len() > keep
-                && let Some((keys, ..)) = best.pop()
-            {
-                keys_bytes -= keys.bytes();
-            }
-        }
-        Ok(best.into_sorted_vec().into_iter().skip(query.offset).map(|(.., doc_id)| doc_id).collect())
     }
 
     /// Reads the objects of the hits; ranked hits are sorted here if the query says so.

@@ -13,4 +13,7 @@
 
 pub(crate) mod form;
 pub(crate) mod reader;
+mod view;
 pub(crate) mod writer;
+
+pub(crate) use view::IndexView;

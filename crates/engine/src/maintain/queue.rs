@@ -1,7 +1,7 @@
-//! Which shards the background has to look at or to clean, while the group is open and over a restart.
+//! The maintenance queue: which shards have to be inspected or compacted, while the group is open and over a restart.
 //!
-//! A flush records what is due beside the position that it makes durable. A group that opens at that very position has
-//! nothing else to look at; one that opens at another looks at every shard once.
+//! A flush records the queue beside the position that the flush makes durable. A group that opens at that very position
+//! has nothing else to inspect; a group that opens at another position inspects every shard once.
 
 use std::collections::BTreeSet;
 
@@ -13,102 +13,102 @@ use crate::replica::LogPosition;
 use crate::storage::key::{self, MetaKey};
 use crate::storage::{Family, Store, record};
 
-/// The shards with something due.
+/// Shards with something due.
 #[derive(Debug, Default)]
-pub(crate) struct Due {
-    /// To be looked at.
-    looks: BTreeSet<ShardKey>,
-    /// Their inverted index is to be swept.
-    sweeps: BTreeSet<ShardKey>,
-    /// Taken from one of the two and not given back yet.
-    in_hand: Vec<ShardKey>,
-    /// Changed since they were last looked at, too little for another look now.
+pub(super) struct Queue {
+    /// Shards to inspect.
+    inspections: BTreeSet<ShardKey>,
+    /// Shards whose inverted index is to be compacted.
+    compactions: BTreeSet<ShardKey>,
+    /// Shards taken from one of the two sets and not given back yet.
+    taken: Vec<ShardKey>,
+    /// Shards that changed since their last inspection, too little for another one.
     touched: BTreeSet<ShardKey>,
 }
 
-impl Due {
-    /// Asks for a look at these shards.
-    pub(crate) fn look_at(&mut self, shards: impl IntoIterator<Item = ShardKey>) {
-        self.looks.extend(shards);
+impl Queue {
+    /// Queues inspections of these shards.
+    pub(super) fn inspect(&mut self, shards: impl IntoIterator<Item = ShardKey>) {
+        self.inspections.extend(shards);
     }
 
-    /// Notes a change that a look after the next start may find worth something.
-    pub(crate) fn touch(&mut self, at: ShardKey) {
+    /// Notes a change that is due for an inspection only after the next start.
+    pub(super) fn touch(&mut self, at: ShardKey) {
         self.touched.insert(at);
     }
 
-    /// A shard to look at; [`Due::done`] gives it back.
-    pub(crate) fn next_look(&mut self) -> Option<ShardKey> {
-        let at = self.looks.pop_first()?;
+    /// Takes a shard to inspect; [`Queue::done`] gives it back.
+    pub(super) fn next_inspection(&mut self) -> Option<ShardKey> {
+        let at = self.inspections.pop_first()?;
         self.touched.remove(&at);
-        self.in_hand.push(at);
+        self.taken.push(at);
         Some(at)
     }
 
-    /// Asks for a sweep.
-    pub(crate) fn sweep(&mut self, at: ShardKey) {
-        self.sweeps.insert(at);
+    /// Queues a compaction.
+    pub(super) fn compact(&mut self, at: ShardKey) {
+        self.compactions.insert(at);
     }
 
-    /// A shard to sweep; [`Due::done`] gives it back.
-    pub(crate) fn next_sweep(&mut self) -> Option<ShardKey> {
-        let at = self.sweeps.pop_first()?;
-        self.in_hand.push(at);
+    /// Takes a shard to compact; [`Queue::done`] gives it back.
+    pub(super) fn next_compaction(&mut self) -> Option<ShardKey> {
+        let at = self.compactions.pop_first()?;
+        self.taken.push(at);
         Some(at)
     }
 
-    /// The look or the sweep is over. What failed stays in hand: it is due after the next start.
-    pub(crate) fn done(&mut self, at: ShardKey) {
-        if let Some(place) = self.in_hand.iter().position(|held| *held == at) {
-            self.in_hand.swap_remove(place);
+    /// Ends an inspection or a compaction step. A shard whose step failed stays taken: it is due after the next start.
+    pub(super) fn done(&mut self, at: ShardKey) {
+        if let Some(position) = self.taken.iter().position(|taken| *taken == at) {
+            self.taken.swap_remove(position);
         }
     }
 
-    /// Whether a shard waits to be looked at.
-    pub(crate) fn has_looks(&self) -> bool {
-        !self.looks.is_empty()
+    /// Whether a shard waits for an inspection.
+    pub(super) fn has_inspections(&self) -> bool {
+        !self.inspections.is_empty()
     }
 
-    /// Whether a shard waits to be swept.
-    pub(crate) fn has_sweeps(&self) -> bool {
-        !self.sweeps.is_empty()
+    /// Whether a shard waits for a compaction.
+    pub(super) fn has_compactions(&self) -> bool {
+        !self.compactions.is_empty()
     }
 
-    /// Forgets shards that are gone.
-    pub(crate) fn forget(&mut self, gone: impl Fn(&ShardKey) -> bool) {
-        for set in [&mut self.looks, &mut self.sweeps, &mut self.touched] {
-            set.retain(|at| !gone(at));
+    /// Forgets shards that are dropped.
+    pub(super) fn forget(&mut self, dropped: impl Fn(&ShardKey) -> bool) {
+        for set in [&mut self.inspections, &mut self.compactions, &mut self.touched] {
+            set.retain(|at| !dropped(at));
         }
     }
 
-    /// Everything that a look after a restart could find worth something.
-    pub(crate) fn all(&self) -> BTreeSet<ShardKey> {
-        let sets = [&self.looks, &self.sweeps, &self.touched];
-        sets.into_iter().flatten().chain(&self.in_hand).copied().collect()
+    /// All shards that have to be inspected after a restart.
+    pub(super) fn all(&self) -> BTreeSet<ShardKey> {
+        let sets = [&self.inspections, &self.compactions, &self.touched];
+        sets.into_iter().flatten().chain(&self.taken).copied().collect()
     }
 }
 
-/// What was due when a flush began.
+/// The queue when a flush began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DueRecord {
+pub(super) struct QueueRecord {
     /// Everything up to here was applied.
     pub position: Option<LogPosition>,
     /// Ascending.
     pub shards: Vec<ShardKey>,
 }
 
-impl DueRecord {
-    /// The shards to look at in a group at `position`; `None` when that is not known, and all of them are.
-    pub(crate) fn load(store: &Store, group: GroupId, position: Option<LogPosition>) -> Result<Option<Vec<ShardKey>>> {
-        let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Due, &[]))?;
-        // A record that cannot be read costs a look at everything, not the group.
-        let record = bytes.and_then(|bytes| record::decode::<Self>("due", &bytes).ok());
+impl QueueRecord {
+    /// The shards to inspect in a group at `position`; `None` when the record is of another position, and all are due.
+    pub(super) fn load(store: &Store, group: GroupId, position: Option<LogPosition>) -> Result<Option<Vec<ShardKey>>> {
+        let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Queue, &[]))?;
+        // An unreadable record costs an inspection of every shard, not the group.
+        let record = bytes.and_then(|bytes| record::decode::<Self>("maintenance queue", &bytes).ok());
         Ok(record.filter(|record| record.position == position).map(|record| record.shards))
     }
 
-    /// Replaces the record, if it says something else.
-    pub(crate) fn put(&self, store: &Store, group: GroupId) -> Result<()> {
-        let (key, bytes) = (key::meta(group, MetaKey::Due, &[]), record::encode(self)?);
+    /// Replaces the record, if it differs.
+    pub(super) fn put(&self, store: &Store, group: GroupId) -> Result<()> {
+        let (key, bytes) = (key::meta(group, MetaKey::Queue, &[]), record::encode(self)?);
         if store.get(Family::Meta, &key)?.is_some_and(|present| *present == *bytes) {
             return Ok(());
         }

@@ -1,42 +1,105 @@
-//! What a group knows of its log: the last entry applied, the members, and which batches it has seen.
+//! The applied state of a group: position of the last applied entry, members, and the newest batch of each proposer.
 
 use std::collections::BTreeMap;
 
-use super::{Applied, LogPosition};
+use serde::{Deserialize, Serialize};
+
+use super::{Applied, Entry, EntryBody, LogPosition};
+use crate::command::{Command, Outcome};
 use crate::ids::GroupId;
 use crate::storage::key::{self, MetaKey};
-use crate::storage::record::{self, MembershipRecord, ProposerRecord};
-use crate::storage::{Changes, Family, Store};
+use crate::storage::{Changes, Family, Store, record};
 use crate::{Error, Result};
 
 /// Proposers remembered; the one that was silent for longest is forgotten first.
 const PROPOSERS_MAX: usize = 1_024;
 
-/// The log as a group knows it.
+/// The newest batch of a proposer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct ProposerRecord {
+    /// Sequence number of the batch.
+    sequence: u64,
+    /// Index of the entry that holds the batch.
+    index: u64,
+}
+
+/// The newest membership entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct MembershipRecord {
+    position: LogPosition,
+    members: Vec<u8>,
+}
+
+/// The state that the log itself gives a group, whatever the commands in it do.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Ledger {
+pub(crate) struct AppliedState {
     pub applied: Applied,
     proposers: BTreeMap<u64, ProposerRecord>,
 }
 
-impl Ledger {
-    /// Reads what is stored.
+/// The part of an apply that carries out commands: the data group's or the meta group's.
+pub(crate) trait Executor<'a> {
+    /// The write batch of the apply, which the records of the log go into as well.
+    fn changes(&mut self) -> &mut Changes<'a>;
+
+    /// Carries out the commands of one entry and returns their outcomes, in order.
+    ///
+    /// # Errors
+    /// Those of the storage, and others that follow from a command that cannot be carried out.
+    fn execute(&mut self, commands: Vec<Command>) -> Result<Vec<Outcome>>;
+}
+
+impl AppliedState {
+    /// Reads the state from the store.
     pub(crate) fn load(store: &Store, group: GroupId) -> Result<Self> {
-        let mut ledger = Self { applied: load_applied(store, group)?, proposers: BTreeMap::new() };
+        let mut state = Self { applied: load_applied(store, group)?, proposers: BTreeMap::new() };
         let prefix = key::meta(group, MetaKey::Proposer, &[]);
         for (key, value) in store.entries(Family::Meta, &prefix)? {
             let proposer = key[prefix.len()..].try_into().map(u64::from_be_bytes);
             let proposer = proposer.map_err(|_| Error::Damaged("key of a proposer".into()))?;
-            ledger.proposers.insert(proposer, record::decode("proposer", &value)?);
+            state.proposers.insert(proposer, record::decode("proposer", &value)?);
         }
-        Ok(ledger)
+        Ok(state)
+    }
+
+    /// Goes through entries in log order and has `executor` carry out their commands, except those of repeated batches.
+    /// Nothing is written: all records are in the executor's write batch. Returns the outcomes of each entry's commands.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when an entry is not above the last one, and the executor's errors.
+    pub(crate) fn apply<'a>(
+        &mut self,
+        group: GroupId,
+        entries: Vec<Entry>,
+        executor: &mut impl Executor<'a>,
+    ) -> Result<Vec<Vec<Outcome>>> {
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            self.advance(executor.changes(), group, entry.position)?;
+            outcomes.push(match entry.body {
+                EntryBody::Blank => Vec::new(),
+                EntryBody::Membership(members) => {
+                    self.set_members(executor.changes(), group, entry.position, members)?;
+                    Vec::new()
+                }
+                EntryBody::Batch(batch) => {
+                    let record = ProposerRecord { sequence: batch.sequence, index: entry.position.index };
+                    if self.admit(executor.changes(), group, batch.proposer, record)? {
+                        executor.execute(batch.commands)?
+                    } else {
+                        vec![Outcome::Repeated; batch.commands.len()]
+                    }
+                }
+            });
+        }
+        Ok(outcomes)
     }
 
     /// Records that the entry at `position` is applied by the batch that `changes` becomes.
     ///
     /// # Errors
     /// [`Error::Damaged`] when the entry is not above the last one: the log and the state do not belong together.
-    pub(crate) fn advance(&mut self, changes: &mut Changes<'_>, group: GroupId, position: LogPosition) -> Result<()> {
+    fn advance(&mut self, changes: &mut Changes<'_>, group: GroupId, position: LogPosition) -> Result<()> {
         if let Some(last) = self.applied.position
             && position.index <= last.index
         {
@@ -48,7 +111,7 @@ impl Ledger {
     }
 
     /// Records a membership entry.
-    pub(crate) fn set_members(
+    fn set_members(
         &mut self,
         changes: &mut Changes<'_>,
         group: GroupId,
@@ -62,7 +125,7 @@ impl Ledger {
     }
 
     /// Records a batch; `false` if it was applied before.
-    pub(crate) fn admit(
+    fn admit(
         &mut self,
         changes: &mut Changes<'_>,
         group: GroupId,
@@ -87,7 +150,7 @@ impl Ledger {
 }
 
 /// Reads position and members from a store.
-pub(crate) fn load_applied(store: &Store, group: GroupId) -> Result<Applied> {
+pub(super) fn load_applied(store: &Store, group: GroupId) -> Result<Applied> {
     let position = match store.get(Family::Meta, &key::meta(group, MetaKey::Applied, &[]))? {
         Some(bytes) => Some(record::decode("applied", &bytes)?),
         None => None,

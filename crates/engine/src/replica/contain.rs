@@ -8,15 +8,15 @@
 //! that does not fail pays nothing for containment: the commands are read from the log again only after a failure.
 //!
 //! Panics after the write are not contained, because the effects cannot be discarded any more. After the write only the
-//! vector indexes run code that depends on content, and they contain their own panics (`vectors`).
+//! vector indexes run code that depends on content, and they contain their own panics (`shard::indexes`).
 
-use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::{Entry, EntryBody};
 use crate::command::{Command, Outcome};
+use crate::error::panic_text;
 use crate::ids::GroupId;
 use crate::{Error, Result};
 
@@ -40,6 +40,11 @@ impl Attempt {
     pub(crate) fn may_write(&self) -> bool {
         self.written.set(!self.trial);
         !self.trial
+    }
+
+    /// Whether the attempt went on to the write.
+    pub(crate) fn is_written(&self) -> bool {
+        self.written.get()
     }
 }
 
@@ -181,12 +186,6 @@ fn guarded(
         Err(panic) if this.written.get() => resume_unwind(panic),
         Err(panic) => Ok(Err(panic_text(panic.as_ref()))),
     }
-}
-
-/// The message of a panic.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a text").to_owned()
 }
 
 #[cfg(test)]

@@ -10,17 +10,24 @@
 //! crash a group is at the state of one of its positions; [`StateMachine::applied`] returns it, and the log holds the
 //! entries after it.
 //!
-//! Read next: `applied` (position, members and proposers), `contain` (commands that cannot be carried out).
+//! Read in this order: `applied` (position, members and proposers), `contain` (commands that cannot be carried out), `log`
+//! (apply, flush and checkpoint, the same for both kinds of groups), `hash`.
 
 mod applied;
 mod contain;
+mod hash;
+mod log;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use applied::{Ledger, load_applied};
-pub(crate) use contain::{Attempt, Contained, contained, panic_text};
+pub(crate) use applied::{AppliedState, Executor};
+pub(crate) use contain::{Attempt, Contained};
+pub(crate) use hash::StateHasher;
+pub(crate) use log::AppliedLog;
+
+use contain::contained;
 
 use crate::Result;
 use crate::command::{Command, Outcome};

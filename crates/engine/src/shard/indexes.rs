@@ -21,9 +21,9 @@ use roaring::RoaringTreemap;
 
 use super::doc_index::DocIndex;
 use super::{Shard, ShardView};
+use crate::error::panic_text;
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::object::{Vector, codec};
-use crate::replica::panic_text;
 use crate::schema::VectorConfig;
 use crate::storage::{Family, Store, key};
 use crate::vector::{IndexOptions, VectorError};

@@ -7,6 +7,7 @@
 mod departed;
 pub(crate) mod doc_index;
 pub(crate) mod indexes;
+pub(crate) mod records;
 mod row_sizes;
 mod unreadable;
 
@@ -18,14 +19,15 @@ use parking_lot::RwLock;
 use roaring::RoaringTreemap;
 
 use crate::ids::{DocId, GroupId, ShardKey, VectorId};
+use crate::inverted::IndexView;
 use crate::inverted::form::docset;
 use crate::inverted::form::terms::{OBJECT, vector_key};
 use crate::storage::key::{self, InvKind, MetaKey, ShardPrefix};
-use crate::storage::record::{self, ShardRecord, SweepRecord};
-use crate::storage::{Family, Snapshot, Store, View};
+use crate::storage::{Family, Snapshot, Store, View, record};
 use crate::{Error, Result};
 use departed::Departed;
 use indexes::ShardIndexes;
+use records::{CompactionRecord, ShardRecord};
 use row_sizes::RowSizes;
 use unreadable::Unreadable;
 
@@ -34,9 +36,9 @@ pub(crate) struct Shard {
     pub at: ShardKey,
     pub prefix: ShardPrefix,
     present: RwLock<Present>,
-    /// Segments of the inverted index that begin below this doc id are gone. Published after they are, so that a view taken
-    /// later misses none; it spares readers the way over what was deleted.
-    pub fresh_from: AtomicU64,
+    /// Segments of the inverted index that begin below this doc id are merged. Published after their deletion, so that a view
+    /// taken later misses none; readers seek past the tombstones of merged segments.
+    segments_from: AtomicU64,
     /// Its vector indexes, as far as they are in memory.
     pub indexes: ShardIndexes,
     /// Its objects that cannot be read, as far as they were met.
@@ -54,10 +56,10 @@ struct Present {
     frozen: Option<Frozen>,
 }
 
-/// The store as it was when a shard was frozen.
+/// The store from before a write that takes rows away.
 struct Frozen {
     snapshot: Arc<Snapshot>,
-    fresh_from: DocId,
+    segments_from: DocId,
 }
 
 /// A shard at one moment.
@@ -76,15 +78,16 @@ pub(crate) struct ShardState {
 pub(crate) struct ShardView<'a> {
     pub state: Arc<ShardState>,
     pub store: View<'a>,
+    prefix: ShardPrefix,
     /// No segment of the inverted index begins below this doc id.
-    pub fresh_from: DocId,
+    segments_from: DocId,
 }
 
 impl Shard {
     /// Reads a shard's state from one snapshot.
     pub(crate) fn load(store: &Store, group: GroupId, at: ShardKey) -> Result<Self> {
         let prefix = ShardPrefix::new(group, at);
-        let sweep = SweepRecord::load(store, group, at)?;
+        let compaction = CompactionRecord::load(store, group, at)?;
         let view = store.view();
         let record = view.get(Family::Meta, &key::meta(group, MetaKey::Shard, &key::shard_bytes(at)))?;
         let mut state = ShardState::default();
@@ -103,7 +106,7 @@ impl Shard {
             at,
             prefix,
             present: RwLock::new(Present { state: Arc::new(state), frozen: None }),
-            fresh_from: AtomicU64::new(sweep.promoted),
+            segments_from: AtomicU64::new(compaction.merged_below),
             indexes: ShardIndexes::default(),
             unreadable: Unreadable::default(),
             departed: Departed::default(),
@@ -124,34 +127,38 @@ impl Shard {
     /// The shard and the store as they are now: every row of the state is in the store. Rows in the store beyond the
     /// state belong to a batch that is about to be published.
     pub(crate) fn view<'a>(&self, store: &'a Store) -> ShardView<'a> {
-        let fresh_from = self.fresh_from();
+        let segments_from = self.segments_from();
         let present = self.present.read();
         let state = present.state.clone();
-        match &present.frozen {
+        let (store, segments_from) = match &present.frozen {
             // The lock is held until the snapshot is taken: no write that takes rows away begins before.
-            None => ShardView { fresh_from, state, store: store.view() },
-            Some(Frozen { snapshot, fresh_from }) => {
-                ShardView { fresh_from: *fresh_from, state, store: store.view_at(snapshot.clone()) }
-            }
-        }
+            None => (store.view(), segments_from),
+            Some(Frozen { snapshot, segments_from }) => (store.view_at(snapshot.clone()), *segments_from),
+        };
+        ShardView { state, store, prefix: self.prefix, segments_from }
     }
 
-    /// The published state and the newest of the store, for the work on the inverted index: it must see its own last
-    /// write, and looks at no rows of objects, which may be gone already.
+    /// The published state with the newest snapshot of the store, for compaction of the inverted index: compaction has to
+    /// see its own last write, and reads no rows of objects, which may be deleted already.
     pub(crate) fn newest<'a>(&self, store: &'a Store) -> ShardView<'a> {
-        let fresh_from = self.fresh_from();
-        ShardView { fresh_from, state: self.state(), store: store.view() }
+        let segments_from = self.segments_from();
+        ShardView { state: self.state(), store: store.view(), prefix: self.prefix, segments_from }
     }
 
     /// No segment of the inverted index begins below it in a snapshot that is taken now or later.
-    pub(crate) fn fresh_from(&self) -> DocId {
-        DocId(self.fresh_from.load(Ordering::Acquire))
+    pub(crate) fn segments_from(&self) -> DocId {
+        DocId(self.segments_from.load(Ordering::Acquire))
     }
 
-    /// Lets readers go on with the present state and a snapshot that was taken after `fresh_from` was read, until
+    /// Notes that all segments below this doc id are merged and deleted.
+    pub(crate) fn set_segments_from(&self, doc_id: u64) {
+        self.segments_from.store(doc_id, Ordering::Release);
+    }
+
+    /// Lets readers go on with the present state and a snapshot that was taken after `segments_from` was read, until
     /// [`Shard::publish`]: called before a write that takes rows of the state away.
-    pub(crate) fn freeze(&self, snapshot: Arc<Snapshot>, fresh_from: DocId) {
-        self.present.write().frozen = Some(Frozen { snapshot, fresh_from });
+    pub(crate) fn freeze(&self, snapshot: Arc<Snapshot>, segments_from: DocId) {
+        self.present.write().frozen = Some(Frozen { snapshot, segments_from });
     }
 
     /// Makes a state visible whose rows are written.
@@ -181,7 +188,25 @@ impl Shard {
     }
 }
 
+impl ShardView<'_> {
+    /// The inverted index at the same moment.
+    pub(crate) fn index(&self) -> IndexView<'_> {
+        IndexView {
+            store: &self.store,
+            prefix: self.prefix,
+            live: &self.state.live,
+            next_doc_id: self.state.record.next_doc_id,
+            segments_from: self.segments_from,
+        }
+    }
+}
+
 impl ShardState {
+    /// Grows with every doc id that is given out and with every apply that takes doc ids away.
+    pub(crate) fn changes(&self) -> u64 {
+        self.record.next_doc_id + self.removals
+    }
+
     /// What must hold of every state.
     pub(crate) fn validate(&self) -> std::result::Result<(), String> {
         if self.live.max().is_some_and(|last| last >= self.record.next_doc_id) {

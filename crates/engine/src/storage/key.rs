@@ -37,12 +37,12 @@ pub(crate) enum MetaKey {
     Dropped = 6,
     /// `collection u32[, shard u32]` -> its keys still have to be removed.
     Purge = 7,
-    /// `collection u32, shard u32` -> how far the inverted index was swept.
-    Sweep = 8,
+    /// `collection u32, shard u32` -> how far the inverted index is compacted.
+    Compaction = 8,
     /// Meta group, `[]` -> next collection id.
     NextCollection = 9,
-    /// Data group, `[]` -> shards that the background should look at, and the position as of which that is so.
-    Due = 10,
+    /// Data group, `[]` -> the maintenance queue, and the position that it belongs to.
+    Queue = 10,
     /// `collection u32, shard u32` -> how far the inverted index is rebuilt.
     Rebuild = 11,
 }
@@ -85,7 +85,7 @@ pub(crate) enum InvKind {
     /// Value: 16 bytes, the target's id. Written by earlier versions; a rebuild replaces it by [`InvKind::ReferenceTo`].
     Reference = 15,
     /// Property 0, no value: a segment, the entries of one large batch that are not under keys of their own yet.
-    Fresh = 16,
+    Segment = 16,
     /// Value: 16 bytes, the target's id, and the name of its collection as a term, empty where the beacon names none.
     ReferenceTo = 17,
 }
@@ -108,7 +108,7 @@ impl InvKind {
         Self::Uuid,
         Self::Geo,
         Self::Reference,
-        Self::Fresh,
+        Self::Segment,
         Self::ReferenceTo,
     ];
 
@@ -117,9 +117,9 @@ impl InvKind {
         Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 
-    /// Whether there is nothing to sweep: apply keeps one set per 65,536 doc ids itself, or promotion takes it apart.
+    /// Whether compaction leaves the entries as they are: apply keeps one set per 65,536 doc ids itself, and segments are merged.
     pub(crate) fn is_exact(self) -> bool {
-        matches!(self, Self::Live | Self::HasVector | Self::Fresh)
+        matches!(self, Self::Live | Self::HasVector | Self::Segment)
     }
 }
 
@@ -242,6 +242,14 @@ pub(crate) fn parse_f32(bytes: [u8; 4]) -> f32 {
 
 fn damaged(key: &[u8]) -> Error {
     Error::Damaged(format!("key {key:02x?}"))
+}
+
+/// The key of an entry: its value's key and its first doc id.
+pub(crate) fn with_doc_id(key: &[u8], doc_id: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(key.len() + DOC_BYTES);
+    out.extend_from_slice(key);
+    out.extend_from_slice(&doc_id.to_be_bytes());
+    out
 }
 
 #[cfg(test)]

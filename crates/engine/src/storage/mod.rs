@@ -14,7 +14,7 @@ mod store;
 
 pub use budget::StorageBudget;
 pub use generation::Generations;
+pub use store::OpenReport;
 
-pub(crate) use record::ProposerRecord;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use store::{Changes, Cursor, Family, Store, View};

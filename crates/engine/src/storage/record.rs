@@ -1,126 +1,13 @@
-//! Records of the `meta` family other than schemas: their versions and forms.
-//!
-//! Each is one version byte and a body in postcard; a change of its type is a new version.
+//! Versioned records of the `meta` family: one version byte and a body in postcard. A change of a record's type is a new
+//! version.
 
-use std::collections::BTreeMap;
-
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use super::key::{self, MetaKey};
-use super::store::{Changes, Family, Store};
-use crate::ids::{GroupId, PropertyId, ShardKey, VectorId};
-use crate::replica::LogPosition;
 use crate::{Error, Result};
 
 /// Version byte of a record.
 const RECORD_VERSION: u8 = 1;
-
-/// State of a shard that is not derivable from its rows, or costly to derive.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ShardRecord {
-    /// Next doc id to give out.
-    pub next_doc_id: u64,
-    /// Length of the vectors, fixed by the first object.
-    pub dimensions: BTreeMap<VectorId, u32>,
-    /// Statistics of searchable properties over the live objects, exact.
-    pub lengths: BTreeMap<PropertyId, LengthStats>,
-}
-
-impl ShardRecord {
-    /// Subtracts an object with so many tokens from a property's statistics. An object that could not be read when it
-    /// was removed stays counted, so the statistics may be above the true figures, and are never below zero.
-    pub(crate) fn uncount(&mut self, property: PropertyId, tokens: u32) {
-        let Some(stats) = self.lengths.get_mut(&property) else { return };
-        stats.objects = stats.objects.saturating_sub(1);
-        stats.tokens = stats.tokens.saturating_sub(u64::from(tokens)).max(stats.objects);
-        if stats.objects == 0 {
-            self.lengths.remove(&property);
-        }
-    }
-}
-
-/// Statistics of a searchable property.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LengthStats {
-    /// Live objects with at least one token.
-    pub objects: u64,
-    /// Tokens of these objects.
-    pub tokens: u64,
-}
-
-/// How far the background has swept a shard's inverted index.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SweepRecord {
-    /// Key to go on from; `None` when no sweep is running.
-    pub cursor: Option<Vec<u8>>,
-    /// Doc ids below this one are covered by the sweep that runs or ran last.
-    pub upto: u64,
-    /// Doc ids below `upto` that were live when that sweep began.
-    pub live: u64,
-    /// Segments that begin below this doc id are promoted.
-    pub promoted: u64,
-}
-
-impl SweepRecord {
-    /// Reads a shard's record; a record that was never written is empty. An unreadable record costs a sweep of
-    /// everything.
-    pub(crate) fn load(store: &Store, group: GroupId, at: ShardKey) -> Result<Self> {
-        let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Sweep, &key::shard_bytes(at)))?;
-        Ok(bytes.and_then(|bytes| decode("sweep", &bytes).ok()).unwrap_or_default())
-    }
-
-    /// Adds the record to `changes`.
-    pub(crate) fn put(&self, changes: &mut Changes<'_>, group: GroupId, at: ShardKey) -> Result<()> {
-        changes.put(Family::Meta, &key::meta(group, MetaKey::Sweep, &key::shard_bytes(at)), &encode(self)?);
-        Ok(())
-    }
-}
-
-/// The progress of the rebuild of a shard's inverted index; there is no record when no rebuild is running.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RebuildRecord {
-    /// Doc ids below this one had been given out when the rebuild began.
-    pub began_at: u64,
-    /// Rows below this doc id are still to be indexed; `None` when all are.
-    pub rows_below: Option<u64>,
-    /// Key from which on entries are still to be checked; `None` for the shard's first.
-    pub cursor: Option<Vec<u8>>,
-}
-
-impl RebuildRecord {
-    /// Reads a shard's record. An unreadable record counts as no record: the damage to the index will be noticed again.
-    pub(crate) fn load(store: &Store, group: GroupId, at: ShardKey) -> Result<Option<Self>> {
-        let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Rebuild, &key::shard_bytes(at)))?;
-        Ok(bytes.and_then(|bytes| decode("rebuild", &bytes).ok()))
-    }
-
-    /// Adds the record, or its end, to `changes`.
-    pub(crate) fn put(record: Option<&Self>, changes: &mut Changes<'_>, group: GroupId, at: ShardKey) -> Result<()> {
-        let key = key::meta(group, MetaKey::Rebuild, &key::shard_bytes(at));
-        match record {
-            Some(record) => changes.put(Family::Meta, &key, &encode(record)?),
-            None => changes.delete(Family::Meta, &key),
-        }
-        Ok(())
-    }
-}
-
-/// The newest batch of a proposer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ProposerRecord {
-    /// Its number.
-    pub sequence: u64,
-    /// Index of its entry.
-    pub index: u64,
-}
-
-/// The newest membership entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct MembershipRecord {
-    pub position: LogPosition,
-    pub members: Vec<u8>,
-}
 
 /// Encodes a record.
 pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>> {

@@ -18,7 +18,7 @@ use super::StorageBudget;
 use super::generation::Generations;
 use super::key::{self, MetaKey};
 use super::snapshot::Snapshot;
-use crate::data::{GroupOptions, OpenReport};
+use crate::ids::GroupId;
 use crate::{Error, Result, interrupt};
 
 /// Version of a group's folder as a whole, kept under [`MetaKey::Format`].
@@ -55,6 +55,19 @@ impl Family {
     }
 }
 
+/// What opening a group found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Generation that was opened.
+    pub generation: u64,
+    /// Whether the group was empty and has been created.
+    pub created: bool,
+    /// Collections that the group knows.
+    pub collections: usize,
+    /// Repairs made on the way, one sentence each.
+    pub notes: Vec<String>,
+}
+
 /// A group's RocksDB.
 pub(crate) struct Store {
     db: Arc<DB>,
@@ -76,8 +89,8 @@ pub(crate) struct Changes<'a> {
 }
 
 impl Store {
-    /// Opens the present generation below `dir`, or makes the first one. Removes other generations.
-    pub(crate) fn open(dir: &Path, options: &GroupOptions) -> Result<(Self, OpenReport)> {
+    /// Opens the present generation of a group below `dir`, or makes the first one. Removes other generations.
+    pub(crate) fn open(dir: &Path, group: GroupId, budget: &StorageBudget) -> Result<(Self, OpenReport)> {
         fs::create_dir_all(dir)?;
         let generations = Generations::new(dir);
         let mut report = OpenReport::default();
@@ -87,15 +100,15 @@ impl Store {
         if current.is_some() && !path.join("CURRENT").exists() {
             return Err(Error::Damaged(format!("{} is not there", path.display())));
         }
-        let db = DB::open_cf_descriptors(&db_options(&options.storage), &path, families(&options.storage))?;
+        let db = DB::open_cf_descriptors(&db_options(budget), &path, families(budget))?;
         let (db, background_errors) = (Arc::new(db), AtomicU64::new(0));
-        let store = Self { db, budget: options.storage.clone(), background_errors };
-        let format_key = key::meta(options.group, MetaKey::Format, &[]);
+        let store = Self { db, budget: budget.clone(), background_errors };
+        let format_key = key::meta(group, MetaKey::Format, &[]);
         match store.get(Family::Meta, &format_key)? {
             Some(bytes) if bytes.as_ref() == GROUP_FORMAT.to_be_bytes() => {}
             Some(bytes) => return Err(Error::Damaged(format!("group format {:02x?} is not known", bytes.as_ref()))),
             None if current.is_some() || store.db.latest_sequence_number() > 0 => {
-                return Err(Error::Damaged(format!("{} does not hold {}", path.display(), options.group)));
+                return Err(Error::Damaged(format!("{} does not hold {group}", path.display())));
             }
             None => {
                 let mut changes = store.changes();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use azimuth_engine::Result;
 use azimuth_engine::command::{Command, Patch};
-use azimuth_engine::data::{DataGroup, GroupOptions};
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::{CollectionId, GroupId, VectorId};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
@@ -175,10 +175,6 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-fn meta_options() -> GroupOptions {
-    GroupOptions { group: GroupId::META, ..options() }
-}
-
 fn fill_meta(group: &MetaGroup) {
     let commands = vec![
         Command::CreateCollection(Box::new(schema())),
@@ -201,7 +197,7 @@ fn write_fixtures() {
     group.flush().unwrap();
     let data_summary = read_everything(&group).unwrap();
     drop(group);
-    let group: Arc<MetaGroup> = MetaGroup::open(meta.path(), meta_options()).unwrap().0;
+    let group: Arc<MetaGroup> = MetaGroup::open(meta.path(), GroupId::META, &options().storage).unwrap().0;
     fill_meta(&group);
     group.flush().unwrap();
     let written = [("data-v1", data.path(), data_summary), ("meta-v1", meta.path(), meta_summary(&group))];
@@ -249,7 +245,7 @@ fn what_version_1_wrote_is_read_alike() {
     let dir = tempdir().unwrap();
     copy_dir(&fixtures().join("meta-v1"), dir.path()).unwrap();
     let expected = fs::read_to_string(fixtures().join("meta-v1.txt")).unwrap();
-    let group = MetaGroup::open(dir.path(), meta_options()).unwrap().0;
+    let group = MetaGroup::open(dir.path(), GroupId::META, &options().storage).unwrap().0;
     assert_eq!(meta_summary(&group), expected);
 }
 

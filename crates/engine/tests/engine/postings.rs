@@ -72,7 +72,7 @@ fn check(group: &DataGroup, model: &Model, seed: u64, rebuilt: bool) {
 }
 
 fn opened(dir: &TempDir, segment_entries_min: usize) -> Arc<DataGroup> {
-    let options = GroupOptions { segment_entries_min, sweep_changes_min: 5, ..options() };
+    let options = GroupOptions { segment_entries_min, compaction_changes_min: 5, ..options() };
     DataGroup::open(dir.path(), options).unwrap().0
 }
 

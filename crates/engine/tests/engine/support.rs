@@ -118,7 +118,7 @@ pub(crate) fn options() -> GroupOptions {
         storage: StorageBudget::new(8 << 20, 64 << 20),
         index: IndexOptions { graph_cutoff: 8, ..IndexOptions::default() },
         small_index_bytes_max: 64,
-        sweep_changes_min: 20,
+        compaction_changes_min: 20,
         segment_entries_min: 60,
         ..GroupOptions::new(GroupId::FIRST_DATA)
     }

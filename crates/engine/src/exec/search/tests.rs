@@ -6,7 +6,7 @@ use tempfile::tempdir;
 
 use super::*;
 use crate::command::{Command, PutMode};
-use crate::data::GroupOptions;
+use crate::data::{DataGroup, GroupOptions};
 use crate::ids::{CollectionId, GroupId, ShardId};
 use crate::interrupt::{Cause, Interrupt};
 use crate::maintain::WorkBudget;
@@ -14,6 +14,7 @@ use crate::object::{Object, Vector};
 use crate::query::{Combination, Near, Target};
 use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use crate::schema::{Collection, Shard as SchemaShard, TenantStatus, VectorConfig, VectorIndexKind, VectorSpace};
+use crate::storage::Family;
 use crate::vector::{Distance, IndexConfig, IndexKind, IndexOptions};
 
 const AT: ShardKey = ShardKey { collection: CollectionId(1), shard: ShardId::FIRST };
@@ -135,8 +136,12 @@ fn together(search: &Search<'_>, queries: &[Query]) -> Vec<Vec<u128>> {
     queries.iter().zip(answers).map(ids).collect()
 }
 
+fn reader(group: &DataGroup) -> Reader<'_> {
+    Reader { state: &group.state, maintenance: &group.maintenance }
+}
+
 fn begin<'a>(group: &'a DataGroup, schema: &'a Collection, shard: &'a Arc<Shard>) -> Search<'a> {
-    Search::begin(group, schema, shard, &vectors_of(&queries())).expect("a search")
+    Search::begin(reader(group), schema, shard, &vectors_of(&queries())).expect("a search")
 }
 
 #[test]
@@ -148,7 +153,7 @@ fn a_search_answers_from_its_view_whatever_is_deleted_and_added_meanwhile() {
         if has_graph {
             work(&group);
         }
-        let (schema, shard) = group.known(AT).expect("known");
+        let (schema, shard) = group.state.known(AT).expect("known");
         let held = begin(&group, &schema, &shard);
         let before = together(&held, &queries);
         assert!(before.iter().all(|ids| ids.len() >= 5 && ids.iter().zip(0..).all(|(id, n)| *id == n)), "{before:?}");
@@ -183,8 +188,8 @@ fn a_search_answers_from_its_view_whatever_is_deleted_and_added_meanwhile() {
 fn an_index_that_was_opened_later_is_not_taken_for_an_older_view() {
     let dir = tempdir().expect("a folder");
     let group = open(dir.path());
-    let (schema, shard) = group.known(AT).expect("known");
-    let old = shard.view(&group.store);
+    let (schema, shard) = group.state.known(AT).expect("known");
+    let old = shard.view(&group.state.store);
     apply(&group, vec![delete(0)]);
     let search = begin(&group, &schema, &shard);
     assert_eq!(answer(&search, &queries()[0]), [1, 2, 3, 4, 5]);
@@ -196,19 +201,19 @@ fn an_index_that_was_opened_later_is_not_taken_for_an_older_view() {
 fn readers_go_on_from_before_a_write_that_takes_rows_away() {
     let dir = tempdir().expect("a folder");
     let group = open(dir.path());
-    let (schema, shard) = group.known(AT).expect("known");
+    let (schema, shard) = group.state.known(AT).expect("known");
     let listing = Query { rank: Rank::Listing { after: None }, limit: 100, ..queries()[0].clone() };
-    shard.freeze(group.store.snapshot(), shard.fresh_from());
+    shard.freeze(group.state.store.snapshot(), shard.segments_from());
     // The steps of a commit before it publishes.
-    let mut changes = group.store.changes();
+    let mut changes = group.state.store.changes();
     for doc_id in shard.state().live.iter().map(DocId) {
         changes.delete(Family::Objects, &shard.prefix.object(doc_id));
     }
     changes.write().expect("a write");
-    let search = Search::begin(&group, &schema, &shard, &BTreeSet::new()).expect("a search");
+    let search = Search::begin(reader(&group), &schema, &shard, &BTreeSet::new()).expect("a search");
     assert_eq!(answer(&search, &listing).len() as u64, OBJECTS);
     shard.publish(Arc::default());
-    let search = Search::begin(&group, &schema, &shard, &BTreeSet::new()).expect("a search");
+    let search = Search::begin(reader(&group), &schema, &shard, &BTreeSet::new()).expect("a search");
     assert_eq!(answer(&search, &listing).len(), 0);
 }
 

@@ -4,7 +4,7 @@
 //! So large batches write one segment, and the background [merges](crate::inverted::writer::merge) several at once into entries of
 //! their own, by then far fewer. Readers look into the segments too.
 //!
-//! The key is (property 0, [`InvKind::Fresh`](crate::storage::key::InvKind::Fresh), first doc id). The value is a version byte, the
+//! The key is (property 0, [`InvKind::Segment`](crate::storage::key::InvKind::Segment), first doc id). The value is a version byte, the
 //! number of entries u32, the offset of each from the end of this table u32, all little-endian, then the entries in key
 //! order: length of the key as a varint, the key without its shard prefix, the value up to the next entry.
 

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::DocId;
+use crate::inverted::IndexView;
 use crate::inverted::form::postings::{self, Posting};
 use crate::inverted::form::segment::Segment;
 use crate::inverted::form::{docset, terms};
-use crate::inverted::writer::merge;
 use crate::inverted::writer::staged::Staged;
 use crate::object::codec;
 use crate::schema::Collection;
-use crate::shard::ShardView;
 use crate::storage::Family;
-use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
+use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES};
 use crate::{Error, Result};
 
 /// Most findings that are listed.
@@ -26,10 +25,10 @@ struct Contents {
 }
 
 /// The differences between index and rows, one sentence each; empty when there are none. Reads everything into memory.
-pub(crate) fn differences(view: &ShardView<'_>, prefix: ShardPrefix, schema: &Collection) -> Result<Vec<String>> {
+pub(crate) fn differences(view: &IndexView<'_>, schema: &Collection) -> Result<Vec<String>> {
     let mut findings = Vec::new();
-    let found = stored(view, prefix, &mut findings)?;
-    let wanted = of_rows(view, prefix, schema)?;
+    let found = stored(view, &mut findings)?;
+    let wanted = of_rows(view, schema)?;
     let keys: BTreeSet<&Vec<u8>> = found.members.keys().chain(wanted.members.keys()).collect();
     let none = BTreeSet::new();
     for key in keys {
@@ -84,16 +83,16 @@ impl Contents {
 }
 
 /// The stored contents of live doc ids; blocks of one value that overlap are noted in `findings`.
-fn stored(view: &ShardView<'_>, prefix: ShardPrefix, findings: &mut Vec<String>) -> Result<Contents> {
+fn stored(view: &IndexView<'_>, findings: &mut Vec<String>) -> Result<Contents> {
     let mut contents = Contents::default();
-    let mut entries = view.store.cursor(Family::Inverted, prefix.bytes(), None);
-    entries.seek(prefix.bytes());
+    let mut entries = view.store.cursor(Family::Inverted, view.prefix.bytes(), None);
+    entries.seek(view.prefix.bytes());
     let mut last: Option<(Vec<u8>, DocId)> = None;
     while let Some((key, bytes)) = entries.item()? {
         let relative = &key[PREFIX_BYTES..];
         let kind = relative.get(2).and_then(|&byte| InvKind::from_byte(byte));
         if !kind.is_some_and(InvKind::is_exact) {
-            let block = contents.take(relative, bytes, &view.state.live)?;
+            let block = contents.take(relative, bytes, view.live)?;
             let value = &key[..key.len() - DOC_BYTES];
             if let (Some(first), Some(end)) = (block.first(), block.last()) {
                 if last.as_ref().is_some_and(|(known, end)| known == value && *end >= first.doc_id) {
@@ -104,29 +103,29 @@ fn stored(view: &ShardView<'_>, prefix: ShardPrefix, findings: &mut Vec<String>)
         }
         entries.next();
     }
-    let mut segments = merge::segments(view, prefix);
+    let mut segments = view.segments();
     while let Some((_, bytes)) = segments.item()? {
         let segment = Segment::parse(bytes)?;
         for n in 0..segment.len() {
             let (key, bytes) = segment.entry(n)?;
-            contents.take(key, bytes, &view.state.live)?;
+            contents.take(key, bytes, view.live)?;
         }
         segments.next();
     }
     Ok(contents)
 }
 
-fn of_rows(view: &ShardView<'_>, prefix: ShardPrefix, schema: &Collection) -> Result<Contents> {
+fn of_rows(view: &IndexView<'_>, schema: &Collection) -> Result<Contents> {
     let mut contents = Contents::default();
-    for doc_id in view.state.live.iter().map(DocId) {
-        let row = view.store.get(Family::Objects, &prefix.object(doc_id))?;
+    for doc_id in view.live.iter().map(DocId) {
+        let row = view.store.get(Family::Objects, &view.prefix.object(doc_id))?;
         let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
         // An unreadable row has no index entries to compare.
         let Ok((_, object)) = codec::decode(&row, schema, true) else { continue };
         let mut staged = Staged::default();
         terms::index(schema, &object, &mut staged.object(doc_id));
-        for (key, bytes) in staged.entries(prefix)? {
-            contents.take(&key[PREFIX_BYTES..], &bytes, &view.state.live)?;
+        for (key, bytes) in staged.entries(view.prefix)? {
+            contents.take(&key[PREFIX_BYTES..], &bytes, view.live)?;
         }
     }
     Ok(contents)

@@ -405,9 +405,9 @@ pub(crate) fn id(lookup: &Lookup<'_>, operator: Operator, value: &FilterValue) -
     let exact = Uuid::try_parse(&wanted).ok();
     match (operator, exact) {
         (Operator::Equal, Some(id)) => {
-            let row = lookup.view.store.get(Family::Ids, &lookup.prefix.id(id))?;
+            let row = lookup.view.store.get(Family::Ids, &lookup.view.prefix.id(id))?;
             let doc_id = row.map(|row| key::parse_doc_id(&row)).transpose()?;
-            Ok(doc_id.iter().map(|doc_id| doc_id.0).filter(|doc_id| lookup.view.state.live.contains(*doc_id)).collect())
+            Ok(doc_id.iter().map(|doc_id| doc_id.0).filter(|doc_id| lookup.view.live.contains(*doc_id)).collect())
         }
         (Operator::Equal, None) => Ok(RoaringTreemap::new()),
         (Operator::Like, _) => {
@@ -425,8 +425,8 @@ pub(crate) fn id(lookup: &Lookup<'_>, operator: Operator, value: &FilterValue) -
 
 fn ids_where(lookup: &Lookup<'_>, wanted: impl Fn(&str) -> bool) -> Result<RoaringTreemap> {
     let mut found = RoaringTreemap::new();
-    let mut cursor = lookup.view.store.cursor(Family::Ids, lookup.prefix.bytes(), None);
-    cursor.seek(lookup.prefix.bytes());
+    let mut cursor = lookup.view.store.cursor(Family::Ids, lookup.view.prefix.bytes(), None);
+    cursor.seek(lookup.view.prefix.bytes());
     while let Some((key, value)) = cursor.item()? {
         let mut text = Uuid::encode_buffer();
         if wanted(key::parse_id(key)?.hyphenated().encode_lower(&mut text)) {
@@ -434,7 +434,7 @@ fn ids_where(lookup: &Lookup<'_>, wanted: impl Fn(&str) -> bool) -> Result<Roari
         }
         cursor.next();
     }
-    Ok(found & &lookup.view.state.live)
+    Ok(found & lookup.view.live)
 }
 
 fn type_name(property: &Property) -> &'static str {

@@ -10,19 +10,16 @@ use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use super::condition;
-use crate::data::DataGroup;
-use crate::exec::{read_id, readable};
-use crate::ids::{DocId, PropertyId, ShardKey};
+use crate::ids::{DocId, PropertyId};
+use crate::inverted::IndexView;
 use crate::inverted::form::segment::Segment;
 use crate::inverted::form::terms::{self, OBJECT};
 use crate::inverted::form::{docset, postings};
-use crate::inverted::writer::merge;
 use crate::object::{Beacon, Value, codec};
 use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 use crate::schema::{Collection, DataType, Property};
-use crate::shard::ShardView;
 use crate::storage::Family;
-use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
+use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES};
 use crate::{Error, Result, interrupt};
 
 /// Deepest nesting of a filter.
@@ -33,13 +30,36 @@ const TARGETS_MAX: usize = 4_096;
 /// Bytes of an id in a key.
 const UUID_BYTES: usize = 16;
 
-/// What a filter is looked up in: a shard at one moment.
+/// A filter that is looked up in the index of one shard.
 pub(crate) struct Lookup<'a> {
-    pub group: &'a DataGroup,
+    pub context: &'a dyn Context,
     pub schema: &'a Collection,
-    pub at: ShardKey,
-    pub prefix: ShardPrefix,
-    pub view: &'a ShardView<'a>,
+    pub view: IndexView<'a>,
+}
+
+/// The rest of the data group, as far as a lookup needs it. The inverted index knows no shard and no other collection.
+pub(crate) trait Context {
+    /// Ids of the objects of `step.collection` that match `rest`, from the shards that references of this shard lead to;
+    /// `None` if there is no such collection.
+    ///
+    /// # Errors
+    /// As [`Lookup::matches`].
+    fn referenced(
+        &self,
+        step: &PathStep,
+        rest: &Path,
+        operator: Operator,
+        value: &FilterValue,
+    ) -> Result<Option<Vec<Uuid>>>;
+
+    /// Takes notice that an entry of the shard's index fails its checks; `why` says which.
+    fn damaged(&self, why: &str);
+
+    /// Takes notice that the shard's index has entries of an earlier version, which are slower to read.
+    fn outdated(&self);
+
+    /// Takes notice of an object whose row cannot be decoded.
+    fn unreadable(&self, doc_id: DocId, error: &Error);
 }
 
 impl Lookup<'_> {
@@ -82,7 +102,11 @@ impl Lookup<'_> {
         Ok(joined.unwrap_or_default())
     }
 
-    fn compare(&self, path: &Path, operator: Operator, value: &FilterValue) -> Result<RoaringTreemap> {
+    /// Live doc ids whose values compare as the operator says.
+    ///
+    /// # Errors
+    /// As [`Lookup::matches`].
+    pub(crate) fn compare(&self, path: &Path, operator: Operator, value: &FilterValue) -> Result<RoaringTreemap> {
         if let Some((step, rest)) = path.through.split_first() {
             let rest = Path { through: rest.to_vec(), subject: path.subject.clone() };
             // Each member may be met by another target: these apply to the whole path.
@@ -106,32 +130,16 @@ impl Lookup<'_> {
         }
     }
 
-    /// Objects that refer to a match in another collection. The path's shards are those of this group.
+    /// Objects that refer to a match in another collection.
     fn through(&self, step: &PathStep, rest: &Path, operator: Operator, value: &FilterValue) -> Result<RoaringTreemap> {
         let property = self.property(&step.property)?;
         if !matches!(property.data_type, DataType::Reference(_)) {
             return Ok(RoaringTreemap::new());
         }
-        let targets = self.group.collections().into_iter().find(|collection| collection.name == step.collection);
-        let Some(target) = targets else { return Ok(RoaringTreemap::new()) };
-        let mut ids: Vec<Uuid> = Vec::new();
-        for at in self.target_shards(&target) {
-            let (schema, shard) = self.group.known(at)?;
-            let view = self.group.view(&shard);
-            let lookup = Lookup { group: self.group, schema: &schema, at, prefix: shard.prefix, view: &view };
-            for doc_id in lookup.compare(rest, operator, value)? {
-                ids.extend(readable(read_id(&shard, &view, DocId(doc_id)))?);
-            }
+        match self.context.referenced(step, rest, operator, value)? {
+            Some(ids) => self.referring_to(property, &step.collection, ids),
+            None => Ok(RoaringTreemap::new()),
         }
-        self.referring_to(property, &target.name, ids)
-    }
-
-    /// Shards of `target` that references of this shard lead to: the same tenant's, or all.
-    fn target_shards(&self, target: &Collection) -> Vec<ShardKey> {
-        let tenant = self.schema.shards.iter().find(|(_, shard)| shard.id == self.at.shard).map(|(name, _)| name);
-        let of_tenant = |name: &str| !target.multi_tenancy.enabled || tenant.is_some_and(|tenant| tenant == name);
-        let shards = target.shards.iter().filter(|(name, _)| of_tenant(name));
-        shards.map(|(_, shard)| ShardKey { collection: target.id, shard: shard.id }).collect()
     }
 
     /// Objects whose property refers to one of these objects of `collection`. A beacon without a collection's name
@@ -157,7 +165,7 @@ impl Lookup<'_> {
         }
         if self.has_any(property.id, InvKind::Reference)? {
             // After a rebuild there are no such entries, and this costs nothing more.
-            self.group.rebuild_inverted(self.at);
+            self.context.outdated();
             found |= self.referring_by_id(property, collection, &ids)?;
         }
         Ok(found)
@@ -173,12 +181,12 @@ impl Lookup<'_> {
         })?;
         let mut found = RoaringTreemap::new();
         for doc_id in candidates {
-            let row = self.view.store.get(Family::Objects, &self.prefix.object(DocId(doc_id)))?;
+            let row = self.view.store.get(Family::Objects, &self.view.prefix.object(DocId(doc_id)))?;
             let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
             let object = match codec::decode(&row, self.schema, true) {
                 Ok((_, object)) => object,
                 Err(error) => {
-                    self.group.shard(self.at)?.unreadable.note(self.at, DocId(doc_id), &error);
+                    self.context.unreadable(DocId(doc_id), &error);
                     continue;
                 }
             };
@@ -195,14 +203,14 @@ impl Lookup<'_> {
 
     /// Whether there is any entry of that kind, of dead doc ids too.
     fn has_any(&self, property: PropertyId, kind: InvKind) -> Result<bool> {
-        let start = self.prefix.inverted(property, kind);
+        let start = self.view.prefix.inverted(property, kind);
         let mut cursor = self.view.store.cursor(Family::Inverted, &start, None);
         cursor.seek(&start);
         if cursor.item()?.is_some() {
             return Ok(true);
         }
         let relative = &start[PREFIX_BYTES..];
-        let mut cursor = merge::segments(self.view, self.prefix);
+        let mut cursor = self.view.segments();
         while let Some((_, bytes)) = cursor.item()? {
             let segment = Segment::parse(bytes)?;
             let at = segment.lower_bound(relative)?;
@@ -229,17 +237,17 @@ impl Lookup<'_> {
 
     /// Live objects that are not in `set`.
     pub(crate) fn complement(&self, set: &RoaringTreemap) -> RoaringTreemap {
-        &self.view.state.live - set
+        self.view.live - set
     }
 
     /// Live objects that have exactly this value.
     pub(crate) fn value(&self, property: PropertyId, kind: InvKind, value: &[u8]) -> Result<RoaringTreemap> {
-        let start = self.prefix.value(property, kind, value);
+        let start = self.view.prefix.value(property, kind, value);
         let mut found = RoaringTreemap::new();
         self.entries(&start, key::after_prefix(&start).as_deref(), |key, bytes| {
             read_entry(&mut found, kind, key, bytes)
         })?;
-        Ok(found & &self.view.state.live)
+        Ok(found & self.view.live)
     }
 
     /// Hands over all entries with keys from `start` up to `end`: those under keys of their own, then those of the segments.
@@ -247,7 +255,7 @@ impl Lookup<'_> {
     fn entries(&self, start: &[u8], end: Option<&[u8]>, take: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
         let read = self.read_entries(start, end, take);
         if let Err(Error::DamagedIndex(what)) = &read {
-            self.group.begin_rebuild(self.at, what);
+            self.context.damaged(what);
         }
         read
     }
@@ -258,7 +266,7 @@ impl Lookup<'_> {
         end: Option<&[u8]>,
         mut take: impl FnMut(&[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
-        let prefix = self.prefix.bytes();
+        let prefix = self.view.prefix.bytes();
         let mut cursor = self.view.store.cursor(Family::Inverted, prefix, end);
         cursor.seek(start);
         while let Some((key, bytes)) = cursor.item()? {
@@ -266,7 +274,7 @@ impl Lookup<'_> {
             cursor.next();
         }
         let (start, end) = (&start[prefix.len()..], end.and_then(|end| end.get(prefix.len()..)));
-        let mut cursor = merge::segments(self.view, self.prefix);
+        let mut cursor = self.view.segments();
         while let Some((_, bytes)) = cursor.item()? {
             let segment = Segment::parse(bytes)?;
             for n in segment.lower_bound(start)?..segment.len() {
@@ -301,7 +309,7 @@ impl Lookup<'_> {
         bounds: (Bound<&[u8]>, Bound<&[u8]>),
         mut wanted: impl FnMut(&[u8]) -> Result<bool>,
     ) -> Result<RoaringTreemap> {
-        let prefix = self.prefix.inverted(property, kind);
+        let prefix = self.view.prefix.inverted(property, kind);
         let key_of = |value: &[u8]| [prefix.as_slice(), value].concat();
         let start = match bounds.0 {
             Bound::Included(value) => key_of(value),
@@ -330,7 +338,7 @@ impl Lookup<'_> {
             };
             if take { read_entry(&mut found, kind, key, bytes) } else { Ok(()) }
         })?;
-        Ok(found & &self.view.state.live)
+        Ok(found & self.view.live)
     }
 }
 

@@ -121,12 +121,12 @@ fn like(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &str) 
 
 /// Whether a live object has a term that `wanted` picks.
 fn has_term(lookup: &Lookup<'_>, property: &Property, doc_id: u64, wanted: impl Fn(&str) -> bool) -> Result<bool> {
-    let row = lookup.view.store.get(Family::Objects, &lookup.prefix.object(crate::ids::DocId(doc_id)))?;
+    let row = lookup.view.store.get(Family::Objects, &lookup.view.prefix.object(crate::ids::DocId(doc_id)))?;
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
     let object = match codec::decode(&row, lookup.schema, true) {
         Ok((_, object)) => object,
         Err(error) => {
-            lookup.group.shard(lookup.at)?.unreadable.note(lookup.at, crate::ids::DocId(doc_id), &error);
+            lookup.context.unreadable(crate::ids::DocId(doc_id), &error);
             return Ok(false);
         }
     };

@@ -13,12 +13,11 @@ use std::collections::HashSet;
 use roaring::RoaringTreemap;
 
 use super::merge;
-use super::staged::with_doc_id;
 use crate::ids::DocId;
+use crate::inverted::IndexView;
 use crate::inverted::form::docset;
 use crate::inverted::form::postings::{self, Posting};
-use crate::shard::ShardView;
-use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, ShardPrefix};
+use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, with_doc_id};
 use crate::storage::{Changes, Family};
 use crate::{Error, Result};
 
@@ -38,15 +37,14 @@ pub(crate) struct Step {
 /// # Errors
 /// [`Error::DamagedIndex`] at an entry that fails its checks; nothing of the step may be written then.
 pub(crate) fn step(
-    view: &ShardView<'_>,
-    prefix: ShardPrefix,
+    view: &IndexView<'_>,
     cursor: Option<&[u8]>,
     keys_max: usize,
     changes: &mut Changes<'_>,
 ) -> Result<Step> {
-    let sweep = Sweep { view, seams: merge::first_doc_ids(view, prefix)? };
-    let mut entries = view.store.cursor(Family::Inverted, prefix.bytes(), None);
-    entries.seek(cursor.unwrap_or(prefix.bytes()));
+    let sweep = Sweep { view, seams: merge::first_doc_ids(view)? };
+    let mut entries = view.store.cursor(Family::Inverted, view.prefix.bytes(), None);
+    entries.seek(cursor.unwrap_or(view.prefix.bytes()));
     let mut value = OneValue::default();
     let mut keys = 0;
     while let Some((key, bytes)) = entries.item()? {
@@ -70,7 +68,7 @@ pub(crate) fn step(
 
 /// The state of the shard as a step reads it.
 struct Sweep<'a> {
-    view: &'a ShardView<'a>,
+    view: &'a IndexView<'a>,
     /// Where the segments that are not promoted begin, ascending.
     seams: Vec<DocId>,
 }
@@ -78,8 +76,7 @@ struct Sweep<'a> {
 impl Sweep<'_> {
     /// Whether a doc id stays in an entry.
     fn stays(&self, doc_id: u64) -> bool {
-        // Doc ids in the view beyond the state belong to a batch that is about to be published.
-        doc_id >= self.view.state.record.next_doc_id || self.view.state.live.contains(doc_id)
+        self.view.keeps(doc_id)
     }
 
     /// The number of seams up to a doc id: postings with different numbers do not share a block.

@@ -7,15 +7,13 @@ use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
 
-use super::staged::with_doc_id;
 use crate::ids::DocId;
+use crate::inverted::IndexView;
 use crate::inverted::form::docset;
 use crate::inverted::form::postings::{self, Posting};
 use crate::inverted::form::segment::Segment;
-use crate::inverted::form::terms::OBJECT;
-use crate::shard::ShardView;
-use crate::storage::key::{self, DOC_BYTES, InvKind, ShardPrefix};
-use crate::storage::{Changes, Cursor, Family};
+use crate::storage::key::{self, DOC_BYTES, InvKind, with_doc_id};
+use crate::storage::{Changes, Family};
 use crate::{Error, Result};
 
 /// Segments of a shard that readers put up with before promotion is due.
@@ -23,17 +21,9 @@ pub(crate) const SEGMENTS_MAX: usize = 4;
 /// Entries promoted in one step, at most (a single segment may have more).
 const STEP_ENTRIES_MAX: usize = 200_000;
 
-/// A cursor at the first segment of a shard.
-pub(crate) fn segments<'a>(view: &'a ShardView<'_>, prefix: ShardPrefix) -> Cursor<'a> {
-    let all = prefix.inverted(OBJECT, InvKind::Fresh);
-    let mut cursor = view.store.cursor(Family::Inverted, &all, None);
-    cursor.seek(&with_doc_id(&all, view.fresh_from.0));
-    cursor
-}
-
 /// First doc ids of a shard's segments, ascending.
-pub(crate) fn first_doc_ids(view: &ShardView<'_>, prefix: ShardPrefix) -> Result<Vec<DocId>> {
-    let mut cursor = segments(view, prefix);
+pub(crate) fn first_doc_ids(view: &IndexView<'_>) -> Result<Vec<DocId>> {
+    let mut cursor = view.segments();
     let mut found = Vec::new();
     while let Some((key, _)) = cursor.item()? {
         found.push(key::parse_doc_id(key)?);
@@ -51,8 +41,8 @@ pub(crate) struct Step {
 }
 
 /// Whether a shard has so many segments that they should be promoted.
-pub(crate) fn is_due(view: &ShardView<'_>, prefix: ShardPrefix) -> Result<bool> {
-    let mut cursor = segments(view, prefix);
+pub(crate) fn is_due(view: &IndexView<'_>) -> Result<bool> {
+    let mut cursor = view.segments();
     for _ in 0..SEGMENTS_MAX {
         if cursor.item()?.is_none() {
             return Ok(false);
@@ -63,11 +53,11 @@ pub(crate) fn is_due(view: &ShardView<'_>, prefix: ShardPrefix) -> Result<bool> 
 }
 
 /// Promotes the oldest segments of a shard.
-pub(crate) fn step(view: &ShardView<'_>, prefix: ShardPrefix, changes: &mut Changes<'_>) -> Result<Step> {
-    let mut cursor = segments(view, prefix);
+pub(crate) fn step(view: &IndexView<'_>, changes: &mut Changes<'_>) -> Result<Step> {
+    let mut cursor = view.segments();
     let mut values: BTreeMap<Vec<u8>, Merged> = BTreeMap::new();
     let mut entries = 0;
-    let mut upto = view.fresh_from;
+    let mut upto = view.segments_from;
     // First doc ids of the segments that do not follow on the one before.
     let mut seams: Vec<DocId> = Vec::new();
     let mut next: Option<DocId> = None;
@@ -98,12 +88,9 @@ pub(crate) fn step(view: &ShardView<'_>, prefix: ShardPrefix, changes: &mut Chan
         upto = DocId(first.0 + 1);
         cursor.next();
     }
-    // What the view has beyond the state belongs to a batch that is about to be published.
-    let state = &view.state;
-    let stays = |doc_id: u64| doc_id >= state.record.next_doc_id || state.live.contains(doc_id);
     for (value_key, merged) in values {
-        let value_key = [prefix.bytes(), &value_key].concat();
-        merged.write(&value_key, stays, &seams, changes);
+        let value_key = [view.prefix.bytes(), &value_key].concat();
+        merged.write(&value_key, |doc_id| view.keeps(doc_id), &seams, changes);
     }
     Ok(Step { entries, upto })
 }

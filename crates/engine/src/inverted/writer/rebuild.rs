@@ -13,32 +13,31 @@ use roaring::RoaringTreemap;
 use super::compaction;
 use super::staged::Staged;
 use crate::ids::DocId;
+use crate::inverted::IndexView;
 use crate::inverted::form::segment::Segment;
 use crate::inverted::form::{docset, postings, terms};
 use crate::object::codec;
 use crate::schema::Collection;
-use crate::shard::ShardView;
-use crate::storage::key::{self, InvKind, PREFIX_BYTES, ShardPrefix};
+use crate::storage::key::{self, InvKind, PREFIX_BYTES};
 use crate::storage::{Changes, Family};
 use crate::{Error, Result};
 
 /// Indexes the last `rows_max` live rows below `below`. Returns where the next step goes on; `None` at the end.
 pub(crate) fn rows(
-    view: &ShardView<'_>,
-    prefix: ShardPrefix,
+    view: &IndexView<'_>,
     schema: &Collection,
     below: DocId,
     rows_max: u64,
     changes: &mut Changes<'_>,
 ) -> Result<Option<DocId>> {
-    let live = &view.state.live;
+    let live = view.live;
     let count = below.0.checked_sub(1).map_or(0, |last| live.rank(last));
     let Some(first) = live.select(count.saturating_sub(rows_max)).filter(|_| count > 0) else { return Ok(None) };
     let mut members = live.iter();
     members.advance_to(first);
     let mut staged = Staged::default();
     for doc_id in members.take_while(|doc_id| *doc_id < below.0).map(DocId) {
-        let row = view.store.get(Family::Objects, &prefix.object(doc_id))?;
+        let row = view.store.get(Family::Objects, &view.prefix.object(doc_id))?;
         match row.as_deref().map(|row| codec::decode(row, schema, true)) {
             Some(Ok((_, object))) => {
                 terms::index(schema, &object, &mut staged.object(doc_id));
@@ -50,7 +49,7 @@ pub(crate) fn rows(
             None => tracing::warn!(%doc_id, "a live doc id without a row is left out of the index"),
         }
     }
-    for (key, value) in staged.entries(prefix)? {
+    for (key, value) in staged.entries(view.prefix)? {
         let there = view.store.get(Family::Inverted, &key)?;
         let joined = there.as_deref().and_then(|there| join(&key, there, &value).ok());
         changes.put(Family::Inverted, &key, joined.as_deref().unwrap_or(&value));
@@ -86,15 +85,14 @@ pub(crate) struct Cleaned {
 /// Deletes, from `cursor` (or the shard's beginning) on, unreadable entries, entries of earlier versions, and segments
 /// that begin below `began_at`: [`rows`] has written all of their content anew.
 pub(crate) fn clean(
-    view: &ShardView<'_>,
-    prefix: ShardPrefix,
+    view: &IndexView<'_>,
     began_at: DocId,
     cursor: Option<&[u8]>,
     keys_max: usize,
     changes: &mut Changes<'_>,
 ) -> Result<Cleaned> {
-    let mut entries = view.store.cursor(Family::Inverted, prefix.bytes(), None);
-    entries.seek(cursor.unwrap_or(prefix.bytes()));
+    let mut entries = view.store.cursor(Family::Inverted, view.prefix.bytes(), None);
+    entries.seek(cursor.unwrap_or(view.prefix.bytes()));
     let mut cleaned = Cleaned { keys: 0, damaged: 0, cursor: None };
     while let Some((key, bytes)) = entries.item()? {
         if cleaned.keys >= keys_max.max(1) {
@@ -108,7 +106,7 @@ pub(crate) fn clean(
         if first < began_at {
             let kind = kind_of(key);
             let readable = is_readable(kind, first, bytes);
-            if !readable || matches!(kind, Some(InvKind::Fresh | InvKind::Reference)) {
+            if !readable || matches!(kind, Some(InvKind::Segment | InvKind::Reference)) {
                 changes.delete(Family::Inverted, key);
                 cleaned.damaged += usize::from(!readable);
             }
@@ -127,7 +125,7 @@ fn is_readable(kind: Option<InvKind>, first: DocId, bytes: &[u8]) -> bool {
         None => false,
         // Apply maintains these entries itself, and loading the shard checked them.
         Some(InvKind::Live | InvKind::HasVector) => true,
-        Some(InvKind::Fresh) => Segment::parse(bytes).is_ok_and(|segment| check_segment(&segment).is_ok()),
+        Some(InvKind::Segment) => Segment::parse(bytes).is_ok_and(|segment| check_segment(&segment).is_ok()),
         Some(InvKind::Posting) => postings::decode(first, bytes).is_ok(),
         Some(_) => docset::decode_into(&mut RoaringTreemap::new(), first, bytes).is_ok(),
     }

@@ -12,7 +12,7 @@ use crate::ids::{DocId, PropertyId};
 use crate::inverted::form::postings::{self, Posting};
 use crate::inverted::form::terms::{self, OBJECT, Sink};
 use crate::inverted::form::{docset, segment};
-use crate::storage::key::{DOC_BYTES, InvKind, ShardPrefix};
+use crate::storage::key::{InvKind, ShardPrefix, with_doc_id};
 use crate::storage::{Changes, Family};
 
 /// Bytes of a value's key before the value itself: property and kind.
@@ -96,7 +96,7 @@ impl Staged {
         }
         let mut segment = segment::Writer::new(self.values.len(), bytes);
         self.each_entry(|value_key, doc_id, entry| segment.push(&[value_key, &doc_id.0.to_be_bytes()], entry))?;
-        let key = with_doc_id(&prefix.inverted(OBJECT, InvKind::Fresh), first.0);
+        let key = with_doc_id(&prefix.inverted(OBJECT, InvKind::Segment), first.0);
         changes.put(Family::Inverted, &key, &segment.finish());
         Ok(())
     }
@@ -222,12 +222,4 @@ impl Sink for StagedObject<'_> {
         self.staged.occurrences[self.property..].iter_mut().for_each(|occurrence| occurrence.length = tokens);
         self.property = self.staged.occurrences.len();
     }
-}
-
-/// The key of an entry: its value's key and its first doc id.
-pub(crate) fn with_doc_id(key: &[u8], doc_id: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(key.len() + DOC_BYTES);
-    out.extend_from_slice(key);
-    out.extend_from_slice(&doc_id.to_be_bytes());
-    out
 }

@@ -1,18 +1,17 @@
 //! Rebuilds of inverted indexes: when one begins, its steps in the background, and when it is given up.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use super::work::WorkReport;
+use super::{Maintenance, WorkReport};
 use crate::Result;
-use crate::data::DataGroup;
+use crate::data::State;
 use crate::ids::{DocId, ShardKey};
 use crate::inverted::writer::rebuild;
 use crate::schema::Collection;
 use crate::shard::Shard;
-use crate::storage::record::{RebuildRecord, SweepRecord};
+use crate::shard::records::{CompactionRecord, RebuildRecord};
 
 /// Rebuilds of one shard because of damage, until the group is opened again: if an index is damaged again after each
 /// rebuild, another rebuild does not help.
@@ -20,14 +19,14 @@ const REBUILDS_MAX: u32 = 3;
 /// Keys of a step for which one row is indexed: a row has many entries.
 const KEYS_PER_ROW: usize = 16;
 
-/// State of the rebuilds, by shard, since the group was opened.
+/// The rebuilds since the group was opened, by shard.
 #[derive(Debug, Default)]
 pub(crate) struct Rebuilds {
-    shards: Mutex<HashMap<ShardKey, State>>,
+    shards: Mutex<HashMap<ShardKey, Progress>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct State {
+struct Progress {
     /// Rebuilds begun because of damage.
     begun: u32,
     /// A rebuild is running, or begins with the next step.
@@ -38,73 +37,74 @@ struct State {
 impl Rebuilds {
     /// Number of rebuilds because of damage.
     pub(crate) fn begun(&self) -> u64 {
-        self.shards.lock().values().map(|state| u64::from(state.begun)).sum()
+        self.shards.lock().values().map(|progress| u64::from(progress.begun)).sum()
     }
 
     /// Shards that are damaged and not rebuilt again.
     pub(crate) fn given_up(&self) -> u64 {
-        self.shards.lock().values().filter(|state| state.given_up).count() as u64
+        self.shards.lock().values().filter(|progress| progress.given_up).count() as u64
     }
 }
 
-impl DataGroup {
+impl Maintenance {
     /// Notes that entries of the shard's inverted index fail their checks, and asks for a rebuild. Returns whether one is
     /// to be done.
-    pub(crate) fn begin_rebuild(&self, at: ShardKey, what: &str) -> bool {
+    pub(crate) fn begin_rebuild(&self, at: ShardKey, why: &str) -> bool {
         {
-            let mut shards = self.agenda.rebuilds.shards.lock();
-            let state = shards.entry(at).or_default();
-            if state.wanted || state.given_up {
-                return state.wanted;
+            let mut shards = self.rebuilds.shards.lock();
+            let progress = shards.entry(at).or_default();
+            if progress.wanted || progress.given_up {
+                return progress.wanted;
             }
-            if state.begun >= REBUILDS_MAX {
-                state.given_up = true;
+            if progress.begun >= REBUILDS_MAX {
+                progress.given_up = true;
                 tracing::error!(
-                    collection = %at.collection, shard = %at.shard, reason = what,
+                    collection = %at.collection, shard = %at.shard, reason = why,
                     "the inverted index is damaged after {REBUILDS_MAX} rebuilds; filters that meet the damage fail. Check \
                      the disk and the memory of this machine"
                 );
                 return false;
             }
-            state.begun += 1;
-            state.wanted = true;
+            progress.begun += 1;
+            progress.wanted = true;
         }
         tracing::error!(
-            collection = %at.collection, shard = %at.shard, reason = what,
+            collection = %at.collection, shard = %at.shard, reason = why,
             "the inverted index is damaged; it is rebuilt from the objects, filters that meet the damage fail until then"
         );
-        self.agenda.sweep(at);
+        self.request_compaction(at);
         true
     }
 
-    /// Asks for a shard's inverted index to be written anew from its objects, in the background; filters are right meanwhile.
-    pub fn rebuild_inverted(&self, at: ShardKey) {
+    /// Asks for a rebuild of an inverted index that is not damaged; filters are right meanwhile.
+    pub(crate) fn rebuild_inverted(&self, at: ShardKey) {
         {
-            let mut shards = self.agenda.rebuilds.shards.lock();
-            let state = shards.entry(at).or_default();
-            if state.wanted || state.given_up {
+            let mut shards = self.rebuilds.shards.lock();
+            let progress = shards.entry(at).or_default();
+            if progress.wanted || progress.given_up {
                 return;
             }
-            state.wanted = true;
+            progress.wanted = true;
         }
         tracing::info!(collection = %at.collection, shard = %at.shard, "the inverted index is written anew");
-        self.agenda.sweep(at);
+        self.request_compaction(at);
     }
 
     /// A step of the rebuild that is wanted or was running when the group was closed; `false` when there is none.
     pub(crate) fn rebuild_step(
         &self,
+        state: &State,
         schema: &Collection,
         shard: &Shard,
         keys_max: usize,
         report: &mut WorkReport,
     ) -> Result<bool> {
         let at = shard.at;
-        let view = shard.view(&self.store);
-        let record = RebuildRecord::load(&self.store, self.group, at)?;
+        let view = shard.view(&state.store);
+        let record = RebuildRecord::load(&state.store, state.group, at)?;
         {
-            let mut shards = self.agenda.rebuilds.shards.lock();
-            let wanted = shards.get(&at).is_some_and(|state| state.wanted);
+            let mut shards = self.rebuilds.shards.lock();
+            let wanted = shards.get(&at).is_some_and(|progress| progress.wanted);
             if record.is_none() && !wanted {
                 return Ok(false);
             }
@@ -114,33 +114,33 @@ impl DataGroup {
         let first = || RebuildRecord { began_at: next_doc_id, rows_below: Some(next_doc_id), cursor: None };
         let mut record = record.unwrap_or_else(first);
         let began_at = DocId(record.began_at);
-        let mut changes = self.store.changes();
+        let mut changes = state.store.changes();
         if let Some(below) = record.rows_below {
             let rows_max = (keys_max / KEYS_PER_ROW).max(1);
-            let below = rebuild::rows(&view, shard.prefix, schema, DocId(below), rows_max as u64, &mut changes)?;
+            let below = rebuild::rows(&view.index(), schema, DocId(below), rows_max as u64, &mut changes)?;
             record.rows_below = below.map(|below| below.0);
-            report.swept += rows_max;
-            RebuildRecord::put(Some(&record), &mut changes, self.group, at)?;
+            report.compacted += rows_max;
+            RebuildRecord::put(Some(&record), &mut changes, state.group, at)?;
             changes.write()?;
             return Ok(true);
         }
         let cursor = record.cursor.as_deref();
-        let cleaned = rebuild::clean(&view, shard.prefix, began_at, cursor, keys_max, &mut changes)?;
-        report.swept += cleaned.keys;
+        let cleaned = rebuild::clean(&view.index(), began_at, cursor, keys_max, &mut changes)?;
+        report.compacted += cleaned.keys;
         record.cursor = cleaned.cursor;
         if record.cursor.is_some() {
-            RebuildRecord::put(Some(&record), &mut changes, self.group, at)?;
+            RebuildRecord::put(Some(&record), &mut changes, state.group, at)?;
             changes.write()?;
             return Ok(true);
         }
-        RebuildRecord::put(None, &mut changes, self.group, at)?;
-        // A sweep of everything joins entries that now stand twice.
-        let promoted = began_at.0.max(SweepRecord::load(&self.store, self.group, at)?.promoted);
-        SweepRecord { promoted, ..SweepRecord::default() }.put(&mut changes, self.group, at)?;
+        RebuildRecord::put(None, &mut changes, state.group, at)?;
+        // A compaction of everything joins entries that stand twice after the rebuild.
+        let merged_below = began_at.0.max(CompactionRecord::load(&state.store, state.group, at)?.merged_below);
+        CompactionRecord { merged_below, ..CompactionRecord::default() }.put(&mut changes, state.group, at)?;
         changes.write()?;
-        shard.fresh_from.store(promoted, Ordering::Release);
-        if let Some(state) = self.agenda.rebuilds.shards.lock().get_mut(&at) {
-            state.wanted = false;
+        shard.set_segments_from(merged_below);
+        if let Some(progress) = self.rebuilds.shards.lock().get_mut(&at) {
+            progress.wanted = false;
         }
         tracing::info!(collection = %at.collection, shard = %at.shard, "the inverted index is rebuilt");
         Ok(true)
@@ -157,17 +157,16 @@ mod tests {
     use super::*;
     use crate::Error;
     use crate::command::{Command, PutMode};
-    use crate::data::GroupOptions;
+    use crate::data::{DataGroup, GroupOptions};
     use crate::ids::{CollectionId, GroupId, PropertyId, ShardId};
     use crate::inverted::form::terms::term_key;
-    use crate::inverted::writer::staged::with_doc_id;
     use crate::maintain::WorkBudget;
     use crate::object::{Beacon, Object, Value, Vectors};
     use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
     use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
     use crate::schema::{DataType, Primitive, Property, Shard as SchemaShard, TenantStatus, Tokenization};
     use crate::storage::Family;
-    use crate::storage::key::{self, InvKind, ShardPrefix};
+    use crate::storage::key::{self, InvKind, ShardPrefix, with_doc_id};
 
     const OBJECTS: u128 = 200;
 
@@ -222,8 +221,11 @@ mod tests {
     }
 
     fn filled(dir: &std::path::Path) -> Arc<DataGroup> {
-        let options =
-            GroupOptions { segment_entries_min: 60, sweep_changes_min: 20, ..GroupOptions::new(GroupId::FIRST_DATA) };
+        let options = GroupOptions {
+            segment_entries_min: 60,
+            compaction_changes_min: 20,
+            ..GroupOptions::new(GroupId::FIRST_DATA)
+        };
         let (group, _) = DataGroup::open(dir, options).unwrap();
         apply(&group, vec![collection(1, "Here"), collection(2, "There")]);
         for n in 0..OBJECTS {
@@ -248,13 +250,13 @@ mod tests {
 
     /// Overwrites the entry of a term with bytes that are not a valid entry.
     fn damage(group: &DataGroup, term: &str) {
-        let prefix = ShardPrefix::new(group.group, at(1));
+        let prefix = ShardPrefix::new(group.state.group, at(1));
         let key = prefix.value(PropertyId(1), InvKind::Posting, &term_key(term));
-        let mut changes = group.store.changes();
-        let there = group.store.entries(Family::Inverted, &key).unwrap();
+        let mut changes = group.state.store.changes();
+        let there = group.state.store.entries(Family::Inverted, &key).unwrap();
         assert!(!there.is_empty());
         there.iter().for_each(|(key, _)| changes.put(Family::Inverted, key, b"\x01\xff"));
-        changes.put(Family::Inverted, &with_doc_id(&prefix.inverted(PropertyId(1), InvKind::Fresh), 0), b"");
+        changes.put(Family::Inverted, &with_doc_id(&prefix.inverted(PropertyId(1), InvKind::Segment), 0), b"");
         changes.write().unwrap();
     }
 
@@ -303,10 +305,10 @@ mod tests {
         group.flush().unwrap();
         drop(group);
         let (group, _) = DataGroup::open(dir.path(), GroupOptions::new(GroupId::FIRST_DATA)).unwrap();
-        assert!(RebuildRecord::load(&group.store, group.group, at(1)).unwrap().is_some());
+        assert!(RebuildRecord::load(&group.state.store, group.state.group, at(1)).unwrap().is_some());
         work(&group);
         assert_eq!(count(&group, &text("lorem")).unwrap(), 200);
-        assert_eq!(RebuildRecord::load(&group.store, group.group, at(1)).unwrap(), None);
+        assert_eq!(RebuildRecord::load(&group.state.store, group.state.group, at(1)).unwrap(), None);
     }
 
     /// References as earlier versions indexed them, by the target's id alone.
@@ -320,9 +322,10 @@ mod tests {
         apply(&group, vec![put(2, 1, &[("text", Value::Text("target".into()))])]);
         let names = [Some("Here"), Some("There"), None];
         apply(&group, names.iter().zip(500..).map(|(name, n)| put(1, n, &[("to", target(*name))])).collect());
-        let prefix = ShardPrefix::new(group.group, at(1));
-        let new = group.store.entries(Family::Inverted, &prefix.inverted(PropertyId(2), InvKind::ReferenceTo)).unwrap();
-        let mut changes = group.store.changes();
+        let prefix = ShardPrefix::new(group.state.group, at(1));
+        let new =
+            group.state.store.entries(Family::Inverted, &prefix.inverted(PropertyId(2), InvKind::ReferenceTo)).unwrap();
+        let mut changes = group.state.store.changes();
         for (key, bytes) in &new {
             changes.delete(Family::Inverted, key);
             let doc_id = key::parse_doc_id(key).unwrap();
@@ -339,7 +342,8 @@ mod tests {
             || [count(&group, &through("Here", "lorem")).unwrap(), count(&group, &through("There", "target")).unwrap()];
         assert_eq!(answers(), [2, 2], "the named one and the one without a collection");
         work(&group);
-        let old = group.store.entries(Family::Inverted, &prefix.inverted(PropertyId(2), InvKind::Reference)).unwrap();
+        let old =
+            group.state.store.entries(Family::Inverted, &prefix.inverted(PropertyId(2), InvKind::Reference)).unwrap();
         assert_eq!(old.len(), 0);
         assert_eq!(answers(), [2, 2]);
         assert_eq!(group.audit_inverted(at(1)).unwrap(), Vec::<String>::new());
