@@ -5,18 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 
 use super::config::HnswConfig;
 use super::core::Core;
 use super::maintain::work;
+use super::persist::{self, Saved};
 use super::scan::allow::Allow;
 use super::scan::exact::is_live;
 use super::scan::query::{Query, check, distance_at};
 use super::search::{self, batched};
 use super::{
     DocId, Hit, IndexConfig, IndexMemory, IndexOptions, IndexStats, OpenReport, Progress, SaveReport, SearchRequest,
-    VectorError, WorkBudget, persist, stats,
+    VectorError, WorkBudget, stats,
 };
 
 /// The vectors of one (collection shard, vector name). All calls take `&self` and may run at the same time.
@@ -28,6 +30,8 @@ pub struct VectorIndex {
     config: ArcSwap<IndexConfig>,
     /// Absent until the dimension is known, so that an empty index is next to nothing.
     core: OnceLock<Box<Core>>,
+    /// Content of the folder; locked while a save goes on.
+    saved: Mutex<Saved>,
 }
 
 impl VectorIndex {
@@ -38,11 +42,13 @@ impl VectorIndex {
     #[must_use]
     pub fn open(dir: &Path, dim: Option<usize>, config: IndexConfig, options: IndexOptions) -> (Self, OpenReport) {
         let core = OnceLock::new();
+        let mut saved = Saved::default();
         let mut report = OpenReport::default();
         match persist::load(dir, dim, &config, options) {
             Ok(Some(loaded)) => {
                 report.loaded = loaded.core.store.len();
                 report.dropped.extend(loaded.codes_dropped);
+                saved = loaded.saved;
                 core.get_or_init(|| Box::new(loaded.core));
             }
             Ok(None) => {}
@@ -51,7 +57,16 @@ impl VectorIndex {
         if let Some(dim) = dim.filter(|dim| (1..=super::DIM_MAX).contains(dim)) {
             core.get_or_init(|| Box::new(Core::new(dim, &config, options)));
         }
-        (Self { dir: dir.to_owned(), options, config: ArcSwap::from_pointee(config), core }, report)
+        (
+            Self {
+                dir: dir.to_owned(),
+                options,
+                config: ArcSwap::from_pointee(config),
+                core,
+                saved: Mutex::new(saved),
+            },
+            report,
+        )
     }
 
     /// Documents present.
@@ -206,7 +221,7 @@ impl VectorIndex {
     /// Vectors waiting to be linked into the graph.
     #[must_use]
     pub fn pending_len(&self) -> usize {
-        self.core.get().map_or(0, |core| work::waiting(core, &self.config.load()))
+        self.core.get().map_or(0, |core| core.waiting(&self.config.load()))
     }
 
     /// Vectors that a search can return.
@@ -256,18 +271,22 @@ impl VectorIndex {
     /// # Errors
     /// Those of the file system; the previous state stays.
     pub fn save(&self) -> io::Result<SaveReport> {
-        self.core.get().map_or_else(|| Ok(SaveReport::default()), |core| persist::save(core, &self.dir))
+        self.core
+            .get()
+            .map_or_else(|| Ok(SaveReport::default()), |core| persist::save(core, &mut self.saved.lock(), &self.dir))
     }
 
     /// Whether at least `min` vectors, and a quarter of what was saved, came in or into the graph since the last save.
     /// `false` while one goes on.
     #[must_use]
     pub fn has_grown(&self, min: usize) -> bool {
-        let Some(core) = self.core.get() else { return false };
+        if self.core.get().is_none() {
+            return false;
+        }
         let live = self.len();
         let settled = live.saturating_sub(self.pending_len());
         let much = |now: usize, saved: usize| now.saturating_sub(saved) >= min.max(saved / 4);
-        core.saved.try_lock().is_some_and(|saved| much(live, saved.live) || much(settled, saved.settled))
+        self.saved.try_lock().is_some_and(|saved| much(live, saved.live) || much(settled, saved.settled))
     }
 
     /// Saves for the last time.

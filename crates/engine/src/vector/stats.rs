@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use super::arena::{Memory, State};
 use super::core::Core;
-use super::maintain::work;
 use super::{IndexConfig, IndexMemory, IndexStats};
 
 /// Counts by walking all slots once.
@@ -18,7 +17,7 @@ pub(super) fn stats(core: &Core, config: &IndexConfig) -> IndexStats {
     let mut stats = IndexStats {
         dim: core.dim,
         len: core.store.len(),
-        pending: work::waiting(core, config),
+        pending: core.waiting(config),
         tombstones: core.store.tombstones(),
         walks_on_codes: tables.codec().is_some(),
         codes: tables.codec().map_or("f32", |codec| codec.kind().name()),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::filtered::{FilteredWalk, filtered_walk};
-use super::graph::Graph;
 use super::heuristic::{select, self_distance};
 use super::pool::Pool;
 use super::scorer::{CodeScorer, RowScorer, Scorer};
@@ -17,6 +16,7 @@ use crate::vector::arena::{State, Tables, UpperHandle, append_link, read_links, 
 use crate::vector::config::FilterStrategy;
 use crate::vector::distance::Kernels;
 use crate::vector::store::Store;
+use crate::vector::store::graph::Graph;
 use crate::vector::store::view::View;
 
 /// What linking needs to know.

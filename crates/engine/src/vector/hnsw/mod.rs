@@ -1,11 +1,10 @@
 //! The graph (Malkov and Yashunin, arXiv 1603.09320) over the slots of the store.
 //!
-//! `graph`: entry point, node locks, levels. `builder`: linking a vector. `searcher`: walks. `filtered`: walks under a
+//! `store::graph`: entry point, node locks, levels. `builder`: linking a vector. `searcher`: walks. `filtered`: walks under a
 //! filter. `heuristic`: which neighbours to keep. `pool` and `visited`: what a walk remembers. `repair`: after deletes, with `moves`.
 
 mod builder;
 mod filtered;
-mod graph;
 mod heuristic;
 mod moves;
 mod pool;
@@ -17,7 +16,6 @@ mod visited;
 
 pub(super) use builder::Builder;
 pub(super) use filtered::{FilteredWalk, filtered_walk};
-pub(super) use graph::Graph;
 pub(super) use pool::{Pool, ordered, unordered};
 pub(super) use repair::{Repair, Surroundings};
 pub(super) use scorer::{CodeScorer, RowScorer, Scorer};

@@ -14,7 +14,6 @@
 
 use std::sync::atomic::Ordering;
 
-use super::graph::Graph;
 use super::heuristic::{Choice, replace};
 use super::moves::Moves;
 use super::scorer::{CodeScorer, RowScorer, Scorer};
@@ -22,7 +21,8 @@ use super::visited::Visited;
 use crate::vector::arena::{State, Tables, UpperHandle, read_links, write_links};
 use crate::vector::distance::Kernels;
 use crate::vector::store::Store;
-use crate::vector::store::relocation::{PIECE, Room};
+use crate::vector::store::graph::Graph;
+use crate::vector::store::relocation::{self, PIECE, Room};
 
 /// Where the repair of the present batch stands.
 #[derive(Default)]
@@ -111,7 +111,7 @@ impl Repair {
             Stage::Retire(renewal) if is_dropped(renewal) => return self.retire(around),
             Stage::Shrink(renewal) if is_dropped(renewal) => {
                 self.compacts = false;
-                let (given_back, renewal) = around.store.shrink();
+                let (given_back, renewal) = relocation::shrink(around.store);
                 self.stage = renewal.map_or(Stage::Idle, Stage::Settle);
                 return RepairStep { given_back, ..RepairStep::MORE };
             }
@@ -128,10 +128,10 @@ impl Repair {
         let mut writer = store.writer.lock();
         let dead_min = (high as usize * DEAD_PER_MILLE_MIN / 1000).max(DEAD_MIN);
         let is_worth_it = writer.dead.len() >= dead_min;
-        let room = if view.pending.is_empty() { writer.room(high) } else { Room::Little };
+        let room = if view.pending.is_empty() { relocation::room(&mut writer, high) } else { Room::Little };
         drop(writer);
         let end = match room {
-            Room::Much(free) => store.compact_end(&view, free),
+            Room::Much(free) => relocation::compact_end(store, &view, free),
             Room::Soon if !is_worth_it => return RepairStep::MORE,
             Room::Soon | Room::Little => None,
         };
@@ -139,7 +139,7 @@ impl Repair {
             return RepairStep::default();
         }
         self.compacts = end.is_some();
-        self.moves = Moves::new(end.map_or_else(Vec::new, |end| store.begin_moves(&view, end)));
+        self.moves = Moves::new(end.map_or_else(Vec::new, |end| relocation::begin_moves(store, &view, end)));
         drop(view);
         let mut writer = store.writer.lock();
         self.batch = std::mem::take(&mut writer.dead);
@@ -158,7 +158,7 @@ impl Repair {
         let to = from.saturating_add((nodes_max / NODES_PER_MOVE).max(1)).min(self.moves.len());
         let dropped_before = self.batch.len();
         for moves in self.moves.pairs()[from..to].chunks(PIECE) {
-            around.store.copy_moves(moves, &mut self.batch);
+            relocation::copy_moves(around.store, moves, &mut self.batch);
             self.moves.attach(around, moves);
         }
         self.moves.call_off(&self.batch[dropped_before..]);
@@ -174,7 +174,7 @@ impl Repair {
     fn switch(&mut self, around: Surroundings<'_>, from: usize, nodes_max: usize) {
         let to = from.saturating_add(nodes_max.max(1)).min(self.moves.len());
         for moves in self.moves.pairs()[from..to].chunks(PIECE) {
-            around.store.switch_moves(moves);
+            relocation::switch_moves(around.store, moves);
         }
         self.stage = Stage::Switch(to);
         if to == self.moves.len() {

@@ -11,48 +11,17 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 
-use super::work::outgrows_scan;
+use super::calibration::calibrated;
 use crate::vector::arena::State;
 use crate::vector::config::{Codes, IndexConfig};
 use crate::vector::core::Core;
-use crate::vector::quantize::calibration::fitted;
-use crate::vector::quantize::{CodeKind, Codec, Scalar, Training};
+use crate::vector::quantize::{CodeKind, Codec, Encoding, ProductTraining, Requantization, Scalar, Training};
+use crate::vector::store::code_columns;
 use crate::vector::store::view::View;
-
-/// Where a change of codes stands.
-#[derive(Default)]
-pub(in crate::vector) enum Recode {
-    /// Nothing goes on.
-    #[default]
-    Idle,
-    /// Product codes are trained on these slots.
-    Training(Box<ProductTraining>),
-    /// A thread has the training with it.
-    Away,
-    /// Vectors are coded.
-    Encoding(Encoding),
-}
-
-/// Product codes in training.
-pub(in crate::vector) struct ProductTraining {
-    kind: CodeKind,
-    slots: Vec<u32>,
-    training: Training,
-}
-
-/// Slots being coded.
-pub(in crate::vector) struct Encoding {
-    codec: Arc<Codec>,
-    /// Slots below it are coded or being coded; from `end` on they were coded when they came.
-    claimed: u32,
-    end: u32,
-    /// Ranges being coded.
-    open: usize,
-}
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::vector) struct RecodeStep {
+pub(in crate::vector) struct Step {
     pub coded: usize,
     /// Whether another step would find something to do.
     pub more: bool,
@@ -77,26 +46,26 @@ const SAMPLE_MAX: usize = 65_536;
 const ENOUGH_PER_CENTROID: usize = 40;
 
 /// One bounded step.
-pub(in crate::vector) fn step(core: &Core, config: &IndexConfig) -> RecodeStep {
-    let Some(mut state) = core.recode.try_lock() else { return RecodeStep { coded: 0, more: true } };
+pub(in crate::vector) fn step(core: &Core, config: &IndexConfig) -> Step {
+    let Some(mut state) = core.requantization.try_lock() else { return Step { coded: 0, more: true } };
     match &mut *state {
-        Recode::Idle => match wanted(core, config) {
-            None => RecodeStep::default(),
+        Requantization::Idle => match wanted(core, config) {
+            None => Step::default(),
             Some(change) => {
                 *state = begin(core, change);
-                RecodeStep { coded: 0, more: true }
+                Step { coded: 0, more: true }
             }
         },
-        Recode::Away => RecodeStep::default(),
-        Recode::Training(_) => train(core, config, state),
-        Recode::Encoding(_) => encode(core, state),
+        Requantization::Away => Step::default(),
+        Requantization::Training(_) => train(core, config, state),
+        Requantization::Encoding(_) => encode(core, state),
     }
 }
 
 /// Whether the codes are not yet what the settings ask for. Waits for a step that another thread has begun: its
 /// end decides whether there is something to do for this one.
 pub(in crate::vector) fn is_wanted(core: &Core, config: &IndexConfig) -> bool {
-    let is_idle = matches!(*core.recode.lock(), Recode::Idle);
+    let is_idle = matches!(*core.requantization.lock(), Requantization::Idle);
     !is_idle || wanted(core, config).is_some()
 }
 
@@ -106,7 +75,7 @@ fn wanted(core: &Core, config: &IndexConfig) -> Option<Change> {
     if present.is_none() && core.store.len() <= core.options.graph_cutoff {
         return None;
     }
-    let codes = config.codes_with(view.graph.is_some() || outgrows_scan(core, config));
+    let codes = config.codes_with(view.graph.is_some() || core.outgrows_scan(config));
     let kind = CodeKind::wanted(codes, core.distance, core.dim);
     match kind {
         Some(kind) if kind.is_trained() && present != Some(kind) && !can_train(core, config, &view, kind, codes) => {
@@ -151,22 +120,22 @@ fn can_train(core: &Core, config: &IndexConfig, view: &View, kind: CodeKind, cod
         CodeKind::Product { centroids, .. } => centroids as usize * ENOUGH_PER_CENTROID,
         CodeKind::Rotational { .. } | CodeKind::Scalar | CodeKind::Signs => 0,
     };
-    let settled = config.hnsw().is_none() || view.graph.is_some() || !outgrows_scan(core, config);
+    let settled = config.hnsw().is_none() || view.graph.is_some() || !core.outgrows_scan(config);
     settled && live >= enough && view.waiting() == 0
 }
 
-fn begin(core: &Core, change: Change) -> Recode {
+fn begin(core: &Core, change: Change) -> Requantization {
     let Change::Make { kind, tried, training_limit } = change else {
-        core.store.drop_codes(true, false);
-        return Recode::Idle;
+        code_columns::drop_codes(&core.store, true, false);
+        return Requantization::Idle;
     };
     let view = core.store.view();
     let seed = core.options.seed;
     if let Some(codec) = Codec::untrained(core.distance, core.dim, kind, seed) {
-        let (codec, fits) = fitted(core, &view, codec);
+        let (codec, fits) = calibrated(&core.kernels, &view.tables, core.store.high(&view), codec);
         if tried && !fits {
-            core.store.drop_codes(true, true);
-            return Recode::Idle;
+            code_columns::drop_codes(&core.store, true, true);
+            return Requantization::Idle;
         }
         return start(core, codec);
     }
@@ -174,7 +143,7 @@ fn begin(core: &Core, change: Change) -> Recode {
     match kind {
         CodeKind::Product { segments, centroids } => {
             let training = Training::new(core.dim, segments as usize, centroids as usize, seed);
-            Recode::Training(Box::new(ProductTraining { kind, slots, training }))
+            Requantization::Training(Box::new(ProductTraining { kind, slots, training }))
         }
         CodeKind::Scalar | CodeKind::Rotational { .. } | CodeKind::Signs => {
             let (mut least, mut greatest) = (f32::INFINITY, f32::NEG_INFINITY);
@@ -184,7 +153,7 @@ fn begin(core: &Core, change: Change) -> Recode {
                 }
             });
             if least > greatest {
-                return Recode::Idle;
+                return Requantization::Idle;
             }
             start(core, Codec::scalar(core.distance, core.dim, Scalar::between(least, greatest)))
         }
@@ -210,14 +179,14 @@ fn gather(view: &View, slots: &[u32], components: Range<usize>, mut take: impl F
 }
 
 /// Trains one segment without holding the lock.
-fn train(core: &Core, config: &IndexConfig, mut state: MutexGuard<'_, Recode>) -> RecodeStep {
-    let Recode::Training(mut product) = std::mem::replace(&mut *state, Recode::Away) else {
-        return RecodeStep::default();
+fn train(core: &Core, config: &IndexConfig, mut state: MutexGuard<'_, Requantization>) -> Step {
+    let Requantization::Training(mut product) = std::mem::replace(&mut *state, Requantization::Away) else {
+        return Step::default();
     };
     drop(state);
     let view = core.store.view();
-    let codes = config.codes_with(view.graph.is_some() || outgrows_scan(core, config));
-    let mut next = Recode::Idle;
+    let codes = config.codes_with(view.graph.is_some() || core.outgrows_scan(config));
+    let mut next = Requantization::Idle;
     if CodeKind::wanted(codes, core.distance, core.dim) == Some(product.kind) {
         let mut sample = Vec::new();
         let components = product.training.next_segment().unwrap_or_default();
@@ -226,48 +195,48 @@ fn train(core: &Core, config: &IndexConfig, mut state: MutexGuard<'_, Recode>) -
         if !sample.is_empty() {
             product.training.train(&sample);
             next = match product.training.next_segment() {
-                Some(_) => Recode::Training(product),
+                Some(_) => Requantization::Training(product),
                 None => match product.training.finish() {
                     Some(trained) => start(core, Codec::product(core.distance, core.dim, product.kind, trained)),
-                    None => Recode::Idle,
+                    None => Requantization::Idle,
                 },
             };
         }
     }
-    *core.recode.lock() = next;
-    RecodeStep { coded: 0, more: true }
+    *core.requantization.lock() = next;
+    Step { coded: 0, more: true }
 }
 
-fn start(core: &Core, codec: Codec) -> Recode {
+fn start(core: &Core, codec: Codec) -> Requantization {
     let codec = Arc::new(codec);
-    core.store.begin_codes(&codec);
+    code_columns::begin_codes(&core.store, &codec);
     let end = core.store.high(&core.store.view());
-    Recode::Encoding(Encoding { codec, claimed: 0, end, open: 0 })
+    Requantization::Encoding(Encoding { codec, claimed: 0, end, open: 0 })
 }
 
 /// Codes a range without holding the lock; whoever codes the last one puts the codes in force.
-fn encode(core: &Core, mut state: MutexGuard<'_, Recode>) -> RecodeStep {
-    let Recode::Encoding(encoding) = &mut *state else { return RecodeStep::default() };
+fn encode(core: &Core, mut state: MutexGuard<'_, Requantization>) -> Step {
+    let Requantization::Encoding(encoding) = &mut *state else { return Step::default() };
     let codec = encoding.codec.clone();
     let range = encoding.claimed..encoding.claimed.saturating_add(STEP_SLOTS).min(encoding.end);
     if range.is_empty() && encoding.open > 0 {
-        return RecodeStep { coded: 0, more: true };
+        return Step { coded: 0, more: true };
     }
     encoding.claimed = range.end;
     encoding.open += 1;
     drop(state);
     let coded = encode_range(core, &codec, range);
-    let mut state = core.recode.lock();
-    if let Recode::Encoding(encoding) = &mut *state
+    let mut state = core.requantization.lock();
+    if let Requantization::Encoding(encoding) = &mut *state
         && Arc::ptr_eq(&encoding.codec, &codec)
     {
         encoding.open -= 1;
         if coded.is_none() || (encoding.claimed >= encoding.end && encoding.open == 0) {
-            core.store.finish_codes(&codec);
-            *state = Recode::Idle;
+            code_columns::finish_codes(&core.store, &codec);
+            *state = Requantization::Idle;
         }
     }
-    RecodeStep { coded: coded.unwrap_or(0), more: true }
+    Step { coded: coded.unwrap_or(0), more: true }
 }
 
 /// Codes what is in use among these slots; `None` if the codec is not the next one any more.

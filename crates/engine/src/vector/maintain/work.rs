@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::requantize::{self, Recode};
-use crate::vector::config::{IndexConfig, IndexKind};
+use super::requantize;
+use crate::vector::config::IndexConfig;
 use crate::vector::core::Core;
-use crate::vector::hnsw::{Builder, Graph, Repair, ScratchPool, Surroundings};
+use crate::vector::hnsw::{Builder, Repair, ScratchPool, Surroundings};
+use crate::vector::quantize::Requantization;
+use crate::vector::store::graph::Graph;
 use crate::vector::{EF_CONSTRUCTION_MIN, Progress, WorkBudget};
 
 /// One bounded step.
@@ -14,7 +16,7 @@ pub(in crate::vector) fn work(core: &Core, config: &IndexConfig, budget: WorkBud
         return empty(core);
     }
     let recoding = requantize::step(core, config);
-    if wants_graph(core, config) {
+    if core.wants_graph(config) {
         // Codes come first, so that the graph is linked on them.
         if recoding.more || requantize::is_wanted(core, config) {
             return Progress { coded: recoding.coded, more: recoding.more, ..Progress::default() };
@@ -39,7 +41,7 @@ fn empty(core: &Core) -> Progress {
     let Some(mut repair) = core.repair.try_lock() else { return Progress::default() };
     if core.store.reset_if_empty() {
         *repair = Repair::default();
-        *core.recode.lock() = Recode::default();
+        *core.requantization.lock() = Requantization::default();
     }
     core.store.writer.lock().collect();
     Progress::default()
@@ -87,28 +89,9 @@ fn link(core: &Core, config: &IndexConfig, max: usize) -> usize {
     slots.len()
 }
 
-/// Whether the index has outgrown the scan.
-fn wants_graph(core: &Core, config: &IndexConfig) -> bool {
-    core.store.view().graph.is_none() && outgrows_scan(core, config)
-}
-
-/// Whether an index of this size has a graph.
-pub(in crate::vector) fn outgrows_scan(core: &Core, config: &IndexConfig) -> bool {
-    match config.kind {
-        IndexKind::Flat => false,
-        IndexKind::Hnsw(_) => core.store.len() > core.options.graph_cutoff,
-        IndexKind::Dynamic { threshold, .. } => core.store.len() > threshold,
-    }
-}
-
-/// Vectors that the graph lacks: all of them while the index is about to get one.
-pub(in crate::vector) fn waiting(core: &Core, config: &IndexConfig) -> usize {
-    if wants_graph(core, config) { core.store.len() } else { core.store.view().waiting() }
-}
-
 fn add_graph(core: &Core, config: &IndexConfig) {
     let Some(_form) = core.repair.try_lock() else { return };
-    if wants_graph(core, config) {
+    if core.wants_graph(config) {
         let layout = core.store.view().tables.layout;
         core.store.add_graph(Graph::new(layout.m, core.options.seed, None));
     }

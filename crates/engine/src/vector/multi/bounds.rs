@@ -7,8 +7,8 @@
 
 use hashbrown::HashMap;
 
-use super::rows::doc_of;
 use crate::vector::Hit;
+use crate::vector::slots::row_ids::doc_of;
 
 /// What the rows found say about the documents.
 #[derive(Debug, Default)]
@@ -58,8 +58,8 @@ impl Bounds {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::row_id;
     use super::*;
+    use crate::vector::slots::row_ids::row_id;
 
     #[test]
     fn bounds_are_below_the_distances() {

@@ -9,7 +9,6 @@ use roaring::RoaringTreemap;
 
 use super::bounds::Bounds;
 use super::muvera::{Encoder, Muvera};
-use super::rows::{QUERY_ROWS_MAX, ROWS_MAX, first_row_of, row_id, whole};
 use super::score::{RowQuery, of_rows, score};
 use crate::ids::DocId;
 use crate::interrupt;
@@ -17,6 +16,7 @@ use crate::vector::core::Core;
 use crate::vector::distance::Kernels;
 use crate::vector::scan::query::check;
 use crate::vector::scan::top::Top;
+use crate::vector::slots::row_ids::{QUERY_ROWS_MAX, ROWS_MAX, first_row_of, row_id, whole};
 use crate::vector::{Distance, Hit, IndexConfig, IndexOptions, OpenReport, SearchRequest, VectorError, VectorIndex};
 
 /// The multi-vectors of one (collection shard, vector name). Like [`VectorIndex`] derived state with the same rule of

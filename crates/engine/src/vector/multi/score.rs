@@ -8,7 +8,7 @@ use crate::vector::scan::exact::is_live;
 use crate::vector::scan::query::{finish, prepare};
 use crate::vector::store::view::View;
 
-use super::rows::slots_of;
+use crate::vector::slots::row_ids::slots_of;
 
 /// A query of several rows, made ready.
 #[derive(Debug, Clone)]

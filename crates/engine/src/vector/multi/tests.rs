@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::rows::row_id;
 use super::*;
 use crate::ids::DocId;
 use crate::vector::quantize::splitmix;
+use crate::vector::slots::row_ids::row_id;
 use crate::vector::{Codes, Distance, Hit, HnswConfig, IndexConfig, IndexKind, IndexOptions, VectorError, WorkBudget};
 use roaring::RoaringTreemap;
 

@@ -14,15 +14,17 @@ use crate::vector::arena::{
 };
 use crate::vector::config::{HnswConfig, IndexConfig, IndexOptions, M_MAX, M_MIN};
 use crate::vector::core::Core;
-use crate::vector::hnsw::Graph;
 use crate::vector::slots::docs::DocMap;
 use crate::vector::slots::pending::Segment;
+use crate::vector::store::graph::Graph;
 use crate::vector::store::view::View;
 use crate::vector::store::{Store, Writer};
 
 /// What was loaded.
 pub(in crate::vector) struct Loaded {
     pub core: Core,
+    /// The files that the state was read from.
+    pub saved: Saved,
     /// Why the codes were dropped, which are made anew from the originals.
     pub codes_dropped: Option<String>,
 }
@@ -64,8 +66,8 @@ pub(in crate::vector) fn load(
     let store = store(manifest, tables, docs, &states);
     let core = Core::with(manifest.dim as usize, config, options, store);
     let chunks = manifest.chunks.iter().map(|&file| (file, 0)).collect();
-    *core.saved.lock() = Saved { save: manifest.save, chunks, codes: loaded.saved, live: core.store.len(), settled };
-    Ok(Some(Loaded { core, codes_dropped }))
+    let saved = Saved { save: manifest.save, chunks, codes: loaded.saved, live: core.store.len(), settled };
+    Ok(Some(Loaded { core, saved, codes_dropped }))
 }
 
 fn check_settings(

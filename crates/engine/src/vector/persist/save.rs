@@ -20,7 +20,7 @@ use crate::vector::arena::{Memory, State, UPPER_BLOCKS_SHIFT, UpperHandle, read_
 use crate::vector::core::Core;
 use crate::vector::store::view::View;
 
-/// What is in the folder, as far as this process knows.
+/// The content of the folder, as far as this process knows.
 #[derive(Debug, Default)]
 pub(in crate::vector) struct Saved {
     /// The last save, successful or not.
@@ -98,9 +98,8 @@ pub(super) fn settled(states: &[u8], graph: bool) -> usize {
     states.iter().filter(|&&state| state & wanted == wanted).count()
 }
 
-/// Saves into `dir`.
-pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport> {
-    let mut saved = core.saved.lock();
+/// Saves into `dir`, whose content `saved` is.
+pub(in crate::vector) fn save(core: &Core, saved: &mut Saved, dir: &Path) -> io::Result<SaveReport> {
     let moment = Moment::now(core);
     let layout = moment.view.tables.layout;
     if !layout.graph && moment.view.tables.codec().is_none() {
@@ -132,7 +131,7 @@ pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport>
         }
         chunks.push(file);
     }
-    let codes = save_codes(&moment, dir, &saved, &mut report)?;
+    let codes = save_codes(&moment, dir, saved, &mut report)?;
     let (graph_file, upper_blocks) = write_graph(&moment, dir, saved.save)?;
     report.written_bytes += graph_file.bytes;
     let files = Files { chunks: &chunks, codes: codes.as_ref(), graph: graph_file, upper_blocks };

@@ -6,7 +6,7 @@ use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::exact::Chunks;
 use crate::vector::arena::State;
-use crate::vector::multi;
+use crate::vector::slots::row_ids;
 use crate::vector::store::Store;
 use crate::vector::store::view::View;
 
@@ -31,7 +31,7 @@ impl<'a> Allow<'a> {
 
     /// A list of documents whose rows are looked for, about `per_document` each.
     pub(in crate::vector) fn of_rows(list: &'a RoaringTreemap, per_document: usize) -> Self {
-        Self { row_bits: multi::ROW_BITS, per_document, ..Self::new(list) }
+        Self { row_bits: row_ids::ROW_BITS, per_document, ..Self::new(list) }
     }
 
     /// Vectors allowed, present or not, about.
@@ -66,7 +66,7 @@ impl<'a> Allow<'a> {
                 if self.row_bits == 0 {
                     map.get_all(docs, chunk);
                 } else {
-                    docs.for_each(|doc| multi::slots_of(&map, doc, chunk));
+                    docs.for_each(|doc| row_ids::slots_of(&map, doc, chunk));
                 }
                 at = last.checked_add(1).map(|next| (high, bitmap, next));
             }

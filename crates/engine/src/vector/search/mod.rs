@@ -11,14 +11,14 @@ use std::sync::atomic::Ordering;
 use super::config::{FilterStrategy, HnswConfig, IndexConfig};
 use super::core::Core;
 use super::hnsw::{
-    CodeScorer, FilteredWalk, Graph, Pool, RowScorer, Scorer, Scratch, ScratchPool, descend, filtered_walk, walk,
-    walk_while,
+    CodeScorer, FilteredWalk, Pool, RowScorer, Scorer, Scratch, ScratchPool, descend, filtered_walk, walk, walk_while,
 };
 use super::quantize::CodeKind;
 use super::scan::allow::Allow;
 use super::scan::exact::{chunks_of, is_live, scan, scan_like_walk};
 use super::scan::query::{Query, finish};
 use super::scan::top::Top;
+use super::store::graph::Graph;
 use super::store::view::View;
 use super::{Hit, SearchRequest};
 use plan::{Filtered, Judgement, PROBE, Plan, Situation, Steer, compared, plan, steer};

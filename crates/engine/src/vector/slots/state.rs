@@ -1,6 +1,6 @@
 //! What is in a slot, in one byte; and how a vector changes from one slot to another under the eyes of readers.
 //!
-//! A reader holds a view, and the view says which of the two slots of a vector on its way it shows (see `moving`). Between
+//! A reader holds a view, and the view says which of the two slots of a vector on its way it shows (see `store::relocation`). Between
 //! two of the steps below every view that was in force before the first is dropped, so that no reader sees both or none:
 //! [`leave`] - a view that hides [`State::ARRIVING`] - [`arrive`] - a view that hides [`State::LEAVING`] - [`settle`] - a view - the old
 //! slot becomes [`State::FREE`] - a view that hides nothing.

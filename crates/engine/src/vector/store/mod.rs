@@ -5,7 +5,10 @@
 //! when it was retired is dropped. A vector may get another slot meanwhile, see [`relocation`].
 
 pub(in crate::vector) mod code_columns;
+mod code_rows;
+pub(in crate::vector) mod graph;
 pub(in crate::vector) mod relocation;
+mod relocations;
 pub(in crate::vector) mod view;
 
 use std::sync::Arc;
@@ -17,14 +20,14 @@ use parking_lot::{Mutex, RwLock};
 use super::arena::{
     Chunk, Codecs, GraphColumns, LEVEL_MAX, Layout, Memory, State, Tables, UPPER_BLOCKS_SHIFT, UpperHandle,
 };
-use super::hnsw::Graph;
 use super::slots::docs::DocMap;
 use super::slots::limbo::Limbo;
 use super::slots::pending::Segment;
 use super::slots::state::kill;
 use super::{DocId, VectorError};
-use code_columns::CodeRows;
-use relocation::Moving;
+use code_rows::CodeRows;
+use graph::Graph;
+use relocations::Relocations;
 use view::View;
 
 /// See the module.
@@ -52,7 +55,7 @@ pub(in crate::vector) struct Writer {
     /// Dead slots in the graph, not yet taken up by repair.
     pub dead: Vec<u32>,
     /// Vectors on their way to other slots.
-    pub(in crate::vector) moving: Moving,
+    pub(in crate::vector) relocations: Relocations,
     /// How often each chunk was written to, so that a save knows which files still hold.
     pub chunk_writes: Vec<u64>,
     /// How often all codes were replaced, for the same purpose.
@@ -154,7 +157,7 @@ impl Store {
         kill(view.tables.state(slot));
         self.tombstones.fetch_add(1, Ordering::AcqRel);
         // A builder may be linking it right now: only repair, which waits for builders, may retire it.
-        match writer.moving.slots.get(&slot) {
+        match writer.relocations.slots.get(&slot) {
             None => writer.dead.push(slot),
             Some(&new) if view.tables.state(new).load(Ordering::Acquire) != State::FREE => {
                 kill(view.tables.state(new));
@@ -194,7 +197,7 @@ impl Store {
         if writer.retired.len() >= RETIRED_MIN {
             self.renew(writer);
         }
-        if let Some(slot) = writer.take_free() {
+        if let Some(slot) = writer.relocations.take_free(&mut writer.free) {
             return Ok(slot);
         }
         let next = self.high.load(Ordering::Acquire);
@@ -346,7 +349,7 @@ impl Store {
     pub(in crate::vector) fn map_originals(&self, mapped: Vec<(usize, u64, Memory)>) {
         let mut guard = self.writer.lock();
         let writer = &mut *guard;
-        if !writer.moving.slots.is_empty() {
+        if !writer.relocations.slots.is_empty() {
             // A slot that waits to be filled would be, beside readers of the old mapping.
             return;
         }
@@ -384,7 +387,7 @@ impl Store {
         // Slot numbers start anew: nothing that was freed or is on its way to be means anything now.
         writer.free.clear();
         writer.dead.clear();
-        writer.moving = Moving::default();
+        writer.relocations = Relocations::default();
         writer.limbo.slots_mut().for_each(Vec::clear);
         (writer.upper_next, writer.upper_free) = (0, Vec::new());
         writer.chunk_writes.iter_mut().for_each(|writes| *writes += 1);
@@ -506,7 +509,7 @@ mod tests {
     fn codes_may_begin_in_an_index_that_has_just_been_emptied() {
         let store = Store::new(Layout::new(DIM, 16));
         let codec = Codec::untrained(Distance::L2Squared, DIM, CodeKind::Signs, 1).expect("needs no training");
-        store.begin_codes(&Arc::new(codec));
+        code_columns::begin_codes(&store, &Arc::new(codec));
         fill(&store, 0..100);
         check(&store, 0..100);
     }

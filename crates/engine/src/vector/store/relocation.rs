@@ -7,24 +7,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hashbrown::HashMap;
-
-use super::code_columns::CodeRows;
+use super::code_rows::CodeRows;
 use super::view::View;
 use super::{Store, Writer};
 use crate::vector::arena::{State, read_links, write_links};
 use crate::vector::slots::state::{arrive, leave, settle};
-
-/// What the writer knows of vectors on their way.
-#[derive(Default)]
-pub(in crate::vector) struct Moving {
-    /// From old slot to new one, as long as the document map names the old one.
-    pub slots: HashMap<u32, u32>,
-    /// Where the slots in use are to end: none from here on is given out again.
-    end: Option<u32>,
-    /// Free slots from there on.
-    withheld: Vec<u32>,
-}
 
 /// Where a vector was, and where it goes.
 pub(in crate::vector) type Move = (u32, u32);
@@ -56,181 +43,161 @@ pub(in crate::vector) enum Room {
     Much(usize),
 }
 
-impl Writer {
-    /// Whether a compaction is worth it where `high` slots are in use or free.
-    pub(in crate::vector) fn room(&mut self, high: u32) -> Room {
-        self.collect();
-        let enough = (high as usize / FREE_PART).max(FREE_MIN);
-        let soon: usize = self.limbo.slots_mut().map(|slots| slots.len()).sum();
-        match self.free.len() {
-            free if free >= enough => Room::Much(free),
-            free if free + soon >= enough => Room::Soon,
-            _ => Room::Little,
+/// Whether the free slots are worth a compaction where `high` slots are in use or free.
+pub(in crate::vector) fn room(writer: &mut Writer, high: u32) -> Room {
+    writer.collect();
+    let enough = (high as usize / FREE_PART).max(FREE_MIN);
+    let soon: usize = writer.limbo.slots_mut().map(|slots| slots.len()).sum();
+    match writer.free.len() {
+        free if free >= enough => Room::Much(free),
+        free if free + soon >= enough => Room::Soon,
+        _ => Room::Little,
+    }
+}
+
+/// Where the slots in use could end, with `free` of them free: what is linked from there on has room below. `None` if
+/// nothing is gained.
+pub(in crate::vector) fn compact_end(store: &Store, view: &View, free: usize) -> Option<u32> {
+    let high = store.high(view);
+    let moves_max = (store.len() / MOVES_PART).max(MOVES_MIN);
+    let room = free.saturating_sub(store.len() / SLACK_PART);
+    let (mut moved, mut free_above, mut end) = (0, 0, high);
+    for slot in (0..high).rev() {
+        let state = view.tables.state(slot).load(Ordering::Acquire);
+        if state & State::LIVE != 0 {
+            moved += 1;
+        } else if state == State::FREE {
+            free_above += 1;
         }
+        let waits = state & (State::LIVE | State::LINKED) == State::LIVE;
+        if waits || moved > moves_max || moved + free_above > room {
+            break;
+        }
+        end = slot;
     }
+    (end < high).then_some(end)
+}
 
-    /// A free slot, of those that are given out.
-    pub(in crate::vector) fn take_free(&mut self) -> Option<u32> {
-        self.take_below_end().or_else(|| self.moving.withheld.pop())
-    }
-
-    fn take_below_end(&mut self) -> Option<u32> {
-        loop {
-            let slot = self.free.pop()?;
-            match self.moving.end {
-                Some(end) if slot >= end => self.moving.withheld.push(slot),
-                _ => return Some(slot),
-            }
+/// Chooses what moves below `end`. From the next view on no builder links to it.
+pub(in crate::vector) fn begin_moves(store: &Store, view: &View, end: u32) -> Vec<Move> {
+    store.writer.lock().relocations.end = Some(end);
+    let mut moves = Vec::new();
+    let linked = State::LIVE | State::LINKED;
+    let mut slots = (end..store.high(view)).rev();
+    loop {
+        let writer = &mut *store.writer.lock();
+        if !store.view().pending.is_empty() {
+            // Scans of what waits look at slots that were linked since, too.
+            return moves;
+        }
+        let before = moves.len();
+        for old in slots.by_ref().filter(|&slot| view.tables.state(slot).load(Ordering::Acquire) == linked).take(PIECE)
+        {
+            let Some(new) = writer.relocations.take_below_end(&mut writer.free) else { return moves };
+            leave(view.tables.state(old));
+            writer.relocations.slots.insert(old, new);
+            moves.push((old, new));
+        }
+        if moves.len() == before {
+            return moves;
         }
     }
 }
 
-impl Store {
-    /// Where the slots in use could end, with `free` of them free: what is linked from there on has room below. `None` if
-    /// nothing is gained.
-    pub(in crate::vector) fn compact_end(&self, view: &View, free: usize) -> Option<u32> {
-        let high = self.high(view);
-        let moves_max = (self.len() / MOVES_PART).max(MOVES_MIN);
-        let room = free.saturating_sub(self.len() / SLACK_PART);
-        let (mut moved, mut free_above, mut end) = (0, 0, high);
-        for slot in (0..high).rev() {
-            let state = view.tables.state(slot).load(Ordering::Acquire);
-            if state & State::LIVE != 0 {
-                moved += 1;
-            } else if state == State::FREE {
-                free_above += 1;
-            }
-            let waits = state & (State::LIVE | State::LINKED) == State::LIVE;
-            if waits || moved > moves_max || moved + free_above > room {
-                break;
-            }
-            end = slot;
+/// Copies all that belongs to some vectors, of which the `dropped` turn out to be deleted. Views that hide
+/// [`State::ARRIVING`] are in force, and all before are dropped.
+pub(in crate::vector) fn copy_moves(store: &Store, moves: &[Move], dropped: &mut Vec<u32>) {
+    // What is read before the lock is taken need not come from the disk behind it. The view keeps it as it is.
+    let before = store.view();
+    let copied = moves.iter().map(|&(old, _)| {
+        // SAFETY: the old slot was live when it was chosen, and is retired after this stage only.
+        unsafe { (before.tables.original(old).to_vec(), CodeRows::of_slot(&before.tables, old)) }
+    });
+    let copied: Vec<_> = copied.collect();
+    let mut links = Vec::new();
+    let writer = &mut *store.writer.lock();
+    let view = store.view();
+    let tables = &view.tables;
+    for (&(old, new), (vector, mut rows)) in moves.iter().zip(copied) {
+        if tables.state(old).load(Ordering::Acquire) & State::LIVE == 0 {
+            writer.relocations.slots.remove(&old);
+            writer.free.push(new);
+            dropped.push(old);
+            continue;
         }
-        (end < high).then_some(end)
+        if !rows.are_of(&tables.codecs) {
+            // SAFETY: as above.
+            rows = unsafe { CodeRows::of_slot(tables, old) };
+        }
+        // SAFETY: the new slot is free and was taken from the free ones.
+        unsafe { writer.fill(tables, new, tables.doc(old).load(Ordering::Relaxed), &vector, &rows) };
+        // Both have the same upper lists, which are changed under the new slot's lock only: nobody links to the old one.
+        tables.upper_handle(new).store(tables.upper_handle(old).load(Ordering::Acquire), Ordering::Release);
+        links.clear();
+        if let (Some(from), Some(to)) = (tables.links(old, 0), tables.links(new, 0)) {
+            read_links(from, &mut links);
+            write_links(to, &links);
+        }
+        store.tombstones.fetch_add(1, Ordering::AcqRel);
+        arrive(tables.state(new));
     }
+}
 
-    /// Chooses what moves below `end`. From the next view on no builder links to it.
-    pub(in crate::vector) fn begin_moves(&self, view: &View, end: u32) -> Vec<Move> {
-        self.writer.lock().moving.end = Some(end);
-        let mut moves = Vec::new();
-        let linked = State::LIVE | State::LINKED;
-        let mut slots = (end..self.high(view)).rev();
-        loop {
-            let writer = &mut *self.writer.lock();
-            if !self.view().pending.is_empty() {
-                // Scans of what waits look at slots that were linked since, too.
-                return moves;
-            }
-            let before = moves.len();
-            for old in
-                slots.by_ref().filter(|&slot| view.tables.state(slot).load(Ordering::Acquire) == linked).take(PIECE)
-            {
-                let Some(new) = writer.take_below_end() else { return moves };
-                leave(view.tables.state(old));
-                writer.moving.slots.insert(old, new);
-                moves.push((old, new));
-            }
-            if moves.len() == before {
-                return moves;
-            }
+/// The document map names the new slots from now on. Views that hide [`State::LEAVING`] are in force, and all before
+/// are dropped.
+pub(in crate::vector) fn switch_moves(store: &Store, moves: &[Move]) {
+    let writer = &mut *store.writer.lock();
+    let view = store.view();
+    let mut docs = store.docs.write();
+    for &(old, new) in moves {
+        let doc = view.tables.doc(new).load(Ordering::Relaxed);
+        // Else it was deleted on the way, and may have been inserted anew.
+        if docs.get(doc) == Some(old) {
+            docs.insert(doc, new);
         }
+        settle(view.tables.state(new));
+        writer.relocations.slots.remove(&old);
     }
+}
 
-    /// Copies all that belongs to some vectors, of which the `dropped` turn out to be deleted. Views that hide
-    /// [`State::ARRIVING`] are in force, and all before are dropped.
-    pub(in crate::vector) fn copy_moves(&self, moves: &[Move], dropped: &mut Vec<u32>) {
-        // What is read before the lock is taken need not come from the disk behind it. The view keeps it as it is.
-        let before = self.view();
-        let copied = moves.iter().map(|&(old, _)| {
-            // SAFETY: the old slot was live when it was chosen, and is retired after this stage only.
-            unsafe { (before.tables.original(old).to_vec(), CodeRows::of_slot(&before.tables, old)) }
-        });
-        let copied: Vec<_> = copied.collect();
-        let mut links = Vec::new();
-        let writer = &mut *self.writer.lock();
-        let view = self.view();
-        let tables = &view.tables;
-        for (&(old, new), (vector, mut rows)) in moves.iter().zip(copied) {
-            if tables.state(old).load(Ordering::Acquire) & State::LIVE == 0 {
-                writer.moving.slots.remove(&old);
-                writer.free.push(new);
-                dropped.push(old);
-                continue;
-            }
-            if !rows.are_of(&tables.codecs) {
-                // SAFETY: as above.
-                rows = unsafe { CodeRows::of_slot(tables, old) };
-            }
-            // SAFETY: the new slot is free and was taken from the free ones.
-            unsafe { writer.fill(tables, new, tables.doc(old).load(Ordering::Relaxed), &vector, &rows) };
-            // Both have the same upper lists, which are changed under the new slot's lock only: nobody links to the old one.
-            tables.upper_handle(new).store(tables.upper_handle(old).load(Ordering::Acquire), Ordering::Release);
-            links.clear();
-            if let (Some(from), Some(to)) = (tables.links(old, 0), tables.links(new, 0)) {
-                read_links(from, &mut links);
-                write_links(to, &links);
-            }
-            self.tombstones.fetch_add(1, Ordering::AcqRel);
-            arrive(tables.state(new));
-        }
+/// Ends the slots in use behind the last one that is not free, and gives chunks beyond back. No view reaches the slots
+/// that vectors left. Returns how many slots that makes, and what [`Writer::is_dropped`] takes if there are such chunks.
+pub(in crate::vector) fn shrink(store: &Store) -> (usize, Option<u64>) {
+    let mut guard = store.writer.lock();
+    let writer = &mut *guard;
+    let Some(end) = writer.relocations.end.take() else { return (0, None) };
+    writer.collect();
+    let withheld = std::mem::take(&mut writer.relocations.withheld);
+    writer.free.extend(withheld);
+    let high = store.high.load(Ordering::Acquire);
+    let mut is_free = vec![false; high.saturating_sub(end) as usize];
+    for slot in writer.free.iter().filter_map(|slot| slot.checked_sub(end)) {
+        is_free[slot as usize] = true;
     }
-
-    /// The document map names the new slots from now on. Views that hide [`State::LEAVING`] are in force, and all before
-    /// are dropped.
-    pub(in crate::vector) fn switch_moves(&self, moves: &[Move]) {
-        let writer = &mut *self.writer.lock();
-        let view = self.view();
-        let mut docs = self.docs.write();
-        for &(old, new) in moves {
-            let doc = view.tables.doc(new).load(Ordering::Relaxed);
-            // Else it was deleted on the way, and may have been inserted anew.
-            if docs.get(doc) == Some(old) {
-                docs.insert(doc, new);
-            }
-            settle(view.tables.state(new));
-            writer.moving.slots.remove(&old);
-        }
+    let unused = is_free.iter().rev().take_while(|&&free| free).count();
+    let high = high - u32::try_from(unused).expect("slots are 32 bits");
+    writer.free.retain(|&slot| slot < high);
+    store.high.store(high, Ordering::Release);
+    let view = store.view();
+    let tables = &view.tables;
+    let kept = (high as usize).div_ceil(tables.layout.chunk_slots()).max(1);
+    if unused > 0
+        && let Some(last) = tables.chunks.get(kept - 1)
+    {
+        let used = high as usize - ((kept - 1) << tables.layout.shift);
+        // SAFETY: the slots from `high` on are free, and free slots are filled under the writer's lock only.
+        unsafe { last.give_back(&tables.layout, &tables.codecs, used) };
     }
-
-    /// Ends the slots in use behind the last one that is not free, and gives chunks beyond back. No view reaches the slots
-    /// that vectors left. Returns how many slots that makes, and what [`Writer::is_dropped`] takes if there are such chunks.
-    pub(in crate::vector) fn shrink(&self) -> (usize, Option<u64>) {
-        let mut guard = self.writer.lock();
-        let writer = &mut *guard;
-        let Some(end) = writer.moving.end.take() else { return (0, None) };
-        writer.collect();
-        let withheld = std::mem::take(&mut writer.moving.withheld);
-        writer.free.extend(withheld);
-        let high = self.high.load(Ordering::Acquire);
-        let mut is_free = vec![false; high.saturating_sub(end) as usize];
-        for slot in writer.free.iter().filter_map(|slot| slot.checked_sub(end)) {
-            is_free[slot as usize] = true;
-        }
-        let unused = is_free.iter().rev().take_while(|&&free| free).count();
-        let high = high - u32::try_from(unused).expect("slots are 32 bits");
-        writer.free.retain(|&slot| slot < high);
-        self.high.store(high, Ordering::Release);
-        let view = self.view();
-        let tables = &view.tables;
-        let kept = (high as usize).div_ceil(tables.layout.chunk_slots()).max(1);
-        if unused > 0
-            && let Some(last) = tables.chunks.get(kept - 1)
-        {
-            let used = high as usize - ((kept - 1) << tables.layout.shift);
-            // SAFETY: the slots from `high` on are free, and free slots are filled under the writer's lock only.
-            unsafe { last.give_back(&tables.layout, &tables.codecs, used) };
-        }
-        if kept >= tables.chunks.len() {
-            return (unused, None);
-        }
-        for chunk in kept..tables.chunks.len() {
-            // No file holds what will be there when it comes again.
-            writer.note_write(chunk);
-        }
-        let tables = Arc::new(tables.with_chunks(tables.chunks[..kept].to_vec()));
-        self.publish(writer, View { tables, ..View::clone(&view) });
-        drop(view);
-        writer.collect();
-        (unused, Some(writer.limbo.replaced()))
+    if kept >= tables.chunks.len() {
+        return (unused, None);
     }
+    for chunk in kept..tables.chunks.len() {
+        // No file holds what will be there when it comes again.
+        writer.note_write(chunk);
+    }
+    let tables = Arc::new(tables.with_chunks(tables.chunks[..kept].to_vec()));
+    store.publish(writer, View { tables, ..View::clone(&view) });
+    drop(view);
+    writer.collect();
+    (unused, Some(writer.limbo.replaced()))
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::graph::Graph;
 use crate::vector::arena::{State, Tables};
-use crate::vector::hnsw::Graph;
 use crate::vector::slots::pending::Segment;
 
 /// An immutable picture of where everything lies. Replaced as a whole, never changed.

@@ -281,7 +281,7 @@ fn a_document_on_its_way_can_be_deleted() {
             let more = index.work(WorkBudget { link_max: 16, repair_max: 300 }).more;
             let moving: Vec<u32> = {
                 let writer = index.core().expect("it is not empty").store.writer.lock();
-                writer.moving.slots.keys().copied().collect()
+                writer.relocations.slots.keys().copied().collect()
             };
             let view = view_of(&index);
             for slot in moving.into_iter().filter(|&slot| splitmix(u64::from(slot) ^ seed).is_multiple_of(7)).take(4) {

@@ -1,11 +1,10 @@
-//! Whether codes suit the vectors of an index: tried on some of them.
+//! Calibration: whether quantised vectors distinguish the vectors of an index, tried on some of them.
 
 use std::sync::atomic::Ordering;
 
-use super::Codec;
-use crate::vector::arena::{Rows, State};
-use crate::vector::core::Core;
-use crate::vector::store::view::View;
+use crate::vector::arena::{Rows, State, Tables};
+use crate::vector::distance::Kernels;
+use crate::vector::quantize::Codec;
 
 /// Vectors and queries on which the codes are tried.
 const TRIAL_VECTORS: usize = 2_048;
@@ -13,50 +12,51 @@ const TRIAL_QUERIES: usize = 32;
 const TRIAL_K: usize = 10;
 
 /// Share of the nearest that codes alone must find, in 1/100. On embeddings they find 99.
-const FIT_PERCENT_MIN: usize = 93;
+const FOUND_PERCENT_MIN: usize = 93;
 
 /// Chosen around a centre where that finds so much more, in 1/100.
 const CENTRE_GAIN_PERCENT_MIN: usize = 2;
 
-/// The codec, around the vectors' mean if that suits them better; and whether it then resolves what distinguishes them: the
-/// nearest by code are compared with the nearest.
-pub(in crate::vector) fn fitted(core: &Core, view: &View, codec: Codec) -> (Codec, bool) {
-    let trial = Trial::new(core, view);
+/// The codec, centred on the mean of the vectors if that finds more of the true nearest, and whether the codec is good
+/// enough: the nearest by code are compared with the nearest by originals. A view keeps the tables; `high` is the end of the
+/// slots in use.
+pub(super) fn calibrated(kernels: &Kernels, tables: &Tables, high: u32, codec: Codec) -> (Codec, bool) {
+    let trial = Trial::new(kernels, tables, high);
     let found = trial.percent_found(&codec);
-    if found < FIT_PERCENT_MIN
+    if found < FOUND_PERCENT_MIN
         && let Some(centred) = trial.mean().and_then(|mean| codec.around(mean))
     {
         let found_centred = trial.percent_found(&centred);
         if found_centred >= found + CENTRE_GAIN_PERCENT_MIN {
-            return (centred, found_centred >= FIT_PERCENT_MIN);
+            return (centred, found_centred >= FOUND_PERCENT_MIN);
         }
     }
-    (codec, found >= FIT_PERCENT_MIN)
+    (codec, found >= FOUND_PERCENT_MIN)
 }
 
-/// Some of the vectors, all seen live under the view.
+/// Some of the vectors, all seen live in tables that a view keeps.
 struct Trial<'a> {
-    core: &'a Core,
-    view: &'a View,
+    kernels: &'a Kernels,
+    tables: &'a Tables,
     slots: Vec<u32>,
 }
 
 impl<'a> Trial<'a> {
-    fn new(core: &'a Core, view: &'a View) -> Self {
-        let is_live = |slot: &u32| view.tables.state(*slot).load(Ordering::Acquire) & State::LIVE != 0;
-        let live: Vec<u32> = (0..core.store.high(view)).filter(is_live).collect();
+    fn new(kernels: &'a Kernels, tables: &'a Tables, high: u32) -> Self {
+        let is_live = |slot: &u32| tables.state(*slot).load(Ordering::Acquire) & State::LIVE != 0;
+        let live: Vec<u32> = (0..high).filter(is_live).collect();
         let slots = live.iter().copied().step_by(live.len().div_ceil(TRIAL_VECTORS).max(1)).collect();
-        Self { core, view, slots }
+        Self { kernels, tables, slots }
     }
 
     fn vector(&self, slot: u32) -> &[f32] {
-        // SAFETY: the slot was seen live under this view.
-        unsafe { self.view.tables.original(slot) }
+        // SAFETY: the slot was seen live under the view that keeps the tables.
+        unsafe { self.tables.original(slot) }
     }
 
     /// `None` if it is beyond f32, or there are no vectors.
     fn mean(&self) -> Option<Vec<f32>> {
-        let mut sums = vec![0.0f64; self.core.dim];
+        let mut sums = vec![0.0f64; self.tables.layout.dim];
         for &slot in &self.slots {
             for (sum, &value) in sums.iter_mut().zip(self.vector(slot)) {
                 *sum += f64::from(value);
@@ -68,7 +68,7 @@ impl<'a> Trial<'a> {
     }
 
     fn percent_found(&self, codec: &Codec) -> usize {
-        let (slots, kernels) = (&self.slots, &self.core.kernels);
+        let (slots, kernels) = (&self.slots, self.kernels);
         let mut rows = Vec::with_capacity(slots.len() * codec.stride());
         let (mut scratch, mut row) = (Vec::new(), Vec::new());
         for &slot in slots {
@@ -83,7 +83,7 @@ impl<'a> Trial<'a> {
             let query = self.vector(slots[i]);
             // SAFETY: the slots were seen live under this view; the trial rows are all written.
             unsafe {
-                kernels.score_rows(self.view.tables.originals(), query, slots, &mut exact);
+                kernels.score_rows(self.tables.originals(), query, slots, &mut exact);
                 let rows = Rows::new(&bases, 31, codec.stride());
                 kernels.score_codes(rows, &codec.prepare(query).view(), &all, &mut approximate);
             }

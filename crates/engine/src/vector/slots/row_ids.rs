@@ -18,23 +18,23 @@ pub const ROWS_MAX: usize = 1 << ROW_BITS;
 pub const QUERY_ROWS_MAX: usize = 4_096;
 
 /// Id of a row; `row` is below [`ROWS_MAX`].
-pub(super) fn row_id(doc: u64, row: usize) -> DocId {
+pub(in crate::vector) fn row_id(doc: u64, row: usize) -> DocId {
     debug_assert!(row < ROWS_MAX && doc >> (64 - ROW_BITS) == 0, "row {row} of document {doc}");
     DocId(doc << ROW_BITS | row as u64)
 }
 
 /// The document that a row belongs to.
-pub(super) fn doc_of(row: DocId) -> u64 {
+pub(in crate::vector) fn doc_of(row: DocId) -> u64 {
     row.0 >> ROW_BITS
 }
 
 /// The document whose first row this is.
-pub(super) fn first_row_of(row: u64) -> Option<u64> {
+pub(in crate::vector) fn first_row_of(row: u64) -> Option<u64> {
     (row & (ROWS_MAX as u64 - 1) == 0).then_some(row >> ROW_BITS)
 }
 
 /// The whole documents among these rows, and the rows of the others.
-pub(super) fn whole(rows: &RoaringTreemap) -> (RoaringTreemap, Vec<DocId>) {
+pub(in crate::vector) fn whole(rows: &RoaringTreemap) -> (RoaringTreemap, Vec<DocId>) {
     let (mut docs, mut torn) = (RoaringTreemap::new(), Vec::new());
     for row in rows.iter().map(DocId) {
         if row == row_id(doc_of(row), 0) {

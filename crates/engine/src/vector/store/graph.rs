@@ -12,7 +12,7 @@ pub(in crate::vector) struct Graph {
     /// `level << 32 | slot`, or [`NONE`].
     entry: AtomicU64,
     /// Held while the entry point changes.
-    pub(super) entry_lock: Mutex<()>,
+    pub(in crate::vector) entry_lock: Mutex<()>,
     /// A node's lists are rewritten under the lock of its stripe. At most one is held at a time.
     locks: Box<[Mutex<()>]>,
     /// `1 / ln(m)`.
@@ -47,13 +47,13 @@ impl Graph {
         (word != NONE).then_some(((word & 0xffff_ffff) as u32, (word >> 32) as usize))
     }
 
-    pub(super) fn set_entry(&self, entry: Option<(u32, usize)>) {
+    pub(in crate::vector) fn set_entry(&self, entry: Option<(u32, usize)>) {
         let word = entry.map_or(NONE, |(slot, level)| (level as u64) << 32 | u64::from(slot));
         self.entry.store(word, Ordering::Release);
     }
 
     /// The level of a document: always the same for the same document and seed.
-    pub(super) fn level_of(&self, doc: u64) -> usize {
+    pub(in crate::vector) fn level_of(&self, doc: u64) -> usize {
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
         let uniform = ((splitmix(doc ^ self.seed.rotate_left(17)) >> 11) + 1) as f64 / (1u64 << 53) as f64;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small non-negative number")]
@@ -62,7 +62,7 @@ impl Graph {
     }
 
     /// The right to rewrite the lists of a node.
-    pub(super) fn lock(&self, slot: u32) -> MutexGuard<'_, ()> {
+    pub(in crate::vector) fn lock(&self, slot: u32) -> MutexGuard<'_, ()> {
         self.locks[slot as usize % STRIPES].lock()
     }
 }
