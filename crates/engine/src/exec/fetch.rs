@@ -88,11 +88,11 @@ pub(crate) fn read_objects(
     let mut objects = Vec::with_capacity(doc_ids.len());
     let mut rest = doc_ids;
     while !rest.is_empty() {
-        let (together, later) = rest.split_at(shard.rows.together().min(rest.len()));
-        let keys: Vec<_> = together.iter().map(|doc_id| shard.prefix.object(*doc_id)).collect();
+        let (batch, later) = rest.split_at(shard.rows.batch_rows().min(rest.len()));
+        let keys: Vec<_> = batch.iter().map(|doc_id| shard.prefix.object(*doc_id)).collect();
         let rows = view.store.get_many(Family::Objects, &keys)?;
-        shard.rows.saw(rows.iter().flatten().map(|row| row.len()).max().unwrap_or(0));
-        for (doc_id, row) in together.iter().zip(rows) {
+        shard.rows.note(rows.iter().flatten().map(|row| row.len()).max().unwrap_or(0));
+        for (doc_id, row) in batch.iter().zip(rows) {
             objects.push(readable(from_row(shard, view, schema, *doc_id, row.as_deref(), include))?);
         }
         rest = later;

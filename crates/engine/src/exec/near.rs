@@ -9,7 +9,7 @@ use super::search::{Found, Search};
 use crate::ids::DocId;
 use crate::object::Vector;
 use crate::query::{
-    Combination, DISTANCE_SLACK, Measured, Near, Plan, Query, Source, TARGETS_MAX, Target, combine, least_unnamed,
+    AccessPath, Combination, DISTANCE_SLACK, Measured, Near, Plan, Query, TARGETS_MAX, Target, combine, least_unnamed,
 };
 use crate::schema::{VectorConfig, VectorIndexKind};
 use crate::shard::doc_index::DocIndex;
@@ -26,80 +26,81 @@ const FIRST_CANDIDATES_MIN: usize = 128;
 /// The factor by which the number of candidates grows when there were not enough.
 const CANDIDATES_GROWTH: usize = 8;
 
-/// A search of several that are answered together: for the `k` nearest by the one vector of `near`.
-pub(crate) struct Asked<'a> {
+/// A query of a batch: for the `k` nearest by the one vector of `near`.
+pub(super) struct BatchedQuery<'a> {
     pub query: &'a Query,
     pub near: &'a Near,
     pub k: usize,
     pub matches: Option<&'a RoaringTreemap>,
 }
 
-impl<'a> Asked<'a> {
-    fn of(&self, compared: &'a Compared<'a>) -> Ask<'a>
+impl<'a> BatchedQuery<'a> {
+    fn of(&self, target_index: &'a TargetIndex<'a>) -> IndexQuery<'a>
     where
         Self: 'a,
     {
         let max_distance = self.near.max_distance.map(|max| max + DISTANCE_SLACK);
-        Ask { compared, k: self.k, max_distance, allow: self.matches }
+        IndexQuery { target_index, k: self.k, max_distance, allow: self.matches }
     }
 }
 
-/// What an index is asked for.
+/// A search of one index for the `k` nearest to its target.
 #[derive(Clone, Copy)]
-struct Ask<'a> {
-    compared: &'a Compared<'a>,
+struct IndexQuery<'a> {
+    target_index: &'a TargetIndex<'a>,
     k: usize,
     max_distance: Option<f32>,
     allow: Option<&'a RoaringTreemap>,
 }
 
-impl Ask<'_> {
+impl IndexQuery<'_> {
     fn answer(self) -> Result<Vec<Hit>> {
-        self.compared.nearest(self.k, self.max_distance, self.allow)
+        self.target_index.nearest(self.k, self.max_distance, self.allow)
     }
 
     /// The limit of the search in the index.
     fn widened(self) -> usize {
-        if self.allow.is_some() { self.k } else { self.compared.widened(self.k) }
+        if self.allow.is_some() { self.k } else { self.target_index.widened(self.k) }
     }
 
     /// The answer, where `hits` are the hits that the index returned for a limit of [`widened`](Self::widened).
-    fn answer_of_view(self, hits: Vec<Hit>, asked: usize) -> Result<Vec<Hit>> {
+    fn answer_of_view(self, hits: Vec<Hit>, limit: usize) -> Result<Vec<Hit>> {
         interrupt::check()?;
-        match (self.allow, self.compared.of_view(hits, asked, self.k)) {
+        match (self.allow, self.target_index.of_view(hits, limit, self.k)) {
             (_, Some(hits)) => Ok(hits),
-            (Some(allow), None) => Ask { allow: Some(allow), ..self }.answer(),
-            (None, None) => Ask { allow: self.compared.members(), ..self }.answer(),
+            (Some(allow), None) => IndexQuery { allow: Some(allow), ..self }.answer(),
+            (None, None) => IndexQuery { allow: self.target_index.members(), ..self }.answer(),
         }
     }
 }
 
-/// The answers of several, those of one index together.
-fn nearest_of_each(asks: &[Ask<'_>]) -> Vec<Result<Vec<Hit>>> {
-    let mut answers: Vec<Option<Result<Vec<Hit>>>> = asks.iter().map(|_| None).collect();
-    for at in 0..asks.len() {
-        if answers[at].is_some() {
+/// The answers of several queries; those of one index are answered as a batch.
+fn nearest_of_each(queries: &[IndexQuery<'_>]) -> Vec<Result<Vec<Hit>>> {
+    let mut answers: Vec<Option<Result<Vec<Hit>>>> = queries.iter().map(|_| None).collect();
+    for first in 0..queries.len() {
+        if answers[first].is_some() {
             continue;
         }
-        let first = asks[at].compared;
-        let (Some(DocIndex::Single(index)), Vector::Single(_)) = (first.index.as_deref(), &first.target.query) else {
-            answers[at] = Some(asks[at].answer());
+        let of_first = queries[first].target_index;
+        let (Some(DocIndex::Single(index)), Vector::Single(_)) = (of_first.index.as_deref(), &of_first.target.query)
+        else {
+            answers[first] = Some(queries[first].answer());
             continue;
         };
-        let (mut places, mut requests) = (Vec::new(), Vec::new());
-        for (place, Ask { compared, max_distance, allow, .. }) in asks.iter().copied().enumerate().skip(at) {
-            if compared.target.vector == first.target.vector
-                && let Vector::Single(query) = &compared.target.query
+        let (mut positions, mut requests) = (Vec::new(), Vec::new());
+        for (position, query) in queries.iter().copied().enumerate().skip(first) {
+            let IndexQuery { target_index, max_distance, allow, .. } = query;
+            if target_index.target.vector == of_first.target.vector
+                && let Vector::Single(values) = &target_index.target.query
             {
-                places.push(place);
-                let k = asks[place].widened();
-                requests.push(SearchRequest { query, k, ef: None, max_distance, allow });
+                positions.push(position);
+                requests.push(SearchRequest { query: values, k: query.widened(), ef: None, max_distance, allow });
             }
         }
         let found = index.search_many(&requests);
-        for ((place, request), answer) in places.into_iter().zip(&requests).zip(found) {
+        for ((position, request), answer) in positions.into_iter().zip(&requests).zip(found) {
             let hits = answer.map_err(|error| refused(&error));
-            answers[place] = Some(hits.and_then(|hits| asks[place].answer_of_view(hits, request.k)));
+            answers[position] = Some(hits.and_then(|hits| queries[position].answer_of_view(hits, request.k)));
         }
     }
     answers.into_iter().map(|answer| answer.unwrap_or_else(|| Ok(Vec::new()))).collect()
@@ -112,7 +113,7 @@ fn page(hits: Vec<Hit>, query: &Query) -> Vec<Found> {
 }
 
 /// A target and its index; `None` where no object of the view has the vector.
-struct Compared<'s> {
+struct TargetIndex<'s> {
     search: &'s Search<'s>,
     target: &'s Target,
     index: Option<Arc<DocIndex>>,
@@ -167,31 +168,32 @@ impl Search<'_> {
         near: &Near,
         matches: Option<&RoaringTreemap>,
     ) -> Result<Vec<Found>> {
-        let compared: Vec<_> = near.targets.iter().map(|target| self.compared(target)).collect();
-        Ok(page(ask(&compared, query, plan, near, matches)?, query))
+        let indexes: Vec<_> = near.targets.iter().map(|target| self.target_index(target)).collect();
+        Ok(page(find(&indexes, query, plan, near, matches)?, query))
     }
 
-    /// Several searches, each for the nearest by one vector: as [`near`](Self::near) would answer each.
-    pub(crate) fn near_many(&self, asked: &[Asked<'_>]) -> Vec<Result<Vec<Found>>> {
-        let targets = asked.iter().map(|asked| asked.near.targets.first().map(|target| self.compared(target)));
-        let compared: Vec<_> = targets.collect();
-        let asks: Vec<Ask<'_>> =
-            compared.iter().zip(asked).filter_map(|(compared, asked)| Some(asked.of(compared.as_ref()?))).collect();
-        let mut found = nearest_of_each(&asks).into_iter();
-        let of = |(asked, compared): (&Asked<'_>, &Option<Compared<'_>>)| match compared {
-            Some(_) => found.next().unwrap_or_else(|| Ok(Vec::new())).map(|hits| page(hits, asked.query)),
+    /// The answers of a batch of searches for the nearest by one vector, each as [`near`](Self::near) would answer it.
+    pub(super) fn near_many(&self, batch: &[BatchedQuery<'_>]) -> Vec<Result<Vec<Found>>> {
+        let targets = batch.iter().map(|query| query.near.targets.first());
+        let indexes: Vec<_> = targets.map(|target| target.map(|target| self.target_index(target))).collect();
+        let queries: Vec<IndexQuery<'_>> =
+            indexes.iter().zip(batch).filter_map(|(index, query)| Some(query.of(index.as_ref()?))).collect();
+        let mut found = nearest_of_each(&queries).into_iter();
+        let of = |(query, index): (&BatchedQuery<'_>, &Option<TargetIndex<'_>>)| match index {
+            Some(_) => found.next().unwrap_or_else(|| Ok(Vec::new())).map(|hits| page(hits, query.query)),
             None => Ok(Vec::new()),
         };
-        asked.iter().zip(&compared).map(of).collect()
+        batch.iter().zip(&indexes).map(of).collect()
     }
 
-    fn compared<'s>(&'s self, target: &'s Target) -> Compared<'s> {
-        Compared { search: self, target, index: self.index_of(target.vector) }
+    fn target_index<'s>(&'s self, target: &'s Target) -> TargetIndex<'s> {
+        TargetIndex { search: self, target, index: self.index_of(target.vector) }
     }
 }
 
-fn ask(
-    compared: &[Compared<'_>],
+/// The hits that the plan asks for, in order.
+fn find(
+    indexes: &[TargetIndex<'_>],
     query: &Query,
     plan: &Plan,
     near: &Near,
@@ -199,15 +201,15 @@ fn ask(
 ) -> Result<Vec<Hit>> {
     let keep = query.offset.saturating_add(query.limit);
     let max_distance = near.max_distance.map(|max| max + DISTANCE_SLACK);
-    match (plan.source, compared) {
-        (Source::WithinDistance { .. }, [only]) => only.within(max_distance, allow, keep),
-        (Source::Nearest { k, .. }, [only]) => only.nearest(k, max_distance, allow),
-        (Source::Combined { k, .. }, _) => {
+    match (plan.path, indexes) {
+        (AccessPath::WithinDistance { .. }, [only]) => only.within(max_distance, allow, keep),
+        (AccessPath::Nearest { k, .. }, [only]) => only.nearest(k, max_distance, allow),
+        (AccessPath::Combined { k, .. }, _) => {
             let mut hits = match k {
-                Some(k) => combined_nearest(near, compared, k, keep, allow)?,
+                Some(k) => combined_nearest(near, indexes, k, keep, allow)?,
                 None => {
-                    let within = compared.iter().map(|one| one.within(max_distance, allow, keep));
-                    combined(near, compared, &within.collect::<Result<Vec<_>>>()?)?
+                    let within = indexes.iter().map(|one| one.within(max_distance, allow, keep));
+                    combined(near, indexes, &within.collect::<Result<Vec<_>>>()?)?
                 }
             };
             hits.retain(|hit| max_distance.is_none_or(|max| hit.distance <= max));
@@ -218,7 +220,7 @@ fn ask(
     }
 }
 
-impl Compared<'_> {
+impl TargetIndex<'_> {
     /// The `k` nearest.
     fn nearest(&self, k: usize, max_distance: Option<f32>, allow: Option<&RoaringTreemap>) -> Result<Vec<Hit>> {
         self.searched(k, allow, |k, allow| match (self.index.as_deref(), &self.target.query) {
@@ -259,10 +261,10 @@ impl Compared<'_> {
     ) -> Result<Vec<Hit>> {
         let Some(members) = self.members() else { return Ok(Vec::new()) };
         if allow.is_none() {
-            let asked = self.widened(k);
-            let hits = search(asked, None)?;
+            let limit = self.widened(k);
+            let hits = search(limit, None)?;
             interrupt::check()?;
-            if let Some(hits) = self.of_view(hits, asked, k) {
+            if let Some(hits) = self.of_view(hits, limit, k) {
                 return Ok(hits);
             }
         }
@@ -271,8 +273,8 @@ impl Compared<'_> {
         Ok(hits)
     }
 
-    /// How many hits to ask for, so that `k` of this view are among them: the index holds all documents of the view, and others
-    /// that came after it, or that went before it and stay for readers of older views.
+    /// The limit with which `k` hits of this view are among those of the index: the index holds all documents of the view,
+    /// newer ones, and deleted ones that readers of older views may still need.
     fn widened(&self, k: usize) -> usize {
         let held = self.index.as_deref().map_or(0, DocIndex::documents) as u64;
         let others = held.saturating_sub(self.members().map_or(0, RoaringTreemap::len));
@@ -282,10 +284,10 @@ impl Compared<'_> {
         }
     }
 
-    /// The first `k` of the hits that are of this view; `None` if there may be more of it than the `asked` hits show.
-    fn of_view(&self, mut hits: Vec<Hit>, asked: usize, k: usize) -> Option<Vec<Hit>> {
+    /// The first `k` of the hits that are of this view; `None` if the view may have more than are among the `limit` first.
+    fn of_view(&self, mut hits: Vec<Hit>, limit: usize, k: usize) -> Option<Vec<Hit>> {
         let live = &self.search.view.state.live;
-        let all = hits.len() < asked;
+        let all = hits.len() < limit;
         hits.retain(|hit| live.contains(hit.doc_id.0));
         hits.truncate(k);
         (all || hits.len() == k).then_some(hits)
@@ -313,7 +315,7 @@ impl Compared<'_> {
         }
     }
 
-    /// Answers with what reads rows of the store for an index that does not hold them.
+    /// Answers with a function that reads vectors of this view from the store, for an index that does not hold them.
     fn fetching<T>(&self, answer: impl FnOnce(&mut Fetch<'_>) -> T) -> Result<T> {
         let (shard, view, vector) = (self.search.shard, &self.search.view, self.target.vector);
         let there = view.state.with_vector.get(&vector);
@@ -345,7 +347,7 @@ impl Compared<'_> {
 /// be, more candidates would not change them (Fagin's threshold algorithm).
 fn combined_nearest(
     near: &Near,
-    compared: &[Compared<'_>],
+    indexes: &[TargetIndex<'_>],
     k_max: usize,
     keep: usize,
     allow: Option<&RoaringTreemap>,
@@ -359,10 +361,10 @@ fn combined_nearest(
     };
     loop {
         k = k.min(k_max);
-        let ask = |compared| Ask { compared, k, max_distance: None, allow };
+        let query = |target_index| IndexQuery { target_index, k, max_distance: None, allow };
         let found: Vec<Vec<Hit>> =
-            nearest_of_each(&compared.iter().map(ask).collect::<Vec<_>>()).into_iter().collect::<Result<_>>()?;
-        let hits = combined(near, compared, &found)?;
+            nearest_of_each(&indexes.iter().map(query).collect::<Vec<_>>()).into_iter().collect::<Result<_>>()?;
+        let hits = combined(near, indexes, &found)?;
         // A target with fewer candidates than the limit has returned all of its documents.
         if k >= k_max || found.iter().any(|hits| hits.len() < k) {
             return Ok(hits);
@@ -378,16 +380,16 @@ fn combined_nearest(
     }
 }
 
-/// What each target found, with one distance: what a target did not find itself is compared now.
-fn combined(near: &Near, compared: &[Compared<'_>], found: &[Vec<Hit>]) -> Result<Vec<Hit>> {
+/// The hits of all targets with one distance each: objects that a target did not find itself are compared here.
+fn combined(near: &Near, indexes: &[TargetIndex<'_>], found: &[Vec<Hit>]) -> Result<Vec<Hit>> {
     let mut measured: BTreeMap<DocId, Vec<Option<f32>>> = BTreeMap::new();
     for (at, hits) in found.iter().enumerate() {
         for hit in hits {
-            measured.entry(hit.doc_id).or_insert_with(|| vec![None; compared.len()])[at] = Some(hit.distance);
+            measured.entry(hit.doc_id).or_insert_with(|| vec![None; indexes.len()])[at] = Some(hit.distance);
         }
     }
     // The least distance of an object is among those by which it was found.
-    let incomplete = if near.combination == Combination::Minimum { &[] } else { compared };
+    let incomplete = if near.combination == Combination::Minimum { &[] } else { indexes };
     for (at, one) in incomplete.iter().enumerate() {
         let lacking = measured.iter().filter(|(_, distances)| distances[at].is_none());
         let lacking: RoaringTreemap = lacking.map(|(doc_id, _)| doc_id.0).collect();

@@ -9,11 +9,11 @@ use uuid::Uuid;
 use super::Reader;
 use super::fetch::{doc_id_of, found_version, read_objects};
 use super::filter::Filtered;
-use super::near::Asked;
+use super::near::BatchedQuery;
 use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::object::FoundVersion;
-use crate::query::{Facts, Filter, Hit, Include, Plan, Query, Rank, SortTerms, Source};
+use crate::query::{AccessPath, Cardinalities, Filter, Hit, Include, Plan, Query, Rank, SortTerms};
 use crate::schema::Collection;
 use crate::shard::doc_index::DocIndex;
 use crate::shard::{Shard, ShardView};
@@ -64,16 +64,16 @@ impl Reader<'_> {
         Err(Error::Limit("too many objects of the listing cannot be read".into()))
     }
 
-    /// Answers several queries from one moment of the shard, each as [`Reader::search`] would. They share what they
-    /// can: filters that are equal are looked up once, and vectors that several have to be compared with are read once.
+    /// Answers several queries from one moment of the shard, each as [`Reader::search`] would. Equal filters are looked up
+    /// once, and vectors that several queries have to be compared with are read once.
     pub(crate) fn search_many(self, at: ShardKey, queries: &[Query]) -> Vec<Result<Vec<Hit>>> {
         let mut answers: Vec<Option<Result<Vec<Hit>>>> = queries.iter().map(|_| None).collect();
         if let Ok((schema, shard)) = self.state.known(at)
             && let Ok(search) = Search::begin(self, &schema, &shard, &vectors_of(queries))
         {
-            search.answer_together(queries, &mut answers);
+            search.answer_batched(queries, &mut answers);
         }
-        // Queries that share nothing with others, or fail, run alone.
+        // Queries that could not be batched, or failed, run alone.
         let answer = |(query, answer): (&Query, Option<_>)| answer.unwrap_or_else(|| self.search(at, query));
         queries.iter().zip(answers).map(answer).collect()
     }
@@ -176,18 +176,18 @@ impl<'a> Search<'a> {
     }
 
     /// Answers the queries that can be batched.
-    fn answer_together(&self, queries: &[Query], answers: &mut [Option<Result<Vec<Hit>>>]) {
+    fn answer_batched(&self, queries: &[Query], answers: &mut [Option<Result<Vec<Hit>>>]) {
         let mut lists: Vec<(&Filter, RoaringTreemap)> = Vec::new();
         for filter in queries.iter().filter_map(|query| query.filter.as_ref()) {
-            // What is wrong with it is said where its query is answered.
+            // The error of a filter that cannot be looked up is returned where its query is answered.
             if lists.iter().all(|(other, _)| *other != filter)
                 && let Ok(matches) = self.matches(filter)
             {
                 lists.push((filter, matches));
             }
         }
-        let (mut places, mut plans, mut asked) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, query) in queries.iter().enumerate() {
+        let (mut positions, mut plans, mut batch) = (Vec::new(), Vec::new(), Vec::new());
+        for (position, query) in queries.iter().enumerate() {
             let matches = match &query.filter {
                 None => None,
                 Some(filter) => match lists.iter().find(|(other, _)| *other == filter) {
@@ -196,15 +196,15 @@ impl<'a> Search<'a> {
                 },
             };
             let Ok(plan) = self.plan_with(query, matches) else { continue };
-            if let (Source::Nearest { k, .. }, Rank::Near(near)) = (plan.source, &query.rank) {
-                places.push(place);
+            if let (AccessPath::Nearest { k, .. }, Rank::Near(near)) = (plan.path, &query.rank) {
+                positions.push(position);
                 plans.push(plan);
-                asked.push(Asked { query, near, k, matches });
+                batch.push(BatchedQuery { query, near, k, matches });
             }
         }
-        let found = self.near_many(&asked);
-        for (((place, plan), asked), found) in places.into_iter().zip(plans).zip(asked).zip(found) {
-            answers[place] = Some(found.and_then(|found| self.read(asked.query, &plan, found)));
+        let found = self.near_many(&batch);
+        for (((position, plan), query), found) in positions.into_iter().zip(plans).zip(batch).zip(found) {
+            answers[position] = Some(found.and_then(|found| self.read(query.query, &plan, found)));
         }
     }
 
@@ -227,8 +227,9 @@ impl<'a> Search<'a> {
             }
             Rank::Listing { .. } => 0,
         };
-        let facts = Facts { live: self.view.state.live.len(), matches: matches.map(RoaringTreemap::len), with_vector };
-        Ok(Plan::of(query, &facts))
+        let counts =
+            Cardinalities { live: self.view.state.live.len(), matches: matches.map(RoaringTreemap::len), with_vector };
+        Ok(Plan::of(query, &counts))
     }
 
     fn with_vector(&self, vector: VectorId) -> Option<&RoaringTreemap> {
@@ -239,21 +240,23 @@ impl<'a> Search<'a> {
     fn find(&self, query: &Query, plan: &Plan, matches: Option<&RoaringTreemap>) -> Result<Vec<Found>> {
         let unranked =
             |doc_ids: Vec<DocId>| doc_ids.into_iter().map(|doc_id| Found { doc_id, distance: None }).collect();
-        Ok(match plan.source {
-            Source::Nothing => Vec::new(),
-            Source::Ids => unranked(self.by_id(query, matches)?),
-            Source::DocIds => unranked(self.by_doc_id(query, matches)),
-            Source::Sorted => unranked(self.sorted(query, matches)?),
-            Source::Nearest { .. } | Source::WithinDistance { .. } | Source::Combined { .. } => match &query.rank {
-                Rank::Near(near) => self.near(query, plan, near, matches)?,
-                Rank::Listing { .. } => Vec::new(),
-            },
+        Ok(match plan.path {
+            AccessPath::Nothing => Vec::new(),
+            AccessPath::Ids => unranked(self.by_id(query, matches)?),
+            AccessPath::DocIds => unranked(self.by_doc_id(query, matches)),
+            AccessPath::Sorted => unranked(self.sorted(query, matches)?),
+            AccessPath::Nearest { .. } | AccessPath::WithinDistance { .. } | AccessPath::Combined { .. } => {
+                match &query.rank {
+                    Rank::Near(near) => self.near(query, plan, near, matches)?,
+                    Rank::Listing { .. } => Vec::new(),
+                }
+            }
         })
     }
 
     /// Reads the objects of the hits; ranked hits are sorted here if the query says so.
     fn read(&self, query: &Query, plan: &Plan, found: Vec<Found>) -> Result<Vec<Hit>> {
-        let sort_here = !query.sort.is_empty() && plan.source != Source::Sorted;
+        let sort_here = !query.sort.is_empty() && plan.path != AccessPath::Sorted;
         let include = Include { properties: query.include.properties || sort_here, ..query.include.clone() };
         let doc_ids: Vec<DocId> = found.iter().map(|found| found.doc_id).collect();
         let objects = read_objects(self.shard, &self.view, self.schema, &doc_ids, &include)?;

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_that_meets_damage_begins_a_rebuild_and_gives_up_in_the_end() {
+    fn a_compaction_that_meets_damage_begins_a_rebuild_and_gives_up_in_the_end() {
         let dir = tempfile::tempdir().unwrap();
         let group = filled(dir.path());
         for round in 1..=REBUILDS_MAX + 1 {

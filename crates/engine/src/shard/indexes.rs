@@ -47,7 +47,7 @@ pub(crate) struct ShardIndexes {
 struct Slot {
     /// Held while an index is being opened, so that it is opened once.
     opening: Mutex<()>,
-    place: RwLock<Place>,
+    residency: RwLock<Residency>,
     /// Time of the last use, as the group's clock of uses counts.
     used: AtomicU64,
     /// Documents that waited for nothing when the index last left memory.
@@ -58,7 +58,7 @@ struct Slot {
 
 /// Whether an index is in memory.
 #[derive(Clone, Default)]
-enum Place {
+enum Residency {
     #[default]
     OnDisk,
     /// Apply adds to it; searches do not use it yet.
@@ -70,17 +70,17 @@ enum Place {
 impl Slot {
     /// The index, if searches may use it.
     fn loaded(&self) -> Option<Arc<DocIndex>> {
-        match &*self.place.read() {
-            Place::InMemory { index, .. } => Some(index.clone()),
-            Place::OnDisk | Place::Opening(_) => None,
+        match &*self.residency.read() {
+            Residency::InMemory { index, .. } => Some(index.clone()),
+            Residency::OnDisk | Residency::Opening(_) => None,
         }
     }
 
     /// The index, if apply adds to it.
     fn known(&self) -> Option<Arc<DocIndex>> {
-        match &*self.place.read() {
-            Place::InMemory { index, .. } | Place::Opening(index) => Some(index.clone()),
-            Place::OnDisk => None,
+        match &*self.residency.read() {
+            Residency::InMemory { index, .. } | Residency::Opening(index) => Some(index.clone()),
+            Residency::OnDisk => None,
         }
     }
 
@@ -129,8 +129,8 @@ impl ShardIndexes {
     /// taken, and holds every document of a newer one.
     pub(crate) fn holding(&self, vector: VectorId, view: &ShardView<'_>) -> Option<Arc<DocIndex>> {
         let slot = self.slots.lock().get(&vector).cloned()?;
-        match &*slot.place.read() {
-            Place::InMemory { index, since } if *since <= view.state.removals => Some(index.clone()),
+        match &*slot.residency.read() {
+            Residency::InMemory { index, since } if *since <= view.state.removals => Some(index.clone()),
             _ => None,
         }
     }
@@ -169,13 +169,13 @@ impl ShardIndexes {
         let slot = self.slot(vector);
         let Some(index) = slot.loaded() else { return };
         let settled = if index.vectors().pending_len() == 0 { index.live_ids().len() } else { 0 };
-        let mut place = slot.place.write();
-        if matches!(&*place, Place::InMemory { index: present, .. } if Arc::ptr_eq(present, &index)) {
+        let mut residency = slot.residency.write();
+        if matches!(&*residency, Residency::InMemory { index: present, .. } if Arc::ptr_eq(present, &index)) {
             slot.settled.store(settled, Ordering::Relaxed);
-            *place = Place::OnDisk;
+            *residency = Residency::OnDisk;
         }
         // Its memory is given back outside of the lock.
-        drop(place);
+        drop(residency);
     }
 
     /// Adds vectors to the indexes in memory. An apply does so before it is published, and holds
@@ -230,7 +230,7 @@ impl ShardIndexes {
         let slot = self.slot(vector);
         slot.failed.store(true, Ordering::Release);
         slot.settled.store(0, Ordering::Relaxed);
-        *slot.place.write() = Place::OnDisk;
+        *slot.residency.write() = Residency::OnDisk;
     }
 
     /// How often an index failed since the shard was loaded.
@@ -284,17 +284,17 @@ impl Shard {
         }
         drop(view);
         let index = Arc::new(index);
-        *slot.place.write() = Place::Opening(index.clone());
+        *slot.residency.write() = Residency::Opening(index.clone());
         let caught_up = self.catch_up(vector, opening.store, &index, present);
-        let mut place = slot.place.write();
+        let mut residency = slot.residency.write();
         // The index failed when apply added to it.
-        if !matches!(&*place, Place::Opening(of) if Arc::ptr_eq(of, &index)) {
+        if !matches!(&*residency, Residency::Opening(of) if Arc::ptr_eq(of, &index)) {
             return Err(Error::Limit(format!("the index of vector {vector} failed while it was opened")));
         }
-        *place = Place::OnDisk;
+        *residency = Residency::OnDisk;
         let since = caught_up?;
-        *place = Place::InMemory { index: index.clone(), since };
-        drop(place);
+        *residency = Residency::InMemory { index: index.clone(), since };
+        drop(residency);
         opening.opened.lock().push((self.clone(), vector));
         Ok(index)
     }

@@ -117,7 +117,8 @@ impl InvKind {
         Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 
-    /// Whether compaction leaves the entries as they are: apply keeps one set per 65,536 doc ids itself, and segments are merged.
+    /// Whether compaction leaves entries of this kind as they are: apply keeps one set per 65,536 doc ids itself, and
+    /// segments are merged.
     pub(crate) fn is_exact(self) -> bool {
         matches!(self, Self::Live | Self::HasVector | Self::Segment)
     }

@@ -128,7 +128,7 @@ fn answer(search: &Search<'_>, query: &Query) -> Vec<u128> {
 
 fn together(search: &Search<'_>, queries: &[Query]) -> Vec<Vec<u128>> {
     let mut answers = queries.iter().map(|_| None).collect::<Vec<_>>();
-    search.answer_together(queries, &mut answers);
+    search.answer_batched(queries, &mut answers);
     let ids = |(query, hits): (&Query, Option<Result<Vec<Hit>>>)| match hits {
         Some(hits) => hits.expect("hits").iter().map(|hit| hit.object.id.as_u128()).collect(),
         None => answer(search, query),

@@ -1,11 +1,11 @@
-//! Fresh segments: the entries of one large batch under a single key.
+//! L0 segments: the entries of one large batch under a single key.
 //!
 //! A batch of a hundred texts has thousands of values, and a key for each costs more than everything else that apply does.
-//! So large batches write one segment, and the background [merges](crate::inverted::writer::merge) several at once into entries of
-//! their own, by then far fewer. Readers look into the segments too.
+//! So large batches write one segment, and background work [merges](crate::inverted::writer::merge) several segments at
+//! once into entries of their own, far fewer than all of theirs. Readers read the segments too.
 //!
-//! The key is (property 0, [`InvKind::Segment`](crate::storage::key::InvKind::Segment), first doc id). The value is a version byte, the
-//! number of entries u32, the offset of each from the end of this table u32, all little-endian, then the entries in key
+//! The key is (property 0, [`InvKind::Segment`](crate::storage::key::InvKind::Segment), first doc id). The value is a
+//! version byte, the number of entries u32, the offset of each from the end of this table u32, all little-endian, then the entries in key
 //! order: length of the key as a varint, the key without its shard prefix, the value up to the next entry.
 
 use crate::object::codec::{Reader, put_varint};

@@ -1,12 +1,12 @@
-//! Sweeping: joining small entries and taking dead doc ids out, a bounded step at a time.
+//! Compaction: small entries are joined and dead doc ids removed, a bounded step at a time.
 //!
-//! Apply writes a new entry per value and batch, and never again touches it; a sweep goes over all entries of a shard in
-//! key order and writes, for each value, one set per chunk and full blocks of postings in place of what was there. It
-//! writes no key that apply could write at the same time: those carry doc ids given out after the sweep's view.
+//! Apply writes a new entry per value and batch, and never touches it again; compaction goes over all entries of a shard in
+//! key order and writes, for each value, one set per chunk and full blocks of postings in place of the existing entries. It
+//! writes no key that apply could write at the same time: those carry doc ids given out after the compaction's view.
 //!
-//! Blocks of one value must not overlap, and two more writers put blocks between those that lie here: promotion, and a
-//! [rebuild](super::rebuild). So no block is joined across the beginning of a segment that is not promoted yet, and blocks
-//! that overlap (of a rebuild, or written by versions up to 0.1) are put in order wherever a sweep meets them.
+//! Blocks of one value must not overlap, and two more writers put blocks between existing ones: a [merge](super::merge) and a
+//! [rebuild](super::rebuild). So no block is joined across the beginning of a segment that is not merged yet, and blocks
+//! that overlap (of a rebuild, or written by versions up to 0.1) are put in order wherever compaction meets them.
 
 use std::collections::HashSet;
 
@@ -32,7 +32,7 @@ pub(crate) struct Step {
     pub cursor: Option<Vec<u8>>,
 }
 
-/// Sweeps from `cursor` (or the shard's beginning) over at most `keys_max` entries, and adds what is to change to `changes`.
+/// Compacts from `cursor` (or the shard's beginning) over at most `keys_max` entries, and adds what is to change to `changes`.
 ///
 /// # Errors
 /// [`Error::DamagedIndex`] at an entry that fails its checks; nothing of the step may be written then.
@@ -42,7 +42,7 @@ pub(crate) fn step(
     keys_max: usize,
     changes: &mut Changes<'_>,
 ) -> Result<Step> {
-    let sweep = Sweep { view, seams: merge::first_doc_ids(view)? };
+    let compaction = Compaction { view, seams: merge::first_doc_ids(view)? };
     let mut entries = view.store.cursor(Family::Inverted, view.prefix.bytes(), None);
     entries.seek(cursor.unwrap_or(view.prefix.bytes()));
     let mut value = OneValue::default();
@@ -51,29 +51,29 @@ pub(crate) fn step(
         let value_key = &key[..key.len().saturating_sub(DOC_BYTES)];
         if keys >= keys_max.max(1) {
             let cut = (value.key == value_key).then(|| key::parse_doc_id(key)).transpose()?;
-            value.write(&sweep, cut, changes)?;
+            value.write(&compaction, cut, changes)?;
             return Ok(Step { keys, cursor: Some(key.to_vec()) });
         }
         keys += 1;
         if value.key != value_key {
-            value.write(&sweep, None, changes)?;
+            value.write(&compaction, None, changes)?;
             value = OneValue::new(value_key)?;
         }
         value.take(key, bytes)?;
         entries.next();
     }
-    value.write(&sweep, None, changes)?;
+    value.write(&compaction, None, changes)?;
     Ok(Step { keys, cursor: None })
 }
 
 /// The state of the shard as a step reads it.
-struct Sweep<'a> {
+struct Compaction<'a> {
     view: &'a IndexView<'a>,
-    /// Where the segments that are not promoted begin, ascending.
+    /// First doc ids of the segments that are not merged, ascending.
     seams: Vec<DocId>,
 }
 
-impl Sweep<'_> {
+impl Compaction<'_> {
     /// Whether a doc id stays in an entry.
     fn stays(&self, doc_id: u64) -> bool {
         self.view.keeps(doc_id)
@@ -122,13 +122,13 @@ impl OneValue {
 
     /// Writes the entries that replace the read ones. `cut` is the first doc id of the value's next entry, if the step
     /// ends between the two.
-    fn write(mut self, sweep: &Sweep<'_>, cut: Option<DocId>, changes: &mut Changes<'_>) -> Result<()> {
+    fn write(mut self, compaction: &Compaction<'_>, cut: Option<DocId>, changes: &mut Changes<'_>) -> Result<()> {
         if self.entries.is_empty() {
             return Ok(());
         }
         let written = match self.kind {
-            Some(InvKind::Posting) => self.blocks(sweep, cut)?,
-            _ => self.sets(sweep, cut)?,
+            Some(InvKind::Posting) => self.blocks(compaction, cut)?,
+            _ => self.sets(compaction, cut)?,
         };
         let Some(written) = written else { return Ok(()) };
         let kept: HashSet<DocId> = written.iter().map(|(doc_id, _)| *doc_id).collect();
@@ -142,22 +142,22 @@ impl OneValue {
     }
 
     /// Full blocks; `None` when the stored blocks need no change.
-    fn blocks(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
+    fn blocks(&mut self, compaction: &Compaction<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let ordered = in_order(&mut self.postings);
         let before = self.postings.len();
-        self.postings.retain(|posting| sweep.stays(posting.doc_id.0));
+        self.postings.retain(|posting| compaction.stays(posting.doc_id.0));
         // Postings beyond the cut go under a key beyond the cut, so that the next step puts them in order with the
         // rest.
         let head = cut.map_or(self.postings.len(), |cut| self.postings.partition_point(|posting| posting.doc_id < cut));
         let mut tail = self.postings.split_off(head);
         if let Some(first) = tail.first().map(|posting| posting.doc_id)
-            && let Some(there) = sweep.view.store.get(Family::Inverted, &with_doc_id(&self.key, first.0))?
+            && let Some(there) = compaction.view.store.get(Family::Inverted, &with_doc_id(&self.key, first.0))?
             && !self.entries.contains(&first)
         {
             tail.extend(postings::decode(first, &there)?);
             in_order(&mut tail);
         }
-        let parts = self.postings.chunk_by(|a, b| sweep.part(a.doc_id) == sweep.part(b.doc_id));
+        let parts = self.postings.chunk_by(|a, b| compaction.part(a.doc_id) == compaction.part(b.doc_id));
         let blocks: Vec<&[Posting]> = parts.flat_map(|part| part.chunks(postings::BLOCK_POSTINGS_MAX)).collect();
         let same = ordered && tail.is_empty() && before == self.postings.len();
         if same && blocks.iter().map(|block| block.len()).eq(self.block_lens.iter().copied()) {
@@ -168,16 +168,16 @@ impl OneValue {
     }
 
     /// One set per chunk; `None` when the stored sets need no change.
-    fn sets(&mut self, sweep: &Sweep<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
+    fn sets(&mut self, compaction: &Compaction<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let before = self.members.len();
-        let mut members: RoaringTreemap = self.members.iter().filter(|doc_id| sweep.stays(*doc_id)).collect();
+        let mut members: RoaringTreemap = self.members.iter().filter(|doc_id| compaction.stays(*doc_id)).collect();
         let mut sets = chunks(&members);
         if before == members.len() && sets.len() == self.entries.len() {
             return Ok(None);
         }
         // Beyond the cut the key of a set may be another entry's, which this step has not seen.
         for first in sets.iter().map(|set| DocId(set[0])).filter(|first| cut.is_some_and(|cut| *first >= cut)) {
-            if let Some(there) = sweep.view.store.get(Family::Inverted, &with_doc_id(&self.key, first.0))? {
+            if let Some(there) = compaction.view.store.get(Family::Inverted, &with_doc_id(&self.key, first.0))? {
                 docset::decode_into(&mut members, first, &there)?;
             }
         }

@@ -1,4 +1,4 @@
-//! Promotion: fresh segments become entries of their own, several segments at once.
+//! Merging L0 segments: several segments at once become entries under keys of their own.
 //!
 //! Small batches between the segments have entries of their own already. Blocks of one value must not overlap with those,
 //! so none is joined across the end of a segment, unless the next one begins right behind its last posting.
@@ -16,9 +16,9 @@ use crate::storage::key::{self, DOC_BYTES, InvKind, with_doc_id};
 use crate::storage::{Changes, Family};
 use crate::{Error, Result};
 
-/// Segments of a shard that readers put up with before promotion is due.
+/// Segments of a shard beyond which a merge is due: each costs every reader a parse.
 pub(crate) const SEGMENTS_MAX: usize = 4;
-/// Entries promoted in one step, at most (a single segment may have more).
+/// Entries merged in one step, at most (a single segment may have more).
 const STEP_ENTRIES_MAX: usize = 200_000;
 
 /// First doc ids of a shard's segments, ascending.
@@ -34,13 +34,13 @@ pub(crate) fn first_doc_ids(view: &IndexView<'_>) -> Result<Vec<DocId>> {
 
 /// What a step did.
 pub(crate) struct Step {
-    /// Entries of the segments that were promoted.
+    /// Entries of the segments that were merged.
     pub entries: usize,
     /// Segments that begin below this doc id are gone.
     pub upto: DocId,
 }
 
-/// Whether a shard has so many segments that they should be promoted.
+/// Whether a shard has so many segments that a merge is due.
 pub(crate) fn is_due(view: &IndexView<'_>) -> Result<bool> {
     let mut cursor = view.segments();
     for _ in 0..SEGMENTS_MAX {
@@ -52,7 +52,7 @@ pub(crate) fn is_due(view: &IndexView<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// Promotes the oldest segments of a shard.
+/// Merges the oldest segments of a shard.
 pub(crate) fn step(view: &IndexView<'_>, changes: &mut Changes<'_>) -> Result<Step> {
     let mut cursor = view.segments();
     let mut values: BTreeMap<Vec<u8>, Merged> = BTreeMap::new();

@@ -5,8 +5,8 @@
 //! unreadable one on the way, all doc ids behind the first one of the overwritten entry have been indexed already.
 //! Until an unreadable entry is removed, readers that meet it fail.
 //!
-//! Neither promotion nor a sweep may run on the shard before the end: both assume that no doc id stands twice under a
-//! value. The sweep after the rebuild joins such duplicates.
+//! Neither a merge nor compaction may run on the shard before the end: both assume that no doc id stands twice under a
+//! value. The compaction after the rebuild joins such duplicates.
 
 use roaring::RoaringTreemap;
 
