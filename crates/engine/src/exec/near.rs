@@ -14,7 +14,7 @@ use crate::query::{
 use crate::schema::{VectorConfig, VectorIndexKind};
 use crate::shard::doc_index::DocIndex;
 use crate::shard::indexes::each_vector;
-use crate::vector::{Fetch, Hit, IndexKind, MultiRequest, QUERY_ROWS_MAX, SearchRequest, VectorError};
+use crate::vector::{Fetch, IndexKind, MultiRequest, Neighbor, QUERY_ROWS_MAX, SearchRequest, VectorError};
 use crate::{Error, Result, interrupt};
 
 /// Documents of other views up to which a search widens its limit by their number, however few hits it wants.
@@ -54,7 +54,7 @@ struct IndexQuery<'a> {
 }
 
 impl IndexQuery<'_> {
-    fn answer(self) -> Result<Vec<Hit>> {
+    fn answer(self) -> Result<Vec<Neighbor>> {
         self.target_index.nearest(self.k, self.max_distance, self.allow)
     }
 
@@ -64,7 +64,7 @@ impl IndexQuery<'_> {
     }
 
     /// The answer, where `hits` are the hits that the index returned for a limit of [`widened`](Self::widened).
-    fn answer_of_view(self, hits: Vec<Hit>, limit: usize) -> Result<Vec<Hit>> {
+    fn answer_of_view(self, hits: Vec<Neighbor>, limit: usize) -> Result<Vec<Neighbor>> {
         interrupt::check()?;
         match (self.allow, self.target_index.of_view(hits, limit, self.k)) {
             (_, Some(hits)) => Ok(hits),
@@ -75,8 +75,8 @@ impl IndexQuery<'_> {
 }
 
 /// The answers of several queries; those of one index are answered as a batch.
-fn nearest_of_each(queries: &[IndexQuery<'_>]) -> Vec<Result<Vec<Hit>>> {
-    let mut answers: Vec<Option<Result<Vec<Hit>>>> = queries.iter().map(|_| None).collect();
+fn nearest_of_each(queries: &[IndexQuery<'_>]) -> Vec<Result<Vec<Neighbor>>> {
+    let mut answers: Vec<Option<Result<Vec<Neighbor>>>> = queries.iter().map(|_| None).collect();
     for first in 0..queries.len() {
         if answers[first].is_some() {
             continue;
@@ -107,7 +107,7 @@ fn nearest_of_each(queries: &[IndexQuery<'_>]) -> Vec<Result<Vec<Hit>>> {
 }
 
 /// The page of the hits that the query wants.
-fn page(hits: Vec<Hit>, query: &Query) -> Vec<Found> {
+fn page(hits: Vec<Neighbor>, query: &Query) -> Vec<Found> {
     let hits = hits.into_iter().skip(query.offset).take(query.limit);
     hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance) }).collect()
 }
@@ -198,7 +198,7 @@ fn find(
     plan: &Plan,
     near: &Near,
     allow: Option<&RoaringTreemap>,
-) -> Result<Vec<Hit>> {
+) -> Result<Vec<Neighbor>> {
     let keep = query.offset.saturating_add(query.limit);
     let max_distance = near.max_distance.map(|max| max + DISTANCE_SLACK);
     match (plan.path, indexes) {
@@ -222,7 +222,7 @@ fn find(
 
 impl TargetIndex<'_> {
     /// The `k` nearest.
-    fn nearest(&self, k: usize, max_distance: Option<f32>, allow: Option<&RoaringTreemap>) -> Result<Vec<Hit>> {
+    fn nearest(&self, k: usize, max_distance: Option<f32>, allow: Option<&RoaringTreemap>) -> Result<Vec<Neighbor>> {
         self.searched(k, allow, |k, allow| match (self.index.as_deref(), &self.target.query) {
             (Some(DocIndex::Single(index)), Vector::Single(query)) => index
                 .search(&SearchRequest { query, k, ef: None, max_distance, allow })
@@ -236,7 +236,12 @@ impl TargetIndex<'_> {
     }
 
     /// Everything within the distance, the nearest `limit_max` of it.
-    fn within(&self, max_distance: Option<f32>, allow: Option<&RoaringTreemap>, limit_max: usize) -> Result<Vec<Hit>> {
+    fn within(
+        &self,
+        max_distance: Option<f32>,
+        allow: Option<&RoaringTreemap>,
+        limit_max: usize,
+    ) -> Result<Vec<Neighbor>> {
         self.searched(limit_max, allow, |limit_max, allow| match (self.index.as_deref(), &self.target.query) {
             (Some(DocIndex::Single(index)), Vector::Single(query)) => {
                 let max_distance = max_distance.unwrap_or(f32::INFINITY);
@@ -257,8 +262,8 @@ impl TargetIndex<'_> {
         &self,
         k: usize,
         allow: Option<&RoaringTreemap>,
-        search: impl Fn(usize, Option<&RoaringTreemap>) -> Result<Vec<Hit>>,
-    ) -> Result<Vec<Hit>> {
+        search: impl Fn(usize, Option<&RoaringTreemap>) -> Result<Vec<Neighbor>>,
+    ) -> Result<Vec<Neighbor>> {
         let Some(members) = self.members() else { return Ok(Vec::new()) };
         if allow.is_none() {
             let limit = self.widened(k);
@@ -285,7 +290,7 @@ impl TargetIndex<'_> {
     }
 
     /// The first `k` of the hits that are of this view; `None` if the view may have more than are among the `limit` first.
-    fn of_view(&self, mut hits: Vec<Hit>, limit: usize, k: usize) -> Option<Vec<Hit>> {
+    fn of_view(&self, mut hits: Vec<Neighbor>, limit: usize, k: usize) -> Option<Vec<Neighbor>> {
         let live = &self.search.view.state.live;
         let all = hits.len() < limit;
         hits.retain(|hit| live.contains(hit.doc_id.0));
@@ -299,10 +304,10 @@ impl TargetIndex<'_> {
     }
 
     /// Distances of these documents, ascending by document; those that lack the vector are left out.
-    fn distances(&self, docs: &RoaringTreemap) -> Result<Vec<Hit>> {
+    fn distances(&self, docs: &RoaringTreemap) -> Result<Vec<Neighbor>> {
         match (self.index.as_deref(), &self.target.query) {
             (Some(DocIndex::Single(index)), Vector::Single(query)) => {
-                let hit = |doc_id| Some(Hit { doc_id, distance: index.distance_to(doc_id, query)? });
+                let hit = |doc_id| Some(Neighbor { doc_id, distance: index.distance_to(doc_id, query)? });
                 Ok(docs.iter().map(DocId).filter_map(hit).collect())
             }
             (Some(DocIndex::Multi(_)), Vector::Multi { .. }) => {
@@ -351,7 +356,7 @@ fn combined_nearest(
     k_max: usize,
     keep: usize,
     allow: Option<&RoaringTreemap>,
-) -> Result<Vec<Hit>> {
+) -> Result<Vec<Neighbor>> {
     let weights: Vec<f32> = near.targets.iter().map(|target| target.weight).collect();
     let mut k = match near.combination {
         Combination::Sum if weights.iter().all(|weight| *weight >= 0.0) => {
@@ -362,7 +367,7 @@ fn combined_nearest(
     loop {
         k = k.min(k_max);
         let query = |target_index| IndexQuery { target_index, k, max_distance: None, allow };
-        let found: Vec<Vec<Hit>> =
+        let found: Vec<Vec<Neighbor>> =
             nearest_of_each(&indexes.iter().map(query).collect::<Vec<_>>()).into_iter().collect::<Result<_>>()?;
         let hits = combined(near, indexes, &found)?;
         // A target with fewer candidates than the limit has returned all of its documents.
@@ -381,7 +386,7 @@ fn combined_nearest(
 }
 
 /// The hits of all targets with one distance each: objects that a target did not find itself are compared here.
-fn combined(near: &Near, indexes: &[TargetIndex<'_>], found: &[Vec<Hit>]) -> Result<Vec<Hit>> {
+fn combined(near: &Near, indexes: &[TargetIndex<'_>], found: &[Vec<Neighbor>]) -> Result<Vec<Neighbor>> {
     let mut measured: BTreeMap<DocId, Vec<Option<f32>>> = BTreeMap::new();
     for (at, hits) in found.iter().enumerate() {
         for hit in hits {
@@ -401,7 +406,7 @@ fn combined(near: &Near, indexes: &[TargetIndex<'_>], found: &[Vec<Hit>]) -> Res
         measured.into_iter().map(|(doc_id, distances)| Measured { doc_id, distances }).collect();
     let weights: Vec<f32> = near.targets.iter().map(|target| target.weight).collect();
     let combined = combine(near.combination, &weights, &objects).into_iter();
-    Ok(combined.map(|(distance, doc_id)| Hit { doc_id, distance }).collect())
+    Ok(combined.map(|(distance, doc_id)| Neighbor { doc_id, distance }).collect())
 }
 
 fn refused(error: &VectorError) -> Error {

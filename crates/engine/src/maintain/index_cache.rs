@@ -134,7 +134,7 @@ impl IndexCache {
     }
 
     /// One step of work on the first index, in turn, that has something to do.
-    pub(super) fn work(&self, budget: crate::vector::WorkBudget, report: &mut WorkReport) {
+    pub(super) fn work(&self, budget: crate::vector::StepBudget, report: &mut WorkReport) {
         let indexes = self.loaded();
         let mut worked = false;
         for n in 0..indexes.len() {

@@ -10,14 +10,14 @@ use crate::data::State;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkBudget {
     /// Budget of a step on a vector index.
-    pub vectors: crate::vector::WorkBudget,
+    pub vectors: crate::vector::StepBudget,
     /// Keys of the inverted index or of dropped shards to read, at most.
     pub keys_max: usize,
 }
 
 impl Default for WorkBudget {
     fn default() -> Self {
-        Self { vectors: crate::vector::WorkBudget::default(), keys_max: 4_096 }
+        Self { vectors: crate::vector::StepBudget::default(), keys_max: 4_096 }
     }
 }
 

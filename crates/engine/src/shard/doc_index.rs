@@ -7,7 +7,7 @@ use roaring::RoaringTreemap;
 use crate::ids::DocId;
 use crate::object::Vector;
 use crate::schema::VectorConfig;
-use crate::vector::{IndexConfig, IndexOptions, MultiIndex, OpenReport, VectorError, VectorIndex};
+use crate::vector::{IndexConfig, IndexOptions, LoadReport, MultiIndex, VectorError, VectorIndex};
 
 /// The index of one vector of a shard.
 pub(crate) enum DocIndex {
@@ -24,7 +24,7 @@ impl DocIndex {
         dim: Option<usize>,
         config: &VectorConfig,
         options: IndexOptions,
-    ) -> (Self, OpenReport) {
+    ) -> (Self, LoadReport) {
         if config.multi {
             let (index, report) = MultiIndex::open(dir, dim, config.index, config.muvera, options);
             return (Self::Multi(index), report);

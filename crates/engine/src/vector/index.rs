@@ -17,8 +17,8 @@ use super::scan::exact::is_live;
 use super::scan::query::{Query, check, distance_at};
 use super::search::{self, batched};
 use super::{
-    DocId, Hit, IndexConfig, IndexMemory, IndexOptions, IndexStats, OpenReport, Progress, SaveReport, SearchRequest,
-    VectorError, WorkBudget, stats,
+    DocId, IndexConfig, IndexMemory, IndexOptions, IndexStats, LoadReport, Neighbor, SaveReport, SearchRequest,
+    StepBudget, StepReport, VectorError, stats,
 };
 
 /// The vectors of one (collection shard, vector name). All calls take `&self` and may run at the same time.
@@ -40,10 +40,10 @@ impl VectorIndex {
     ///
     /// `dim` is the length of the vectors if it is known already; else the first vector decides.
     #[must_use]
-    pub fn open(dir: &Path, dim: Option<usize>, config: IndexConfig, options: IndexOptions) -> (Self, OpenReport) {
+    pub fn open(dir: &Path, dim: Option<usize>, config: IndexConfig, options: IndexOptions) -> (Self, LoadReport) {
         let core = OnceLock::new();
         let mut saved = Saved::default();
-        let mut report = OpenReport::default();
+        let mut report = LoadReport::default();
         match persist::load(dir, dim, &config, options) {
             Ok(Some(loaded)) => {
                 report.loaded = loaded.core.store.len();
@@ -112,7 +112,7 @@ impl VectorIndex {
     ///
     /// # Errors
     /// The query does not fit.
-    pub fn search(&self, request: &SearchRequest<'_>) -> Result<Vec<Hit>, VectorError> {
+    pub fn search(&self, request: &SearchRequest<'_>) -> Result<Vec<Neighbor>, VectorError> {
         let config = self.config.load();
         let Some(core) = self.checked(&config, request.query)? else { return Ok(Vec::new()) };
         Ok(search::search(core, &config, request))
@@ -128,7 +128,7 @@ impl VectorIndex {
     /// As many searches, answered in their order: each as [`search`](Self::search) would, from one moment of the index.
     /// Those that must compare the same vectors read them once. Requests with the same allow list hand in the same
     /// reference.
-    pub fn search_many(&self, requests: &[SearchRequest<'_>]) -> Vec<Result<Vec<Hit>, VectorError>> {
+    pub fn search_many(&self, requests: &[SearchRequest<'_>]) -> Vec<Result<Vec<Neighbor>, VectorError>> {
         let config = self.config.load();
         let checked: Vec<_> = requests.iter().map(|request| self.checked(&config, request.query)).collect();
         let good = requests.iter().zip(&checked).filter(|(_, checked)| matches!(checked, Ok(Some(_))));
@@ -151,7 +151,7 @@ impl VectorIndex {
         &self,
         request: &SearchRequest<'_>,
         per_document: usize,
-    ) -> Result<Vec<Hit>, VectorError> {
+    ) -> Result<Vec<Neighbor>, VectorError> {
         let config = self.config.load();
         let Some(core) = self.checked(&config, request.query)? else { return Ok(Vec::new()) };
         let allow = request.allow.map(|allow| Allow::of_rows(allow, per_document));
@@ -173,7 +173,7 @@ impl VectorIndex {
         self.config.load().skip
     }
 
-    /// The settings of walks.
+    /// The settings of graph searches.
     pub(super) fn hnsw(&self) -> HnswConfig {
         self.config.load().hnsw().copied().unwrap_or_default()
     }
@@ -189,7 +189,7 @@ impl VectorIndex {
         max_distance: f32,
         allow: Option<&RoaringTreemap>,
         limit_max: usize,
-    ) -> Result<Vec<Hit>, VectorError> {
+    ) -> Result<Vec<Neighbor>, VectorError> {
         let Some(core) = self.checked(&self.config.load(), query)? else { return Ok(Vec::new()) };
         let request = SearchRequest { query, k: limit_max, ef: None, max_distance: Some(max_distance), allow };
         Ok(search::search_by_distance(core, &request))
@@ -213,8 +213,8 @@ impl VectorIndex {
     }
 
     /// One bounded step of background work; the caller loops while [`Progress::more`]. Several threads may call it at once.
-    pub fn work(&self, budget: WorkBudget) -> Progress {
-        let Some(core) = self.core.get() else { return Progress::default() };
+    pub fn work(&self, budget: StepBudget) -> StepReport {
+        let Some(core) = self.core.get() else { return StepReport::default() };
         work::work(core, &self.config.load(), budget)
     }
 

@@ -44,8 +44,9 @@ pub use distance::KernelTrial;
 pub use index::VectorIndex;
 pub use multi::{Fetch, MultiIndex, MultiRequest, Muvera, QUERY_ROWS_MAX, ROWS_MAX};
 pub use request::{
-    DIM_MAX, Hit, IndexMemory, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget,
+    DIM_MAX, IndexMemory, IndexStats, LoadReport, Neighbor, SaveReport, SearchRequest, StepBudget, StepReport,
+    VectorError,
 };
-pub use search::WalkTrial;
+pub use search::GraphSearchTrial;
 
 pub use crate::ids::DocId;

@@ -8,7 +8,7 @@ use azimuth_engine::object::Value;
 use azimuth_engine::query::{Filter, FilterValue, Include, Near, Operator, Path, Query, Rank, Subject};
 use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::Primitive;
-use azimuth_engine::vector::WorkBudget as VectorBudget;
+use azimuth_engine::vector::StepBudget;
 use tempfile::tempdir;
 
 use crate::support::{VECTOR, apply, at, collection, copy_as_killed, id, object, one, open, options, put, text, work};
@@ -167,7 +167,7 @@ fn graphs_beyond_the_budget_leave_memory_and_come_back_by_their_files() {
     let pending = group.metrics();
     assert!(pending.indexes_loaded >= 1 && pending.vector_queue > 0, "{pending:?}");
     let mut was_full = false;
-    let little = WorkBudget { vectors: VectorBudget { link_max: 1, repair_max: 1 }, keys_max: 1 };
+    let little = WorkBudget { vectors: StepBudget { link_max: 1, repair_max: 1 }, keys_max: 1 };
     while group.work(&little).unwrap().more {
         was_full |= group.index_memory_full();
     }
@@ -240,7 +240,7 @@ fn graphs_that_grow_are_saved_before_they_are_complete() {
     let group = open(dir.path());
     apply(&group, vec![schema(1)]);
     apply(&group, (0..1_000).map(|n| write(1, n)).collect());
-    let step = WorkBudget { vectors: VectorBudget { link_max: 10, repair_max: 10 }, keys_max: 50 };
+    let step = WorkBudget { vectors: StepBudget { link_max: 10, repair_max: 10 }, keys_max: 50 };
     let link_until = |group: &DataGroup, waiting: u64| {
         nearest(group, 1, 50.0);
         while group.metrics().vector_queue > waiting {

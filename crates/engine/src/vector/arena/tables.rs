@@ -76,7 +76,7 @@ impl Layout {
 /// What the code columns hold.
 #[derive(Debug, Clone, Default)]
 pub(in crate::vector) struct Codecs {
-    /// What walks and scans compare; absent while the index is small or compares f32.
+    /// What graph searches and scans compare; absent while the index is small or compares f32.
     pub present: Option<Arc<Codec>>,
     /// What is being made beside it and nobody reads yet.
     pub next: Option<Arc<Codec>>,
@@ -89,7 +89,7 @@ impl Codecs {
     }
 }
 
-/// All chunks, with the columns' addresses side by side for the walk.
+/// All chunks, with the columns' addresses side by side for the graph search.
 pub(in crate::vector) struct Tables {
     pub layout: Layout,
     pub codecs: Codecs,
@@ -170,7 +170,7 @@ impl Tables {
         slot < self.capacity
     }
 
-    /// What walks and scans compare instead of originals.
+    /// What graph searches and scans compare instead of originals.
     pub(in crate::vector) fn codec(&self) -> Option<&Arc<Codec>> {
         self.codecs.present.as_ref()
     }

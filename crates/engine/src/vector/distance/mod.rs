@@ -20,7 +20,7 @@ use std::sync::OnceLock;
 use super::Distance;
 use super::arena::Rows;
 
-/// What a walk knows of its query when it compares codes; the variant is that of the rows.
+/// What a graph search knows of its query when it compares codes; the variant is that of the rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum CodeQuery<'a> {
     /// Rows of int8.

@@ -1,4 +1,5 @@
-//! From the codes that an index has to those that its settings ask for, in bounded steps beside searches and inserts.
+//! Requantising: from the codes that an index has to those of its settings, in bounded steps beside searches and
+//! inserts.
 //!
 //! Scalar and product codes are trained first: on `training_limit` vectors, or on what there is once nothing waits for the
 //! graph and there is enough. Until then the codes stay what they are, or the default ones serve. All vectors are then

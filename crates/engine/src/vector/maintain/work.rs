@@ -8,10 +8,10 @@ use crate::vector::core::Core;
 use crate::vector::hnsw::{Builder, Repair, ScratchPool, Surroundings};
 use crate::vector::quantize::Requantization;
 use crate::vector::store::graph::Graph;
-use crate::vector::{EF_CONSTRUCTION_MIN, Progress, WorkBudget};
+use crate::vector::{EF_CONSTRUCTION_MIN, StepBudget, StepReport};
 
 /// One bounded step.
-pub(in crate::vector) fn work(core: &Core, config: &IndexConfig, budget: WorkBudget) -> Progress {
+pub(in crate::vector) fn work(core: &Core, config: &IndexConfig, budget: StepBudget) -> StepReport {
     if core.store.len() == 0 {
         return empty(core);
     }
@@ -19,14 +19,14 @@ pub(in crate::vector) fn work(core: &Core, config: &IndexConfig, budget: WorkBud
     if core.wants_graph(config) {
         // Codes come first, so that the graph is linked on them.
         if recoding.more || requantize::is_wanted(core, config) {
-            return Progress { coded: recoding.coded, more: recoding.more, ..Progress::default() };
+            return StepReport { coded: recoding.coded, more: recoding.more, ..StepReport::default() };
         }
         add_graph(core, config);
-        return Progress { more: true, ..Progress::default() };
+        return StepReport { more: true, ..StepReport::default() };
     }
     let linked = link(core, config, budget.link_max);
     let mut progress =
-        Progress { linked, coded: recoding.coded, more: linked > 0 || recoding.more, ..Progress::default() };
+        StepReport { linked, coded: recoding.coded, more: linked > 0 || recoding.more, ..StepReport::default() };
     let view = core.store.view();
     if let Some(graph) = view.graph.clone() {
         progress.more |= view.pending.iter().any(|segment| segment.has_unclaimed());
@@ -37,17 +37,17 @@ pub(in crate::vector) fn work(core: &Core, config: &IndexConfig, budget: WorkBud
     progress
 }
 
-fn empty(core: &Core) -> Progress {
-    let Some(mut repair) = core.repair.try_lock() else { return Progress::default() };
+fn empty(core: &Core) -> StepReport {
+    let Some(mut repair) = core.repair.try_lock() else { return StepReport::default() };
     if core.store.reset_if_empty() {
         *repair = Repair::default();
         *core.requantization.lock() = Requantization::default();
     }
     core.store.writer.lock().collect();
-    Progress::default()
+    StepReport::default()
 }
 
-fn repair(core: &Core, graph: &Graph, budget: WorkBudget, progress: &mut Progress) {
+fn repair(core: &Core, graph: &Graph, budget: StepBudget, progress: &mut StepReport) {
     let Some(mut repair) = core.repair.try_lock() else { return };
     let around = Surroundings { store: &core.store, graph, kernels: &core.kernels };
     let step = repair.step(around, budget.repair_max);

@@ -15,7 +15,7 @@ use crate::vector::arena::{
 use crate::vector::config::{HnswConfig, IndexConfig, IndexOptions, M_MAX, M_MIN};
 use crate::vector::core::Core;
 use crate::vector::slots::docs::DocMap;
-use crate::vector::slots::pending::Segment;
+use crate::vector::slots::pending::PendingSegment;
 use crate::vector::store::graph::Graph;
 use crate::vector::store::view::View;
 use crate::vector::store::{Store, Writer};
@@ -259,7 +259,7 @@ fn load_uppers(
         .collect()
 }
 
-/// Checks every number that walks will follow.
+/// Checks every number that graph searches will follow.
 fn check_links(tables: &Tables, states: &[u8], handles: &[u32], manifest: &Manifest) -> Result<(), String> {
     let is_linked = |slot: u32| states.get(slot as usize).is_some_and(|&state| state & State::LINKED != 0);
     let known = [State::FREE, State::LIVE, State::DEAD, State::LIVE | State::LINKED, State::DEAD | State::LINKED];
@@ -303,7 +303,7 @@ fn store(manifest: &Manifest, tables: Tables, docs: DocMap, states: &[u8]) -> St
     let layout = tables.layout;
     let mut writer = Writer::default();
     writer.upper_next = manifest.upper_blocks;
-    let mut pending: Vec<Arc<Segment>> = Vec::new();
+    let mut pending: Vec<Arc<PendingSegment>> = Vec::new();
     for (slot, &state) in (0u32..).zip(states) {
         if state == State::FREE || (state & State::DEAD != 0 && !manifest.graph) {
             tables.state(slot).store(State::FREE, std::sync::atomic::Ordering::Relaxed);
@@ -314,7 +314,7 @@ fn store(manifest: &Manifest, tables: Tables, docs: DocMap, states: &[u8]) -> St
             && state & State::LINKED == 0
             && !pending.last().is_some_and(|segment| segment.append(slot))
         {
-            let segment = Segment::new();
+            let segment = PendingSegment::new();
             segment.append(slot);
             pending.push(Arc::new(segment));
         }

@@ -66,9 +66,9 @@ impl Moment {
         let docs: Vec<u64> = (0..slots).map(|slot| view.tables.doc(slot).load(Ordering::Relaxed)).collect();
         let map = core.store.docs.read();
         for ((slot, state), &doc) in (0..slots).zip(&mut states).zip(&docs) {
-            if *state & State::ARRIVING != 0 {
+            if *state & State::TARGET != 0 {
                 *state = State::FREE;
-            } else if *state & State::LEAVING != 0 {
+            } else if *state & State::SOURCE != 0 {
                 let holds = *state & State::LIVE != 0 && map.get(doc) == Some(slot);
                 *state = State::LINKED | if holds { State::LIVE } else { State::DEAD };
             }

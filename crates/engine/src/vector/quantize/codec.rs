@@ -1,4 +1,4 @@
-//! Codes: what walks and scans compare instead of f32.
+//! Codes: what graph searches and scans compare instead of f32.
 //!
 //! A [`Codec`] is a kind of code with what it was trained to. It makes a row of bytes of every vector, and of a query a
 //! [`CodedQuery`], which knows how far its value may be from the true one. The rows of the linear kinds end in a [`Trailer`].
@@ -89,7 +89,7 @@ impl CodeKind {
         matches!(self, Self::Scalar | Self::Product { .. })
     }
 
-    /// Candidates of a walk that are as good as `ef` of f32, where the settings leave it open.
+    /// Candidates of a graph search that are as good as `ef` of f32, where the settings leave it open.
     pub(in crate::vector) fn candidates_for(self, ef: usize) -> usize {
         match self {
             Self::Signs => ef.saturating_mul(3),

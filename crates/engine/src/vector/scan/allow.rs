@@ -73,7 +73,7 @@ impl<'a> Allow<'a> {
         }
     }
 
-    /// A few allowed nodes of the graph from all over the list, for a walk to begin at.
+    /// A few allowed nodes of the graph from all over the list, for a graph search to begin at.
     pub(in crate::vector) fn sample(&self, store: &Store, view: &View, count: u64) -> Vec<u32> {
         let len = self.list.len();
         let map = store.docs.read();

@@ -52,10 +52,10 @@ fn best_by_code(
     let (mut best, mut limit): (Vec<u64>, u64) = (Vec::new(), u64::MAX);
     let full = count.saturating_mul(2).saturating_add(BATCH);
     let mut values = [0.0; BATCH];
-    let walk = code.view();
+    let coded = code.view();
     live(&mut |batch| {
         // SAFETY: the slots were seen live under these tables, which have the query's kind of codes.
-        unsafe { kernels.score_codes(tables.codes(), &walk, batch, &mut values) };
+        unsafe { kernels.score_codes(tables.codes(), &coded, batch, &mut values) };
         let words = batch.iter().zip(&values).map(|(&slot, &value)| u64::from(ordered(value)) << 32 | u64::from(slot));
         best.extend(words.filter(|&word| word < limit));
         if best.len() >= full {

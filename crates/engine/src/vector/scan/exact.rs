@@ -48,13 +48,13 @@ pub(in crate::vector) fn scan(view: &View, kernels: &Kernels, query: &Query, chu
     }
 }
 
-/// Candidates by codes that a scan keeps for each that a walk would keep. A scan is taken where the border of the answer runs
-/// through dense places, and there are more within the error of the codes than a walk meets.
+/// Candidates by codes that a scan keeps for each that a graph search would keep. A scan is taken where the border of
+/// the answer runs through dense places, and there are more within the error of the codes than a graph search meets.
 const KEPT_PER_CANDIDATE: usize = 8;
 
-/// As [`scan`] where a walk that keeps `ef` candidates would have been good enough: of the slots only those nearest by their
-/// codes are compared on the originals, in order, until the codes' likely error leaves no room.
-pub(in crate::vector) fn scan_like_walk(
+/// As [`scan`] where a graph search that keeps `ef` candidates would have been good enough: of the slots only those
+/// nearest by their codes are compared on the originals, in order, until the codes' likely error leaves no room.
+pub(in crate::vector) fn scan_by_code(
     view: &View,
     kernels: &Kernels,
     query: &Query,
@@ -154,7 +154,7 @@ const CANDIDATES_MIN: usize = 4_096;
 impl Bounded<'_> {
     /// All that can be among the best, ascending by lower bound.
     fn candidates(&self, live: impl FnOnce(&mut dyn FnMut(&[u32])), top: &Top) -> Vec<Candidate> {
-        let walk = self.code.view();
+        let coded = self.code.view();
         // The k-th smallest upper bound: nothing with a lower bound beyond it can get in.
         let mut uppers: BinaryHeap<Ordered> = BinaryHeap::new();
         let mut limit = f32::INFINITY;
@@ -163,7 +163,7 @@ impl Bounded<'_> {
         let mut values = [0.0; BATCH];
         live(&mut |batch| {
             // SAFETY: the slots exist in these tables, which have codes, and their data are written.
-            unsafe { self.kernels.score_codes(self.tables.codes(), &walk, batch, &mut values) };
+            unsafe { self.kernels.score_codes(self.tables.codes(), &coded, batch, &mut values) };
             for (&slot, &value) in batch.iter().zip(&values) {
                 // SAFETY: the slot was seen live under these tables, which have codes.
                 let slack = self.error.of(unsafe { self.tables.code(slot) });

@@ -4,7 +4,7 @@ use std::collections::BinaryHeap;
 
 use hashbrown::HashSet;
 
-use crate::vector::{DocId, Hit};
+use crate::vector::{DocId, Neighbor};
 
 /// Keeps the `k` hits that come first by (distance, document), of those within `max_distance`.
 pub(in crate::vector) struct Top {
@@ -16,7 +16,7 @@ pub(in crate::vector) struct Top {
 }
 
 #[derive(Clone, Copy)]
-struct Worst(Hit);
+struct Worst(Neighbor);
 
 impl PartialEq for Worst {
     fn eq(&self, other: &Self) -> bool {
@@ -61,7 +61,7 @@ impl Top {
         {
             return;
         }
-        let hit = Worst(Hit { doc_id: DocId(doc), distance });
+        let hit = Worst(Neighbor { doc_id: DocId(doc), distance });
         if self.heap.len() < self.k {
             self.heap.push(hit);
         } else if let Some(mut worst) = self.heap.peek_mut()
@@ -84,7 +84,7 @@ impl Top {
     }
 
     /// Ascending by (distance, document).
-    pub(in crate::vector) fn into_hits(self) -> Vec<Hit> {
+    pub(in crate::vector) fn into_hits(self) -> Vec<Neighbor> {
         self.heap.into_sorted_vec().into_iter().map(|worst| worst.0).collect()
     }
 }

@@ -1,12 +1,13 @@
 //! Several searches at once.
 //!
-//! A walk goes its own way through the graph, but searches that compare the same vectors one after another do it in
-//! blocks that stay in the processor's cache: each vector comes from memory once, not once for each search. That is what
-//! waits for the graph, small indexes, flat indexes, and short allow lists that several searches have in common.
+//! A graph search goes its own way through the graph, but searches that compare the same vectors one after another do
+//! it in blocks that stay in the processor's cache: each vector comes from memory once, not once for each search. That
+//! is what waits for the graph, small indexes, flat indexes, and short allow lists that several searches have in
+//! common.
 
 use roaring::RoaringTreemap;
 
-use super::plan::Plan;
+use super::plan::SearchPlan;
 use super::{Execution, begin, pending_slots};
 use crate::interrupt;
 use crate::vector::config::IndexConfig;
@@ -14,7 +15,7 @@ use crate::vector::core::Core;
 use crate::vector::scan::allow::Allow;
 use crate::vector::scan::exact::{Chunks, chunks_of, scan};
 use crate::vector::store::view::View;
-use crate::vector::{Hit, SearchRequest};
+use crate::vector::{Neighbor, SearchRequest};
 
 /// Bytes of codes, or of originals where there are no codes, that one block has: a part of a core's own cache.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -26,7 +27,7 @@ pub(in crate::vector) fn search_many(
     core: &Core,
     config: &IndexConfig,
     requests: &[SearchRequest<'_>],
-) -> Vec<Vec<Hit>> {
+) -> Vec<Vec<Neighbor>> {
     let view = core.store.view();
     let begun = requests.iter().map(|request| {
         let allow = request.allow.map(Allow::new);
@@ -61,7 +62,7 @@ pub(in crate::vector) fn search_many(
 }
 
 struct Search<'a> {
-    plan: Plan,
+    plan: SearchPlan,
     allowed: Option<&'a RoaringTreemap>,
     execution: Execution<'a>,
 }
@@ -74,10 +75,10 @@ fn is_same(a: Option<&RoaringTreemap>, b: Option<&RoaringTreemap>) -> bool {
 /// Does the part that searches with the allow list `list` have in common.
 fn scan_together(core: &Core, view: &View, list: Option<&RoaringTreemap>, searches: &mut [Search<'_>]) {
     let with_list = || searches.iter().filter(|search| is_same(search.allowed, list));
-    let is_scan = |search: &Search<'_>| matches!(search.plan, Plan::ScanAll | Plan::ScanAllowed);
-    let is_walk = |search: &Search<'_>| search.plan != Plan::Empty && !is_scan(search);
+    let is_scan = |search: &Search<'_>| matches!(search.plan, SearchPlan::ScanAll | SearchPlan::ScanAllowed);
+    let is_graph_search = |search: &Search<'_>| search.plan != SearchPlan::Empty && !is_scan(search);
     let scans = with_list().filter(|search| is_scan(search)).count() > 1;
-    let walks = with_list().filter(|search| is_walk(search)).count() > 1 && !view.pending.is_empty();
+    let searches_graph = with_list().filter(|search| is_graph_search(search)).count() > 1 && !view.pending.is_empty();
     let allow = list.map(Allow::new);
     let mut members: Vec<&mut Search<'_>> =
         searches.iter_mut().filter(|search| is_same(search.allowed, list)).collect();
@@ -89,11 +90,12 @@ fn scan_together(core: &Core, view: &View, list: Option<&RoaringTreemap>, search
             Some(allow) => in_blocks(core, view, allow.slots(&core.store), executions),
         }
         // Nothing is left to be compared.
-        members.iter_mut().for_each(|search| search.plan = Plan::Empty);
+        members.iter_mut().for_each(|search| search.plan = SearchPlan::Empty);
     }
-    if walks {
-        let walking = members.iter_mut().filter(|search| is_walk(search)).map(|search| &mut search.execution);
-        let mut executions: Vec<_> = walking.collect();
+    if searches_graph {
+        let graph_searches =
+            members.iter_mut().filter(|search| is_graph_search(search)).map(|search| &mut search.execution);
+        let mut executions: Vec<_> = graph_searches.collect();
         executions.iter_mut().for_each(|execution| execution.pending_compared = true);
         in_blocks(core, view, chunks_of(pending_slots(view, allow.as_ref())), executions);
     }

@@ -4,30 +4,31 @@ pub(in crate::vector) mod batched;
 pub(in crate::vector) mod plan;
 mod trial;
 
-pub use trial::WalkTrial;
+pub use trial::GraphSearchTrial;
 
 use std::sync::atomic::Ordering;
 
 use super::config::{FilterStrategy, HnswConfig, IndexConfig};
 use super::core::Core;
 use super::hnsw::{
-    CodeScorer, FilteredWalk, Pool, RowScorer, Scorer, Scratch, ScratchPool, descend, filtered_walk, walk, walk_while,
+    CandidateList, CodeScorer, FilteredSearch, RowScorer, Scorer, Scratch, ScratchPool, descend, filtered_search,
+    search_level, search_level_while,
 };
 use super::quantize::CodeKind;
 use super::scan::allow::Allow;
-use super::scan::exact::{chunks_of, is_live, scan, scan_like_walk};
+use super::scan::exact::{chunks_of, is_live, scan, scan_by_code};
 use super::scan::query::{Query, finish};
 use super::scan::top::Top;
 use super::store::graph::Graph;
 use super::store::view::View;
-use super::{Hit, SearchRequest};
-use plan::{Filtered, Judgement, PROBE, Plan, Situation, Steer, compared, plan, steer};
+use super::{Neighbor, SearchRequest};
+use plan::{Filtered, PROBE, ProbeEstimate, SearchEstimate, SearchPlan, Situation, compared, estimate_by_probe, plan};
 
-/// Allowed nodes at which a filtered walk begins beside the entry point.
+/// Allowed nodes at which a filtered graph search begins beside the entry point.
 const SEEDS: u64 = 12;
 
 /// Runs one search; the query was checked.
-pub(in crate::vector) fn search(core: &Core, config: &IndexConfig, request: &SearchRequest<'_>) -> Vec<Hit> {
+pub(in crate::vector) fn search(core: &Core, config: &IndexConfig, request: &SearchRequest<'_>) -> Vec<Neighbor> {
     search_allowed(core, config, request, request.allow.map(Allow::new))
 }
 
@@ -37,7 +38,7 @@ pub(in crate::vector) fn search_allowed(
     config: &IndexConfig,
     request: &SearchRequest<'_>,
     allow: Option<Allow<'_>>,
-) -> Vec<Hit> {
+) -> Vec<Neighbor> {
     let view = core.store.view();
     let (plan, query, top) = begin(core, &view, config, request, allow.as_ref());
     Execution { core, view: &view, query: &query, allow, top, pending_compared: false }.run(plan)
@@ -50,7 +51,7 @@ pub(in crate::vector) fn begin(
     config: &IndexConfig,
     request: &SearchRequest<'_>,
     allow: Option<&Allow<'_>>,
-) -> (Plan, Query, Top) {
+) -> (SearchPlan, Query, Top) {
     let rescore = config.codes_with(view.graph.is_some()).rescore();
     let now = situation(core, view, config, request, allow);
     // A segment whose vectors have all been linked by now is scanned too, as long as it is in the view.
@@ -99,13 +100,13 @@ fn widened(
     Some(rescore.unwrap_or_else(|| kind.candidates_for(ef)).max(ef))
 }
 
-/// All within `max_distance`, by scan: a walk could not promise it.
-pub(in crate::vector) fn search_by_distance(core: &Core, request: &SearchRequest<'_>) -> Vec<Hit> {
+/// All within `max_distance`, by scan: a graph search could not promise it.
+pub(in crate::vector) fn search_by_distance(core: &Core, request: &SearchRequest<'_>) -> Vec<Neighbor> {
     let view = core.store.view();
     let plan = match (core.store.len(), request.allow) {
         (0, _) => return Vec::new(),
-        (_, None) => Plan::ScanAll,
-        (_, Some(_)) => Plan::ScanAllowed,
+        (_, None) => SearchPlan::ScanAll,
+        (_, Some(_)) => SearchPlan::ScanAllowed,
     };
     let top = Top::new(request.k, request.max_distance.unwrap_or(f32::INFINITY), false);
     let query = Query::exact(core.distance, request.query, &view);
@@ -134,16 +135,16 @@ pub(in crate::vector) struct Execution<'a> {
 }
 
 impl Execution<'_> {
-    pub(in crate::vector) fn run(mut self, plan: Plan) -> Vec<Hit> {
+    pub(in crate::vector) fn run(mut self, plan: SearchPlan) -> Vec<Neighbor> {
         match plan {
-            Plan::Empty => {}
-            Plan::ScanAll | Plan::ScanAllowed => self.scan_exactly(),
-            Plan::ScanLikeWalk { ef } => {
+            SearchPlan::Empty => {}
+            SearchPlan::ScanAll | SearchPlan::ScanAllowed => self.scan_exactly(),
+            SearchPlan::ScanByCode { ef } => {
                 self.scan_pending();
-                self.scan_like_walk(ef);
+                self.scan_by_code(ef);
             }
-            Plan::Walk { ef } => self.walk_or_scan(Walking::Plain { ef }, ef),
-            Plan::WalkFiltered(filtered) => self.walk_or_scan(Walking::Filtered(filtered), filtered.ef),
+            SearchPlan::Graph { ef } => self.search_or_scan(GraphSearch::Plain { ef }, ef),
+            SearchPlan::GraphFiltered(filtered) => self.search_or_scan(GraphSearch::Filtered(filtered), filtered.ef),
         }
         self.top.into_hits()
     }
@@ -157,21 +158,22 @@ impl Execution<'_> {
         }
     }
 
-    /// Everything that may be returned, as well as a walk would. What waits for the graph is in already.
-    fn scan_like_walk(&mut self, ef: usize) {
+    /// Everything that may be returned, as well as a graph search would. What waits for the graph is in already.
+    fn scan_by_code(&mut self, ef: usize) {
         let Self { core, view, query, allow, top, .. } = self;
         match allow {
-            None => scan_like_walk(view, &core.kernels, query, chunks_of(core.store.shown(view)), ef, top),
-            Some(allow) => scan_like_walk(view, &core.kernels, query, allow.slots(&core.store), ef, top),
+            None => scan_by_code(view, &core.kernels, query, chunks_of(core.store.shown(view)), ef, top),
+            Some(allow) => scan_by_code(view, &core.kernels, query, allow.slots(&core.store), ef, top),
         }
     }
 
-    /// What a walk finds, and what waits for the graph; what a scan finds if the walk does not find enough.
-    fn walk_or_scan(&mut self, walking: Walking, ef: usize) {
+    /// What a graph search finds, and what waits for the graph; what a scan finds if the graph search does not find
+    /// enough.
+    fn search_or_scan(&mut self, how: GraphSearch, ef: usize) {
         self.scan_pending();
-        if !self.with_scorer(walking) {
+        if !self.with_scorer(how) {
             self.top.begin_anew();
-            self.scan_like_walk(ef);
+            self.scan_by_code(ef);
         }
     }
 
@@ -184,76 +186,78 @@ impl Execution<'_> {
         scan(view, &core.kernels, query, chunks_of(pending_slots(view, allow.as_ref())), top);
     }
 
-    /// Walks on codes or originals; `false` if the walk did not find as many as there must be.
-    fn with_scorer(&mut self, walking: Walking) -> bool {
+    /// Graph searches on codes or originals; `false` if the graph search did not find as many as there must be.
+    fn with_scorer(&mut self, how: GraphSearch) -> bool {
         let Some(graph) = self.view.graph.clone() else { return false };
         let (tables, kernels) = (&*self.view.tables, &self.core.kernels);
         let query = self.query;
         ScratchPool::with(|scratch| match &query.code {
             Some(code) => {
                 let scorer = CodeScorer::new(tables, kernels, code.view());
-                self.walk(&graph, &scorer, walking, scratch)
+                self.search_graph(&graph, &scorer, how, scratch)
             }
-            None => self.walk(&graph, &RowScorer::new(tables, kernels, &query.vector), walking, scratch),
+            None => self.search_graph(&graph, &RowScorer::new(tables, kernels, &query.vector), how, scratch),
         })
     }
 
-    fn walk(&mut self, graph: &Graph, scorer: &impl Scorer, walking: Walking, scratch: &mut Scratch) -> bool {
+    fn search_graph(&mut self, graph: &Graph, scorer: &impl Scorer, how: GraphSearch, scratch: &mut Scratch) -> bool {
         let tables = &*self.view.tables;
         let Some((entry, level)) = graph.entry().filter(|&(entry, _)| tables.has(entry)) else { return false };
         let nearest = descend(tables, scorer, entry, level, 0, scratch);
-        let finished = match walking {
-            Walking::Plain { ef } => {
-                walk(tables, scorer, nearest, 0, ef, scratch, &mut |_, _| ());
+        let finished = match how {
+            GraphSearch::Plain { ef } => {
+                search_level(tables, scorer, nearest, 0, ef, scratch, &mut |_, _| ());
                 true
             }
-            Walking::Filtered(how) => self.walk_filtered(scorer, nearest, how, scratch),
+            GraphSearch::Filtered(how) => self.search_filtered(scorer, nearest, how, scratch),
         };
         finished && self.collect(scratch)
     }
 
     /// `false` if a scan is better.
-    fn walk_filtered(&self, scorer: &impl Scorer, nearest: (f32, u32), how: Filtered, scratch: &mut Scratch) -> bool {
+    fn search_filtered(&self, scorer: &impl Scorer, nearest: (f32, u32), how: Filtered, scratch: &mut Scratch) -> bool {
         let (view, tables) = (self.view, &*self.view.tables);
         let allow = self.allow.as_ref();
         let accept = |slot: u32| {
             view.shows(slot) && allow.is_none_or(|allow| allow.contains(tables.doc(slot).load(Ordering::Relaxed)))
         };
         let go = |starts: &[u32], ef, strategy, scratch: &mut Scratch| {
-            let how = FilteredWalk { ef, strategy, seen_max: how.seen_max };
-            filtered_walk(tables, scorer, starts, how, &accept, scratch)
+            let how = FilteredSearch { ef, strategy, seen_max: how.seen_max };
+            filtered_search(tables, scorer, starts, how, &accept, scratch)
         };
         if how.strategy == FilterStrategy::Sweeping {
             let Some(wide) = how.wide_ef() else { return go(&[nearest.1], how.ef, how.strategy, scratch) };
-            let mut judgement = Judgement::Enough;
-            let mut go_on = |pool: &Pool, expanded| {
+            let mut judgement = SearchEstimate::Enough;
+            let mut go_on = |candidates: &CandidateList, expanded| {
                 if expanded == PROBE {
-                    let nearest = pool.iter().take(PROBE);
-                    judgement = how.judge(PROBE, nearest.filter(|&(_, slot)| accept(slot)).count());
+                    let nearest = candidates.iter().take(PROBE);
+                    judgement = how.estimate_by_search(PROBE, nearest.filter(|&(_, slot)| accept(slot)).count());
                 }
-                judgement == Judgement::Enough
+                judgement == SearchEstimate::Enough
             };
-            walk_while(tables, scorer, nearest, 0, wide, scratch, &mut |_, _| (), &mut go_on);
+            search_level_while(tables, scorer, nearest, 0, wide, scratch, &mut |_, _| (), &mut go_on);
             return match judgement {
-                Judgement::Enough => true,
-                Judgement::Wider { ef } => {
-                    walk(tables, scorer, nearest, 0, ef, scratch, &mut |_, _| ());
+                SearchEstimate::Enough => true,
+                SearchEstimate::Wider { ef } => {
+                    search_level(tables, scorer, nearest, 0, ef, scratch, &mut |_, _| ());
                     true
                 }
-                Judgement::Scan => false,
+                SearchEstimate::Scan => false,
             };
         }
-        walk(tables, scorer, nearest, 0, PROBE, scratch, &mut |_, _| ());
-        let mut starts: Vec<u32> = scratch.pool.iter().map(|(_, slot)| slot).collect();
+        search_level(tables, scorer, nearest, 0, PROBE, scratch, &mut |_, _| ());
+        let mut starts: Vec<u32> = scratch.candidates.iter().map(|(_, slot)| slot).collect();
         let allowed = starts.iter().filter(|&&slot| accept(slot)).count();
-        let Steer::Walk { ef, strategy } = steer(how, starts.len(), allowed) else { return false };
+        let ProbeEstimate::Search { ef, strategy } = estimate_by_probe(how, starts.len(), allowed) else {
+            return false;
+        };
         if let Some(allow) = allow {
             starts.extend(allow.sample(&self.core.store, self.view, SEEDS));
         }
         go(&starts, ef, strategy, scratch)
     }
 
-    /// Offers what a walk found and the filter allows, nearest first, on the originals.
+    /// Offers what a graph search found and the filter allows, nearest first, on the originals.
     fn collect(&mut self, scratch: &mut Scratch) -> bool {
         let Self { core, view, query, top, allow, .. } = self;
         let tables = &*view.tables;
@@ -262,8 +266,8 @@ impl Execution<'_> {
                 && allow.as_ref().is_none_or(|allow| allow.contains(tables.doc(slot).load(Ordering::Relaxed)))
         };
         let mut found = 0;
-        let Scratch { pool, batch, scores, .. } = scratch;
-        let mut candidates = pool.iter().filter(|&(_, slot)| accept(slot)).peekable();
+        let Scratch { candidates, batch, scores, .. } = scratch;
+        let mut candidates = candidates.iter().filter(|&(_, slot)| accept(slot)).peekable();
         let Some(code) = &query.code else {
             for (value, slot) in candidates {
                 found += 1;
@@ -273,7 +277,7 @@ impl Execution<'_> {
         };
         let read_max = if query.rescore == Some(0) { top.wanted() } else { usize::MAX };
         while let Some(&(approximate, slot)) = candidates.peek() {
-            // SAFETY: the walk's nodes are in the tables, which have codes, and in use while the view is held.
+            // SAFETY: the graph search's nodes are in the tables, which have codes, and in use while the view is held.
             let slack = code.likely_error(unsafe { tables.code(slot) });
             if found >= top.wanted() && (found >= read_max || finish(query.distance, approximate - slack) > top.bound())
             {
@@ -282,7 +286,7 @@ impl Execution<'_> {
             batch.clear();
             let size = RERANK_BATCH.min(read_max - found);
             batch.extend(candidates.by_ref().take(size).map(|(_, slot)| slot));
-            // SAFETY: the walk's nodes are in the tables and in use while the view is held.
+            // SAFETY: the graph search's nodes are in the tables and in use while the view is held.
             unsafe { RowScorer::new(tables, &core.kernels, &query.vector).score(batch, scores) };
             for (&slot, &value) in batch.iter().zip(scores.iter()) {
                 top.offer(finish(query.distance, value), tables.doc(slot).load(Ordering::Relaxed));
@@ -297,7 +301,7 @@ impl Execution<'_> {
 const RERANK_BATCH: usize = 8;
 
 #[derive(Clone, Copy)]
-enum Walking {
+enum GraphSearch {
     Plain { ef: usize },
     Filtered(Filtered),
 }

@@ -1,20 +1,20 @@
-//! For the benches: what a walk spends its time on.
+//! For the benches: what a graph search spends its time on.
 //!
-//! A walk's distances are taken down once and can then be repeated without the walk around them: in the same order and
-//! batches, so that every row comes from where it came from in the walk, or with rows that are in the nearest cache.
-//! What lies between the two is waiting for memory, told without a machine's counters.
+//! A graph search's distances are taken down once and can then be repeated without the graph search around them: in the
+//! same order and batches, so that every row comes from where it came from in the graph search, or with rows that are
+//! in the nearest cache. What lies between the two is waiting for memory, told without a machine's counters.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::vector::core::Core;
-use crate::vector::hnsw::{CodeScorer, RowScorer, Scorer, Scratch, ScratchPool, descend, walk};
+use crate::vector::hnsw::{CodeScorer, RowScorer, Scorer, Scratch, ScratchPool, descend, search_level};
 use crate::vector::scan::query::Query;
 use crate::vector::store::view::View;
 use crate::vector::{SearchRequest, VectorIndex, search};
 
-/// Queries over one state of an index, without filters, and the distances that their walks take.
-pub struct WalkTrial<'a> {
+/// Queries over one state of an index, without filters, and the distances that their graph searches take.
+pub struct GraphSearchTrial<'a> {
     index: &'a VectorIndex,
     core: &'a Core,
     view: Arc<View>,
@@ -23,7 +23,7 @@ pub struct WalkTrial<'a> {
     traces: Vec<Trace>,
 }
 
-/// The batches of slots that one walk compared.
+/// The batches of slots that one graph search compared.
 #[derive(Default)]
 struct Trace {
     slots: Vec<u32>,
@@ -34,7 +34,7 @@ struct Trace {
 /// Rows that stay in the nearest cache: 16 codes of 400 bytes are 6.4 kB, 16 rows of f32 are 24 kB.
 const CACHED_ROWS: usize = 16;
 
-impl<'a> WalkTrial<'a> {
+impl<'a> GraphSearchTrial<'a> {
     /// `None` without a graph. The queries fit the index.
     #[must_use]
     pub fn new<'q>(index: &'a VectorIndex, queries: impl Iterator<Item = &'q [f32]>, ef: usize) -> Option<Self> {
@@ -47,7 +47,7 @@ impl<'a> WalkTrial<'a> {
         Some(trial)
     }
 
-    /// Distances that all walks together take.
+    /// Distances that all graph searches together take.
     #[must_use]
     pub fn distances(&self) -> usize {
         self.traces.iter().map(|trace| trace.slots.len()).sum()
@@ -60,12 +60,12 @@ impl<'a> WalkTrial<'a> {
         }
     }
 
-    /// Every query's walk, without what comes before and after it.
-    pub fn walk(&self) {
-        self.each(Step::Walk);
+    /// Every query's graph search, without what comes before and after it.
+    pub fn graph_search(&self) {
+        self.each(Step::Search);
     }
 
-    /// The distances of every walk and nothing else, in its order and batches.
+    /// The distances of every graph search and nothing else, in its order and batches.
     pub fn distances_alone(&self) {
         self.each(Step::Distances);
     }
@@ -95,8 +95,8 @@ impl<'a> WalkTrial<'a> {
     }
 
     fn run(&self, step: Step, scorer: &impl Scorer, trace: &Trace, scratch: &mut Scratch) {
-        if matches!(step, Step::Walk) {
-            return self.walk_by(scorer, scratch);
+        if matches!(step, Step::Search) {
+            return self.search_by(scorer, scratch);
         }
         let near: Vec<u32> = trace.slots.iter().copied().take(CACHED_ROWS).collect();
         let mut start = 0;
@@ -105,7 +105,7 @@ impl<'a> WalkTrial<'a> {
             let repeated = batch.len().div_ceil(near.len().max(1));
             start = end;
             if matches!(step, Step::Distances) {
-                // SAFETY: the walk compared these slots under the view that is still held.
+                // SAFETY: the graph search compared these slots under the view that is still held.
                 unsafe { scorer.score(batch, &mut scratch.scores) };
                 continue;
             }
@@ -117,12 +117,12 @@ impl<'a> WalkTrial<'a> {
         }
     }
 
-    fn walk_by(&self, scorer: &impl Scorer, scratch: &mut Scratch) {
+    fn search_by(&self, scorer: &impl Scorer, scratch: &mut Scratch) {
         let tables = &*self.view.tables;
         let entry = self.view.graph.as_ref().and_then(|graph| graph.entry());
         let Some((entry, level)) = entry.filter(|&(entry, _)| tables.has(entry)) else { return };
         let nearest = descend(tables, scorer, entry, level, 0, scratch);
-        walk(tables, scorer, nearest, 0, self.ef, scratch, &mut |_, _| ());
+        search_level(tables, scorer, nearest, 0, self.ef, scratch, &mut |_, _| ());
     }
 
     fn trace(&self, query: &Query) -> Trace {
@@ -135,15 +135,15 @@ impl<'a> WalkTrial<'a> {
 
     fn recorded(&self, scorer: impl Scorer, scratch: &mut Scratch) -> Trace {
         let recording = Recording { scorer, trace: RefCell::default() };
-        self.walk_by(&recording, scratch);
+        self.search_by(&recording, scratch);
         recording.trace.into_inner()
     }
 }
 
-/// What is repeated of a walk.
+/// What is repeated of a graph search.
 #[derive(Clone, Copy)]
 enum Step {
-    Walk,
+    Search,
     Distances,
     Cached,
 }

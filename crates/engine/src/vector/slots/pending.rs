@@ -9,14 +9,14 @@ pub(in crate::vector) const SEGMENT_SLOTS: usize = 512;
 ///
 /// `linked <= claimed <= len <= SEGMENT_SLOTS`; each only grows. The segment leaves the view once `linked == len` and
 /// nothing can be appended any more; until then searches scan all of it, the linked ones too.
-pub(in crate::vector) struct Segment {
+pub(in crate::vector) struct PendingSegment {
     slots: Box<[AtomicU32]>,
     len: AtomicUsize,
     claimed: AtomicUsize,
     linked: AtomicUsize,
 }
 
-impl Segment {
+impl PendingSegment {
     pub(in crate::vector) fn new() -> Self {
         Self::with_room(SEGMENT_SLOTS)
     }

@@ -11,8 +11,8 @@ use super::view::View;
 use crate::vector::arena::{Chunk, Codecs, Layout, Memory, Tables, code_column};
 use crate::vector::quantize::Codec;
 
-/// From now on every vector that comes gets a code of `codec` too, beside the present one. What is there already is
-/// for the caller to code; nobody reads the new codes before [`finish_codes`].
+/// From now on every inserted vector gets a code of `codec` as well, beside the present one. The caller quantises older
+/// vectors; no reader uses the new codes before [`finish_codes`].
 pub(in crate::vector) fn begin_codes(store: &Store, codec: &Arc<Codec>) {
     let mut guard = store.writer.lock();
     let writer = &mut *guard;
@@ -28,7 +28,7 @@ pub(in crate::vector) fn begin_codes(store: &Store, codec: &Arc<Codec>) {
     store.publish(writer, View { tables: Arc::new(tables), ..View::clone(&view) });
 }
 
-/// Puts the codes of `codec` in force, all of which are written now; `false` if it is not the next one any more.
+/// Puts the codes of `codec` in force, all of which are written; `false` if it is not the next codec any more.
 pub(in crate::vector) fn finish_codes(store: &Store, codec: &Arc<Codec>) -> bool {
     let mut writer = store.writer.lock();
     let view = store.view();

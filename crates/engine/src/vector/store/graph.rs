@@ -1,4 +1,4 @@
-//! What the graph has besides links: where walks enter, which level a node gets, who may rewrite a list.
+//! What the graph has besides links: where graph searches enter, which level a node gets, who may rewrite a list.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,7 +41,7 @@ impl Graph {
         graph
     }
 
-    /// Where walks enter: slot and its level.
+    /// Where graph searches enter: slot and its level.
     pub(in crate::vector) fn entry(&self) -> Option<(u32, usize)> {
         let word = self.entry.load(Ordering::Acquire);
         (word != NONE).then_some(((word & 0xffff_ffff) as u32, (word >> 32) as usize))

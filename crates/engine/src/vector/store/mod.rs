@@ -1,4 +1,4 @@
-//! The vectors and who holds which slot: everything of an index but the graph's links.
+//! The vectors of an index and their slots: everything but the links of the graph.
 //!
 //! Writers take one lock; searches take a [`View`] and no lock. The life of a slot: free -> written and live -> dead
 //! (its document was deleted) -> no link leads to it (graph only) -> retired -> free again when every view that existed
@@ -22,7 +22,7 @@ use super::arena::{
 };
 use super::slots::docs::DocMap;
 use super::slots::limbo::Limbo;
-use super::slots::pending::Segment;
+use super::slots::pending::PendingSegment;
 use super::slots::state::kill;
 use super::{DocId, VectorError};
 use code_rows::CodeRows;
@@ -30,7 +30,7 @@ use graph::Graph;
 use relocations::Relocations;
 use view::View;
 
-/// See the module.
+/// The vectors of an index.
 pub(in crate::vector) struct Store {
     view: ArcSwap<View>,
     pub(in crate::vector) docs: RwLock<DocMap>,
@@ -39,11 +39,11 @@ pub(in crate::vector) struct Store {
     pub(in crate::vector) high: AtomicU32,
     /// Documents present.
     live: AtomicUsize,
-    /// Slots that the graph leads through and a search does not return: dead ones, and the second ones of vectors on their way.
+    /// Slots that the graph leads through and a search does not return: dead ones, and the target slots of relocations.
     pub(in crate::vector) tombstones: AtomicUsize,
 }
 
-/// What only the holder of the lock touches.
+/// State under the writer's lock.
 #[derive(Default)]
 pub(in crate::vector) struct Writer {
     /// Slots that no view reaches.
@@ -65,7 +65,7 @@ pub(in crate::vector) struct Writer {
     upper_free: Vec<Vec<u32>>,
 }
 
-/// Slots an index can hold: walks keep one bit of the number for themselves.
+/// Slots an index can hold: graph searches keep one bit of the number for themselves.
 const SLOTS_MAX: u32 = 1 << 31;
 
 /// Retired slots that make it worth replacing the view for their sake.
@@ -105,7 +105,7 @@ impl Store {
 
     /// The slots that a scan of everything looks at: each document that is there once.
     pub(in crate::vector) fn shown<'v>(&self, view: &'v View) -> impl Iterator<Item = u32> + 'v {
-        // Whoever scans asks again whether a slot is live.
+        // A scan checks again whether a slot is live.
         (0..self.high(view)).filter(|&slot| view.hidden == 0 || view.shows(slot))
     }
 
@@ -163,7 +163,7 @@ impl Store {
                 kill(view.tables.state(new));
                 writer.dead.push(new);
             }
-            // Whoever moves it finds it dead.
+            // The relocation finds it dead.
             Some(_) => {}
         }
         true
@@ -254,7 +254,7 @@ impl Store {
         if view.pending.last().is_some_and(|segment| segment.append(slot)) {
             return;
         }
-        let segment = Segment::new();
+        let segment = PendingSegment::new();
         segment.append(slot);
         let mut pending = view.pending.clone();
         pending.push(Arc::new(segment));
@@ -302,12 +302,12 @@ impl Store {
         };
         let chunks = self.full_chunks(writer).into_iter().map(with_links).collect();
         let tables = Arc::new(Tables::new(layout, view.tables.codecs.clone(), chunks, Vec::new()));
-        let mut pending: Vec<Arc<Segment>> = Vec::new();
+        let mut pending: Vec<Arc<PendingSegment>> = Vec::new();
         for slot in 0..self.high(&view) {
             if tables.state(slot).load(Ordering::Acquire) == State::LIVE
                 && !pending.last().is_some_and(|segment| segment.append(slot))
             {
-                let segment = Segment::new();
+                let segment = PendingSegment::new();
                 segment.append(slot);
                 pending.push(Arc::new(segment));
             }

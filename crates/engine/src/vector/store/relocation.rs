@@ -1,8 +1,9 @@
-//! Vectors that get another slot while the index is read and written: what it takes of the store.
+//! Relocation: vectors get another slot while the index is read and written. This module changes the store.
 //!
-//! After many deletes the living lie among free slots. Those at the top move into free slots at the bottom, so that the
-//! slots in use end lower and the chunks beyond can be given back. `hnsw::repair` goes through the stages, see there and
-//! `docs/adr/2026-11-21-compaction.md`; `state` says what readers see between them.
+//! After many deletes live vectors lie among free slots. Those at the top move into free slots at the bottom, so that
+//! the slots in use end lower and the chunks beyond can be given back. `hnsw::repair` goes through the stages, see
+//! there and `docs/adr/2026-11-21-compaction.md`; [`slots::state`](crate::vector::slots::state) defines what readers
+//! see between them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,47 +12,47 @@ use super::code_rows::CodeRows;
 use super::view::View;
 use super::{Store, Writer};
 use crate::vector::arena::{State, read_links, write_links};
-use crate::vector::slots::state::{arrive, leave, settle};
+use crate::vector::slots::state::{mark_source, mark_target, settle};
 
-/// Where a vector was, and where it goes.
-pub(in crate::vector) type Move = (u32, u32);
+/// Source slot and target slot of a vector.
+pub(in crate::vector) type Relocation = (u32, u32);
 
-/// Free slots that make it worth to move vectors: this part of all.
+/// Vectors are moved when this part of all slots is free.
 const FREE_PART: usize = 8;
 
-/// And this number.
+/// And this number of slots.
 const FREE_MIN: usize = 256;
 
-/// Free slots left, as a part of the living: some come again soon.
+/// Free slots left for new vectors, as a part of the live ones.
 const SLACK_PART: usize = 64;
 
-/// Vectors moved at once, as a part of the living: a builder does not link to them until they have arrived.
-const MOVES_PART: usize = 4;
-const MOVES_MIN: usize = 64;
+/// Vectors moved at once, as a part of the live ones: a builder does not link to them until they have arrived.
+const RELOCATIONS_PART: usize = 4;
+const RELOCATIONS_MIN: usize = 64;
 
-/// Moves under one hold of the writer's lock.
-pub(in crate::vector) const PIECE: usize = 64;
+/// Relocations under one hold of the writer's lock.
+pub(in crate::vector) const RELOCATIONS_PER_LOCK: usize = 64;
 
-/// What the free slots say.
+/// Whether free slots are worth a compaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::vector) enum Room {
-    /// They are few.
-    Little,
-    /// They are many, but views that are still held reach too many of them.
+pub(in crate::vector) enum FreeSlots {
+    /// Too few.
+    Few,
+    /// Enough, but views that readers hold still reach too many of them.
     Soon,
-    /// So many free ones are worth a compaction.
-    Much(usize),
+    /// This many, which are worth a compaction.
+    Enough(usize),
 }
 
 /// Whether the free slots are worth a compaction where `high` slots are in use or free.
-pub(in crate::vector) fn room(writer: &mut Writer, high: u32) -> Room {
+pub(in crate::vector) fn free_slots(writer: &mut Writer, high: u32) -> FreeSlots {
     writer.collect();
     let enough = (high as usize / FREE_PART).max(FREE_MIN);
     let soon: usize = writer.limbo.slots_mut().map(|slots| slots.len()).sum();
     match writer.free.len() {
-        free if free >= enough => Room::Much(free),
-        free if free + soon >= enough => Room::Soon,
-        _ => Room::Little,
+        free if free >= enough => FreeSlots::Enough(free),
+        free if free + soon >= enough => FreeSlots::Soon,
+        _ => FreeSlots::Few,
     }
 }
 
@@ -59,7 +60,7 @@ pub(in crate::vector) fn room(writer: &mut Writer, high: u32) -> Room {
 /// nothing is gained.
 pub(in crate::vector) fn compact_end(store: &Store, view: &View, free: usize) -> Option<u32> {
     let high = store.high(view);
-    let moves_max = (store.len() / MOVES_PART).max(MOVES_MIN);
+    let moves_max = (store.len() / RELOCATIONS_PART).max(RELOCATIONS_MIN);
     let room = free.saturating_sub(store.len() / SLACK_PART);
     let (mut moved, mut free_above, mut end) = (0, 0, high);
     for slot in (0..high).rev() {
@@ -79,7 +80,7 @@ pub(in crate::vector) fn compact_end(store: &Store, view: &View, free: usize) ->
 }
 
 /// Chooses what moves below `end`. From the next view on no builder links to it.
-pub(in crate::vector) fn begin_moves(store: &Store, view: &View, end: u32) -> Vec<Move> {
+pub(in crate::vector) fn begin(store: &Store, view: &View, end: u32) -> Vec<Relocation> {
     store.writer.lock().relocations.end = Some(end);
     let mut moves = Vec::new();
     let linked = State::LIVE | State::LINKED;
@@ -91,10 +92,13 @@ pub(in crate::vector) fn begin_moves(store: &Store, view: &View, end: u32) -> Ve
             return moves;
         }
         let before = moves.len();
-        for old in slots.by_ref().filter(|&slot| view.tables.state(slot).load(Ordering::Acquire) == linked).take(PIECE)
+        for old in slots
+            .by_ref()
+            .filter(|&slot| view.tables.state(slot).load(Ordering::Acquire) == linked)
+            .take(RELOCATIONS_PER_LOCK)
         {
             let Some(new) = writer.relocations.take_below_end(&mut writer.free) else { return moves };
-            leave(view.tables.state(old));
+            mark_source(view.tables.state(old));
             writer.relocations.slots.insert(old, new);
             moves.push((old, new));
         }
@@ -105,8 +109,8 @@ pub(in crate::vector) fn begin_moves(store: &Store, view: &View, end: u32) -> Ve
 }
 
 /// Copies all that belongs to some vectors, of which the `dropped` turn out to be deleted. Views that hide
-/// [`State::ARRIVING`] are in force, and all before are dropped.
-pub(in crate::vector) fn copy_moves(store: &Store, moves: &[Move], dropped: &mut Vec<u32>) {
+/// [`State::TARGET`] are in force, and all before are dropped.
+pub(in crate::vector) fn copy(store: &Store, moves: &[Relocation], dropped: &mut Vec<u32>) {
     // What is read before the lock is taken need not come from the disk behind it. The view keeps it as it is.
     let before = store.view();
     let copied = moves.iter().map(|&(old, _)| {
@@ -139,13 +143,13 @@ pub(in crate::vector) fn copy_moves(store: &Store, moves: &[Move], dropped: &mut
             write_links(to, &links);
         }
         store.tombstones.fetch_add(1, Ordering::AcqRel);
-        arrive(tables.state(new));
+        mark_target(tables.state(new));
     }
 }
 
-/// The document map names the new slots from now on. Views that hide [`State::LEAVING`] are in force, and all before
+/// The document map names the new slots from now on. Views that hide [`State::SOURCE`] are in force, and all before
 /// are dropped.
-pub(in crate::vector) fn switch_moves(store: &Store, moves: &[Move]) {
+pub(in crate::vector) fn switch(store: &Store, moves: &[Relocation]) {
     let writer = &mut *store.writer.lock();
     let view = store.view();
     let mut docs = store.docs.write();

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::graph::Graph;
 use crate::vector::arena::{State, Tables};
-use crate::vector::slots::pending::Segment;
+use crate::vector::slots::pending::PendingSegment;
 
 /// An immutable picture of where everything lies. Replaced as a whole, never changed.
 ///
@@ -16,7 +16,7 @@ pub(in crate::vector) struct View {
     /// Chunks, their columns, and what the codes are.
     pub tables: Arc<Tables>,
     /// Waiting for the graph, oldest first. Always empty without a graph.
-    pub pending: Vec<Arc<Segment>>,
+    pub pending: Vec<Arc<PendingSegment>>,
     /// Entry point and locks, if there are links.
     pub graph: Option<Arc<Graph>>,
     /// Bits of a slot's [`State`] that keep it from being returned: of a vector that changes its slot one is shown.
@@ -24,7 +24,8 @@ pub(in crate::vector) struct View {
 }
 
 impl View {
-    /// Whether a walk, or a scan of all slots, may return the slot. A slot that the document map names need only be live.
+    /// Whether a graph search, or a scan of all slots, may return the slot. A slot that the document map names need
+    /// only be live.
     #[inline(always)]
     pub(in crate::vector) fn shows(&self, slot: u32) -> bool {
         self.tables.has(slot) && State::is_shown(self.tables.state(slot).load(Ordering::Acquire), self.hidden)

@@ -44,7 +44,7 @@ fn searches_together_answer_as_each_by_itself() {
         fill(&index, &data);
         check_together(&index, &data, &format!("{what}, nothing linked"));
         while index.pending_len() > 3_000 {
-            index.work(WorkBudget::default());
+            index.work(StepBudget::default());
         }
         check_together(&index, &data, &format!("{what}, half linked"));
         work_all(&index, 1);

@@ -79,7 +79,7 @@ fn codes_lose_nothing_against_f32() {
             let coded_recall = mean_recall(&coded, distance, data, &queries, 64, 10);
             println!(
                 "{name} {distance:?}: f32 {plain_recall:.4}, codes {coded_recall:.4} ({})",
-                coded.stats().walks_on_codes
+                coded.stats().searches_codes
             );
             // Where f32 itself is lost, the two graphs differ by luck as well.
             if coded_recall < plain_recall - 0.002 - 0.1 * (1.0 - plain_recall) {

@@ -58,7 +58,7 @@ fn view_of(index: &VectorIndex) -> Arc<View> {
 }
 
 /// Small enough that every stage is met between two steps.
-const BIT: WorkBudget = WorkBudget { link_max: 16, repair_max: 700 };
+const BIT: StepBudget = StepBudget { link_max: 16, repair_max: 700 };
 
 /// The documents that a scan of the view comes upon.
 fn shown(index: &VectorIndex, view: &View) -> Vec<u64> {
@@ -69,13 +69,13 @@ fn shown(index: &VectorIndex, view: &View) -> Vec<u64> {
     docs
 }
 
-fn ids(hits: &[Hit]) -> Vec<u64> {
+fn ids(hits: &[Neighbor]) -> Vec<u64> {
     let mut ids: Vec<u64> = hits.iter().map(|hit| hit.doc_id.0).collect();
     ids.sort_unstable();
     ids
 }
 
-/// Every way to ask answers with exactly the documents of the model. Returns the recall of walks.
+/// Every way to ask answers with exactly the documents of the model. Returns the recall of graph searches.
 fn check(index: &VectorIndex, model: &RoaringTreemap, salt: u64, what: &str) -> f64 {
     let all: Vec<u64> = model.iter().collect();
     assert_eq!((index.len() as u64, &index.live_ids()), (model.len(), model), "{what}");
@@ -131,14 +131,14 @@ impl Seen {
 
 fn of_view(view: &View) -> usize {
     match view.hidden {
-        State::ARRIVING => 1,
-        State::LEAVING => 2,
+        State::TARGET => 1,
+        State::SOURCE => 2,
         _ => 0,
     }
 }
 
-/// The recall of walks at each kind of view, over the same state saved and opened, and over that once it is repaired: sums,
-/// and of how many.
+/// The recall of graph searches at each kind of view, over the same state saved and opened, and over that once it is
+/// repaired: sums, and of how many.
 #[derive(Debug, Default)]
 struct Recall([([f64; 3], u64); 3]);
 
@@ -278,7 +278,7 @@ fn a_document_on_its_way_can_be_deleted() {
         thin(&index, &mut model, seed, 700);
         let mut deleted = 0;
         loop {
-            let more = index.work(WorkBudget { link_max: 16, repair_max: 300 }).more;
+            let more = index.work(StepBudget { link_max: 16, repair_max: 300 }).more;
             let moving: Vec<u32> = {
                 let writer = index.core().expect("it is not empty").store.writer.lock();
                 writer.relocations.slots.keys().copied().collect()
@@ -359,7 +359,7 @@ fn threads_do_not_see_vectors_move() {
                     turn += 1;
                     let doc = 8 * (splitmix(seed ^ searcher << 40 ^ turn) % 375);
                     let query = vector_of(doc);
-                    let once = |hits: &[Hit]| {
+                    let once = |hits: &[Neighbor]| {
                         let mut docs = ids(hits);
                         docs.dedup();
                         assert_eq!(docs.len(), hits.len(), "each once");
@@ -380,7 +380,7 @@ fn threads_do_not_see_vectors_move() {
                     assert!(index.distance_to(DocId(doc), &query).is_some_and(|distance| distance < 1e-6));
                 }
                 println!("walks found {found} of {}", 2 * turn);
-                // These vectors have no clusters, and the graph is thin: at rest walks find some 99 in 100.
+                // These vectors have no clusters, and the graph is thin: at rest graph searches find some 99 in 100.
                 assert!(found * 100 >= 2 * turn * 96, "{found} of {}", 2 * turn);
             });
         }
@@ -392,7 +392,7 @@ fn threads_do_not_see_vectors_move() {
                 assert!(kept.is_subset(&opened.live_ids()), "what stays is in every saved state");
             }
         });
-        let (work, moved) = (WorkBudget { link_max: 16, repair_max: 500 }, &moved);
+        let (work, moved) = (StepBudget { link_max: 16, repair_max: 500 }, &moved);
         let step = move || {
             let progress = index.work(work);
             moved.fetch_add(progress.moved, Ordering::Relaxed);
@@ -500,7 +500,7 @@ fn steady_updates_move_nothing() {
             next += 1;
         }
         loop {
-            let progress = index.work(WorkBudget::default());
+            let progress = index.work(StepBudget::default());
             moved += progress.moved;
             if !progress.more {
                 break;
@@ -510,9 +510,9 @@ fn steady_updates_move_nothing() {
     assert_eq!(moved, 0);
     let mut model = index.live_ids();
     thin(&index, &mut model, 71, 3_000);
-    let mut sum = Progress::default();
+    let mut sum = StepReport::default();
     for _ in 0..10_000 {
-        let progress = index.work(WorkBudget::default());
+        let progress = index.work(StepBudget::default());
         sum.moved += progress.moved;
         if !progress.more {
             break;
@@ -521,6 +521,6 @@ fn steady_updates_move_nothing() {
     }
     assert!(sum.moved > 0 && sum.moved <= 3_000 && sum.freed < 9_999, "{sum:?}");
     for _ in 0..10 {
-        assert_eq!(index.work(WorkBudget::default()), Progress::default(), "it is done");
+        assert_eq!(index.work(StepBudget::default()), StepReport::default(), "it is done");
     }
 }

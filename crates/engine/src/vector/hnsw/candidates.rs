@@ -1,10 +1,10 @@
-//! The best `ef` nodes of a walk in one sorted array.
+//! The best `ef` nodes of a graph search in one sorted array.
 
 /// Nodes in ascending order of (distance, slot), each marked once its neighbours were looked at. One word an entry:
 /// distance in an order-preserving form, slot, mark. The nearest unmarked node is at or behind a cursor, so that taking
 /// it and inserting before it are cheap; for the usual `ef` this beats two heaps.
 #[derive(Default)]
-pub(in crate::vector) struct Pool {
+pub(in crate::vector) struct CandidateList {
     entries: Vec<u64>,
     ef: usize,
     cursor: usize,
@@ -12,15 +12,15 @@ pub(in crate::vector) struct Pool {
 
 const EXPANDED: u64 = 1;
 
-impl Pool {
-    /// Empties the pool for a walk with this `ef`.
+impl CandidateList {
+    /// Empties the candidate list for a graph search with this `ef`.
     pub(in crate::vector) fn reset(&mut self, ef: usize) {
         self.entries.clear();
         self.ef = ef.max(1);
         self.cursor = 0;
     }
 
-    /// Adds a node unless it is farther than all of a full pool.
+    /// Adds a node unless it is farther than all of a full candidate list.
     #[inline(always)]
     pub(in crate::vector) fn push(&mut self, distance: f32, slot: u32) -> bool {
         let entry = u64::from(ordered(distance)) << 32 | u64::from(slot) << 1;
@@ -104,18 +104,18 @@ mod tests {
     fn keeps_the_nearest_and_takes_each_once() {
         for seed in 0..200u64 {
             let ef = 1 + (splitmix(seed) % 40) as usize;
-            let (mut pool, mut model, mut taken) = (Pool::default(), Vec::new(), Vec::new());
-            pool.reset(ef);
+            let (mut candidates, mut model, mut taken) = (CandidateList::default(), Vec::new(), Vec::new());
+            candidates.reset(ef);
             for slot in 0..200u32 {
                 let distance = (splitmix(seed << 20 | u64::from(slot)) % 50) as f32 - 25.0;
-                pool.push(distance, slot);
+                candidates.push(distance, slot);
                 model.push((distance, slot));
                 model.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
                 model.truncate(ef);
-                assert_eq!(pool.iter().collect::<Vec<_>>(), model, "seed {seed}");
+                assert_eq!(candidates.iter().collect::<Vec<_>>(), model, "seed {seed}");
                 if slot % 3 == 0 {
                     let expected = model.iter().map(|entry| entry.1).find(|slot| !taken.contains(slot));
-                    let got = pool.take_nearest();
+                    let got = candidates.take_nearest();
                     assert_eq!(got, expected, "seed {seed}");
                     taken.extend(got);
                 }

@@ -1,4 +1,4 @@
-//! Nodes that move to other slots: what it takes of the graph.
+//! Nodes that move to other slots: the changes of the graph.
 
 use std::sync::atomic::Ordering;
 
@@ -6,17 +6,17 @@ use hashbrown::HashMap;
 
 use super::repair::Surroundings;
 use crate::vector::arena::{State, Tables, append_link, read_links};
-use crate::vector::store::relocation::Move;
+use crate::vector::store::relocation::Relocation;
 
-/// Nodes on their way, each with its old and its new slot.
+/// Nodes on their way, each with its source slot and its target slot.
 #[derive(Default)]
-pub(super) struct Moves {
-    pairs: Vec<Move>,
+pub(super) struct RelocatedNodes {
+    pairs: Vec<Relocation>,
     forward: HashMap<u32, u32>,
 }
 
-impl Moves {
-    pub(super) fn new(pairs: Vec<Move>) -> Self {
+impl RelocatedNodes {
+    pub(super) fn new(pairs: Vec<Relocation>) -> Self {
         Self { forward: pairs.iter().copied().collect(), pairs }
     }
 
@@ -28,17 +28,18 @@ impl Moves {
         self.pairs.is_empty()
     }
 
-    pub(super) fn pairs(&self) -> &[Move] {
+    pub(super) fn pairs(&self) -> &[Relocation] {
         &self.pairs
     }
 
-    pub(super) fn old_slots(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn source_slots(&self) -> impl Iterator<Item = u32> {
         self.pairs.iter().map(|&(old, _)| old)
     }
 
-    /// The nodes in these old slots turned out to be dead. They stay among the pairs, so that places there remain.
-    pub(super) fn call_off(&mut self, old_slots: &[u32]) {
-        for old in old_slots {
+    /// Calls off the relocation of the nodes in these source slots, which turned out to be dead. The pairs stay, so
+    /// that positions among them remain valid.
+    pub(super) fn call_off(&mut self, source_slots: &[u32]) {
+        for old in source_slots {
             self.forward.remove(old);
         }
     }
@@ -47,15 +48,15 @@ impl Moves {
         self.pairs.retain(|(old, _)| self.forward.contains_key(old));
     }
 
-    /// Names the new slots in the lists of the old ones, in one of which a walk of the next view may arrive. Whoever finds
-    /// the old slot finds the new one, which is as near.
-    pub(super) fn attach(&self, around: Surroundings<'_>, moves: &[Move]) {
+    /// Adds the target slots to the lists of the source slots, in one of which a graph search of the next view may
+    /// arrive. A search that finds the source slot finds the target slot, which is as near.
+    pub(super) fn attach(&self, around: Surroundings<'_>, moves: &[Relocation]) {
         let view = around.store.view();
         let mut links = Vec::new();
         for &(old, new) in moves {
             let Some(list) = view.tables.links(old, 0) else { continue };
             if view.tables.state(new).load(Ordering::Acquire) == State::FREE {
-                // Its document was deleted before it moved.
+                // The document was deleted before the node moved.
                 continue;
             }
             let _lock = around.graph.lock(old);
@@ -70,13 +71,13 @@ impl Moves {
     pub(super) fn switched(&self, tables: &Tables, slot: u32) -> u32 {
         let is_switched = |new: &u32| {
             let state = tables.state(*new).load(Ordering::Acquire);
-            state & State::LINKED != 0 && state & State::ARRIVING == 0
+            state & State::LINKED != 0 && state & State::TARGET == 0
         };
         self.forward.get(&slot).copied().filter(is_switched).unwrap_or(slot)
     }
 
-    /// Names the new slots of those of `links` that have moved, without repetitions and the node itself. Returns whether
-    /// there were any.
+    /// Names the new slots of those of `links` that have moved, without repetitions and the node itself. Returns
+    /// whether there were any.
     pub(super) fn translate(&self, node: u32, links: &mut Vec<u32>) -> bool {
         if self.forward.is_empty() || !links.iter().any(|slot| self.forward.contains_key(slot)) {
             return false;
