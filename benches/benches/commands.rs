@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azimuth_benches::clock::Clock;
-use azimuth_engine::command::{At, Command, Outcome, Patch, PutMode};
-use azimuth_engine::group::{Batch, DataGroup, Entry, EntryBody, GroupOptions, LogPosition, StateMachine};
-use azimuth_engine::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, VectorId};
+use azimuth_engine::command::{Command, Outcome, Patch, PutMode};
+use azimuth_engine::data::{DataGroup, GroupOptions};
+use azimuth_engine::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, ShardKey, VectorId};
 use azimuth_engine::object::{Beacon, Object, Value, Vector};
+use azimuth_engine::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use azimuth_engine::schema::{
     Collection, DataType, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig, VectorIndexKind,
     VectorSpace,
@@ -116,7 +117,8 @@ const CASES: &[(&str, Case)] = &[
         if n == 0 {
             group.apply(vec![Command::PutCollection(Box::new(tenants()))])?;
         }
-        let at = |k: u64| At { collection: TENANT_COLLECTION, shard: ShardId(u32::try_from(k * 90).unwrap_or(0)) };
+        let at =
+            |k: u64| ShardKey { collection: TENANT_COLLECTION, shard: ShardId(u32::try_from(k * 90).unwrap_or(0)) };
         let command = |k| match put(k, "number", Value::Int(1)) {
             Command::Put { mode, object, .. } => Command::Put { at: at(k), mode, object },
             other => other,
@@ -140,13 +142,13 @@ const CASES: &[(&str, Case)] = &[
         group.apply(vec![Command::PutCollection(Box::new(wide(2)))])?;
         let properties = (0..PROPERTIES).map(|k| (format!("p{k}"), Value::Int(1))).collect();
         let object = Object { properties, ..object(n) };
-        let at = At { collection: WIDE_COLLECTION, shard: ShardId::FIRST };
+        let at = ShardKey { collection: WIDE_COLLECTION, shard: ShardId::FIRST };
         Ok(vec![Command::Put { at, mode: PutMode::Upsert, object: Box::new(object) }])
     }),
     ("schema of 50,000 tenants", |_, _| Ok(vec![Command::PutCollection(Box::new(tenants()))])),
     ("drop of a collection of 20,000 vectors", |group, n| {
         let collection = CollectionId(100 + u32::try_from(n)?);
-        let at = At { collection, shard: ShardId::FIRST };
+        let at = ShardKey { collection, shard: ShardId::FIRST };
         group.apply(vec![Command::PutCollection(Box::new(Collection { id: collection, ..schema() }))])?;
         for k in 0..40 {
             let command = |k| match with_vectors(k, 1, &single(64)) {
@@ -159,7 +161,7 @@ const CASES: &[(&str, Case)] = &[
     }),
 ];
 
-const AT: At = At { collection: CollectionId(1), shard: ShardId::FIRST };
+const AT: ShardKey = ShardKey { collection: CollectionId(1), shard: ShardId::FIRST };
 const WIDE_COLLECTION: CollectionId = CollectionId(2);
 const TENANT_COLLECTION: CollectionId = CollectionId(3);
 

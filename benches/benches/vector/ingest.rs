@@ -8,7 +8,7 @@ use std::time::Instant;
 use azimuth_benches::ann::AnnSet;
 use azimuth_benches::peers::{answers, ask};
 use azimuth_engine::ids::DocId;
-use azimuth_engine::vector::{IndexConfig, IndexOptions, VectorIndex, WorkBudget};
+use azimuth_engine::vector::{IndexConfig, IndexOptions, StepBudget, VectorIndex};
 use hdrhistogram::Histogram;
 
 /// Vectors waiting for the graph at which the writer waits too, as the server makes it wait.
@@ -34,7 +34,7 @@ pub(crate) fn ingest(set: &AnnSet, config: IndexConfig) {
             inserted.store(true, Ordering::Release);
         });
         scope.spawn(|| {
-            while index.work(WorkBudget::default()).more || !inserted.load(Ordering::Acquire) {
+            while index.work(StepBudget::default()).more || !inserted.load(Ordering::Acquire) {
                 std::hint::spin_loop();
             }
             linked.store(true, Ordering::Release);

@@ -5,7 +5,7 @@ use std::path::Path;
 use azimuth_benches::ann::{AnnSet, K};
 use azimuth_benches::clock::{Clock, Spread};
 use azimuth_benches::peers::{Graph, build, config};
-use azimuth_engine::vector::{Codes, KernelTrial, WalkTrial};
+use azimuth_engine::vector::{Codes, GraphSearchTrial, KernelTrial};
 
 /// One line of the table: a part, and what does it once for every query.
 type Line<'a> = (&'static str, Box<dyn FnMut() + 'a>);
@@ -16,7 +16,7 @@ pub(crate) fn parts(set: &AnnSet, rounds: usize, ef: usize) {
     for (name, codes) in [("int8 codes", Codes::Default), ("f32", Codes::None)] {
         let (index, _) =
             build(set, config(set, Graph { m: 16, ef_construction: 128 }, codes), Path::new(super::NOWHERE));
-        let Some(trial) = WalkTrial::new(&index, set.queries(), ef) else {
+        let Some(trial) = GraphSearchTrial::new(&index, set.queries(), ef) else {
             println!("{name}: the index has no graph");
             continue;
         };
@@ -24,7 +24,7 @@ pub(crate) fn parts(set: &AnnSet, rounds: usize, ef: usize) {
     }
 }
 
-fn table(set: &AnnSet, name: &str, coded: bool, trial: &WalkTrial<'_>, rounds: usize) {
+fn table(set: &AnnSet, name: &str, coded: bool, trial: &GraphSearchTrial<'_>, rounds: usize) {
     let queries = set.queries().len() as f64;
     let distances = trial.distances() as f64 / queries;
     let kernels = KernelTrial::new(set.distance, set.dim, set.base.clone());
@@ -42,7 +42,7 @@ fn table(set: &AnnSet, name: &str, coded: bool, trial: &WalkTrial<'_>, rounds: u
     let mut lines: [Line<'_>; 6] = [
         ("query, as a caller asks it", Box::new(|| trial.search(K))),
         ("query made ready (normalised, rotated, coded)", Box::new(|| trial.prepare())),
-        ("walk", Box::new(|| trial.walk())),
+        ("walk", Box::new(|| trial.graph_search())),
         ("its distances alone, rows from where they are", Box::new(|| trial.distances_alone())),
         ("its distances alone, rows in the nearest cache", Box::new(|| trial.distances_cached())),
         ("bare scan of all rows in order", Box::new(scan)),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use azimuth_engine::ids::DocId;
 use azimuth_engine::vector::{
-    Codes, HnswConfig, IndexConfig, IndexKind, IndexOptions, SearchRequest, VectorIndex, WorkBudget,
+    Codes, HnswConfig, IndexConfig, IndexKind, IndexOptions, SearchRequest, StepBudget, VectorIndex,
 };
 use tempfile::TempDir;
 
@@ -71,10 +71,10 @@ pub fn config(set: &AnnSet, graph: Graph, codes: Codes) -> IndexConfig {
 pub fn work_all(index: &VectorIndex) {
     std::thread::scope(|scope| {
         for _ in 0..BUILD_THREADS {
-            scope.spawn(|| while index.work(WorkBudget::default()).more {});
+            scope.spawn(|| while index.work(StepBudget::default()).more {});
         }
     });
-    while index.work(WorkBudget::default()).more {}
+    while index.work(StepBudget::default()).more {}
 }
 
 /// An index over the set and what inserting and linking took: inserted by one thread, linked by [`BUILD_THREADS`].

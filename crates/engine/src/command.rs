@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::ids::{CollectionId, DocId, ShardId, VectorId};
+use crate::ids::{CollectionId, DocId, ShardId, ShardKey, VectorId};
 use crate::object::{Beacon, Object, Properties, Vector};
 use crate::schema::{self, Collection};
 
@@ -41,7 +41,7 @@ pub enum Command {
     /// Data: writes a whole object. `Written`, `Exists`, `NotFound` or `Refused`.
     Put {
         /// Where.
-        at: At,
+        at: ShardKey,
         /// What is expected of the id.
         mode: PutMode,
         /// The object; its creation time counts only if the id is new.
@@ -50,7 +50,7 @@ pub enum Command {
     /// Data: changes some properties and vectors of an object. `Written`, `NotFound` or `Refused`.
     Merge {
         /// Where.
-        at: At,
+        at: ShardKey,
         /// Which object.
         id: Uuid,
         /// What changes.
@@ -61,7 +61,7 @@ pub enum Command {
     /// Data: removes an object. `Done` or `NotFound`.
     Delete {
         /// Where.
-        at: At,
+        at: ShardKey,
         /// Which object.
         id: Uuid,
     },
@@ -69,7 +69,7 @@ pub enum Command {
     /// the object was written since.
     DeleteVersion {
         /// Where.
-        at: At,
+        at: ShardKey,
         /// Which object.
         id: Uuid,
         /// The version that the caller saw.
@@ -109,15 +109,6 @@ impl Command {
             Self::CreateCollection(_) | Self::UpdateCollection { .. } | Self::Put { .. } | Self::Merge { .. } => false,
         }
     }
-}
-
-/// The shard of a collection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct At {
-    /// The collection.
-    pub collection: CollectionId,
-    /// The shard, or the tenant's shard.
-    pub shard: ShardId,
 }
 
 /// What a [`Command::Put`] expects of the id.

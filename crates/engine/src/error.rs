@@ -1,5 +1,6 @@
 //! Errors of the engine, named by what the caller must do.
 
+use std::any::Any;
 use std::io;
 
 /// Why a read was ended.
@@ -73,4 +74,18 @@ impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::Storage(error.to_string())
     }
+}
+
+/// `None` for an object whose row cannot be decoded; other errors stay errors.
+pub(crate) fn readable<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(Error::Unreadable(_)) => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// The message of a panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a text").to_owned()
 }

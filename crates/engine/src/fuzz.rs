@@ -9,14 +9,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::command::{At, Command, Patch, PutMode};
-use crate::group::Batch;
-use crate::ids::{CollectionId, DocId, PropertyId, ShardId, VectorId};
-use crate::inverted::{docset, postings, segment, terms};
-use crate::key;
+use crate::command::{Command, Patch, PutMode};
+use crate::ids::{CollectionId, DocId, PropertyId, ShardId, ShardKey, VectorId};
+use crate::inverted::form::{docset, postings, segment, terms};
 use crate::object::codec::{self, Header};
 use crate::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
+use crate::replica::Batch;
 use crate::schema::{Collection, DataType, Primitive, Property, Tokenization, decode_schema, encode_schema};
+use crate::storage::key;
 
 /// One value of every kind.
 fn properties() -> Properties {
@@ -176,7 +176,7 @@ fn in_postcard<T: Serialize + DeserializeOwned + 'static>(name: &str, examples: 
 
 #[test]
 fn batches_of_commands() {
-    let at = At { collection: CollectionId(3), shard: ShardId(0) };
+    let at = ShardKey { collection: CollectionId(3), shard: ShardId(0) };
     let id = Uuid::from_u128(5);
     let vectors = Vectors::from([(VectorId(0), Vector::Single(vec![1.0, 2.0]))]);
     let object = Object { id, created_ms: 1, updated_ms: 2, properties: properties(), vectors };

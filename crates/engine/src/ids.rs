@@ -49,6 +49,15 @@ id! {
     DocId(u64)
 }
 
+/// A shard among the shards of all collections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ShardKey {
+    /// The collection.
+    pub collection: CollectionId,
+    /// The shard, or the tenant's shard, of the collection.
+    pub shard: ShardId,
+}
+
 impl GroupId {
     /// The group that holds schema, placement and identities.
     pub const META: Self = Self(0);

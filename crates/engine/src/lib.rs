@@ -1,27 +1,31 @@
 //! One node of Azimuth: schema, objects, inverted and vector indexes, query plans.
 //!
 //! Synchronous. It does no network I/O, reads no clock and asks the system for no randomness: the same
-//! commands in the same order give the same logical state everywhere, which [`group::DataGroup::state_hash`] proves.
+//! commands in the same order give the same logical state everywhere, which [`data::DataGroup::state_hash`] proves.
 //!
-//! Read in this order: [`schema`] and [`object`] (what is stored), [`command`] (how it changes),
-//! [`group`] (where it lies and how changes are applied), [`query`] (how it is asked for),
-//! [`vector`] and [`inverted`] (the derived indexes).
+//! Read in this order: [`schema`] and [`object`] (what is stored), [`command`] (how it changes), [`replica`] (the log that
+//! brings commands), [`storage`] (the RocksDB below), `shard` (the state of a shard in memory), [`data`] (how commands
+//! change it), [`query`] and `exec` (reads), `inverted` and [`vector`] (the derived indexes), [`maintain`] (background work).
 #![warn(missing_docs)]
 
 pub mod command;
+pub mod data;
 pub mod error;
+mod exec;
 #[cfg(test)]
 mod fuzz;
-pub mod group;
 pub mod ids;
 pub mod interrupt;
 mod inverted;
-mod key;
 pub mod limits;
+pub mod maintain;
 pub mod meta;
 pub mod object;
 pub mod query;
+pub mod replica;
 pub mod schema;
+mod shard;
+pub mod storage;
 pub mod tokenizer;
 pub mod vector;
 pub mod weight;

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use hashbrown::HashSet;
 
 use crate::command::Patch;
-use crate::inverted::terms;
+use crate::inverted::form::terms;
 use crate::object::{Object, Properties, Value};
 use crate::schema::{Collection, Property, Tokenization};
 use crate::tokenizer;

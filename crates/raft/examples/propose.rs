@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use azimuth_engine::command::{At, Command, Outcome, PutMode};
-use azimuth_engine::ids::{CollectionId, ShardId, VectorId};
+use azimuth_engine::command::{Command, Outcome, PutMode};
+use azimuth_engine::ids::{CollectionId, ShardId, ShardKey, VectorId};
 use azimuth_engine::object::{Object, Properties, Value, Vector};
 use azimuth_raft::{Node, NodeOptions, ProposerLimits};
 
@@ -38,7 +38,7 @@ fn small(_number: u64) -> Vec<Command> {
 }
 
 fn objects(number: u64) -> Vec<Command> {
-    let at = At { collection: CollectionId(1), shard: ShardId::FIRST };
+    let at = ShardKey { collection: CollectionId(1), shard: ShardId::FIRST };
     let object = |n: u64| {
         let vector = (0..384).map(|dim| ((n * 384 + dim) % 1_009) as f32 / 1_009.0).collect();
         Object {

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use azimuth_engine::group::{DataGroup, WorkBudget, WorkReport};
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::maintain::{WorkBudget, WorkReport};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use azimuth_engine::command::Command;
-use azimuth_engine::group::LogPosition;
 use azimuth_engine::ids::{CollectionId, GroupId};
+use azimuth_engine::replica::LogPosition;
 use azimuth_fuzz::check;
 use bytes::Bytes;
 use openraft::Membership;

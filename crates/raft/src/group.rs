@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::group::StateMachine;
 use azimuth_engine::ids::GroupId;
+use azimuth_engine::replica::StateMachine;
 use tokio::sync::watch;
 
 use crate::barrier::ReadBarrier;

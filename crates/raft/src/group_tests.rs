@@ -239,7 +239,7 @@ async fn the_log_is_never_purged_above_what_is_durable() {
     let log_dir = dir.path().join("raftlog");
     let log = blocking(move || Ok(RaftLog::open(&log_dir, STORE)?)).await.unwrap();
     let group = log.group(GROUP).unwrap();
-    let position = |index| azimuth_engine::group::LogPosition { term: 1, node: 1, index };
+    let position = |index| azimuth_engine::replica::LogPosition { term: 1, node: 1, index };
     let records: Vec<_> = (0..10)
         .map(|index| crate::raftlog::Record {
             position: position(index),

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use azimuth_engine::group::{DataGroup, Generations, GroupOptions, StateMachine};
+use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::GroupId;
 use azimuth_engine::meta::MetaGroup;
+use azimuth_engine::replica::StateMachine;
+use azimuth_engine::storage::Generations;
 use tokio::sync::watch;
 
 use crate::background::Background;
@@ -240,7 +242,9 @@ struct Opener<'a> {
 
 impl Opener<'_> {
     async fn open_groups(&self) -> Result<(Opened<MetaGroup>, Opened<DataGroup>), StartError> {
-        let meta = self.open(GroupId::META, |dir, options| Ok(MetaGroup::open(&dir, options)?.0)).await?;
+        let meta = self
+            .open(GroupId::META, |dir, options| Ok(MetaGroup::open(&dir, options.group, &options.storage)?.0))
+            .await?;
         let data = self.open(GroupId::FIRST_DATA, |dir, options| Ok(DataGroup::open(&dir, options)?.0)).await;
         match data {
             Ok(data) => Ok((meta, data)),
@@ -332,7 +336,7 @@ fn check_against_log<S: StateMachine>(state: &S, log: &GroupLog) -> Result<u64, 
         );
         return Err(StartError::Damaged(text));
     }
-    let next = |position: Option<azimuth_engine::group::LogPosition>| position.map_or(0, |at| at.index + 1);
+    let next = |position: Option<azimuth_engine::replica::LogPosition>| position.map_or(0, |at| at.index + 1);
     Ok(next(bounds.last) - next(applied))
 }
 

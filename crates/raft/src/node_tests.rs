@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::group::StateMachine;
 use azimuth_engine::ids::{CollectionId, PropertyId};
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::DataType;
 
 use crate::{FlushLimits, Node, NodeOptions, Phase, ProposeError, ReadError, StartError};

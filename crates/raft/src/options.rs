@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use azimuth_engine::group::StorageBudget;
+use azimuth_engine::storage::StorageBudget;
 use azimuth_engine::vector::IndexOptions;
 use tokio::sync::watch;
 
@@ -25,7 +25,7 @@ pub struct NodeOptions {
     pub storage: StorageBudget,
     /// Settings of vector indexes that belong to the process.
     pub index: IndexOptions,
-    /// Bytes of vector indexes in memory; see [`GroupOptions`](azimuth_engine::group::GroupOptions).
+    /// Bytes of vector indexes in memory; see [`GroupOptions`](azimuth_engine::data::GroupOptions).
     pub index_bytes_max: u64,
     /// Bytes of small vector indexes in memory, over all shards.
     pub small_index_bytes_max: u64,

@@ -5,8 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use azimuth_engine::group::{DataGroup, StateMachine};
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::meta::MetaGroup;
+use azimuth_engine::replica::StateMachine;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 

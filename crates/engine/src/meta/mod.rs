@@ -1,4 +1,4 @@
-//! The meta group: which collections there are.
+//! The meta group: the catalog of collections.
 //!
 //! Ids of collections, properties and vectors are given here, at apply, and never again.
 
@@ -8,33 +8,31 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use parking_lot::{Mutex, RwLock};
 
 pub use catalog::Catalog;
 
 use crate::command::{Command, Outcome};
-use crate::group::{
-    Applied, Attempt, Changes, Entry, EntryBody, Family, GroupOptions, Hasher, Ledger, LogPosition, OpenReport,
-    ProposerRecord, StateMachine, Store, contained, load_applied,
-};
 use crate::ids::{CollectionId, GroupId};
-use crate::key::{self, MetaKey};
+use crate::replica::{
+    Applied, AppliedLog, AppliedState, Attempt, Entry, Executor, LogPosition, StateHasher, StateMachine,
+};
 use crate::schema::{Collection, check_kept, decode_schema, encode_schema, encode_to_apply};
+use crate::storage::key::{self, MetaKey};
+use crate::storage::{Changes, Family, OpenReport, StorageBudget, Store};
 use crate::{Error, Result};
 
 /// The group that holds the schema.
 pub struct MetaGroup {
     group: GroupId,
     store: Store,
-    /// Held by whoever applies.
-    ledger: Mutex<Ledger>,
-    applied: RwLock<Applied>,
-    durable: Mutex<Option<LogPosition>>,
+    log: AppliedLog,
     catalog: ArcSwap<Catalog>,
 }
 
 /// The catalog as one apply leaves it.
-struct Draft {
+struct Draft<'a> {
+    group: GroupId,
+    changes: Changes<'a>,
     catalog: Catalog,
     next_collection: u32,
 }
@@ -43,26 +41,16 @@ impl MetaGroup {
     /// Opens the group in `dir`, or creates it.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when what is stored fails its checks or is of a later version.
-    #[expect(clippy::needless_pass_by_value, reason = "as DataGroup::open")]
-    pub fn open(dir: &Path, options: GroupOptions) -> Result<(Arc<Self>, OpenReport)> {
-        let (store, mut report) = Store::open(dir, &options)?;
-        let group = options.group;
-        let ledger = Ledger::load(&store, group)?;
+    /// [`Error::Damaged`] when stored data fail their checks or are of a later version.
+    pub fn open(dir: &Path, group: GroupId, budget: &StorageBudget) -> Result<(Arc<Self>, OpenReport)> {
+        let (store, mut report) = Store::open(dir, group, budget)?;
         let mut catalog = Catalog::default();
         for (_, value) in store.entries(Family::Meta, &key::meta(group, MetaKey::Collection, &[]))? {
             catalog.insert(Arc::new(decode_schema(&value)?));
         }
         report.collections = catalog.len();
-        let this = Self {
-            group,
-            applied: RwLock::new(ledger.applied.clone()),
-            durable: Mutex::new(ledger.applied.position),
-            ledger: Mutex::new(ledger),
-            catalog: ArcSwap::from_pointee(catalog),
-            store,
-        };
-        Ok((Arc::new(this), report))
+        let log = AppliedLog::load(&store, group)?;
+        Ok((Arc::new(Self { group, store, log, catalog: ArcSwap::from_pointee(catalog) }), report))
     }
 
     /// All collections as of now.
@@ -75,7 +63,7 @@ impl MetaGroup {
     /// # Errors
     /// When stored data fail their checks.
     pub fn state_hash(&self) -> Result<[u8; 16]> {
-        let mut hasher = Hasher::default();
+        let mut hasher = StateHasher::default();
         hasher.add(&self.next_collection()?.to_be_bytes());
         for collection in self.catalog().collections() {
             hasher.add(&encode_schema(&collection)?);
@@ -99,60 +87,50 @@ impl MetaGroup {
         entries: Vec<Entry>,
         again: Option<&dyn Fn(usize) -> Result<Entry>>,
     ) -> Result<Vec<Vec<Outcome>>> {
-        let mut ledger = self.ledger.lock();
         let nothing = Command::DropCollection(CollectionId(0));
-        let mut attempt = |entries, attempt: &Attempt| self.attempt(&mut ledger, entries, attempt);
-        Ok(contained(self.group, entries, again, &nothing, &mut attempt)?.outcomes)
+        let mut attempt = |applied: &mut AppliedState, entries: Vec<Entry>, attempt: &Attempt| {
+            self.attempt(applied, entries, attempt)
+        };
+        Ok(self.log.apply(entries, again, &nothing, &mut attempt)?.outcomes)
     }
 
-    fn attempt(&self, ledger: &mut Ledger, entries: Vec<Entry>, attempt: &Attempt) -> Result<Vec<Vec<Outcome>>> {
-        let mut next = ledger.clone();
-        let mut changes = self.store.changes();
-        let mut draft =
-            Draft { catalog: (*self.catalog.load_full()).clone(), next_collection: self.next_collection()? };
-        let mut outcomes = Vec::with_capacity(entries.len());
-        for entry in entries {
-            next.advance(&mut changes, self.group, entry.position)?;
-            outcomes.push(match entry.body {
-                EntryBody::Blank => Vec::new(),
-                EntryBody::Membership(members) => {
-                    next.set_members(&mut changes, self.group, entry.position, members)?;
-                    Vec::new()
-                }
-                EntryBody::Batch(batch) => {
-                    let record = ProposerRecord { sequence: batch.sequence, index: entry.position.index };
-                    if next.admit(&mut changes, self.group, batch.proposer, record)? {
-                        let commands = batch.commands.into_iter();
-                        commands
-                            .map(|command| self.execute(&mut draft, &mut changes, command))
-                            .collect::<Result<_>>()?
-                    } else {
-                        vec![Outcome::Repeated; batch.commands.len()]
-                    }
-                }
-            });
-        }
+    fn attempt(&self, applied: &mut AppliedState, entries: Vec<Entry>, attempt: &Attempt) -> Result<Vec<Vec<Outcome>>> {
+        let mut draft = Draft {
+            group: self.group,
+            changes: self.store.changes(),
+            catalog: (*self.catalog.load_full()).clone(),
+            next_collection: self.next_collection()?,
+        };
+        let outcomes = applied.apply(self.group, entries, &mut draft)?;
         if attempt.may_write() {
-            changes.write()?;
-            *ledger = next;
-            *self.applied.write() = ledger.applied.clone();
+            draft.changes.write()?;
             self.catalog.store(Arc::new(draft.catalog));
         }
         Ok(outcomes)
     }
+}
 
-    fn execute(&self, draft: &mut Draft, changes: &mut Changes<'_>, command: Command) -> Result<Outcome> {
+impl<'a> Executor<'a> for Draft<'a> {
+    fn changes(&mut self) -> &mut Changes<'a> {
+        &mut self.changes
+    }
+
+    fn execute(&mut self, commands: Vec<Command>) -> Result<Vec<Outcome>> {
+        Ok(commands.into_iter().map(|command| self.carry_out(command)).collect())
+    }
+}
+
+impl Draft<'_> {
+    fn carry_out(&mut self, command: Command) -> Outcome {
         match command {
-            Command::CreateCollection(collection) => self.create(draft, changes, *collection),
-            Command::UpdateCollection { expected_version, collection } => {
-                self.update(draft, changes, expected_version, *collection)
-            }
+            Command::CreateCollection(collection) => self.create(*collection),
+            Command::UpdateCollection { expected_version, collection } => self.update(expected_version, *collection),
             Command::DeleteCollection(id) => {
-                if draft.catalog.remove(id).is_none() {
-                    return Ok(Outcome::NotFound);
+                if self.catalog.remove(id).is_none() {
+                    return Outcome::NotFound;
                 }
-                changes.delete(Family::Meta, &self.schema_key(id));
-                Ok(Outcome::Done)
+                self.changes.delete(Family::Meta, &self.schema_key(id));
+                Outcome::Done
             }
             Command::PutCollection(_)
             | Command::DropCollection(_)
@@ -160,63 +138,57 @@ impl MetaGroup {
             | Command::Put { .. }
             | Command::Merge { .. }
             | Command::Delete { .. }
-            | Command::DeleteVersion { .. } => Ok(Outcome::Refused("the meta group holds no objects".into())),
+            | Command::DeleteVersion { .. } => Outcome::Refused("the meta group holds no objects".into()),
         }
     }
 
-    fn create(&self, draft: &mut Draft, changes: &mut Changes<'_>, mut collection: Collection) -> Result<Outcome> {
-        if let Some(there) = draft.catalog.find_similar(&collection.name) {
-            return Ok(Outcome::Conflict(taken(&collection.name, &there.name)));
+    fn create(&mut self, mut collection: Collection) -> Outcome {
+        if let Some(there) = self.catalog.find_similar(&collection.name) {
+            return Outcome::Conflict(taken(&collection.name, &there.name));
         }
-        collection.id = CollectionId(draft.next_collection);
+        collection.id = CollectionId(self.next_collection);
         collection.version = 1;
-        let Some(next) = draft.next_collection.checked_add(1) else {
-            return Ok(Outcome::Refused("the ids of collections are used up".into()));
+        let Some(next) = self.next_collection.checked_add(1) else {
+            return Outcome::Refused("the ids of collections are used up".into());
         };
         let record = match numbered(&mut collection) {
             Ok(record) => record,
-            Err(error) => return Ok(Outcome::Refused(error.to_string())),
+            Err(error) => return Outcome::Refused(error.to_string()),
         };
-        draft.next_collection = next;
+        self.next_collection = next;
         let next_key = key::meta(self.group, MetaKey::NextCollection, &[]);
-        changes.put(Family::Meta, &next_key, &draft.next_collection.to_be_bytes());
-        Ok(self.put(draft, changes, collection, &record))
+        self.changes.put(Family::Meta, &next_key, &self.next_collection.to_be_bytes());
+        self.put(collection, &record)
     }
 
-    fn update(
-        &self,
-        draft: &mut Draft,
-        changes: &mut Changes<'_>,
-        expected_version: u64,
-        mut collection: Collection,
-    ) -> Result<Outcome> {
-        let Some(known) = draft.catalog.get(collection.id) else { return Ok(Outcome::NotFound) };
+    fn update(&mut self, expected_version: u64, mut collection: Collection) -> Outcome {
+        let Some(known) = self.catalog.get(collection.id) else { return Outcome::NotFound };
         if known.version != expected_version {
-            return Ok(Outcome::Conflict(format!("collection {} was changed by somebody else", known.name)));
+            return Outcome::Conflict(format!("collection {} was changed by somebody else", known.name));
         }
-        if let Some(there) = draft.catalog.find_similar(&collection.name)
+        if let Some(there) = self.catalog.find_similar(&collection.name)
             && there.id != collection.id
         {
-            return Ok(Outcome::Conflict(taken(&collection.name, &there.name)));
+            return Outcome::Conflict(taken(&collection.name, &there.name));
         }
         if let Err(why) = check_kept(known, &collection) {
-            return Ok(Outcome::Refused(why));
+            return Outcome::Refused(why);
         }
         let Some(version) = expected_version.checked_add(1) else {
-            return Ok(Outcome::Refused(format!("the versions of collection {} are used up", known.name)));
+            return Outcome::Refused(format!("the versions of collection {} are used up", known.name));
         };
         collection.version = version;
         let record = match numbered(&mut collection) {
             Ok(record) => record,
-            Err(error) => return Ok(Outcome::Refused(error.to_string())),
+            Err(error) => return Outcome::Refused(error.to_string()),
         };
-        draft.catalog.remove(collection.id);
-        Ok(self.put(draft, changes, collection, &record))
+        self.catalog.remove(collection.id);
+        self.put(collection, &record)
     }
 
-    fn put(&self, draft: &mut Draft, changes: &mut Changes<'_>, collection: Collection, record: &[u8]) -> Outcome {
-        changes.put(Family::Meta, &self.schema_key(collection.id), record);
-        draft.catalog.insert(Arc::new(collection.clone()));
+    fn put(&mut self, collection: Collection, record: &[u8]) -> Outcome {
+        self.changes.put(Family::Meta, &self.schema_key(collection.id), record);
+        self.catalog.insert(Arc::new(collection.clone()));
         Outcome::Collection(Box::new(collection))
     }
 
@@ -227,11 +199,11 @@ impl MetaGroup {
 
 impl StateMachine for MetaGroup {
     fn applied(&self) -> Result<Applied> {
-        Ok(self.applied.read().clone())
+        Ok(self.log.applied())
     }
 
     fn durable(&self) -> Option<LogPosition> {
-        *self.durable.lock()
+        self.log.durable()
     }
 
     fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
@@ -247,19 +219,11 @@ impl StateMachine for MetaGroup {
     }
 
     fn flush(&self) -> Result<Option<LogPosition>> {
-        let position = self.applied.read().position;
-        self.store.flush()?;
-        let mut durable = self.durable.lock();
-        *durable = position.max(*durable);
-        Ok(*durable)
+        self.log.flush(&self.store, |_| Ok(()))
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<Applied> {
-        self.store.checkpoint(dir)?;
-        let applied = load_applied(&Store::open_read_only(dir)?, self.group)?;
-        let mut durable = self.durable.lock();
-        *durable = applied.position.max(*durable);
-        Ok(applied)
+        self.log.checkpoint(&self.store, dir)
     }
 
     fn check_storage(&self) -> Result<()> {

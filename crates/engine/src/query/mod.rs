@@ -13,8 +13,8 @@ pub use charge::Charge;
 pub(crate) use combine::{Measured, combine, least_unnamed};
 pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 pub use near::{Combination, DISTANCE_SLACK, Near, TARGETS_MAX, Target};
-pub(crate) use plan::Facts;
-pub use plan::{Plan, Source};
+pub(crate) use plan::Cardinalities;
+pub use plan::{AccessPath, Plan};
 pub(crate) use sort::{SortKeys, SortTerms};
 
 use crate::ids::{DocId, VectorId};

@@ -9,7 +9,7 @@ use crate::ids::VectorId;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Where the hits come from, and in which order.
-    pub source: Source,
+    pub path: AccessPath,
     /// Objects that match the filter; `None` without one.
     pub matches: Option<u64>,
     /// Sort keys applied to the hits.
@@ -22,16 +22,16 @@ pub struct Plan {
 
 /// Where hits come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum AccessPath {
     /// Nothing can match.
     Nothing,
-    /// A walk over the ids in byte order, from the cursor on.
+    /// The ids in byte order, from the cursor on.
     Ids,
     /// The matches in the order of their doc ids.
     DocIds,
     /// All candidates are read and sorted.
     Sorted,
-    /// The vector index looks for this many nearest; it chooses between scan and walk by the size of the allow list.
+    /// The vector index looks for this many nearest; it chooses between scan and graph search by the size of the allow list.
     Nearest {
         /// Which vector.
         vector: VectorId,
@@ -52,81 +52,81 @@ pub enum Source {
     },
 }
 
-/// What the planner must know of the shard.
+/// The counts by which the planner decides.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Facts {
+pub(crate) struct Cardinalities {
     /// Objects that can be returned.
     pub live: u64,
     /// Objects that match the filter.
     pub matches: Option<u64>,
-    /// Objects that have the vector asked for; of several the most.
+    /// Objects that have the target vector; of several targets the greatest number.
     pub with_vector: u64,
 }
 
-/// Beyond this many nearest neighbours a scan of everything is cheaper than a walk.
+/// Beyond this many nearest neighbours a scan of everything is cheaper than a graph search.
 const NEAREST_MAX: usize = 10_000;
 
 impl Plan {
     /// Decides how `query` is answered.
-    pub(crate) fn of(query: &Query, facts: &Facts) -> Self {
-        let candidates = facts.matches.unwrap_or(facts.live);
-        let source = match &query.rank {
-            _ if candidates == 0 || query.limit == 0 => Source::Nothing,
-            Rank::Listing { .. } if !query.sort.is_empty() => Source::Sorted,
-            Rank::Listing { after: None } if query.filter.is_some() => Source::DocIds,
-            Rank::Listing { .. } => Source::Ids,
-            Rank::Near(_) if facts.with_vector == 0 => Source::Nothing,
-            Rank::Near(near) => nearest(query, near, facts.with_vector, candidates),
+    pub(crate) fn of(query: &Query, counts: &Cardinalities) -> Self {
+        let candidates = counts.matches.unwrap_or(counts.live);
+        let path = match &query.rank {
+            _ if candidates == 0 || query.limit == 0 => AccessPath::Nothing,
+            Rank::Listing { .. } if !query.sort.is_empty() => AccessPath::Sorted,
+            Rank::Listing { after: None } if query.filter.is_some() => AccessPath::DocIds,
+            Rank::Listing { .. } => AccessPath::Ids,
+            Rank::Near(_) if counts.with_vector == 0 => AccessPath::Nothing,
+            Rank::Near(near) => nearest(query, near, counts.with_vector, candidates),
         };
         let sort = query.sort.iter().map(|key| {
             let order = if key.descending { "desc" } else { "asc" };
             format!("{} {order}", key.property)
         });
         let (offset, limit) = (query.offset, query.limit);
-        Self { source, matches: facts.matches, sort: sort.collect(), offset, limit }
+        Self { path, matches: counts.matches, sort: sort.collect(), offset, limit }
     }
 }
 
-fn nearest(query: &Query, near: &Near, with_vector: u64, candidates: u64) -> Source {
+fn nearest(query: &Query, near: &Near, with_vector: u64, candidates: u64) -> AccessPath {
     let k = query.offset.saturating_add(query.limit);
     let most = usize::try_from(with_vector).unwrap_or(usize::MAX);
     match (near.targets.as_slice(), near.max_distance) {
         ([only], Some(_)) if k > NEAREST_MAX || u64::try_from(k).is_ok_and(|k| k >= with_vector.min(candidates)) => {
-            Source::WithinDistance { vector: only.vector }
+            AccessPath::WithinDistance { vector: only.vector }
         }
-        ([only], _) => Source::Nearest { vector: only.vector, k: k.min(most) },
+        ([only], _) => AccessPath::Nearest { vector: only.vector, k: k.min(most) },
         // An object with one of the `k` least minimum distances is among the `k` nearest of the target by which its
         // distance is least.
         (targets, max_distance) if near.combination == Combination::Minimum => {
             let within = max_distance.is_some() && k > NEAREST_MAX;
-            Source::Combined { targets: targets.len(), k: (!within).then_some(k.min(most)) }
+            AccessPath::Combined { targets: targets.len(), k: (!within).then_some(k.min(most)) }
         }
         // An object that is distant by one target may be near by all together. Candidates that depend on the page would
         // differ from page to page, so that pages would repeat objects and leave others out.
-        (targets, _) => Source::Combined { targets: targets.len(), k: Some(k.max(NEAREST_MAX).min(most)) },
+        (targets, _) => AccessPath::Combined { targets: targets.len(), k: Some(k.max(NEAREST_MAX).min(most)) },
     }
 }
 
 impl Plan {
     /// Whether the hits are sorted by something else than a vector's distance.
     pub(crate) fn is_listing(&self) -> bool {
-        matches!(self.source, Source::Ids | Source::DocIds | Source::Sorted)
+        matches!(self.path, AccessPath::Ids | AccessPath::DocIds | AccessPath::Sorted)
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.source {
-            Source::Nothing => f.write_str("nothing")?,
-            Source::Ids => f.write_str("ids in order")?,
-            Source::DocIds => f.write_str("doc ids in order")?,
-            Source::Sorted => f.write_str("all candidates")?,
-            Source::Nearest { vector, k } => write!(f, "nearest {k} by vector {vector}")?,
-            Source::WithinDistance { vector } => write!(f, "within distance by vector {vector}")?,
-            Source::Combined { targets, k: Some(k) } => {
+        match self.path {
+            AccessPath::Nothing => f.write_str("nothing")?,
+            AccessPath::Ids => f.write_str("ids in order")?,
+            AccessPath::DocIds => f.write_str("doc ids in order")?,
+            AccessPath::Sorted => f.write_str("all candidates")?,
+            AccessPath::Nearest { vector, k } => write!(f, "nearest {k} by vector {vector}")?,
+            AccessPath::WithinDistance { vector } => write!(f, "within distance by vector {vector}")?,
+            AccessPath::Combined { targets, k: Some(k) } => {
                 write!(f, "nearest {k} by each of {targets} targets, combined")?;
             }
-            Source::Combined { targets, k: None } => {
+            AccessPath::Combined { targets, k: None } => {
                 write!(f, "within distance by each of {targets} targets, combined")?;
             }
         }
@@ -156,7 +156,7 @@ mod tests {
         let check = |rank: Rank, filter: Option<Filter>, sort: bool, limit, matches, want: &str| {
             let sort = if sort { vec![Sort { property: "p".into(), descending: true }] } else { Vec::new() };
             let query = Query { rank, filter, offset: 0, limit, sort, include: Include::default() };
-            let facts = Facts { live: 1_000, matches, with_vector: 900 };
+            let facts = Cardinalities { live: 1_000, matches, with_vector: 900 };
             assert_eq!(Plan::of(&query, &facts).to_string(), want);
         };
         let near = |max_distance| Rank::Near(Near::to(VectorId(2), vec![1.0], max_distance));

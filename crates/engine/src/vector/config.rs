@@ -32,19 +32,20 @@ impl Distance {
     }
 }
 
-/// How a filtered walk treats nodes that the filter excludes. Mutable.
+/// How a filtered graph search treats nodes that the filter excludes. Mutable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FilterStrategy {
-    /// Excluded nodes are not scored; the walk looks through them at their neighbours (ACORN, arXiv 2403.04871).
+    /// Excluded nodes are not scored; the graph search looks through them at their neighbours (ACORN, arXiv
+    /// 2403.04871).
     #[default]
     Acorn,
-    /// Every node is scored and walked through; excluded ones are left out of the answer.
+    /// Every node is scored and traversed; excluded ones are left out of the answer.
     Sweeping,
 }
 
-/// What walks and scans compare instead of the f32 originals. Mutable: a live index changes over in the background while the
-/// old codes serve.
+/// What graph searches and scans compare instead of the f32 originals. Mutable: a live index changes over in the
+/// background while the old codes serve.
 ///
 /// `rescore` is how many candidates are fetched by their codes before the best of them are chosen by the originals, at
 /// least; 0 leaves the choice to the codes; `None` leaves the number to the index. Distances in answers are always those of
@@ -120,7 +121,7 @@ pub struct HnswConfig {
     pub dynamic_ef_factor: usize,
     /// Above this many allowed documents a filtered search is never planned as an exact scan.
     pub flat_search_cutoff: usize,
-    /// How a filtered walk treats excluded nodes.
+    /// How a filtered graph search treats excluded nodes.
     pub filter_strategy: FilterStrategy,
 }
 
@@ -180,7 +181,7 @@ pub struct IndexConfig {
     pub distance: Distance,
     /// Which structure answers searches.
     pub kind: IndexKind,
-    /// What walks and scans compare.
+    /// What graph searches and scans compare.
     #[serde(default)]
     pub codes: Codes,
     /// Vectors are accepted and not indexed; a search is an error.

@@ -1,14 +1,13 @@
-//! What an index has once it knows its dimension.
+//! The parts of an index that exist once its dimension is known.
 
 use parking_lot::Mutex;
 
 use super::arena::Layout;
 use super::distance::Kernels;
 use super::hnsw::Repair;
-use super::persist::Saved;
-use super::recode::Recode;
+use super::quantize::Requantization;
 use super::store::Store;
-use super::{Distance, IndexConfig, IndexOptions};
+use super::{Distance, IndexConfig, IndexKind, IndexOptions};
 
 /// The parts of a non-empty index.
 pub(super) struct Core {
@@ -17,12 +16,10 @@ pub(super) struct Core {
     pub kernels: Kernels,
     pub options: IndexOptions,
     pub store: Store,
-    /// Also held while the index changes its form.
+    /// Also locked while the index gets or loses its graph.
     pub repair: Mutex<Repair>,
-    /// A change of codes that goes on. Not held while vectors are coded.
-    pub recode: Mutex<Recode>,
-    /// Held while a save goes on.
-    pub saved: Mutex<Saved>,
+    /// A change of codes that goes on. Not locked while vectors are quantised.
+    pub requantization: Mutex<Requantization>,
 }
 
 impl Core {
@@ -40,8 +37,26 @@ impl Core {
             options,
             store,
             repair: Mutex::default(),
-            recode: Mutex::default(),
-            saved: Mutex::default(),
+            requantization: Mutex::default(),
         }
+    }
+
+    /// Whether an index of this size has a graph.
+    pub(super) fn outgrows_scan(&self, config: &IndexConfig) -> bool {
+        match config.kind {
+            IndexKind::Flat => false,
+            IndexKind::Hnsw(_) => self.store.len() > self.options.graph_cutoff,
+            IndexKind::Dynamic { threshold, .. } => self.store.len() > threshold,
+        }
+    }
+
+    /// Whether the index has outgrown the scan and has no graph yet.
+    pub(super) fn wants_graph(&self, config: &IndexConfig) -> bool {
+        self.store.view().graph.is_none() && self.outgrows_scan(config)
+    }
+
+    /// Vectors that the graph lacks: all of them while the index is about to get one.
+    pub(super) fn waiting(&self, config: &IndexConfig) -> usize {
+        if self.wants_graph(config) { self.store.len() } else { self.store.view().waiting() }
     }
 }

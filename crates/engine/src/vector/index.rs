@@ -5,16 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 
-use super::allow::Allow;
 use super::config::HnswConfig;
 use super::core::Core;
-use super::exact::is_live;
-use super::query::{Query, check, distance_at};
+use super::maintain::work;
+use super::persist::{self, Saved};
+use super::scan::allow::Allow;
+use super::scan::exact::is_live;
+use super::scan::query::{Query, check, distance_at};
+use super::search::{self, batched};
 use super::{
-    DocId, Hit, IndexConfig, IndexMemory, IndexOptions, IndexStats, OpenReport, Progress, SaveReport, SearchRequest,
-    VectorError, WorkBudget, persist, search, stats, together, work,
+    DocId, IndexConfig, IndexMemory, IndexOptions, IndexStats, LoadReport, Neighbor, SaveReport, SearchRequest,
+    StepBudget, StepReport, VectorError, stats,
 };
 
 /// The vectors of one (collection shard, vector name). All calls take `&self` and may run at the same time.
@@ -26,6 +30,8 @@ pub struct VectorIndex {
     config: ArcSwap<IndexConfig>,
     /// Absent until the dimension is known, so that an empty index is next to nothing.
     core: OnceLock<Box<Core>>,
+    /// Content of the folder; locked while a save goes on.
+    saved: Mutex<Saved>,
 }
 
 impl VectorIndex {
@@ -34,13 +40,15 @@ impl VectorIndex {
     ///
     /// `dim` is the length of the vectors if it is known already; else the first vector decides.
     #[must_use]
-    pub fn open(dir: &Path, dim: Option<usize>, config: IndexConfig, options: IndexOptions) -> (Self, OpenReport) {
+    pub fn open(dir: &Path, dim: Option<usize>, config: IndexConfig, options: IndexOptions) -> (Self, LoadReport) {
         let core = OnceLock::new();
-        let mut report = OpenReport::default();
+        let mut saved = Saved::default();
+        let mut report = LoadReport::default();
         match persist::load(dir, dim, &config, options) {
             Ok(Some(loaded)) => {
                 report.loaded = loaded.core.store.len();
                 report.dropped.extend(loaded.codes_dropped);
+                saved = loaded.saved;
                 core.get_or_init(|| Box::new(loaded.core));
             }
             Ok(None) => {}
@@ -49,7 +57,16 @@ impl VectorIndex {
         if let Some(dim) = dim.filter(|dim| (1..=super::DIM_MAX).contains(dim)) {
             core.get_or_init(|| Box::new(Core::new(dim, &config, options)));
         }
-        (Self { dir: dir.to_owned(), options, config: ArcSwap::from_pointee(config), core }, report)
+        (
+            Self {
+                dir: dir.to_owned(),
+                options,
+                config: ArcSwap::from_pointee(config),
+                core,
+                saved: Mutex::new(saved),
+            },
+            report,
+        )
     }
 
     /// Documents present.
@@ -74,7 +91,7 @@ impl VectorIndex {
         }
         let core = self.core.get_or_init(|| Box::new(Core::new(vector.len(), &config, self.options)));
         check(vector, Some(core.dim))?;
-        core.store.insert(doc_id, &super::query::prepare(core.distance, vector))?;
+        core.store.insert(doc_id, &super::scan::query::prepare(core.distance, vector))?;
         Ok(())
     }
 
@@ -95,7 +112,7 @@ impl VectorIndex {
     ///
     /// # Errors
     /// The query does not fit.
-    pub fn search(&self, request: &SearchRequest<'_>) -> Result<Vec<Hit>, VectorError> {
+    pub fn search(&self, request: &SearchRequest<'_>) -> Result<Vec<Neighbor>, VectorError> {
         let config = self.config.load();
         let Some(core) = self.checked(&config, request.query)? else { return Ok(Vec::new()) };
         Ok(search::search(core, &config, request))
@@ -111,13 +128,13 @@ impl VectorIndex {
     /// As many searches, answered in their order: each as [`search`](Self::search) would, from one moment of the index.
     /// Those that must compare the same vectors read them once. Requests with the same allow list hand in the same
     /// reference.
-    pub fn search_many(&self, requests: &[SearchRequest<'_>]) -> Vec<Result<Vec<Hit>, VectorError>> {
+    pub fn search_many(&self, requests: &[SearchRequest<'_>]) -> Vec<Result<Vec<Neighbor>, VectorError>> {
         let config = self.config.load();
         let checked: Vec<_> = requests.iter().map(|request| self.checked(&config, request.query)).collect();
         let good = requests.iter().zip(&checked).filter(|(_, checked)| matches!(checked, Ok(Some(_))));
         let good: Vec<SearchRequest<'_>> = good.map(|(request, _)| *request).collect();
         let mut found = match self.core() {
-            Some(core) if !good.is_empty() => together::search_many(core, &config, &good),
+            Some(core) if !good.is_empty() => batched::search_many(core, &config, &good),
             _ => Vec::new(),
         }
         .into_iter();
@@ -134,7 +151,7 @@ impl VectorIndex {
         &self,
         request: &SearchRequest<'_>,
         per_document: usize,
-    ) -> Result<Vec<Hit>, VectorError> {
+    ) -> Result<Vec<Neighbor>, VectorError> {
         let config = self.config.load();
         let Some(core) = self.checked(&config, request.query)? else { return Ok(Vec::new()) };
         let allow = request.allow.map(|allow| Allow::of_rows(allow, per_document));
@@ -156,7 +173,7 @@ impl VectorIndex {
         self.config.load().skip
     }
 
-    /// The settings of walks.
+    /// The settings of graph searches.
     pub(super) fn hnsw(&self) -> HnswConfig {
         self.config.load().hnsw().copied().unwrap_or_default()
     }
@@ -172,7 +189,7 @@ impl VectorIndex {
         max_distance: f32,
         allow: Option<&RoaringTreemap>,
         limit_max: usize,
-    ) -> Result<Vec<Hit>, VectorError> {
+    ) -> Result<Vec<Neighbor>, VectorError> {
         let Some(core) = self.checked(&self.config.load(), query)? else { return Ok(Vec::new()) };
         let request = SearchRequest { query, k: limit_max, ef: None, max_distance: Some(max_distance), allow };
         Ok(search::search_by_distance(core, &request))
@@ -196,15 +213,15 @@ impl VectorIndex {
     }
 
     /// One bounded step of background work; the caller loops while [`Progress::more`]. Several threads may call it at once.
-    pub fn work(&self, budget: WorkBudget) -> Progress {
-        let Some(core) = self.core.get() else { return Progress::default() };
+    pub fn work(&self, budget: StepBudget) -> StepReport {
+        let Some(core) = self.core.get() else { return StepReport::default() };
         work::work(core, &self.config.load(), budget)
     }
 
     /// Vectors waiting to be linked into the graph.
     #[must_use]
     pub fn pending_len(&self) -> usize {
-        self.core.get().map_or(0, |core| work::waiting(core, &self.config.load()))
+        self.core.get().map_or(0, |core| core.waiting(&self.config.load()))
     }
 
     /// Vectors that a search can return.
@@ -254,18 +271,22 @@ impl VectorIndex {
     /// # Errors
     /// Those of the file system; the previous state stays.
     pub fn save(&self) -> io::Result<SaveReport> {
-        self.core.get().map_or_else(|| Ok(SaveReport::default()), |core| persist::save(core, &self.dir))
+        self.core
+            .get()
+            .map_or_else(|| Ok(SaveReport::default()), |core| persist::save(core, &mut self.saved.lock(), &self.dir))
     }
 
     /// Whether at least `min` vectors, and a quarter of what was saved, came in or into the graph since the last save.
     /// `false` while one goes on.
     #[must_use]
     pub fn has_grown(&self, min: usize) -> bool {
-        let Some(core) = self.core.get() else { return false };
+        if self.core.get().is_none() {
+            return false;
+        }
         let live = self.len();
         let settled = live.saturating_sub(self.pending_len());
         let much = |now: usize, saved: usize| now.saturating_sub(saved) >= min.max(saved / 4);
-        core.saved.try_lock().is_some_and(|saved| much(live, saved.live) || much(settled, saved.settled))
+        self.saved.try_lock().is_some_and(|saved| much(live, saved.live) || much(settled, saved.settled))
     }
 
     /// Saves for the last time.

@@ -7,51 +7,31 @@
 //! A search whose read is interrupted ([`crate::interrupt`]) ends early with an incomplete result: the caller checks
 //! the interrupt and drops the result.
 //!
-//! Read next: `index` (the calls), `plan` (how a search is answered), `hnsw` (the graph), `persist` (the files), `multi`
+//! Read in this order: `index` (the calls), `search` (plan and execution of a search), `hnsw` (the graph), `scan` (exact
+//! search), `maintain` (background work), `store` (vectors and slots), `quantize` (codes), `persist` (the files), `multi`
 //! (documents of several vectors).
 
 mod config;
 mod request;
 
-mod index;
-
 mod core;
-mod plan;
-mod search;
-mod work;
-
-mod fit;
-mod recode;
-
-mod multi;
-
-mod allow;
-mod coarse;
-mod exact;
-mod query;
+mod index;
 mod stats;
-mod together;
-mod top;
+
+mod maintain;
+mod search;
 
 mod hnsw;
+mod multi;
 mod persist;
+mod scan;
 
-mod coding;
-mod docs;
-mod limbo;
-mod links;
-mod moving;
-mod pending;
-mod state;
+mod quantize;
 mod store;
-mod view;
 
 mod arena;
-mod codes;
 mod distance;
-
-mod atomics;
-mod trial;
+mod slots;
 
 #[cfg(test)]
 mod tests;
@@ -64,8 +44,9 @@ pub use distance::KernelTrial;
 pub use index::VectorIndex;
 pub use multi::{Fetch, MultiIndex, MultiRequest, Muvera, QUERY_ROWS_MAX, ROWS_MAX};
 pub use request::{
-    DIM_MAX, Hit, IndexMemory, IndexStats, OpenReport, Progress, SaveReport, SearchRequest, VectorError, WorkBudget,
+    DIM_MAX, IndexMemory, IndexStats, LoadReport, Neighbor, SaveReport, SearchRequest, StepBudget, StepReport,
+    VectorError,
 };
-pub use trial::WalkTrial;
+pub use search::GraphSearchTrial;
 
 pub use crate::ids::DocId;

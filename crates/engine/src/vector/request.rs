@@ -11,7 +11,7 @@ pub struct SearchRequest<'a> {
     pub query: &'a [f32],
     /// Most hits to return.
     pub k: usize,
-    /// Candidates kept by the graph walk; `None` takes it from the settings.
+    /// Candidates kept by the graph graph search; `None` takes it from the settings.
     pub ef: Option<usize>,
     /// Hits farther than this are left out (inclusive; the caller adds its slack).
     pub max_distance: Option<f32>,
@@ -21,14 +21,14 @@ pub struct SearchRequest<'a> {
 
 /// One answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Hit {
+pub struct Neighbor {
     /// The document.
     pub doc_id: DocId,
     /// Distance on the original f32 vector.
     pub distance: f32,
 }
 
-impl Hit {
+impl Neighbor {
     /// Order of every answer: ascending distance, then ascending document.
     #[must_use]
     pub fn order(&self, other: &Self) -> std::cmp::Ordering {
@@ -74,14 +74,14 @@ pub const DIM_MAX: usize = 65_535;
 
 /// How much one step of background work may do. Counts, not time: the engine reads no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkBudget {
+pub struct StepBudget {
     /// Vectors linked into the graph, at most.
     pub link_max: usize,
     /// Nodes looked at by repair, at most.
     pub repair_max: usize,
 }
 
-impl Default for WorkBudget {
+impl Default for StepBudget {
     fn default() -> Self {
         Self { link_max: 64, repair_max: 8_192 }
     }
@@ -89,7 +89,7 @@ impl Default for WorkBudget {
 
 /// What one step of background work did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
+pub struct StepReport {
     /// Vectors linked into the graph.
     pub linked: usize,
     /// Vectors coded for a change of codes.
@@ -115,16 +115,16 @@ pub struct IndexStats {
     pub len: usize,
     /// Of these, waiting to be linked into the graph.
     pub pending: usize,
-    /// Slots that walks pass through and nothing is returned from: those of deleted vectors until they are given back, and the
-    /// second ones of vectors that move.
+    /// Slots that graph searches pass through and nothing is returned from: those of deleted vectors until they are
+    /// given back, and the second ones of vectors that move.
     pub tombstones: usize,
     /// Nodes of the graph by highest level.
     pub levels: Vec<usize>,
     /// Bytes by part.
     pub memory: IndexMemory,
-    /// Whether the walk compares codes (else f32).
-    pub walks_on_codes: bool,
-    /// What walks and scans compare: `f32`, `int8`, `rq4`, `rq1`, `sq`, `bq`, `pq`.
+    /// Whether the graph search compares codes (else f32).
+    pub searches_codes: bool,
+    /// What graph searches and scans compare: `f32`, `int8`, `rq4`, `rq1`, `sq`, `bq`, `pq`.
     pub codes: &'static str,
     /// The distance kernels that this machine runs.
     pub kernels: &'static str,
@@ -137,7 +137,7 @@ pub struct IndexMemory {
     pub originals_bytes: u64,
     /// f32 originals behind the page cache.
     pub originals_mapped_bytes: u64,
-    /// Codes the walk compares.
+    /// Codes the graph search compares.
     pub codes_bytes: u64,
     /// Links of all levels.
     pub links_bytes: u64,
@@ -177,7 +177,7 @@ impl std::ops::AddAssign for IndexMemory {
 
 /// What [`open`](super::VectorIndex::open) found in the folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OpenReport {
+pub struct LoadReport {
     /// Vectors that came back.
     pub loaded: usize,
     /// Why files were dropped: one sentence each. Empty when all was well or nothing was there.

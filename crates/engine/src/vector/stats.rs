@@ -1,15 +1,15 @@
 //! Size and state of an index.
 //!
-//! [`memory`] reads a few words per chunk and may be asked at any time; [`stats`] walks all slots.
+//! [`memory`] reads a few words per chunk and may be asked at any time; [`stats`] reads the states of all slots.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::arena::{Memory, State};
 use super::core::Core;
-use super::{IndexConfig, IndexMemory, IndexStats, work};
+use super::{IndexConfig, IndexMemory, IndexStats};
 
-/// Counts by walking all slots once.
+/// Counts by one pass over all slots.
 pub(super) fn stats(core: &Core, config: &IndexConfig) -> IndexStats {
     let view = core.store.view();
     let tables = &view.tables;
@@ -17,9 +17,9 @@ pub(super) fn stats(core: &Core, config: &IndexConfig) -> IndexStats {
     let mut stats = IndexStats {
         dim: core.dim,
         len: core.store.len(),
-        pending: work::waiting(core, config),
+        pending: core.waiting(config),
         tombstones: core.store.tombstones(),
-        walks_on_codes: tables.codec().is_some(),
+        searches_codes: tables.codec().is_some(),
         codes: tables.codec().map_or("f32", |codec| codec.kind().name()),
         kernels: core.kernels.tier,
         ..IndexStats::default()

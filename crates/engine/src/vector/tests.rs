@@ -1,14 +1,14 @@
 //! Whole-index tests: against exact search, on synthetic data and on the shared set where it is there.
 
+mod batched;
 mod data;
 mod exactness;
 mod interleavings;
 mod model;
-mod moving;
 mod quantizers;
 mod recall;
+mod relocation;
 mod saved;
-mod together;
 
 use super::*;
 use data::Data;
@@ -23,7 +23,7 @@ fn m16() -> HnswConfig {
 
 fn open(config: IndexConfig) -> VectorIndex {
     let (index, report) = VectorIndex::open(Path::new("/nonexistent"), None, config, IndexOptions::default());
-    assert_eq!(report, OpenReport::default());
+    assert_eq!(report, LoadReport::default());
     index
 }
 
@@ -41,10 +41,10 @@ fn doc(i: usize) -> DocId {
 fn work_all(index: &VectorIndex, threads: usize) {
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| while index.work(WorkBudget::default()).more {});
+            scope.spawn(|| while index.work(StepBudget::default()).more {});
         }
     });
-    while index.work(WorkBudget::default()).more {}
+    while index.work(StepBudget::default()).more {}
     assert_eq!(index.pending_len(), 0);
 }
 

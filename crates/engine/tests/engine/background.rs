@@ -1,12 +1,14 @@
 //! Background work: what it removes and joins, and that answers stay what they are.
 
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::group::{DataGroup, GroupOptions, StateMachine, WorkBudget};
+use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{CollectionId, ShardId};
+use azimuth_engine::maintain::WorkBudget;
 use azimuth_engine::object::Value;
 use azimuth_engine::query::{Filter, FilterValue, Include, Near, Operator, Path, Query, Rank, Subject};
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::Primitive;
-use azimuth_engine::vector::WorkBudget as VectorBudget;
+use azimuth_engine::vector::StepBudget;
 use tempfile::tempdir;
 
 use crate::support::{VECTOR, apply, at, collection, copy_as_killed, id, object, one, open, options, put, text, work};
@@ -38,34 +40,34 @@ fn a_sweep_joins_entries_and_takes_dead_ones_out() {
         assert_eq!(apply(&group, vec![Command::Delete { at: at(1), id: id(n) }]), [Outcome::Done]);
     }
     let hash = group.state_hash().unwrap();
-    let swept = |group: &DataGroup| {
-        let mut swept = 0;
+    let compacted = |group: &DataGroup| {
+        let mut compacted = 0;
         loop {
             let report = group.work(&WorkBudget { keys_max: 64, ..WorkBudget::default() }).unwrap();
-            swept += report.swept;
+            compacted += report.compacted;
             if !report.more {
-                return swept;
+                return compacted;
             }
         }
     };
-    let first = swept(&group);
+    let first = compacted(&group);
     // One entry per value and batch: at least the two terms and the number of each object.
-    assert!(first > 900, "{first} entries swept");
+    assert!(first > 900, "{first} entries compacted");
     assert_eq!(group.count(at(1), Some(&red())).unwrap(), 200);
     assert_eq!(group.state_hash().unwrap(), hash);
-    assert_eq!(swept(&group), 0, "nothing is due");
+    assert_eq!(compacted(&group), 0, "nothing is due");
 
     group.flush().unwrap();
     drop(group);
     let group = open(dir.path());
     assert_eq!(group.state_hash().unwrap(), hash);
-    assert_eq!(swept(&group), 0, "the sweep is remembered");
+    assert_eq!(compacted(&group), 0, "the compaction is remembered");
     for n in 1_000..1_300 {
         apply(&group, vec![write(1, n)]);
     }
-    let second = swept(&group);
+    let second = compacted(&group);
     // Times differ from object to object, terms and numbers were joined before.
-    assert!(second < first + 600, "{second} entries swept after {first}");
+    assert!(second < first + 600, "{second} entries compacted after {first}");
     assert_eq!(group.count(at(1), Some(&red())).unwrap(), 500);
 }
 
@@ -165,7 +167,7 @@ fn graphs_beyond_the_budget_leave_memory_and_come_back_by_their_files() {
     let pending = group.metrics();
     assert!(pending.indexes_loaded >= 1 && pending.vector_queue > 0, "{pending:?}");
     let mut was_full = false;
-    let little = WorkBudget { vectors: VectorBudget { link_max: 1, repair_max: 1 }, keys_max: 1 };
+    let little = WorkBudget { vectors: StepBudget { link_max: 1, repair_max: 1 }, keys_max: 1 };
     while group.work(&little).unwrap().more {
         was_full |= group.index_memory_full();
     }
@@ -174,14 +176,14 @@ fn graphs_beyond_the_budget_leave_memory_and_come_back_by_their_files() {
     assert_eq!(group.metrics().indexes_loaded, 0);
 }
 
-/// Works until nothing is due, and returns how many shards were looked at.
-fn looked(group: &DataGroup) -> usize {
-    let mut looked = 0;
+/// Works until nothing is due, and returns how many shards were inspected at.
+fn inspected(group: &DataGroup) -> usize {
+    let mut inspected = 0;
     loop {
         let report = group.work(&WorkBudget::default()).unwrap();
-        looked += report.looked;
+        inspected += report.inspected;
         if !report.more {
-            return looked;
+            return inspected;
         }
     }
 }
@@ -195,36 +197,36 @@ fn a_start_looks_only_at_what_changed_since_the_last_look() {
     for n in 1..=COLLECTIONS {
         apply(&group, vec![schema(n), write(n, 0)]);
     }
-    assert_eq!(looked(&group), 0, "one object each is nothing to look at");
+    assert_eq!(inspected(&group), 0, "one object each is nothing to inspect");
     group.flush().unwrap();
     drop(group);
 
     let group = open(&path);
-    assert_eq!(looked(&group), COLLECTIONS as usize, "all changed since the group was made");
+    assert_eq!(inspected(&group), COLLECTIONS as usize, "all changed since the group was made");
     group.flush().unwrap();
     drop(group);
 
     let group = open(&path);
-    assert_eq!(looked(&group), 0, "nothing changed");
+    assert_eq!(inspected(&group), 0, "nothing changed");
     apply(&group, vec![write(7, 1)]);
     apply(&group, vec![Command::Delete { at: at(9), id: id(0) }]);
     let crashed = copy_as_killed(&path);
     let after_crash = open(crashed.path());
-    assert_eq!(looked(&after_crash), 0, "it is where the last flush left it; the log brings both again");
+    assert_eq!(inspected(&after_crash), 0, "it is where the last flush left it; the log brings both again");
     drop(after_crash);
     apply(&group, vec![write(10, 1), Command::DropCollection(CollectionId(10))]);
     group.flush().unwrap();
     drop(group);
 
     let group = open(&path);
-    assert_eq!(looked(&group), 2, "one grew, one lost an object, one is gone");
+    assert_eq!(inspected(&group), 2, "one grew, one lost an object, one is gone");
     apply(&group, vec![write(11, 1)]);
     // Makes the store durable at a position of which no flush recorded what is due.
     group.checkpoint(&copy).unwrap();
     drop(group);
 
     let group = open(&path);
-    assert_eq!(looked(&group), COLLECTIONS as usize - 1, "what is due at this position is not known");
+    assert_eq!(inspected(&group), COLLECTIONS as usize - 1, "what is due at this position is not known");
 }
 
 /// What a crash in the middle of an import makes to be linked again is what was linked since the last save.
@@ -238,7 +240,7 @@ fn graphs_that_grow_are_saved_before_they_are_complete() {
     let group = open(dir.path());
     apply(&group, vec![schema(1)]);
     apply(&group, (0..1_000).map(|n| write(1, n)).collect());
-    let step = WorkBudget { vectors: VectorBudget { link_max: 10, repair_max: 10 }, keys_max: 50 };
+    let step = WorkBudget { vectors: StepBudget { link_max: 10, repair_max: 10 }, keys_max: 50 };
     let link_until = |group: &DataGroup, waiting: u64| {
         nearest(group, 1, 50.0);
         while group.metrics().vector_queue > waiting {

@@ -1,9 +1,9 @@
 //! Writing, reading, listing and searching by vector, with a restart in between.
 
 use azimuth_engine::command::{Command, Outcome, PutMode};
-use azimuth_engine::group::StateMachine;
 use azimuth_engine::object::{Value, Vector};
 use azimuth_engine::query::{Include, Near, Query, Rank};
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::Primitive;
 use tempfile::tempdir;
 
@@ -42,7 +42,7 @@ fn what_was_written_is_read_after_flush_and_restart() {
     let outcomes = apply(&group, objects.iter().cloned().map(|object| put(at(1), object)).collect());
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Written { .. })), "{outcomes:?}");
 
-    let check = |group: &azimuth_engine::group::DataGroup| {
+    let check = |group: &azimuth_engine::data::DataGroup| {
         for object in &objects {
             let stored = group.get(at(1), object.id, &all()).unwrap().expect("the object is there");
             assert_eq!(stored.object, *object);

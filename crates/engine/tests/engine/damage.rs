@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use azimuth_engine::Result;
-use azimuth_engine::group::{DataGroup, LogPosition, StateMachine};
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::replica::{LogPosition, StateMachine};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::tempdir;
@@ -107,6 +108,6 @@ fn a_group_does_not_open_another_groups_data() {
     let dir = tempdir().unwrap();
     drop(open(dir.path()));
     let other = azimuth_engine::ids::GroupId(2);
-    let error = DataGroup::open(dir.path(), azimuth_engine::group::GroupOptions { group: other, ..options() });
+    let error = DataGroup::open(dir.path(), azimuth_engine::data::GroupOptions { group: other, ..options() });
     assert!(error.err().expect("it holds group 1").is_fatal());
 }

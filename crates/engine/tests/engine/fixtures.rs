@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use azimuth_engine::Result;
 use azimuth_engine::command::{Command, Patch};
-use azimuth_engine::group::{DataGroup, Entry, EntryBody, GroupOptions, LogPosition, StateMachine};
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::{CollectionId, GroupId, VectorId};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
 use azimuth_engine::query::{
     Filter, FilterValue, Include, Operator, Path as FilterPath, PathStep, Query, Rank, Sort, Subject,
 };
+use azimuth_engine::replica::{Entry, EntryBody, LogPosition, StateMachine};
 use azimuth_engine::schema::{Collection, DataType, Primitive, VectorConfig};
 use tempfile::tempdir;
 
@@ -174,10 +175,6 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-fn meta_options() -> GroupOptions {
-    GroupOptions { group: GroupId::META, ..options() }
-}
-
 fn fill_meta(group: &MetaGroup) {
     let commands = vec![
         Command::CreateCollection(Box::new(schema())),
@@ -200,7 +197,7 @@ fn write_fixtures() {
     group.flush().unwrap();
     let data_summary = read_everything(&group).unwrap();
     drop(group);
-    let group: Arc<MetaGroup> = MetaGroup::open(meta.path(), meta_options()).unwrap().0;
+    let group: Arc<MetaGroup> = MetaGroup::open(meta.path(), GroupId::META, &options().storage).unwrap().0;
     fill_meta(&group);
     group.flush().unwrap();
     let written = [("data-v1", data.path(), data_summary), ("meta-v1", meta.path(), meta_summary(&group))];
@@ -248,7 +245,7 @@ fn what_version_1_wrote_is_read_alike() {
     let dir = tempdir().unwrap();
     copy_dir(&fixtures().join("meta-v1"), dir.path()).unwrap();
     let expected = fs::read_to_string(fixtures().join("meta-v1.txt")).unwrap();
-    let group = MetaGroup::open(dir.path(), meta_options()).unwrap().0;
+    let group = MetaGroup::open(dir.path(), GroupId::META, &options().storage).unwrap().0;
     assert_eq!(meta_summary(&group), expected);
 }
 
@@ -265,7 +262,7 @@ fn a_checkpoint_is_the_group_at_its_position() {
     assert_eq!(group.durable(), applied.position);
     apply(&group, vec![Command::Delete { at: at(1), id: id(5) }]);
 
-    azimuth_engine::group::Generations::new(target.path()).switch(1).unwrap();
+    azimuth_engine::storage::Generations::new(target.path()).switch(1).unwrap();
     let copy = open(target.path());
     assert_eq!((read_everything(&copy).unwrap(), copy.state_hash().unwrap()), (expected, hash));
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use azimuth_engine::command::{Command, Outcome, Patch};
-use azimuth_engine::group::{DataGroup, StateMachine};
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::DocId;
 use azimuth_engine::object::{Beacon, Value, Vector};
 use azimuth_engine::query::Include;
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::{DataType, Primitive};
 use tempfile::TempDir;
 
@@ -49,11 +50,11 @@ fn references(group: &DataGroup) -> Vec<Beacon> {
 #[test]
 fn changes_of_one_object_are_written_once_per_entry() {
     let (_dir, together) = group();
-    let before = together.metrics().objects_laid_down;
+    let before = together.metrics().versions_written;
     let outcomes = apply(&together, (0..CHANGES).map(refer).collect());
     let wanted = (1..=CHANGES).map(|doc_id| Outcome::Written { doc_id: DocId(doc_id), created_ms: 1_001 });
     assert_eq!(outcomes, wanted.collect::<Vec<_>>());
-    assert_eq!(together.metrics().objects_laid_down - before, 1);
+    assert_eq!(together.metrics().versions_written - before, 1);
     assert_eq!(references(&together), (0..CHANGES).map(beacon).collect::<Vec<_>>());
 
     let (_dir, apart) = group();
@@ -61,13 +62,13 @@ fn changes_of_one_object_are_written_once_per_entry() {
     assert_eq!(apart.state_hash().unwrap(), together.state_hash().unwrap());
 
     // Puts of whole objects are folded too, and so is an object that is deleted before the entry ends.
-    let before = together.metrics().objects_laid_down;
+    let before = together.metrics().versions_written;
     let mut commands: Vec<Command> =
         (0..CHANGES).map(|n| put(at(1), object(2, &[("title", text(&format!("take {n}")))], None))).collect();
     commands.push(put(at(1), object(3, &[], None)));
     commands.push(Command::Delete { at: at(1), id: id(3) });
     apply(&together, commands);
-    assert_eq!(together.metrics().objects_laid_down - before, 1);
+    assert_eq!(together.metrics().versions_written - before, 1);
     assert_eq!(together.count(at(1), None).unwrap(), 2);
 }
 

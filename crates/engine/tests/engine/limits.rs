@@ -8,12 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use azimuth_engine::command::{Command, Outcome, Patch};
-use azimuth_engine::group::{DataGroup, Entry, GroupOptions, StateMachine};
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::{CollectionId, GroupId, ShardId, VectorId};
 use azimuth_engine::limits::{DEPTH_MAX, STORED_DEPTH_MAX};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, value_depth};
 use azimuth_engine::query::Include;
+use azimuth_engine::replica::{Entry, StateMachine};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property, VectorConfig};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -32,7 +33,7 @@ fn seeded() -> (u64, ChaCha8Rng) {
 }
 
 fn open_meta(dir: &Path) -> Arc<MetaGroup> {
-    MetaGroup::open(dir, GroupOptions { group: GroupId::META, ..options() }).expect("open the meta group").0
+    MetaGroup::open(dir, GroupId::META, &options().storage).expect("open the meta group").0
 }
 
 fn objects_of(count: usize) -> Property {

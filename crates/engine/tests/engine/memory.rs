@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::Command as Process;
 
 use azimuth_engine::command::Command;
-use azimuth_engine::group::{DataGroup, GroupOptions, StateMachine};
+use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::GroupId;
 use azimuth_engine::object::Value;
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::Primitive;
 use tempfile::tempdir;
 

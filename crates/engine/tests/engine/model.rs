@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use azimuth_engine::command::{At, Command, Outcome, Patch, PutMode};
-use azimuth_engine::group::{DataGroup, Entry, StateMachine};
-use azimuth_engine::ids::{CollectionId, DocId, ShardId};
+use azimuth_engine::command::{Command, Outcome, Patch, PutMode};
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::ids::{CollectionId, DocId, ShardId, ShardKey};
 use azimuth_engine::object::{Beacon, FoundVersion, Object, Value, Vector};
 use azimuth_engine::query::{
     Filter, FilterValue, Include, Near, Operator, Path as FilterPath, Query, Rank, Sort, Subject,
 };
+use azimuth_engine::replica::{Entry, StateMachine};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Shard, TenantStatus};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -27,8 +28,8 @@ const IDS: u64 = 40;
 #[derive(Default)]
 struct Model {
     collections: BTreeMap<CollectionId, Collection>,
-    shards: BTreeMap<At, ModelShard>,
-    dropped: Vec<At>,
+    shards: BTreeMap<ShardKey, ModelShard>,
+    dropped: Vec<ShardKey>,
     gone: Vec<CollectionId>,
 }
 
@@ -40,7 +41,7 @@ struct ModelShard {
 }
 
 impl Model {
-    fn known(&self, at: At) -> bool {
+    fn known(&self, at: ShardKey) -> bool {
         let listed = self.collections.get(&at.collection);
         !self.dropped.contains(&at) && listed.is_some_and(|c| c.shards.values().any(|shard| shard.id == at.shard))
     }
@@ -60,7 +61,7 @@ impl Model {
                 Outcome::Done
             }
             Command::DropShard(collection, shard) => {
-                let at = At { collection: *collection, shard: *shard };
+                let at = ShardKey { collection: *collection, shard: *shard };
                 if self.collections.contains_key(collection) {
                     self.shards.remove(&at);
                     self.dropped.push(at);
@@ -130,7 +131,7 @@ impl Model {
         }
     }
 
-    fn write(&mut self, at: At, object: Object) -> Outcome {
+    fn write(&mut self, at: ShardKey, object: Object) -> Outcome {
         let shard = self.shards.entry(at).or_default();
         if let Some(Vector::Single(values)) = object.vectors.get(&VECTOR) {
             let expected = *shard.dimension.get_or_insert(values.len());
@@ -308,7 +309,7 @@ fn random_references(rng: &mut ChaCha8Rng) -> (Uuid, Patch) {
 }
 
 /// The doc id that an object has, or one that it had or never had.
-fn random_version(model: &Model, at: At, id: Uuid, rng: &mut ChaCha8Rng) -> DocId {
+fn random_version(model: &Model, at: ShardKey, id: Uuid, rng: &mut ChaCha8Rng) -> DocId {
     let shard = model.shards.get(&at);
     let present = shard.and_then(|shard| shard.objects.get(&id)).filter(|_| rng.random_bool(0.7));
     present
@@ -317,7 +318,7 @@ fn random_version(model: &Model, at: At, id: Uuid, rng: &mut ChaCha8Rng) -> DocI
 
 fn random_command(rng: &mut ChaCha8Rng, next_collection: &mut u32, model: &Model) -> Command {
     let collection = CollectionId(rng.random_range(1..=*next_collection));
-    let at = At { collection, shard: ShardId(rng.random_range(0..2)) };
+    let at = ShardKey { collection, shard: ShardId(rng.random_range(0..2)) };
     match rng.random_range(0..1_000) {
         0..4 => {
             *next_collection += 1;
@@ -364,7 +365,7 @@ fn check(group: &DataGroup, model: &Model, rng: &mut ChaCha8Rng) {
     let include = Include { properties: true, vectors: vec![VECTOR], ..Include::default() };
     for (collection, schema) in &model.collections {
         for shard in schema.shards.values() {
-            let at = At { collection: *collection, shard: shard.id };
+            let at = ShardKey { collection: *collection, shard: shard.id };
             if !model.known(at) {
                 assert!(group.count(at, None).is_err());
                 continue;
@@ -382,7 +383,7 @@ fn check(group: &DataGroup, model: &Model, rng: &mut ChaCha8Rng) {
     }
 }
 
-fn check_lists(group: &DataGroup, at: At, wanted: &ModelShard, rng: &mut ChaCha8Rng) {
+fn check_lists(group: &DataGroup, at: ShardKey, wanted: &ModelShard, rng: &mut ChaCha8Rng) {
     let query = |filter, after, sort| Query {
         rank: Rank::Listing { after },
         filter,
@@ -443,7 +444,7 @@ fn rng_offset(wanted: &ModelShard) -> usize {
     wanted.objects.len() / 5
 }
 
-fn check_near(group: &DataGroup, at: At, wanted: &ModelShard, rng: &mut ChaCha8Rng) {
+fn check_near(group: &DataGroup, at: ShardKey, wanted: &ModelShard, rng: &mut ChaCha8Rng) {
     let Some(dimension) = wanted.dimension else { return };
     let target: Vec<f32> = (0..dimension).map(|_| rng.random_range(-1.0..1.0)).collect();
     let filter = rng.random_bool(0.5).then(|| random_filter(rng, 1));
@@ -507,7 +508,7 @@ fn run(seed: u64, steps: usize) {
             pending.drain(..).zip(log.len() as u64 + 1..).map(|(commands, index)| entry(index, commands)).collect();
         let outcomes = group.apply(entries.clone()).unwrap();
         for (entry, outcomes) in entries.iter().zip(outcomes) {
-            let azimuth_engine::group::EntryBody::Batch(batch) = &entry.body else { panic!("only batches") };
+            let azimuth_engine::replica::EntryBody::Batch(batch) = &entry.body else { panic!("only batches") };
             let wanted: Vec<Outcome> = batch.commands.iter().map(|command| model.apply(command)).collect();
             assert_eq!(outcomes, wanted, "seed {seed}, step {step}");
         }
@@ -563,7 +564,7 @@ fn the_group_does_what_the_model_does() {
 fn a_repeated_batch_changes_nothing() {
     let dir = TempDir::new().unwrap();
     let group = open(dir.path());
-    let at = At { collection: CollectionId(1), shard: ShardId(0) };
+    let at = ShardKey { collection: CollectionId(1), shard: ShardId(0) };
     let commands = vec![Command::PutCollection(Box::new(schema(1, 1))), put(at, object(1, &[], None))];
     group.apply(vec![entry(1, commands.clone())]).unwrap();
     let hash = group.state_hash().unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use azimuth_engine::command::Command;
-use azimuth_engine::group::{DataGroup, GroupOptions};
+use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::object::{Value, Vector};
 use azimuth_engine::query::{

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use azimuth_engine::command::Command;
-use azimuth_engine::group::{DataGroup, GroupOptions, StateMachine, WorkBudget};
+use azimuth_engine::data::{DataGroup, GroupOptions};
+use azimuth_engine::maintain::WorkBudget;
 use azimuth_engine::object::Value;
 use azimuth_engine::query::{Filter, FilterValue, Operator, Path, Subject};
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::{Collection, Primitive};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -70,7 +72,7 @@ fn check(group: &DataGroup, model: &Model, seed: u64, rebuilt: bool) {
 }
 
 fn opened(dir: &TempDir, segment_entries_min: usize) -> Arc<DataGroup> {
-    let options = GroupOptions { segment_entries_min, sweep_changes_min: 5, ..options() };
+    let options = GroupOptions { segment_entries_min, compaction_changes_min: 5, ..options() };
     DataGroup::open(dir.path(), options).unwrap().0
 }
 

@@ -5,16 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use azimuth_engine::command::{At, Command, Outcome, PutMode};
-use azimuth_engine::group::{
-    Batch, DataGroup, Entry, EntryBody, GroupOptions, LogPosition, StateMachine, StorageBudget, WorkBudget,
-};
-use azimuth_engine::ids::{CollectionId, GroupId, PropertyId, ShardId, VectorId};
+use azimuth_engine::command::{Command, Outcome, PutMode};
+use azimuth_engine::data::{DataGroup, GroupOptions};
+use azimuth_engine::ids::{CollectionId, GroupId, PropertyId, ShardId, ShardKey, VectorId};
+use azimuth_engine::maintain::WorkBudget;
 use azimuth_engine::object::{Object, Properties, Value, Vector, Vectors};
+use azimuth_engine::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use azimuth_engine::schema::{
     Collection, DataType, InvertedConfig, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig,
     VectorIndexKind, VectorSpace,
 };
+use azimuth_engine::storage::StorageBudget;
 use azimuth_engine::vector::{IndexConfig, IndexOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -85,8 +86,8 @@ pub(crate) fn collection(id: u32, name: &str, properties: Vec<Property>) -> Coll
 }
 
 /// The only shard of [`collection`].
-pub(crate) fn at(collection: u32) -> At {
-    At { collection: CollectionId(collection), shard: ShardId::FIRST }
+pub(crate) fn at(collection: u32) -> ShardKey {
+    ShardKey { collection: CollectionId(collection), shard: ShardId::FIRST }
 }
 
 /// The `n`th id.
@@ -107,7 +108,7 @@ pub(crate) fn text(text: &str) -> Value {
 }
 
 /// A command that writes an object.
-pub(crate) fn put(at: At, object: Object) -> Command {
+pub(crate) fn put(at: ShardKey, object: Object) -> Command {
     Command::Put { at, mode: PutMode::Upsert, object: Box::new(object) }
 }
 
@@ -117,7 +118,7 @@ pub(crate) fn options() -> GroupOptions {
         storage: StorageBudget::new(8 << 20, 64 << 20),
         index: IndexOptions { graph_cutoff: 8, ..IndexOptions::default() },
         small_index_bytes_max: 64,
-        sweep_changes_min: 20,
+        compaction_changes_min: 20,
         segment_entries_min: 60,
         ..GroupOptions::new(GroupId::FIRST_DATA)
     }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use azimuth_engine::Error;
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::group::{DataGroup, StateMachine};
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::{DocId, VectorId};
 use azimuth_engine::object::{Object, Vector};
 use azimuth_engine::query::{
     Combination, Filter, FilterValue, Include, Near, Operator, Path, Query, Rank, Subject, Target,
 };
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::{Collection, Primitive, VectorConfig, VectorIndexKind};
 use azimuth_engine::vector::{Distance, IndexConfig, Muvera, QUERY_ROWS_MAX, ROWS_MAX};
 use rand::{RngExt, SeedableRng};

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use azimuth_engine::group::{DataGroup, StateMachine};
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::object::Value;
 use azimuth_engine::query::{Filter, FilterValue, Include, Near, Operator, Path, Query, Rank, Subject};
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::Primitive;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::group::{DataGroup, GroupOptions, WorkBudget};
+use azimuth_engine::data::{DataGroup, GroupOptions};
+use azimuth_engine::maintain::WorkBudget;
 use azimuth_engine::object::Value;
 use azimuth_engine::query::{Include, Near, Query, Rank};
 use azimuth_engine::schema::Primitive;
-use azimuth_engine::vector::WorkBudget as VectorBudget;
+use azimuth_engine::vector::StepBudget;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::tempdir;
@@ -80,7 +81,7 @@ fn indexes_may_leave_memory_at_any_time() {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                let budget = WorkBudget { vectors: VectorBudget { link_max: 8, repair_max: 8 }, keys_max: 64 };
+                let budget = WorkBudget { vectors: StepBudget { link_max: 8, repair_max: 8 }, keys_max: 64 };
                 while !done.load(Ordering::Acquire) {
                     group.work(&budget).expect("background work");
                     most.fetch_max(group.metrics().indexes_loaded, Ordering::Relaxed);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use azimuth_engine::Error;
 use azimuth_engine::command::{Command, Outcome, Patch, PutMode};
-use azimuth_engine::group::{DataGroup, StateMachine};
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::query::{Include, Near, Query, Rank, Sort};
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::{Collection, Primitive};
 use rocksdb::{BoundColumnFamily, DB, Options};
 use tempfile::tempdir;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use azimuth_engine::command::Outcome;
-use azimuth_engine::group::{LogPosition, StateMachine};
+use azimuth_engine::replica::{LogPosition, StateMachine};
 use openraft::error::{CheckIsLeaderError, ClientWriteError, Fatal, RaftError};
 use openraft::raft::ClientWriteResponse;
 use openraft::{Config, Raft, ServerState, SnapshotPolicy};

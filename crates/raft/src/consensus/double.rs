@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use azimuth_engine::Result;
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::group::{Applied, Entry, EntryBody, LogPosition, StateMachine};
+use azimuth_engine::replica::{Applied, Entry, EntryBody, LogPosition, StateMachine};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
-use azimuth_engine::group::LogPosition;
+use azimuth_engine::replica::LogPosition;
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{EntryPayload, LogId, LogState, RaftLogReader};
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::types::{self, StorageError};
-use azimuth_engine::group::LogPosition;
+use azimuth_engine::replica::LogPosition;
 
 const VERSION: u8 = 1;
 

@@ -1,7 +1,7 @@
 //! A batch of commands on its way into the log.
 
 use azimuth_engine::command::Command;
-use azimuth_engine::group::Batch;
+use azimuth_engine::replica::Batch;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -75,10 +75,10 @@ impl<'de> Deserialize<'de> for Proposal {
 mod tests {
     use std::collections::BTreeMap;
 
-    use azimuth_engine::command::{At, Patch, PutMode};
-    use azimuth_engine::group::LogPosition;
-    use azimuth_engine::ids::{CollectionId, DocId, GroupId, ShardId, VectorId};
+    use azimuth_engine::command::{Patch, PutMode};
+    use azimuth_engine::ids::{CollectionId, DocId, GroupId, ShardId, ShardKey, VectorId};
     use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
+    use azimuth_engine::replica::LogPosition;
     use uuid::Uuid;
 
     use super::*;
@@ -119,7 +119,7 @@ mod tests {
     fn entries_with_conditional_deletions_still_read() {
         const LATER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/consensus/fixtures/delete-version-3.bin");
         let position = LogPosition { term: 2, node: 5, index: 78 };
-        let at = At { collection: CollectionId(300), shard: ShardId(70_000) };
+        let at = ShardKey { collection: CollectionId(300), shard: ShardId(70_000) };
         let id = Uuid::from_u128(0x1234_5678);
         let commands = vec![Command::DeleteVersion { at, id, doc_id: DocId(1 << 40) }, Command::Delete { at, id }];
         let expected = Batch { proposer: 1 << 40, sequence: 10, commands };
@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn every_command() -> Vec<Command> {
-        let at = At { collection: CollectionId(300), shard: ShardId(70_000) };
+        let at = ShardKey { collection: CollectionId(300), shard: ShardId(70_000) };
         let id = Uuid::from_u128(0x1234_5678);
         let collection = || Box::new(sample::collection(300, "Frozen"));
         let object = |updated_ms| Object {

@@ -9,8 +9,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use azimuth_engine::group::{Applied, LogPosition, StateMachine};
 use azimuth_engine::ids::GroupId;
+use azimuth_engine::replica::{Applied, LogPosition, StateMachine};
 use openraft::{Snapshot, SnapshotMeta};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -170,7 +170,7 @@ fn remove_if_there(dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use azimuth_engine::group::{Entry, EntryBody};
+    use azimuth_engine::replica::{Entry, EntryBody};
 
     use super::*;
     use crate::consensus::double::Double;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use azimuth_engine::command::Outcome;
-use azimuth_engine::group::{Entry, EntryBody, LogPosition, StateMachine};
+use azimuth_engine::replica::{Entry, EntryBody, LogPosition, StateMachine};
 use bytes::Bytes;
 use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, LogId, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StoredMembership};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::group::LogPosition;
 use azimuth_engine::ids::GroupId;
+use azimuth_engine::replica::LogPosition;
 use openraft::testing::{StoreBuilder, Suite};
 use tempfile::TempDir;
 use uuid::Uuid;

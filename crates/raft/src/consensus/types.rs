@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use azimuth_engine::command::Outcome;
-use azimuth_engine::group::LogPosition;
+use azimuth_engine::replica::LogPosition;
 use openraft::{CommittedLeaderId, LogId, StorageIOError};
 
 use super::membership::Peer;

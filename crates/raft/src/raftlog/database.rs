@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use azimuth_engine::group::LogPosition;
 use azimuth_engine::ids::GroupId;
+use azimuth_engine::replica::LogPosition;
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBRecoveryMode, DBWithThreadMode, Direction,
     IteratorMode, MultiThreaded, Options, ReadOptions, WriteBatch, WriteOptions,

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use azimuth_engine::group::LogPosition;
 use azimuth_engine::ids::GroupId;
+use azimuth_engine::replica::LogPosition;
 use parking_lot::Mutex;
 
 use super::database::Database;

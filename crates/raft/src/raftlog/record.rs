@@ -17,8 +17,8 @@
 //! Group and index take part in the checksum, so an entry in a wrong place is damage too. Everything else (votes,
 //! positions) is a [sealed](crate::seal) value.
 
-use azimuth_engine::group::LogPosition;
 use azimuth_engine::ids::GroupId;
+use azimuth_engine::replica::LogPosition;
 use bytes::Bytes;
 
 use super::{LogError, Result};
@@ -38,7 +38,7 @@ pub(crate) enum Kind {
     Blank = 0,
     /// The members of the group.
     Membership = 1,
-    /// Commands: `azimuth_engine::group::Batch` in postcard. A change of its types is a new kind; 2 was one in which a
+    /// Commands: `azimuth_engine::replica::Batch` in postcard. A change of its types is a new kind; 2 was one in which a
     /// schema could not gain a field, and was never released.
     Batch = 3,
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::group::DataGroup;
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::meta::Catalog;
 use azimuth_raft::{Node, Progress};
 use tokio::sync::watch;

@@ -10,9 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use azimuth_engine::command::At;
-use azimuth_engine::group::DataGroup;
-use azimuth_engine::ids::VectorId;
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::interrupt::{Cause, Interrupt};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -147,7 +146,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Deadline`]; the opening goes on.
-    pub(crate) async fn open_indexes(&self, at: At, vectors: Vec<VectorId>) -> AppResult<()> {
+    pub(crate) async fn open_indexes(&self, at: ShardKey, vectors: Vec<VectorId>) -> AppResult<()> {
         let node = self.node()?.clone();
         if vectors.is_empty() || node.data().state().has_open(at, &vectors) {
             return Ok(());
@@ -169,7 +168,7 @@ impl App {
         Ok(())
     }
 
-    fn opening_of(&self, at: At) -> &Arc<Mutex<()>> {
+    fn opening_of(&self, at: ShardKey) -> &Arc<Mutex<()>> {
         let mut hasher = DefaultHasher::new();
         at.hash(&mut hasher);
         &self.reads.openings[(hasher.finish() % OPENING_LOCKS as u64) as usize]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use azimuth_engine::Result;
-use azimuth_engine::group::DataGroup;
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::Hit;

@@ -1,7 +1,7 @@
 //! `group_by` of a search.
 
 use azimuth_engine::Result;
-use azimuth_engine::group::DataGroup;
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::interrupt;
 use azimuth_engine::query::Hit;
 use azimuth_engine::schema::Collection;

@@ -1,6 +1,6 @@
 //! Objects as search answers carry them.
 
-use azimuth_engine::group::DataGroup;
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::object::{Beacon, Object, Properties, Value, Vector};
 use azimuth_engine::query::Score;
 use azimuth_engine::schema::{DataType, Primitive};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use azimuth_engine::group::DataGroup;
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::interrupt;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::{Filter, Hit, Sort};

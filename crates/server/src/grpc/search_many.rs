@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use azimuth_engine::group::DataGroup;
+use azimuth_engine::data::DataGroup;
 use futures_util::future::join_all;
 use tonic::Status;
 

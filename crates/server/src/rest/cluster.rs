@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::command::At;
+use azimuth_engine::ids::ShardKey;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::{Collection, TenantStatus};
 use azimuth_engine::vector::IndexMemory;
@@ -83,7 +83,7 @@ async fn shards_of(
             if shard.status != TenantStatus::Hot || wanted.is_some_and(|wanted| wanted != name) {
                 continue;
             }
-            let at = At { collection: collection.id, shard: shard.id };
+            let at = ShardKey { collection: collection.id, shard: shard.id };
             let status = app.read(move |data| data.shard_status(at)).await?;
             objects += status.objects;
             let mut shown = json!({
@@ -154,7 +154,7 @@ async fn list_shards(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> 
         if shard.status != TenantStatus::Hot || tenant.is_some_and(|tenant| tenant != name) {
             continue;
         }
-        let at = At { collection: collection.id, shard: shard.id };
+        let at = ShardKey { collection: collection.id, shard: shard.id };
         let status = app.read(move |data| data.shard_status(at)).await?;
         let shown = if shard.read_only { "READONLY" } else { "READY" };
         list.push(json!({"name": name, "status": shown, "vectorQueueSize": status.vector_queue}));

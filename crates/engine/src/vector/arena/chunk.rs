@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Codecs, Layout, Memory};
-use crate::vector::codes::Codec;
+use crate::vector::quantize::Codec;
 
 /// Memory for `capacity` slots. Columns are shared, so that a chunk with one column replaced keeps the others.
 #[derive(Clone)]

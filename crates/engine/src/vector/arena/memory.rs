@@ -30,8 +30,8 @@ unsafe impl Sync for Memory {}
 /// From this size on memory comes from the system page by page, so that what is never touched costs nothing.
 const SYSTEM_BYTES_MIN: usize = 128 << 10;
 
-/// From this size on large pages are asked for: a walk jumps all over the memory, and each jump to another small page costs
-/// a look into the page tables. At most one such page is taken before it is needed.
+/// From this size on large pages are asked for: a graph search jumps all over the memory, and each jump to another
+/// small page costs a look into the page tables. At most one such page is taken before it is needed.
 #[cfg(target_os = "linux")]
 const LARGE_PAGE_BYTES: usize = 2 << 20;
 
@@ -48,7 +48,7 @@ impl Memory {
             let start = NonNull::new(map.as_mut_ptr()).expect("a mapping is never at address 0");
             #[cfg(target_os = "linux")]
             if len >= LARGE_PAGE_BYTES {
-                // Where the system has none, walks are slower and nothing else.
+                // Where the system has none, graph searches are slower and nothing else.
                 let _ = map.advise(memmap2::Advice::HugePage);
             }
             return Self { start, len, backing: Backing::Anonymous(map) };

@@ -14,5 +14,5 @@ pub(super) use memory::Memory;
 pub(super) use rows::Rows;
 pub(super) use tables::{Codecs, LEVEL_MAX, Layout, Tables, UPPER_BLOCKS_SHIFT, UpperHandle};
 
-pub(super) use super::links::{append_link, read_links, write_links};
-pub(super) use super::state::State;
+pub(super) use super::slots::links::{append_link, read_links, write_links};
+pub(super) use super::slots::state::State;

@@ -6,7 +6,7 @@
 //! - A reader touches a slot's data only after it has seen the state `LIVE` or `DEAD` with acquire order, or has read the
 //!   slot's number from a list of links. Numbers are stored with release order after the slot became `LIVE`, and
 //!   [`read_links`](super::read_links) ends with an acquire fence: the data happen before.
-//! - A slot becomes free only when every [`View`](crate::vector::view::View) that existed before the last way to it was
+//! - A slot becomes free only when every [`View`](crate::vector::store::view::View) that existed before the last way to it was
 //!   removed has been dropped. Readers hold a view for as long as they hold slot numbers.
 //! - Links, states and upper handles are atomics; a list being rewritten is seen as any mixture of old and new entries,
 //!   all of which are slots in use.
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::{Chunk, Memory, Rows};
-use crate::vector::codes::Codec;
+use crate::vector::quantize::Codec;
 
 /// Blocks of the upper levels in one allocation, as a power of two.
 pub(in crate::vector) const UPPER_BLOCKS_SHIFT: u32 = 12;
@@ -76,7 +76,7 @@ impl Layout {
 /// What the code columns hold.
 #[derive(Debug, Clone, Default)]
 pub(in crate::vector) struct Codecs {
-    /// What walks and scans compare; absent while the index is small or compares f32.
+    /// What graph searches and scans compare; absent while the index is small or compares f32.
     pub present: Option<Arc<Codec>>,
     /// What is being made beside it and nobody reads yet.
     pub next: Option<Arc<Codec>>,
@@ -89,7 +89,7 @@ impl Codecs {
     }
 }
 
-/// All chunks, with the columns' addresses side by side for the walk.
+/// All chunks, with the columns' addresses side by side for the graph search.
 pub(in crate::vector) struct Tables {
     pub layout: Layout,
     pub codecs: Codecs,
@@ -170,7 +170,7 @@ impl Tables {
         slot < self.capacity
     }
 
-    /// What walks and scans compare instead of originals.
+    /// What graph searches and scans compare instead of originals.
     pub(in crate::vector) fn codec(&self) -> Option<&Arc<Codec>> {
         self.codecs.present.as_ref()
     }

@@ -20,7 +20,7 @@ use std::sync::OnceLock;
 use super::Distance;
 use super::arena::Rows;
 
-/// What a walk knows of its query when it compares codes; the variant is that of the rows.
+/// What a graph search knows of its query when it compares codes; the variant is that of the rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum CodeQuery<'a> {
     /// Rows of int8.
@@ -212,7 +212,7 @@ fn avx512_here() -> bool {
     })
 }
 
-/// Rotates in place by the fastest tier; see [`super::codes::Rotation`].
+/// Rotates in place by the fastest tier; see [`crate::vector::quantize`].
 pub(super) fn hadamard(values: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if avx512_here() {

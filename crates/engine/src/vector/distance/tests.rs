@@ -1,7 +1,7 @@
 //! Every tier against f64, at lengths around the block sizes.
 
 use super::*;
-use crate::vector::codes::splitmix;
+use crate::vector::quantize::splitmix;
 
 fn vector(seed: u64, dim: usize, whole: bool) -> Vec<f32> {
     (0..dim)

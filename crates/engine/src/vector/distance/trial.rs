@@ -2,7 +2,7 @@
 
 use super::{Kernels, Rows};
 use crate::vector::Distance;
-use crate::vector::codes::{CodeKind, Codec};
+use crate::vector::quantize::{CodeKind, Codec};
 
 /// Rows and their codes, to be compared by one tier or the other. Not part of an index.
 pub struct KernelTrial {

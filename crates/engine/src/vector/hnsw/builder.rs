@@ -6,18 +6,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::filtered::{FilteredWalk, filtered_walk};
-use super::graph::Graph;
+use super::candidates::CandidateList;
+use super::filtered::{FilteredSearch, filtered_search};
 use super::heuristic::{select, self_distance};
-use super::pool::Pool;
 use super::scorer::{CodeScorer, RowScorer, Scorer};
 use super::scratch::Scratch;
-use super::searcher::{descend, walk};
+use super::searcher::{descend, search_level};
 use crate::vector::arena::{State, Tables, UpperHandle, append_link, read_links, write_links};
 use crate::vector::config::FilterStrategy;
 use crate::vector::distance::Kernels;
 use crate::vector::store::Store;
-use crate::vector::view::View;
+use crate::vector::store::graph::Graph;
+use crate::vector::store::view::View;
 
 /// What linking needs to know.
 #[derive(Clone, Copy)]
@@ -95,11 +95,11 @@ impl Linking<'_> {
         let mut neighbours = vec![Vec::new(); level.min(top) + 1];
         for (level, kept) in neighbours.iter_mut().enumerate().rev() {
             let mut candidates = self.candidates(scorer, slot, start, level, scratch);
-            start = scratch.pool.iter().next().unwrap_or(start);
+            start = scratch.candidates.iter().next().unwrap_or(start);
             if level == 0 && candidates.is_empty() {
                 candidates = self.sweep(scorer, slot, start.1, scratch);
             }
-            // SAFETY: the candidates come from a walk.
+            // SAFETY: the candidates come from a graph search.
             unsafe { select(scorer, slot, &candidates, tables.layout.m, kept, &mut scratch.scores) };
             if let Some(list) = tables.links(slot, level) {
                 let _lock = self.graph.lock(slot);
@@ -107,7 +107,7 @@ impl Linking<'_> {
             }
         }
         if neighbours.first().is_none_or(Vec::is_empty) {
-            // Nothing alive is in reach: the walks of later vectors begin here.
+            // Nothing alive is in reach: the graph searches of later vectors begin here.
             let _lock = self.graph.entry_lock.lock();
             self.graph.set_entry(Some((slot, level)));
             return;
@@ -119,7 +119,8 @@ impl Linking<'_> {
         }
     }
 
-    /// Living nodes to choose neighbours from, nearest first; the walk's pool is left in `scratch`.
+    /// Living nodes to choose neighbours from, nearest first; the candidate list of the graph search is left in
+    /// `scratch`.
     fn candidates(
         &self,
         scorer: &impl Scorer,
@@ -129,22 +130,22 @@ impl Linking<'_> {
         scratch: &mut Scratch,
     ) -> Vec<(f32, u32)> {
         let tables = self.tables;
-        walk(tables, scorer, start, level, self.ef_construction, scratch, &mut |_, _| ());
+        search_level(tables, scorer, start, level, self.ef_construction, scratch, &mut |_, _| ());
         // SAFETY: the node's data are written.
         let twin = unsafe { self_distance(scorer, slot, &mut scratch.scores) };
-        let twins = scratch.pool.iter().take_while(|&(distance, _)| distance <= twin).count();
+        let twins = scratch.candidates.iter().take_while(|&(distance, _)| distance <= twin).count();
         if twins * 2 <= self.ef_construction {
             return living(tables, slot, scratch);
         }
-        // Identical vectors fill the pool: what else the walk saw comes beside them.
-        let mut others = Pool::default();
+        // Identical vectors fill the candidate list: what else the graph search saw comes beside them.
+        let mut others = CandidateList::default();
         others.reset(tables.layout.links_max(level));
         let mut observe = |distance: f32, other: u32| {
             if distance > twin {
                 others.push(distance, other);
             }
         };
-        walk(tables, scorer, start, level, self.ef_construction, scratch, &mut observe);
+        search_level(tables, scorer, start, level, self.ef_construction, scratch, &mut observe);
         let alive = |other: u32| may_be_linked_to(tables, other);
         let mut candidates = living(tables, slot, scratch);
         candidates.retain(|&(distance, _)| distance <= twin);
@@ -178,9 +179,9 @@ impl Linking<'_> {
     /// Living nodes farther away, when deletes have left none among the nearest.
     fn sweep(&self, scorer: &impl Scorer, slot: u32, start: u32, scratch: &mut Scratch) -> Vec<(f32, u32)> {
         let tables = self.tables;
-        let how = FilteredWalk { ef: tables.layout.m, strategy: FilterStrategy::Sweeping, seen_max: SWEEP_MAX };
+        let how = FilteredSearch { ef: tables.layout.m, strategy: FilterStrategy::Sweeping, seen_max: SWEEP_MAX };
         let alive = |slot: u32| may_be_linked_to(tables, slot);
-        filtered_walk(tables, scorer, &[start], how, &alive, scratch);
+        filtered_search(tables, scorer, &[start], how, &alive, scratch);
         living(tables, slot, scratch)
     }
 
@@ -220,5 +221,5 @@ fn may_be_linked_to(tables: &Tables, slot: u32) -> bool {
 /// The pool without nodes that are dead or about to leave their slot, and without the node itself.
 fn living(tables: &Tables, slot: u32, scratch: &Scratch) -> Vec<(f32, u32)> {
     let alive = |other: u32| other != slot && may_be_linked_to(tables, other);
-    scratch.pool.iter().filter(|&(_, other)| alive(other)).collect()
+    scratch.candidates.iter().filter(|&(_, other)| alive(other)).collect()
 }

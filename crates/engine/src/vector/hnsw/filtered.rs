@@ -1,8 +1,8 @@
-//! Walks that return only accepted nodes.
+//! Graph searches that return only accepted nodes.
 
 use std::cmp::Reverse;
 
-use super::pool::{ordered, unordered};
+use super::candidates::{ordered, unordered};
 use super::scorer::Scorer;
 use super::scratch::Scratch;
 use super::searcher::LOOK_EVERY;
@@ -10,30 +10,31 @@ use crate::interrupt;
 use crate::vector::arena::{Tables, read_links};
 use crate::vector::config::FilterStrategy;
 
-/// How a filtered walk goes.
+/// How a filtered graph search goes.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::vector) struct FilteredWalk {
+pub(in crate::vector) struct FilteredSearch {
     /// Accepted nodes to keep.
     pub ef: usize,
-    /// Whether excluded nodes are scored and walked through, or looked through.
+    /// Whether excluded nodes are scored and traversed, or looked through.
     pub strategy: FilterStrategy,
     /// Nodes to score or look through, at most.
     pub seen_max: usize,
 }
 
-/// The `ef` nearest accepted nodes that a walk on level 0 from `starts` finds, in `scratch.pool`. `false` if it gave up
-/// after `seen_max` nodes; the pool then holds what was found so far. The starts exist in the tables.
-pub(in crate::vector) fn filtered_walk(
+/// The `ef` nearest accepted nodes that a graph search on level 0 from `starts` finds, in `scratch.candidates`. `false`
+/// if it gave up after `seen_max` nodes; the candidate list then holds what was found so far. The starts exist in the
+/// tables.
+pub(in crate::vector) fn filtered_search(
     tables: &Tables,
     scorer: &impl Scorer,
     starts: &[u32],
-    how: FilteredWalk,
+    how: FilteredSearch,
     accept: &impl Fn(u32) -> bool,
     scratch: &mut Scratch,
 ) -> bool {
     scratch.visited.start(tables.capacity());
     scratch.rejected.start(tables.capacity());
-    scratch.pool.reset(how.ef);
+    scratch.candidates.reset(how.ef);
     scratch.frontier.clear();
     scratch.batch.clear();
     for &start in starts {
@@ -44,7 +45,7 @@ pub(in crate::vector) fn filtered_walk(
     score_batch(scorer, accept, scratch);
     let (mut seen, mut expanded) = (0, 0_usize);
     while let Some(Reverse(entry)) = scratch.frontier.pop() {
-        if unordered((entry >> 32) as u32) > scratch.pool.bound() {
+        if unordered((entry >> 32) as u32) > scratch.candidates.bound() {
             break;
         }
         if seen > how.seen_max {
@@ -123,16 +124,16 @@ fn gather_accepted(tables: &Tables, slot: u32, accept: &impl Fn(u32) -> bool, sc
     looked
 }
 
-/// Scores the batch; what is near enough joins the frontier and, if accepted, the pool.
+/// Scores the batch; what is near enough joins the frontier and, if accepted, the candidate list.
 fn score_batch(scorer: &impl Scorer, accept: &impl Fn(u32) -> bool, scratch: &mut Scratch) {
-    let Scratch { pool, batch, scores, frontier, .. } = scratch;
+    let Scratch { candidates, batch, scores, frontier, .. } = scratch;
     // SAFETY: starts exist, the rest is from lists of links; the visited set takes only slots of the tables.
     unsafe { scorer.score(batch, scores) };
     for (&slot, &score) in batch.iter().zip(scores.iter()) {
-        if score <= pool.bound() {
+        if score <= candidates.bound() {
             frontier.push(Reverse(u64::from(ordered(score)) << 32 | u64::from(slot)));
             if accept(slot) {
-                pool.push(score, slot);
+                candidates.push(score, slot);
             }
         }
     }

@@ -7,7 +7,7 @@ use super::scorer::Scorer;
 /// single link and falls apart.
 ///
 /// At most half are *twins*, which are as near to the node as it is to itself: a large group of identical vectors would
-/// else have links to each other only, and a walk that enters it would never leave.
+/// else have links to each other only, and a graph search that enters it would never leave.
 ///
 /// # Safety
 /// As [`Scorer::score`], for the node and all candidates. `scorer` is the node's.

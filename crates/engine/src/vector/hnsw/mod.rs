@@ -1,14 +1,14 @@
 //! The graph (Malkov and Yashunin, arXiv 1603.09320) over the slots of the store.
 //!
-//! `graph`: entry point, node locks, levels. `builder`: linking a vector. `searcher`: walks. `filtered`: walks under a
-//! filter. `heuristic`: which neighbours to keep. `pool` and `visited`: what a walk remembers. `repair`: after deletes, with `moves`.
+//! `store::graph`: entry point, node locks, levels. `builder`: linking a vector. `searcher`: graph searches.
+//! `filtered`: graph searches under a filter. `heuristic`: which neighbours to keep. `candidates` and `visited`: what a
+//! graph search remembers. `repair`: after deletes, with `relocated`.
 
 mod builder;
+mod candidates;
 mod filtered;
-mod graph;
 mod heuristic;
-mod moves;
-mod pool;
+mod relocated;
 mod repair;
 mod scorer;
 mod scratch;
@@ -16,10 +16,9 @@ mod searcher;
 mod visited;
 
 pub(super) use builder::Builder;
-pub(super) use filtered::{FilteredWalk, filtered_walk};
-pub(super) use graph::Graph;
-pub(super) use pool::{Pool, ordered, unordered};
+pub(super) use candidates::{CandidateList, ordered, unordered};
+pub(super) use filtered::{FilteredSearch, filtered_search};
 pub(super) use repair::{Repair, Surroundings};
 pub(super) use scorer::{CodeScorer, RowScorer, Scorer};
 pub(super) use scratch::{Scratch, ScratchPool};
-pub(super) use searcher::{descend, walk, walk_while};
+pub(super) use searcher::{descend, search_level, search_level_while};

@@ -14,22 +14,22 @@
 
 use std::sync::atomic::Ordering;
 
-use super::graph::Graph;
 use super::heuristic::{Choice, replace};
-use super::moves::Moves;
+use super::relocated::RelocatedNodes;
 use super::scorer::{CodeScorer, RowScorer, Scorer};
 use super::visited::Visited;
 use crate::vector::arena::{State, Tables, UpperHandle, read_links, write_links};
 use crate::vector::distance::Kernels;
-use crate::vector::moving::{PIECE, Room};
 use crate::vector::store::Store;
+use crate::vector::store::graph::Graph;
+use crate::vector::store::relocation::{self, FreeSlots, RELOCATIONS_PER_LOCK};
 
 /// Where the repair of the present batch stands.
 #[derive(Default)]
 pub(in crate::vector) struct Repair {
     /// Dead nodes.
     batch: Vec<u32>,
-    moves: Moves,
+    moves: RelocatedNodes,
     /// Both.
     members: Visited,
     /// The slots in use are to end lower.
@@ -111,7 +111,7 @@ impl Repair {
             Stage::Retire(renewal) if is_dropped(renewal) => return self.retire(around),
             Stage::Shrink(renewal) if is_dropped(renewal) => {
                 self.compacts = false;
-                let (given_back, renewal) = around.store.shrink();
+                let (given_back, renewal) = relocation::shrink(around.store);
                 self.stage = renewal.map_or(Stage::Idle, Stage::Settle);
                 return RepairStep { given_back, ..RepairStep::MORE };
             }
@@ -128,26 +128,26 @@ impl Repair {
         let mut writer = store.writer.lock();
         let dead_min = (high as usize * DEAD_PER_MILLE_MIN / 1000).max(DEAD_MIN);
         let is_worth_it = writer.dead.len() >= dead_min;
-        let room = if view.pending.is_empty() { writer.room(high) } else { Room::Little };
+        let room = if view.pending.is_empty() { relocation::free_slots(&mut writer, high) } else { FreeSlots::Few };
         drop(writer);
         let end = match room {
-            Room::Much(free) => store.compact_end(&view, free),
-            Room::Soon if !is_worth_it => return RepairStep::MORE,
-            Room::Soon | Room::Little => None,
+            FreeSlots::Enough(free) => relocation::compact_end(store, &view, free),
+            FreeSlots::Soon if !is_worth_it => return RepairStep::MORE,
+            FreeSlots::Soon | FreeSlots::Few => None,
         };
         if !is_worth_it && end.is_none() {
             return RepairStep::default();
         }
         self.compacts = end.is_some();
-        self.moves = Moves::new(end.map_or_else(Vec::new, |end| store.begin_moves(&view, end)));
+        self.moves = RelocatedNodes::new(end.map_or_else(Vec::new, |end| relocation::begin(store, &view, end)));
         drop(view);
         let mut writer = store.writer.lock();
         self.batch = std::mem::take(&mut writer.dead);
-        let hidden = if self.moves.is_empty() { 0 } else { State::ARRIVING };
+        let hidden = if self.moves.is_empty() { 0 } else { State::TARGET };
         self.stage = Stage::Take(store.hide(&mut writer, hidden));
         drop(writer);
         self.members.start(store.view().tables.capacity());
-        for slot in self.batch.iter().copied().chain(self.moves.old_slots()) {
+        for slot in self.batch.iter().copied().chain(self.moves.source_slots()) {
             self.members.insert(slot);
         }
         self.move_entry(around);
@@ -157,8 +157,8 @@ impl Repair {
     fn copy(&mut self, around: Surroundings<'_>, from: usize, nodes_max: usize) -> RepairStep {
         let to = from.saturating_add((nodes_max / NODES_PER_MOVE).max(1)).min(self.moves.len());
         let dropped_before = self.batch.len();
-        for moves in self.moves.pairs()[from..to].chunks(PIECE) {
-            around.store.copy_moves(moves, &mut self.batch);
+        for moves in self.moves.pairs()[from..to].chunks(RELOCATIONS_PER_LOCK) {
+            relocation::copy(around.store, moves, &mut self.batch);
             self.moves.attach(around, moves);
         }
         self.moves.call_off(&self.batch[dropped_before..]);
@@ -166,15 +166,15 @@ impl Repair {
         if to == self.moves.len() {
             self.moves.forget_called_off();
             let mut writer = around.store.writer.lock();
-            self.stage = Stage::HandOver(around.store.hide(&mut writer, State::LEAVING));
+            self.stage = Stage::HandOver(around.store.hide(&mut writer, State::SOURCE));
         }
         RepairStep { moved: to - from, ..RepairStep::MORE }
     }
 
     fn switch(&mut self, around: Surroundings<'_>, from: usize, nodes_max: usize) {
         let to = from.saturating_add(nodes_max.max(1)).min(self.moves.len());
-        for moves in self.moves.pairs()[from..to].chunks(PIECE) {
-            around.store.switch_moves(moves);
+        for moves in self.moves.pairs()[from..to].chunks(RELOCATIONS_PER_LOCK) {
+            relocation::switch(around.store, moves);
         }
         self.stage = Stage::Switch(to);
         if to == self.moves.len() {
@@ -297,7 +297,7 @@ impl Repair {
         let handles: Vec<UpperHandle> =
             batch.iter().map(|&slot| take_handle(slot)).filter(|handle| handle.level() > 0).collect();
         // The blocks of these are their new slots' now.
-        batch.extend(moves.old_slots().inspect(|&slot| {
+        batch.extend(moves.source_slots().inspect(|&slot| {
             take_handle(slot);
         }));
         drop(view);

@@ -1,8 +1,8 @@
-//! Distances as a walk asks for them: from one fixed vector to batches of slots.
+//! Distances as a graph search asks for them: from one fixed vector to batches of slots.
 
 use crate::vector::arena::{Rows, Tables};
-use crate::vector::codes::Codec;
 use crate::vector::distance::{CodeQuery, Kernels};
+use crate::vector::quantize::Codec;
 
 /// Distances from one vector. Smaller is nearer; values of one scorer kind compare with each other only.
 pub(in crate::vector) trait Scorer {

@@ -1,19 +1,19 @@
-//! What a walk needs and gives back.
+//! What a graph search needs and gives back.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use parking_lot::Mutex;
 
-use super::pool::Pool;
+use super::candidates::CandidateList;
 use super::visited::Visited;
 
-/// Buffers of one walk.
+/// Buffers of one graph search.
 #[derive(Default)]
 pub(in crate::vector) struct Scratch {
     pub visited: Visited,
     pub rejected: Visited,
-    pub pool: Pool,
+    pub candidates: CandidateList,
     /// Neighbours to compare, and their distances.
     pub batch: Vec<u32>,
     /// Neighbours to compare after those.
@@ -21,7 +21,7 @@ pub(in crate::vector) struct Scratch {
     pub scores: Vec<f32>,
     /// Neighbours as read from a list.
     pub links: Vec<u32>,
-    /// Nodes whose neighbours a filtered walk has not looked at, nearest first.
+    /// Nodes whose neighbours a filtered graph search has not looked at, nearest first.
     pub frontier: BinaryHeap<Reverse<u64>>,
     /// Neighbours that a filter excludes and whose neighbours are looked at instead.
     pub through: Vec<u32>,

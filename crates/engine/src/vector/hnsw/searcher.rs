@@ -1,6 +1,6 @@
-//! Walks without a filter.
+//! Graph searches without a filter.
 
-use super::pool::Pool;
+use super::candidates::CandidateList;
 use super::scorer::Scorer;
 use super::scratch::Scratch;
 use crate::interrupt;
@@ -41,11 +41,11 @@ pub(in crate::vector) fn descend(
     nearest
 }
 
-/// The `ef` nearest nodes that a walk on `level` from `start` finds, dead ones included, in `scratch.pool`. Every node
-/// whose distance was taken is shown to `observe`.
+/// The `ef` nearest nodes that a graph search on `level` from `start` finds, dead ones included, in
+/// `scratch.candidates`. Every node whose distance was taken is shown to `observe`.
 ///
 /// Nodes are taken one behind: which is the nearest is asked before the neighbours of the one before are compared.
-pub(in crate::vector) fn walk(
+pub(in crate::vector) fn search_level(
     tables: &Tables,
     scorer: &impl Scorer,
     start: (f32, u32),
@@ -54,13 +54,13 @@ pub(in crate::vector) fn walk(
     scratch: &mut Scratch,
     observe: &mut impl FnMut(f32, u32),
 ) {
-    walk_while(tables, scorer, start, level, ef, scratch, observe, &mut |_, _| true);
+    search_level_while(tables, scorer, start, level, ef, scratch, observe, &mut |_, _| true);
 }
 
-/// As [`walk`], as long as `go_on` says so, which sees the pool before each node whose neighbours are looked at, and how
-/// many there were before it. The neighbours of the last of those are not in the pool yet.
+/// As [`search_level`], as long as `go_on` says so, which sees the candidate list before each node whose neighbours are
+/// looked at, and how many there were before it. The neighbours of the last of those are not in the candidate list yet.
 #[expect(clippy::too_many_arguments, reason = "two of the callers' closures are inlined into the loop")]
-pub(in crate::vector) fn walk_while(
+pub(in crate::vector) fn search_level_while(
     tables: &Tables,
     scorer: &impl Scorer,
     start: (f32, u32),
@@ -68,21 +68,21 @@ pub(in crate::vector) fn walk_while(
     ef: usize,
     scratch: &mut Scratch,
     observe: &mut impl FnMut(f32, u32),
-    go_on: &mut impl FnMut(&Pool, usize) -> bool,
+    go_on: &mut impl FnMut(&CandidateList, usize) -> bool,
 ) {
-    let Scratch { visited, pool, batch, coming, scores, links, .. } = scratch;
+    let Scratch { visited, candidates, batch, coming, scores, links, .. } = scratch;
     let mut expanded = 0;
     visited.start(tables.capacity());
-    pool.reset(ef);
+    candidates.reset(ef);
     visited.insert(start.1);
-    pool.push(start.0, start.1);
+    candidates.push(start.0, start.1);
     batch.clear();
     // The next node is taken before the last one's neighbours are compared, so that its list and their rows come from
     // memory meanwhile.
     loop {
-        let next = pool.take_nearest();
+        let next = candidates.take_nearest();
         if next.is_some() {
-            if !go_on(pool, expanded) || (expanded % LOOK_EVERY == 0 && interrupt::is_raised()) {
+            if !go_on(candidates, expanded) || (expanded % LOOK_EVERY == 0 && interrupt::is_raised()) {
                 return;
             }
             expanded += 1;
@@ -102,18 +102,18 @@ pub(in crate::vector) fn walk_while(
         }
         visited.insert_all(links, coming);
         scorer.prefetch(coming);
-        push_all(pool, batch, scores, observe);
+        push_all(candidates, batch, scores, observe);
         std::mem::swap(batch, coming);
     }
 }
 
 #[inline(always)]
-fn push_all(pool: &mut Pool, slots: &[u32], scores: &[f32], observe: &mut impl FnMut(f32, u32)) {
-    let mut bound = pool.bound();
+fn push_all(candidates: &mut CandidateList, slots: &[u32], scores: &[f32], observe: &mut impl FnMut(f32, u32)) {
+    let mut bound = candidates.bound();
     for (&slot, &score) in slots.iter().zip(scores) {
         observe(score, slot);
-        if score <= bound && pool.push(score, slot) {
-            bound = pool.bound();
+        if score <= bound && candidates.push(score, slot) {
+            bound = candidates.bound();
         }
     }
 }

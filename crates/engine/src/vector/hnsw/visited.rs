@@ -1,10 +1,10 @@
-//! Which slots a walk has seen.
+//! Which slots a graph search has seen.
 
-/// One byte a slot, stamped with the number of the walk, so that starting a walk costs nothing.
+/// One byte a slot, stamped with the number of the graph search, so that starting a graph search costs nothing.
 #[derive(Default)]
 pub(in crate::vector) struct Visited {
     stamps: Vec<u8>,
-    walk: u8,
+    search: u8,
 }
 
 impl Visited {
@@ -13,18 +13,18 @@ impl Visited {
         if self.stamps.len() < capacity as usize {
             self.stamps.resize(capacity as usize, 0);
         }
-        if self.walk == u8::MAX {
+        if self.search == u8::MAX {
             self.stamps.fill(0);
-            self.walk = 0;
+            self.search = 0;
         }
-        self.walk += 1;
+        self.search += 1;
     }
 
     /// Marks a slot; `true` the first time. A slot beyond the capacity counts as seen.
     #[inline(always)]
     pub(in crate::vector) fn insert(&mut self, slot: u32) -> bool {
         match self.stamps.get_mut(slot as usize) {
-            Some(stamp) => std::mem::replace(stamp, self.walk) != self.walk,
+            Some(stamp) => std::mem::replace(stamp, self.search) != self.search,
             None => false,
         }
     }
@@ -46,12 +46,12 @@ impl Visited {
     /// Whether a slot is marked or beyond the capacity.
     #[inline(always)]
     pub(in crate::vector) fn contains(&self, slot: u32) -> bool {
-        self.stamps.get(slot as usize).is_none_or(|&stamp| stamp == self.walk)
+        self.stamps.get(slot as usize).is_none_or(|&stamp| stamp == self.search)
     }
 
     /// Whether a slot is marked; one beyond the capacity is not.
     pub(in crate::vector) fn is_marked(&self, slot: u32) -> bool {
-        self.stamps.get(slot as usize).is_some_and(|&stamp| stamp == self.walk)
+        self.stamps.get(slot as usize).is_some_and(|&stamp| stamp == self.search)
     }
 
     /// Bytes held.
@@ -67,9 +67,9 @@ mod tests {
     #[test]
     fn every_walk_starts_empty() {
         let mut visited = Visited::default();
-        for walk in 0..1000u32 {
+        for search in 0..1000u32 {
             visited.start(100);
-            for slot in [walk % 100, (walk + 7) % 100] {
+            for slot in [search % 100, (search + 7) % 100] {
                 assert!(!visited.contains(slot) && visited.insert(slot) && visited.contains(slot));
                 assert!(!visited.insert(slot));
             }

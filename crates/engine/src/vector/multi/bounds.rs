@@ -7,8 +7,8 @@
 
 use hashbrown::HashMap;
 
-use super::rows::doc_of;
-use crate::vector::Hit;
+use crate::vector::Neighbor;
+use crate::vector::slots::row_ids::doc_of;
 
 /// What the rows found say about the documents.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// Takes the rows nearest to query row `at`, ascending; `wanted` were asked for. Query rows come in ascending order.
-    pub(super) fn add(&mut self, at: usize, nearest: &[Hit], wanted: usize) {
+    pub(super) fn add(&mut self, at: usize, nearest: &[Neighbor], wanted: usize) {
         let Some(farthest) = nearest.last() else { return };
         self.more |= nearest.len() >= wanted;
         self.floor += f64::from(farthest.distance);
@@ -58,12 +58,12 @@ impl Bounds {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::row_id;
     use super::*;
+    use crate::vector::slots::row_ids::row_id;
 
     #[test]
     fn bounds_are_below_the_distances() {
-        let hit = |doc, row, distance| Hit { doc_id: row_id(doc, row), distance };
+        let hit = |doc, row, distance| Neighbor { doc_id: row_id(doc, row), distance };
         let mut bounds = Bounds::default();
         bounds.add(0, &[hit(1, 3, -0.9), hit(1, 0, -0.8), hit(2, 0, -0.5)], 3);
         bounds.add(1, &[hit(2, 7, -0.6), hit(3, 0, -0.25)], 3);

@@ -9,15 +9,17 @@ use roaring::RoaringTreemap;
 
 use super::bounds::Bounds;
 use super::muvera::{Encoder, Muvera};
-use super::rows::{QUERY_ROWS_MAX, ROWS_MAX, first_row_of, row_id, whole};
 use super::score::{RowQuery, of_rows, score};
 use crate::ids::DocId;
 use crate::interrupt;
 use crate::vector::core::Core;
 use crate::vector::distance::Kernels;
-use crate::vector::query::check;
-use crate::vector::top::Top;
-use crate::vector::{Distance, Hit, IndexConfig, IndexOptions, OpenReport, SearchRequest, VectorError, VectorIndex};
+use crate::vector::scan::query::check;
+use crate::vector::scan::top::Top;
+use crate::vector::slots::row_ids::{QUERY_ROWS_MAX, ROWS_MAX, first_row_of, row_id, whole};
+use crate::vector::{
+    Distance, IndexConfig, IndexOptions, LoadReport, Neighbor, SearchRequest, VectorError, VectorIndex,
+};
 
 /// The multi-vectors of one (collection shard, vector name). Like [`VectorIndex`] derived state with the same rule of
 /// recovery; all calls take `&self` and may run at the same time.
@@ -61,7 +63,7 @@ pub type Fetch<'f> = dyn FnMut(&RoaringTreemap, &mut dyn FnMut(DocId, &[f32])) +
 const COMPARED_PER_HIT: usize = 8;
 const COMPARED_MIN: usize = 256;
 
-/// Rows of a walk's price beside the documents that it has to compare afterwards.
+/// Rows of a graph search's price beside the documents that it has to compare afterwards.
 const WALK_ROWS: usize = 2_048;
 
 /// How often the search asks for more rows of each query row, and how many times as many.
@@ -80,7 +82,7 @@ impl MultiIndex {
         config: IndexConfig,
         muvera: Option<Muvera>,
         options: IndexOptions,
-    ) -> (Self, OpenReport) {
+    ) -> (Self, LoadReport) {
         let inner = |distance| IndexConfig { distance, ..config };
         let (form, (vectors, mut report)) = match muvera {
             None => (Form::Rows, VectorIndex::open(dir, dim, inner(of_rows(config.distance)), options)),
@@ -185,7 +187,7 @@ impl MultiIndex {
     ///
     /// # Errors
     /// The query does not fit.
-    pub fn search(&self, request: &MultiRequest<'_>, fetch: &mut Fetch<'_>) -> Result<Vec<Hit>, VectorError> {
+    pub fn search(&self, request: &MultiRequest<'_>, fetch: &mut Fetch<'_>) -> Result<Vec<Neighbor>, VectorError> {
         let Some(core) = self.checked(request)? else { return Ok(Vec::new()) };
         let query = RowQuery::new(self.distance, request.dim, request.rows);
         let documents = self.documents.load(Ordering::Relaxed);
@@ -205,10 +207,10 @@ impl MultiIndex {
                 if no_graph || scanned <= compared_max.saturating_mul(per_document) + WALK_ROWS {
                     return Ok(self.scan(core, &query, request, top));
                 }
-                let mut walk = Walk { index: self, core, query: &query, request, per_document, top };
-                walk.run(compared_max)?;
-                let hits = walk.top.into_hits();
-                // What a walk is sure to have found is everything near; if that is too little, the rest is far.
+                let mut search = RowSearch { index: self, core, query: &query, request, per_document, top };
+                search.run(compared_max)?;
+                let hits = search.top.into_hits();
+                // What a graph search is sure to have found is everything near; if that is too little, the rest is far.
                 if hits.len() < k.min(allowed) && request.max_distance.is_none() {
                     let top = Top::new(k, f32::INFINITY, false);
                     return Ok(self.scan(core, &query, request, top));
@@ -239,7 +241,7 @@ impl MultiIndex {
         &self,
         request: &MultiRequest<'_>,
         fetch: &mut Fetch<'_>,
-    ) -> Result<Vec<Hit>, VectorError> {
+    ) -> Result<Vec<Neighbor>, VectorError> {
         let Some(core) = self.checked(request)? else { return Ok(Vec::new()) };
         let query = RowQuery::new(self.distance, request.dim, request.rows);
         let top = Top::new(request.k, request.max_distance.unwrap_or(f32::INFINITY), false);
@@ -263,7 +265,7 @@ impl MultiIndex {
     }
 
     /// Compares every document that may be returned.
-    fn scan(&self, core: &Core, query: &RowQuery, request: &MultiRequest<'_>, mut top: Top) -> Vec<Hit> {
+    fn scan(&self, core: &Core, query: &RowQuery, request: &MultiRequest<'_>, mut top: Top) -> Vec<Neighbor> {
         // The view comes first: it keeps the slots in use from the moment the map names them.
         let view = core.store.view();
         let offer = |doc, distance| top.offer(distance, doc);
@@ -278,7 +280,7 @@ impl MultiIndex {
     }
 
     /// Compares documents whose rows lie elsewhere.
-    fn fetched(&self, query: &RowQuery, docs: &RoaringTreemap, mut top: Top, fetch: &mut Fetch<'_>) -> Vec<Hit> {
+    fn fetched(&self, query: &RowQuery, docs: &RoaringTreemap, mut top: Top, fetch: &mut Fetch<'_>) -> Vec<Neighbor> {
         let kernels = Kernels::of(of_rows(self.distance));
         fetch(docs, &mut |doc_id, rows| {
             if !rows.is_empty() {
@@ -326,7 +328,7 @@ impl MultiIndex {
 }
 
 /// A search by the nearest rows of each query row.
-struct Walk<'a> {
+struct RowSearch<'a> {
     index: &'a MultiIndex,
     core: &'a Core,
     query: &'a RowQuery,
@@ -336,7 +338,7 @@ struct Walk<'a> {
     top: Top,
 }
 
-impl Walk<'_> {
+impl RowSearch<'_> {
     /// Looks for rows, compares their documents, and does so again with more rows if they were of few documents and one
     /// that no row was found of could be among the best. Compares `compared_max` documents at most.
     fn run(&mut self, compared_max: usize) -> Result<(), VectorError> {

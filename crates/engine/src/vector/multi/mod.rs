@@ -5,18 +5,16 @@
 //! documents are taken as they are; each row then counts minus its dot product.
 //!
 //! A [`MultiIndex`] keeps one of two things in a [`VectorIndex`](super::VectorIndex): every row, under an id that says
-//! which document it belongs to (`rows`), or one encoding of each document (`muvera`). Either names candidates, which are
+//! which document it belongs to (`slots::row_ids`), or one encoding of each document (`muvera`). Either names candidates, which are
 //! then compared exactly (`score`). What waits for the graph is compared exactly like any pending vector.
 
 mod bounds;
 mod index;
 mod muvera;
-mod rows;
 mod score;
 #[cfg(test)]
 mod tests;
 
+pub use super::slots::row_ids::{QUERY_ROWS_MAX, ROWS_MAX};
 pub use index::{Fetch, MultiIndex, MultiRequest};
 pub use muvera::Muvera;
-pub use rows::{QUERY_ROWS_MAX, ROWS_MAX};
-pub(in crate::vector) use rows::{ROW_BITS, slots_of};

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::vector::codes::splitmix;
+use crate::vector::quantize::splitmix;
 
 /// Settings of the encodings, as Weaviate names them. Immutable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,11 +4,11 @@ use crate::interrupt;
 use crate::vector::Distance;
 use crate::vector::core::Core;
 use crate::vector::distance::Kernels;
-use crate::vector::exact::is_live;
-use crate::vector::query::{finish, prepare};
-use crate::vector::view::View;
+use crate::vector::scan::exact::is_live;
+use crate::vector::scan::query::{finish, prepare};
+use crate::vector::store::view::View;
 
-use super::rows::slots_of;
+use crate::vector::slots::row_ids::slots_of;
 
 /// A query of several rows, made ready.
 #[derive(Debug, Clone)]

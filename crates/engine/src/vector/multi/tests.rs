@@ -1,15 +1,17 @@
-//! Multi-vectors against exact late interaction: distances, recall of walks with and without filters, a model with
-//! deletes, updates and restarts.
+//! Multi-vectors against exact late interaction: distances, recall of graph searches with and without filters, a model
+//! with deletes, updates and restarts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::rows::row_id;
 use super::*;
 use crate::ids::DocId;
-use crate::vector::codes::splitmix;
-use crate::vector::{Codes, Distance, Hit, HnswConfig, IndexConfig, IndexKind, IndexOptions, VectorError, WorkBudget};
+use crate::vector::quantize::splitmix;
+use crate::vector::slots::row_ids::row_id;
+use crate::vector::{
+    Codes, Distance, HnswConfig, IndexConfig, IndexKind, IndexOptions, Neighbor, StepBudget, VectorError,
+};
 use roaring::RoaringTreemap;
 
 const DIM: usize = 24;
@@ -114,13 +116,13 @@ fn fill(index: &MultiIndex, documents: &Documents) {
 fn work_all(index: &MultiIndex) {
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| while index.vectors().work(WorkBudget::default()).more {});
+            scope.spawn(|| while index.vectors().work(StepBudget::default()).more {});
         }
     });
-    while index.vectors().work(WorkBudget::default()).more {}
+    while index.vectors().work(StepBudget::default()).more {}
 }
 
-fn ask(index: &MultiIndex, documents: &Documents, request: &MultiRequest<'_>) -> Vec<Hit> {
+fn ask(index: &MultiIndex, documents: &Documents, request: &MultiRequest<'_>) -> Vec<Neighbor> {
     let hits = index.search(request, &mut |docs, take| fetch(documents, docs, take)).expect("the query fits");
     assert!(hits.windows(2).all(|pair| pair[0].order(&pair[1]).is_lt()), "{hits:?}");
     hits
@@ -137,7 +139,7 @@ fn request<'a>(rows: &'a [f32], k: usize, allow: Option<&'a RoaringTreemap>) -> 
 }
 
 /// Hits have their true distances; share of those that are as near as the exact ones.
-fn recall(distance: Distance, query: &[f32], documents: &Documents, hits: &[Hit], exact: &[(f64, u64)]) -> f64 {
+fn recall(distance: Distance, query: &[f32], documents: &Documents, hits: &[Neighbor], exact: &[(f64, u64)]) -> f64 {
     for hit in hits {
         let want = naive(distance, query, &documents[&hit.doc_id.0]);
         assert!((f64::from(hit.distance) - want).abs() < 1e-3, "{hit:?}: {want}");
@@ -287,7 +289,7 @@ fn searches_beside_writers_see_whole_documents() {
                                 index.insert(DocId(doc), DIM, rows).expect("fits");
                             }
                         }
-                        index.vectors().work(WorkBudget::default());
+                        index.vectors().work(StepBudget::default());
                     }
                 })
             })
@@ -329,7 +331,7 @@ fn model(seed: u64, muvera: Option<Muvera>) {
                 let gone = (random >> 8) % next;
                 assert_eq!(index.delete(DocId(gone)), model.remove(&gone).is_some(), "step {step}");
             }
-            15..=16 => drop(index.vectors().work(WorkBudget { link_max: 200, repair_max: 2_000 })),
+            15..=16 => drop(index.vectors().work(StepBudget { link_max: 200, repair_max: 2_000 })),
             17 => drop(index.vectors().save().expect("saved")),
             18 if random & 0x1000 == 0 => {
                 // What came after the last save is gone with the process.
@@ -367,7 +369,7 @@ fn documents_stay_whole_while_their_rows_move() {
     let index = open(nowhere(), Distance::Cosine, None);
     let mut documents = documents(260);
     fill(&index, &documents);
-    while index.vectors().work(WorkBudget::default()).more {}
+    while index.vectors().work(StepBudget::default()).more {}
     let gone: Vec<u64> = documents.keys().copied().filter(|&doc| splitmix(doc) % 5 < 3).collect();
     for doc in &gone {
         assert!(index.delete(DocId(*doc)));
@@ -375,7 +377,7 @@ fn documents_stay_whole_while_their_rows_move() {
     }
     let mut moved = 0;
     for step in 0u64.. {
-        let progress = index.vectors().work(WorkBudget { link_max: 16, repair_max: 700 });
+        let progress = index.vectors().work(StepBudget { link_max: 16, repair_max: 700 });
         moved += progress.moved;
         let (asked, rows) = documents.iter().nth(splitmix(step) as usize % documents.len()).expect("there are some");
         let rows = query(rows, step);

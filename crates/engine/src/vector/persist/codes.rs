@@ -10,7 +10,7 @@ use super::load::{column, open_list};
 use super::save::SavedCodes;
 use super::{Found, codec_name, codes_name};
 use crate::vector::arena::{Codecs, Memory};
-use crate::vector::codes::{Codec, SavedCodec};
+use crate::vector::quantize::{Codec, SavedCodec};
 
 /// Codes of all chunks.
 #[derive(Default)]

@@ -14,15 +14,17 @@ use crate::vector::arena::{
 };
 use crate::vector::config::{HnswConfig, IndexConfig, IndexOptions, M_MAX, M_MIN};
 use crate::vector::core::Core;
-use crate::vector::docs::DocMap;
-use crate::vector::hnsw::Graph;
-use crate::vector::pending::Segment;
+use crate::vector::slots::docs::DocMap;
+use crate::vector::slots::pending::PendingSegment;
+use crate::vector::store::graph::Graph;
+use crate::vector::store::view::View;
 use crate::vector::store::{Store, Writer};
-use crate::vector::view::View;
 
 /// What was loaded.
 pub(in crate::vector) struct Loaded {
     pub core: Core,
+    /// The files that the state was read from.
+    pub saved: Saved,
     /// Why the codes were dropped, which are made anew from the originals.
     pub codes_dropped: Option<String>,
 }
@@ -64,8 +66,8 @@ pub(in crate::vector) fn load(
     let store = store(manifest, tables, docs, &states);
     let core = Core::with(manifest.dim as usize, config, options, store);
     let chunks = manifest.chunks.iter().map(|&file| (file, 0)).collect();
-    *core.saved.lock() = Saved { save: manifest.save, chunks, codes: loaded.saved, live: core.store.len(), settled };
-    Ok(Some(Loaded { core, codes_dropped }))
+    let saved = Saved { save: manifest.save, chunks, codes: loaded.saved, live: core.store.len(), settled };
+    Ok(Some(Loaded { core, saved, codes_dropped }))
 }
 
 fn check_settings(
@@ -257,7 +259,7 @@ fn load_uppers(
         .collect()
 }
 
-/// Checks every number that walks will follow.
+/// Checks every number that graph searches will follow.
 fn check_links(tables: &Tables, states: &[u8], handles: &[u32], manifest: &Manifest) -> Result<(), String> {
     let is_linked = |slot: u32| states.get(slot as usize).is_some_and(|&state| state & State::LINKED != 0);
     let known = [State::FREE, State::LIVE, State::DEAD, State::LIVE | State::LINKED, State::DEAD | State::LINKED];
@@ -301,7 +303,7 @@ fn store(manifest: &Manifest, tables: Tables, docs: DocMap, states: &[u8]) -> St
     let layout = tables.layout;
     let mut writer = Writer::default();
     writer.upper_next = manifest.upper_blocks;
-    let mut pending: Vec<Arc<Segment>> = Vec::new();
+    let mut pending: Vec<Arc<PendingSegment>> = Vec::new();
     for (slot, &state) in (0u32..).zip(states) {
         if state == State::FREE || (state & State::DEAD != 0 && !manifest.graph) {
             tables.state(slot).store(State::FREE, std::sync::atomic::Ordering::Relaxed);
@@ -312,7 +314,7 @@ fn store(manifest: &Manifest, tables: Tables, docs: DocMap, states: &[u8]) -> St
             && state & State::LINKED == 0
             && !pending.last().is_some_and(|segment| segment.append(slot))
         {
-            let segment = Segment::new();
+            let segment = PendingSegment::new();
             segment.append(slot);
             pending.push(Arc::new(segment));
         }

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Distance;
 use super::arena::Layout;
-use super::codes::{CodeKind, SavedCodec};
+use super::quantize::{CodeKind, SavedCodec};
 
 pub(super) use load::load;
 pub(super) use save::{Saved, save};

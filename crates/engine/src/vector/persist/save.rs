@@ -18,9 +18,9 @@ use super::{
 use crate::vector::SaveReport;
 use crate::vector::arena::{Memory, State, UPPER_BLOCKS_SHIFT, UpperHandle, read_links};
 use crate::vector::core::Core;
-use crate::vector::view::View;
+use crate::vector::store::view::View;
 
-/// What is in the folder, as far as this process knows.
+/// The content of the folder, as far as this process knows.
 #[derive(Debug, Default)]
 pub(in crate::vector) struct Saved {
     /// The last save, successful or not.
@@ -66,9 +66,9 @@ impl Moment {
         let docs: Vec<u64> = (0..slots).map(|slot| view.tables.doc(slot).load(Ordering::Relaxed)).collect();
         let map = core.store.docs.read();
         for ((slot, state), &doc) in (0..slots).zip(&mut states).zip(&docs) {
-            if *state & State::ARRIVING != 0 {
+            if *state & State::TARGET != 0 {
                 *state = State::FREE;
-            } else if *state & State::LEAVING != 0 {
+            } else if *state & State::SOURCE != 0 {
                 let holds = *state & State::LIVE != 0 && map.get(doc) == Some(slot);
                 *state = State::LINKED | if holds { State::LIVE } else { State::DEAD };
             }
@@ -98,9 +98,8 @@ pub(super) fn settled(states: &[u8], graph: bool) -> usize {
     states.iter().filter(|&&state| state & wanted == wanted).count()
 }
 
-/// Saves into `dir`.
-pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport> {
-    let mut saved = core.saved.lock();
+/// Saves into `dir`, whose content `saved` is.
+pub(in crate::vector) fn save(core: &Core, saved: &mut Saved, dir: &Path) -> io::Result<SaveReport> {
     let moment = Moment::now(core);
     let layout = moment.view.tables.layout;
     if !layout.graph && moment.view.tables.codec().is_none() {
@@ -132,7 +131,7 @@ pub(in crate::vector) fn save(core: &Core, dir: &Path) -> io::Result<SaveReport>
         }
         chunks.push(file);
     }
-    let codes = save_codes(&moment, dir, &saved, &mut report)?;
+    let codes = save_codes(&moment, dir, saved, &mut report)?;
     let (graph_file, upper_blocks) = write_graph(&moment, dir, saved.save)?;
     report.written_bytes += graph_file.bytes;
     let files = Files { chunks: &chunks, codes: codes.as_ref(), graph: graph_file, upper_blocks };

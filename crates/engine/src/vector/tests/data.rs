@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use super::*;
-use crate::vector::codes::splitmix;
+use crate::vector::quantize::splitmix;
 
 /// `[n, dim]`, row after row.
 pub(super) struct Data {
@@ -106,7 +106,7 @@ pub(super) fn exact(
 }
 
 /// Share of the answers that are as near as the exact ones.
-pub(super) fn recall(exact: &[(f64, usize)], hits: &[Hit]) -> f64 {
+pub(super) fn recall(exact: &[(f64, usize)], hits: &[Neighbor]) -> f64 {
     let Some(&(bound, _)) = exact.last() else { return if hits.is_empty() { 1.0 } else { 0.0 } };
     let near = hits.iter().filter(|hit| f64::from(hit.distance) <= bound + 1e-6 * bound.abs().max(1e-3)).count();
     near.min(exact.len()) as f64 / exact.len() as f64

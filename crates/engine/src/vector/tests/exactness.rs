@@ -44,7 +44,7 @@ fn scans_are_exact() {
             fill(&index, &data);
             assert_eq!(index.len(), n);
             work_all(&index, 1);
-            assert_eq!(index.stats().walks_on_codes, n > 2_000 && distance.survives_rotation());
+            assert_eq!(index.stats().searches_codes, n > 2_000 && distance.survives_rotation());
             let allow: RoaringTreemap = (0..n).filter(|i| i % 7 < 2).map(|i| doc(i).0).chain([5, u64::MAX]).collect();
             let queries = data.near(n.min(5), 0.1);
             for query in queries.rows() {
@@ -66,7 +66,7 @@ fn pending_vectors_are_found_at_once_and_exactly() {
     }
     // Half linked, half waiting.
     while index.pending_len() > 2_000 {
-        index.work(WorkBudget::default());
+        index.work(StepBudget::default());
     }
     let queries = data.near(100, 0.2);
     let recall: f64 = queries

@@ -6,16 +6,16 @@ mod atomics {
     pub(super) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 }
 
-#[path = "../limbo.rs"]
+#[path = "../slots/limbo.rs"]
 #[allow(clippy::duplicate_mod, dead_code, reason = "compiled with other atomics; the model needs a part of it")]
 mod limbo;
-#[path = "../links.rs"]
+#[path = "../slots/links.rs"]
 #[allow(clippy::duplicate_mod, reason = "compiled with other atomics")]
 mod links;
-#[path = "../pending.rs"]
+#[path = "../slots/pending.rs"]
 #[allow(clippy::duplicate_mod, dead_code, reason = "compiled with other atomics; the model needs a part of it")]
 mod pending;
-#[path = "../state.rs"]
+#[path = "../slots/state.rs"]
 #[allow(clippy::duplicate_mod, dead_code, reason = "compiled with other atomics; the model needs a part of it")]
 mod state;
 
@@ -26,16 +26,16 @@ use loom::thread;
 use atomics::{AtomicU8, AtomicU32, Ordering};
 use limbo::Limbo;
 use links::{append_link, read_links, write_links};
-use pending::Segment;
-use state::{State, arrive, leave, settle};
+use pending::PendingSegment;
+use state::{State, mark_source, mark_target, settle};
 
 /// Two builders and the writer at one segment: every slot is claimed once, with its number written.
 #[test]
 fn every_waiting_slot_is_claimed_once() {
     loom::model(|| {
-        let segment = Arc::new(Segment::with_room(2));
+        let segment = Arc::new(PendingSegment::with_room(2));
         assert!(segment.append(7));
-        let builder = |segment: Arc<Segment>| {
+        let builder = |segment: Arc<PendingSegment>| {
             thread::spawn(move || {
                 let slots = segment.claim(1);
                 segment.finish(slots.len());
@@ -222,18 +222,18 @@ impl Moved {
 
     /// The stages of a move, as far as the views of readers let it come; the last writes another vector into the old slot.
     fn go(&self, limbo: &mut Limbo<u8>) {
-        leave(&self.states[0]);
-        if !self.hide(limbo, State::ARRIVING) {
+        mark_source(&self.states[0]);
+        if !self.hide(limbo, State::TARGET) {
             return;
         }
         // SAFETY: loom checks that nobody reads or writes the slot meanwhile.
         self.data[1].with_mut(|place| unsafe { *place = 7 });
-        arrive(&self.states[1]);
-        if !self.hide(limbo, State::LEAVING) {
+        mark_target(&self.states[1]);
+        if !self.hide(limbo, State::SOURCE) {
             return;
         }
         settle(&self.states[1]);
-        if !self.hide(limbo, State::LEAVING) {
+        if !self.hide(limbo, State::SOURCE) {
             return;
         }
         self.states[0].store(State::FREE, Ordering::Release);

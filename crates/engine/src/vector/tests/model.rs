@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::data::{naive, normal};
 use super::*;
-use crate::vector::codes::splitmix;
+use crate::vector::quantize::splitmix;
 
 const DIM: usize = 16;
 
@@ -87,7 +87,7 @@ fn run_with(seed: u64, distance: Distance, kind: IndexKind, codes: &[Codes]) {
                 model.remove(&doc.unwrap_or(0));
             }
             75..90 => {
-                index.work(WorkBudget { link_max: 20, repair_max: 300 });
+                index.work(StepBudget { link_max: 20, repair_max: 300 });
             }
             90..98 => {
                 recall += check(&index, &model, distance, &vector_of(word));
@@ -125,7 +125,7 @@ fn run_with(seed: u64, distance: Distance, kind: IndexKind, codes: &[Codes]) {
     for &doc in model.keys() {
         assert!(index.delete(DocId(doc)));
     }
-    while index.work(WorkBudget::default()).more {}
+    while index.work(StepBudget::default()).more {}
     assert!(index.is_empty() && index.search(&ask(&[0.0; DIM], 5)).expect("fits").is_empty());
     let stats = index.stats();
     assert_eq!(
@@ -220,8 +220,8 @@ fn threads(codes: &[Codes]) {
         for _ in 0..2 {
             let (index, stop) = (&index, &stop);
             scope.spawn(move || {
-                while !stop.load(Ordering::Acquire) || index.work(WorkBudget { link_max: 16, repair_max: 500 }).more {
-                    index.work(WorkBudget { link_max: 16, repair_max: 500 });
+                while !stop.load(Ordering::Acquire) || index.work(StepBudget { link_max: 16, repair_max: 500 }).more {
+                    index.work(StepBudget { link_max: 16, repair_max: 500 });
                 }
             });
         }
@@ -252,7 +252,7 @@ fn threads(codes: &[Codes]) {
             }
         });
     });
-    while index.work(WorkBudget::default()).more {}
+    while index.work(StepBudget::default()).more {}
     index.save().expect("saved");
     let ids = index.live_ids();
     drop(index);
@@ -279,20 +279,20 @@ fn an_index_may_be_emptied_while_its_codes_change() {
                 for _ in 0..2 {
                     scope.spawn(|| {
                         while !done.load(Ordering::Acquire) {
-                            index.work(WorkBudget { link_max: 8, repair_max: 500 });
+                            index.work(StepBudget { link_max: 8, repair_max: 500 });
                         }
                     });
                 }
                 for codes in kinds {
                     index.update_config(IndexConfig { codes, ..config });
-                    index.work(WorkBudget { link_max: 1, repair_max: 1 });
+                    index.work(StepBudget { link_max: 1, repair_max: 1 });
                 }
                 for doc in documents {
                     assert!(index.delete(DocId(doc)));
                 }
                 done.store(true, Ordering::Release);
             });
-            while index.work(WorkBudget::default()).more {}
+            while index.work(StepBudget::default()).more {}
             assert!(index.is_empty() && index.search(&ask(&[0.0; DIM], 5)).expect("fits").is_empty());
             assert_eq!(
                 (index.stats().memory.codes_bytes, index.stats().memory.originals_bytes),

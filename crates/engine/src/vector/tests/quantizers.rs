@@ -182,12 +182,12 @@ fn training_begins_at_its_limit_or_when_no_more_come() {
     let early = open(product(500));
     insert(&early, 0..499);
     while early.stats().levels.is_empty() || early.stats().codes == "f32" {
-        early.work(WorkBudget { link_max: 1, repair_max: 1 });
+        early.work(StepBudget { link_max: 1, repair_max: 1 });
     }
     assert_eq!(early.stats().codes, "int8", "the default codes serve until then");
     insert(&early, 499..500);
     while early.stats().codes == "int8" && early.pending_len() > 300 {
-        early.work(WorkBudget { link_max: 1, repair_max: 1 });
+        early.work(StepBudget { link_max: 1, repair_max: 1 });
     }
     assert_eq!(early.stats().codes, "pq");
     let late = open(product(1_000_000));

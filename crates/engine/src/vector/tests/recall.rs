@@ -79,7 +79,7 @@ fn codes_lose_nothing_against_f32() {
             let coded_recall = mean_recall(&coded, distance, data, &queries, 64, 10);
             println!(
                 "{name} {distance:?}: f32 {plain_recall:.4}, codes {coded_recall:.4} ({})",
-                coded.stats().walks_on_codes
+                coded.stats().searches_codes
             );
             // Where f32 itself is lost, the two graphs differ by luck as well.
             if coded_recall < plain_recall - 0.002 - 0.1 * (1.0 - plain_recall) {
@@ -99,7 +99,7 @@ fn deletes_leave_a_graph_as_good_as_new() {
     for codes in [Codes::Default, Codes::None] {
         let index = built(Distance::Cosine, m16(), codes, &data);
         let mut order: Vec<usize> = (0..data.len()).filter(|i| i % 2 == 0).collect();
-        order.sort_by_key(|&i| codes::splitmix(seed ^ (i as u64) << 8));
+        order.sort_by_key(|&i| quantize::splitmix(seed ^ (i as u64) << 8));
         for part in order.chunks(150) {
             part.iter().for_each(|&i| assert!(index.delete(doc(i))));
             work_all(&index, 1);
@@ -163,7 +163,7 @@ fn check_filters(index: &VectorIndex, distance: Distance, data: &Data, queries: 
             for (q, query) in queries.rows().enumerate() {
                 let members: Vec<usize> = match kind {
                     "spread" => (0..n)
-                        .filter(|&i| codes::splitmix(i as u64 ^ (q as u64) << 32) % n as u64 <= wanted as u64)
+                        .filter(|&i| quantize::splitmix(i as u64 ^ (q as u64) << 32) % n as u64 <= wanted as u64)
                         .collect(),
                     _ => {
                         let mut order = exact(distance, data, query, n, |_| true);

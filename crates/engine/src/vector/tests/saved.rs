@@ -12,7 +12,7 @@ fn options() -> IndexOptions {
     IndexOptions { graph_cutoff: 20, ..IndexOptions::default() }
 }
 
-fn hits_of(index: &VectorIndex, data: &Data) -> Vec<Vec<Hit>> {
+fn hits_of(index: &VectorIndex, data: &Data) -> Vec<Vec<Neighbor>> {
     data.near(20, 0.1).rows().map(|query| index.search(&ask(query, 5)).expect("fits")).collect()
 }
 
@@ -41,7 +41,7 @@ fn round_trip() {
     let stats = index.stats();
     assert!(stats.memory.originals_mapped_bytes > 0 && stats.tombstones == 10 && stats.pending == 100, "{stats:?}");
     let (opened, report) = VectorIndex::open(dir.path(), Some(2_000), graph(), options());
-    assert_eq!(report, OpenReport { loaded: 2_590, dropped: vec![] });
+    assert_eq!(report, LoadReport { loaded: 2_590, dropped: vec![] });
     assert_eq!(opened.live_ids(), index.live_ids());
     assert_eq!(hits_of(&opened, &data), hits_of(&index, &data));
     let again = opened.stats();
@@ -167,7 +167,7 @@ fn frozen_fixtures_open() {
         }
         for _ in 0..2 {
             let (index, report) = VectorIndex::open(dir.path(), Some(4), config, options());
-            assert_eq!(report, OpenReport { loaded: 39, dropped: vec![] }, "{name}");
+            assert_eq!(report, LoadReport { loaded: 39, dropped: vec![] }, "{name}");
             let data = fixture_data();
             for (i, vector) in data.rows().enumerate() {
                 let distance = index.distance_to(doc(i), vector);

@@ -6,8 +6,8 @@ mod model;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use azimuth_engine::group::LogPosition;
 use azimuth_engine::ids::GroupId;
+use azimuth_engine::replica::LogPosition;
 use bytes::Bytes;
 use uuid::Uuid;
 

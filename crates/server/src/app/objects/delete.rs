@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use azimuth_engine::command::{At, Command, Outcome};
+use azimuth_engine::command::{Command, Outcome};
+use azimuth_engine::ids::ShardKey;
 use azimuth_engine::object::FoundVersion;
 use azimuth_engine::query::Filter;
 use uuid::Uuid;
@@ -29,7 +30,7 @@ pub(crate) struct Deleted {
 ///
 /// # Errors
 /// What the search or the write ends with.
-pub(crate) async fn matching(app: &App, at: At, filter: Filter, dry_run: bool) -> AppResult<Deleted> {
+pub(crate) async fn matching(app: &App, at: ShardKey, filter: Filter, dry_run: bool) -> AppResult<Deleted> {
     let limit = app.settings.query_maximum_results;
     let first = filter.clone();
     let (found, mut matches) = app.read(move |data| data.matching(at, &first, limit)).await?;
@@ -58,7 +59,7 @@ pub(crate) async fn matching(app: &App, at: At, filter: Filter, dry_run: bool) -
 /// Deletes these versions, notes which objects are gone, and returns the objects that have another version by now.
 async fn delete(
     app: &App,
-    at: At,
+    at: ShardKey,
     versions: Vec<FoundVersion>,
     fates: &mut HashMap<Uuid, bool>,
 ) -> AppResult<HashSet<Uuid>> {

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use azimuth_engine::command::At;
-use azimuth_engine::group::DataGroup;
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::ids::ShardKey;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::Beacon;
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub(crate) async fn exist(app: &App, targets: &[Target]) -> AppResult<Vec<bool>>
     }
     let catalog = app.catalog()?;
     // References often lead to few objects: each is looked for once.
-    let mut wanted: Vec<(Uuid, Vec<At>)> = Vec::new();
+    let mut wanted: Vec<(Uuid, Vec<ShardKey>)> = Vec::new();
     let mut known: HashMap<&Target, usize> = HashMap::new();
     let mut positions = Vec::with_capacity(targets.len());
     for target in targets {
@@ -45,7 +45,7 @@ pub(crate) async fn exist(app: &App, targets: &[Target]) -> AppResult<Vec<bool>>
     Ok(positions.into_iter().map(|position| there[position]).collect())
 }
 
-fn is_in(data: &DataGroup, id: Uuid, places: &[At]) -> azimuth_engine::Result<bool> {
+fn is_in(data: &DataGroup, id: Uuid, places: &[ShardKey]) -> azimuth_engine::Result<bool> {
     for &at in places {
         // A collection that is being created or deleted holds no object.
         if data.knows(at) && data.exists(at, id)? {
@@ -56,7 +56,7 @@ fn is_in(data: &DataGroup, id: Uuid, places: &[At]) -> azimuth_engine::Result<bo
 }
 
 /// The shards that can hold a target.
-fn places(catalog: &Catalog, target: &Target) -> Vec<At> {
+fn places(catalog: &Catalog, target: &Target) -> Vec<ShardKey> {
     let place = |collection: &azimuth_engine::schema::Collection| {
         let tenant = target.tenant.as_deref().filter(|_| collection.multi_tenancy.enabled);
         locate(collection, tenant).ok()

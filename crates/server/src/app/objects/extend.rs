@@ -9,8 +9,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use azimuth_engine::command::At;
-use azimuth_engine::ids::VectorId;
+use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::Properties;
 use azimuth_engine::schema::Collection;
@@ -88,7 +87,7 @@ struct Plan {
 struct Accepted {
     index: usize,
     /// The shard of the draft; `None` when the shard does not exist yet.
-    at: Option<At>,
+    at: Option<ShardKey>,
     tenant: Option<String>,
     references: Vec<(String, Target)>,
     dimensions: BTreeMap<VectorId, usize>,
@@ -227,7 +226,7 @@ impl Request<'_> {
         let (insert, ids) = (self.purpose == Purpose::Insert, self.ids(&accepted));
         let stored = self.app.read(move |data| {
             let mut wrong = Vec::new();
-            let mut seen: HashMap<(Option<At>, Option<&str>, VectorId), usize> = HashMap::new();
+            let mut seen: HashMap<(Option<ShardKey>, Option<&str>, VectorId), usize> = HashMap::new();
             for (draft, id) in accepted.iter().zip(ids) {
                 let heavy = draft.heavy.as_ref().map_or(Ok(()), |properties| weight::check(&collection, properties));
                 if let Err(why) = heavy {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::command::At;
+use azimuth_engine::ids::ShardKey;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Beacon, Object, Properties, Vectors};
 use azimuth_engine::schema::Collection;
@@ -44,7 +44,7 @@ impl Purpose {
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     /// Where it goes.
-    pub(crate) at: At,
+    pub(crate) at: ShardKey,
     /// The object.
     pub(crate) object: Object,
     /// The schema that it was checked against.
@@ -130,7 +130,7 @@ fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Resu
     let assigned = vectors::assign(&collection, given).map_err(ObjectError::Invalid)?;
     let vectors: Vectors = assigned.into_iter().filter_map(|(id, vector)| Some((id, vector?))).collect();
     let at = match purpose {
-        Purpose::Validate => At { collection: collection.id, shard: azimuth_engine::ids::ShardId::FIRST },
+        Purpose::Validate => ShardKey { collection: collection.id, shard: azimuth_engine::ids::ShardId::FIRST },
         Purpose::Write | Purpose::Insert | Purpose::Replace | Purpose::Merge => {
             locate_to_write(&collection, draft.tenant.as_deref())?
         }

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use azimuth_engine::command::{At, Patch};
+use azimuth_engine::command::Patch;
+use azimuth_engine::ids::ShardKey;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Beacon, Value};
 use azimuth_engine::query::Include;
@@ -36,7 +37,7 @@ pub(crate) enum Change {
 /// [`ObjectError::NotFound`] when the object is not there.
 pub(crate) async fn apply(
     app: &App,
-    at: At,
+    at: ShardKey,
     id: Uuid,
     property: &str,
     change_kind: Change,
@@ -178,13 +179,13 @@ pub(crate) async fn add_all(
 struct Group {
     /// Where in the call each stands, and its error if the object is not there.
     members: Vec<(usize, String)>,
-    change: (At, Uuid, Patch),
+    change: (ShardKey, Uuid, Patch),
 }
 
 /// Puts the references that were accepted, and are right in `results`, together by object and property, in their order.
-fn group(accepted: Vec<(usize, At, NewReference)>, results: &[Result<Beacon, ObjectError>]) -> Vec<Group> {
+fn group(accepted: Vec<(usize, ShardKey, NewReference)>, results: &[Result<Beacon, ObjectError>]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    let mut known: HashMap<(At, Uuid, String), usize> = HashMap::new();
+    let mut known: HashMap<(ShardKey, Uuid, String), usize> = HashMap::new();
     for (index, at, reference) in accepted {
         let Ok(to) = &results[index] else { continue };
         let (from, id) = (&reference.from, reference.id);
@@ -211,7 +212,7 @@ fn group(accepted: Vec<(usize, At, NewReference)>, results: &[Result<Beacon, Obj
     groups
 }
 
-fn check(catalog: &Catalog, from: &Collection, reference: &NewReference) -> Result<(At, Beacon), ObjectError> {
+fn check(catalog: &Catalog, from: &Collection, reference: &NewReference) -> Result<(ShardKey, Beacon), ObjectError> {
     let property = &reference.property;
     let targets = match from.property(property).map(|property| &property.data_type) {
         None => {

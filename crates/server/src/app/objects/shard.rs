@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::command::At;
-use azimuth_engine::ids::ShardId;
+use azimuth_engine::ids::{ShardId, ShardKey};
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::{Collection, Shard, TenantStatus};
 
@@ -14,7 +13,7 @@ use crate::app::{App, AppError, AppResult, Change};
 ///
 /// # Errors
 /// [`ObjectError::Shard`] in the wire's words.
-pub(crate) fn locate(collection: &Collection, tenant: Option<&str>) -> Result<At, ObjectError> {
+pub(crate) fn locate(collection: &Collection, tenant: Option<&str>) -> Result<ShardKey, ObjectError> {
     let refuse = |text: String| Err(ObjectError::Shard(text));
     let tenant = tenant.filter(|tenant| !tenant.is_empty());
     let shard = match (collection.multi_tenancy.enabled, tenant) {
@@ -38,14 +37,14 @@ pub(crate) fn locate(collection: &Collection, tenant: Option<&str>) -> Result<At
             Some(shard) => shard,
         },
     };
-    Ok(At { collection: collection.id, shard: shard.id })
+    Ok(ShardKey { collection: collection.id, shard: shard.id })
 }
 
 /// As [`locate`], and refuses a shard that takes no writes.
 ///
 /// # Errors
 /// [`ObjectError::Shard`], or [`ObjectError::Invalid`] for a shard that is read-only.
-pub(crate) fn locate_to_write(collection: &Collection, tenant: Option<&str>) -> Result<At, ObjectError> {
+pub(crate) fn locate_to_write(collection: &Collection, tenant: Option<&str>) -> Result<ShardKey, ObjectError> {
     let at = locate(collection, tenant)?;
     let shard = match tenant.filter(|tenant| !tenant.is_empty()) {
         Some(tenant) => collection.shards.get_key_value(tenant),

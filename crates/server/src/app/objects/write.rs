@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::command::{At, Command, Outcome, Patch, PutMode};
+use azimuth_engine::command::{Command, Outcome, Patch, PutMode};
+use azimuth_engine::ids::ShardKey;
 use azimuth_engine::schema::Collection;
 use uuid::Uuid;
 
@@ -55,7 +56,7 @@ pub(crate) async fn write(
 pub(crate) async fn merge(
     app: &App,
     collection: &Arc<Collection>,
-    at: At,
+    at: ShardKey,
     id: Uuid,
     mut draft: Draft,
 ) -> Result<(), ObjectError> {
@@ -87,7 +88,7 @@ pub(crate) async fn merge(
 ///
 /// # Errors
 /// As [`merge`].
-pub(super) async fn change(app: &App, at: At, id: Uuid, patch: Patch) -> Result<(), ObjectError> {
+pub(super) async fn change(app: &App, at: ShardKey, id: Uuid, patch: Patch) -> Result<(), ObjectError> {
     publish(app, at).await?;
     let command = Command::Merge { at, id, patch: Box::new(patch), updated_ms: now_ms() };
     let outcome = app.propose(vec![command]).await?.into_iter().next().ok_or_else(lost)?;
@@ -100,7 +101,7 @@ pub(super) async fn change(app: &App, at: At, id: Uuid, patch: Patch) -> Result<
 /// Only what hinders all of them.
 pub(super) async fn change_all(
     app: &App,
-    changes: Vec<(At, Uuid, Patch)>,
+    changes: Vec<(ShardKey, Uuid, Patch)>,
 ) -> Result<Vec<Result<(), ObjectError>>, ObjectError> {
     let mut last = None;
     for (at, ..) in &changes {
@@ -109,7 +110,7 @@ pub(super) async fn change_all(
         }
     }
     let updated_ms = now_ms();
-    let places: Vec<(At, Uuid)> = changes.iter().map(|(at, id, _)| (*at, *id)).collect();
+    let places: Vec<(ShardKey, Uuid)> = changes.iter().map(|(at, id, _)| (*at, *id)).collect();
     let asked = places.clone();
     let sizes = app.read(move |data| asked.into_iter().map(|(at, id)| data.row_bytes(at, id)).collect());
     let sizes: Vec<usize> = sizes.await?;
@@ -119,7 +120,7 @@ pub(super) async fn change_all(
 }
 
 /// Makes sure that the data group knows the schema that a change was checked against, or a newer one.
-async fn publish(app: &App, at: At) -> AppResult<()> {
+async fn publish(app: &App, at: ShardKey) -> AppResult<()> {
     match app.catalog()?.get(at.collection) {
         Some(collection) => app.published(collection).await,
         None => Ok(()),

@@ -13,9 +13,8 @@ pub(crate) mod target;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use azimuth_engine::command::At;
-use azimuth_engine::group::DataGroup;
-use azimuth_engine::ids::VectorId;
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::query::{Combination, DISTANCE_SLACK, Filter, Hit, Include, Near, Query, Rank, Sort, Target};
 use azimuth_engine::schema::{Collection, TenantStatus};
 use azimuth_engine::{Error, Result};
@@ -33,7 +32,7 @@ pub(crate) struct Place {
     /// Name of the shard, or of the tenant.
     pub(crate) shard: String,
     /// Its ids.
-    pub(crate) at: At,
+    pub(crate) at: ShardKey,
 }
 
 /// Hits up to which a search is short.
@@ -123,7 +122,7 @@ impl Place {
         if shard.status != TenantStatus::Hot {
             return Err(format!("tenant not active: '{tenant}'"));
         }
-        let at = At { collection: collection.id, shard: shard.id };
+        let at = ShardKey { collection: collection.id, shard: shard.id };
         let shard = shard_name.clone();
         Ok(Self { collection, shard, at })
     }
@@ -244,7 +243,7 @@ impl Search {
     /// The hits of several searches, which share what they can.
     pub(crate) fn hits_of_each(data: &DataGroup, searches: Vec<Self>) -> Vec<Result<Vec<Hit>>> {
         let mut answers: Vec<Result<Vec<Hit>>> = searches.iter().map(|_| Ok(Vec::new())).collect();
-        let mut shards: BTreeMap<At, (Vec<Together>, Vec<Query>)> = BTreeMap::new();
+        let mut shards: BTreeMap<ShardKey, (Vec<Together>, Vec<Query>)> = BTreeMap::new();
         for (number, search) in searches.into_iter().enumerate() {
             match search.query(data) {
                 Ok((place, cut, query)) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::group::DataGroup;
+use azimuth_engine::data::DataGroup;
 use azimuth_engine::query::{Query, Rank, Sort};
 use azimuth_engine::schema::Collection;
 use http::StatusCode;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::command::{At, Command, Outcome};
-use azimuth_engine::ids::VectorId;
+use azimuth_engine::command::{Command, Outcome};
+use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::object::Object;
 use azimuth_engine::query::{Hit, Include};
 use azimuth_engine::schema::Collection;
@@ -30,7 +30,7 @@ pub(super) fn collection(app: &App, class: &str) -> Result<Arc<Collection>, Repl
 }
 
 /// An object's place: its collection and shard.
-pub(super) type Place = (Arc<Collection>, At);
+pub(super) type Place = (Arc<Collection>, ShardKey);
 
 /// Where an object with that id is, in any collection without tenants (or, with one, in it).
 pub(super) async fn anywhere(app: &App, id: Uuid, tenant: Option<&str>) -> Result<Option<Place>, Reply> {

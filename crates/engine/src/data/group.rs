@@ -1,0 +1,169 @@
+//! A data group: state, maintenance and applied log together.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Effects, GroupOptions, State, apply};
+use crate::Result;
+use crate::command::{Command, Outcome};
+use crate::exec::Reader;
+use crate::ids::{CollectionId, ShardKey};
+use crate::maintain::{Maintenance, WorkBudget, WorkReport};
+use crate::replica::{Applied, AppliedLog, AppliedState, Attempt, Entry, LogPosition, StateMachine};
+use crate::storage::{OpenReport, Store};
+
+/// A group that holds objects.
+///
+/// Reads may come from any number of threads and never wait for compaction, indexing or checkpoints. Each answers from
+/// one moment: a batch is seen whole or not at all.
+pub struct DataGroup {
+    pub(crate) state: State,
+    pub(crate) maintenance: Maintenance,
+    log: AppliedLog,
+    pub(super) counters: Counters,
+}
+
+/// Counts since the group was opened.
+#[derive(Default)]
+pub(super) struct Counters {
+    /// Entries applied.
+    pub entries_applied: AtomicU64,
+    /// Commands applied.
+    pub commands_applied: AtomicU64,
+    /// Commands refused because they could not be carried out.
+    pub commands_contained: AtomicU64,
+    /// Versions of objects written.
+    pub versions_written: AtomicU64,
+}
+
+impl DataGroup {
+    /// Opens the group in `dir`, or creates it. `gen-<n>/` holds its RocksDB, `hnsw/` the vector indexes' files, which may
+    /// be removed while it is closed.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::Error::Damaged) when stored data fail their checks or are of a later version.
+    #[expect(clippy::needless_pass_by_value, reason = "the group keeps the options")]
+    pub fn open(dir: &Path, options: GroupOptions) -> Result<(Arc<Self>, OpenReport)> {
+        let (store, mut report) = Store::open(dir, options.group, &options.storage)?;
+        let log = AppliedLog::load(&store, options.group)?;
+        let this = Self {
+            state: State::load(store, options.group, options.segment_entries_min)?,
+            maintenance: Maintenance::new(&dir.join("hnsw"), &options),
+            log,
+            counters: Counters::default(),
+        };
+        report.collections = this.state.collection_count();
+        this.maintenance.inspect_due(&this.state, this.log.position())?;
+        Ok((Arc::new(this), report))
+    }
+
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader { state: &self.state, maintenance: &self.maintenance }
+    }
+
+    fn apply_entries(
+        &self,
+        entries: Vec<Entry>,
+        again: Option<&dyn Fn(usize) -> Result<Entry>>,
+    ) -> Result<Vec<Vec<Outcome>>> {
+        let nothing = Command::DeleteCollection(CollectionId(0));
+        let mut attempt = |applied: &mut AppliedState, entries: Vec<Entry>, attempt: &Attempt| {
+            let (outcomes, effects) = apply::apply(&self.state, applied, entries, attempt)?;
+            if let Some(effects) = effects {
+                self.publish(effects);
+            }
+            Ok(outcomes)
+        };
+        let contained = self.log.apply(entries, again, &nothing, &mut attempt)?;
+        let commands = contained.outcomes.iter().map(|outcomes| outcomes.len() as u64).sum();
+        self.counters.entries_applied.fetch_add(contained.outcomes.len() as u64, Ordering::Relaxed);
+        self.counters.commands_applied.fetch_add(commands, Ordering::Relaxed);
+        self.counters.commands_contained.fetch_add(contained.refused, Ordering::Relaxed);
+        Ok(contained.outcomes)
+    }
+
+    /// Makes schema changes of an apply visible, and hands its effects to maintenance.
+    fn publish(&self, effects: Effects) {
+        self.counters.versions_written.fetch_add(effects.versions_written, Ordering::Relaxed);
+        let ended = self.state.publish(&effects);
+        self.maintenance.note(&self.state, effects, ended);
+    }
+
+    /// One bounded step of background work: links pending vectors, repairs graphs, compacts the inverted index, removes
+    /// dropped data. Callers loop from their own threads; several at once are fine.
+    ///
+    /// # Errors
+    /// Storage errors; the node must stop.
+    pub fn work(&self, budget: &WorkBudget) -> Result<WorkReport> {
+        self.maintenance.work(&self.state, budget)
+    }
+
+    /// Asks for a shard's inverted index to be written anew from its objects, in the background; filters are right meanwhile.
+    pub fn rebuild_inverted(&self, at: ShardKey) {
+        self.maintenance.rebuild_inverted(at);
+    }
+
+    /// Writes the files of all vector indexes that have any, so that the next open need not build them.
+    ///
+    /// # Errors
+    /// [`Error::Storage`](crate::Error::Storage) naming the first that failed; the others are written.
+    pub fn save_indexes(&self) -> Result<()> {
+        self.maintenance.indexes.save()
+    }
+
+    /// Writes the files of the vector indexes that have grown much since they were written. After a crash only vectors that
+    /// are newer than the files are read and linked again, and originals leave memory while a long import goes on.
+    ///
+    /// # Errors
+    /// As [`save_indexes`](Self::save_indexes).
+    pub fn save_grown_indexes(&self) -> Result<()> {
+        self.maintenance.indexes.save_grown()
+    }
+
+    /// Whether the vector indexes hold more than [`GroupOptions::index_bytes_max`] although every index that could leave
+    /// memory has left, as of the last step of background work. No vector should be added while it holds.
+    pub fn index_memory_full(&self) -> bool {
+        self.maintenance.indexes.is_full()
+    }
+}
+
+impl StateMachine for DataGroup {
+    fn applied(&self) -> Result<Applied> {
+        Ok(self.log.applied())
+    }
+
+    fn durable(&self) -> Option<LogPosition> {
+        self.log.durable()
+    }
+
+    fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Vec<Outcome>>> {
+        self.apply_entries(entries, None)
+    }
+
+    fn apply_contained(
+        &self,
+        entries: Vec<Entry>,
+        again: &dyn Fn(usize) -> Result<Entry>,
+    ) -> Result<Vec<Vec<Outcome>>> {
+        self.apply_entries(entries, Some(again))
+    }
+
+    fn flush(&self) -> Result<Option<LogPosition>> {
+        self.log.flush(&self.state.store, |position| self.maintenance.record_queue(&self.state, position))
+    }
+
+    fn checkpoint(&self, dir: &Path) -> Result<Applied> {
+        self.log.checkpoint(&self.state.store, dir)
+    }
+
+    fn check_storage(&self) -> Result<()> {
+        self.state.store.check_background()
+    }
+
+    fn reclaim_space(&self) -> Result<()> {
+        self.flush()?;
+        self.state.store.compact();
+        Ok(())
+    }
+}

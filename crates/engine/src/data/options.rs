@@ -1,0 +1,52 @@
+//! Settings of a data group.
+
+use crate::ids::GroupId;
+use crate::storage::StorageBudget;
+use crate::vector::IndexOptions;
+
+/// Settings of a data group.
+#[derive(Clone)]
+pub struct GroupOptions {
+    /// Id of the group; written into every key.
+    pub group: GroupId,
+    /// Memory for RocksDB, shared by all groups of a node.
+    pub storage: StorageBudget,
+    /// Settings of the vector indexes that belong to the process.
+    pub index: IndexOptions,
+    /// Bytes that the vector indexes of the group may hold in memory, without pages of mapped files. Beyond it the least
+    /// recently used ones are saved and dropped, and opened again when a search needs them;
+    /// [`DataGroup::index_memory_full`] returns whether that was not enough.
+    ///
+    /// [`DataGroup::index_memory_full`]: super::DataGroup::index_memory_full
+    pub index_bytes_max: u64,
+    /// Bytes of vectors that small indexes without files may hold in memory over all shards; beyond it the least recently
+    /// used ones are dropped, and built again from the rows when a search needs them.
+    pub small_index_bytes_max: u64,
+    /// [`DataGroup::save_grown_indexes`] saves a vector index when this many vectors were inserted, or linked, since the last
+    /// save, or a quarter of the saved ones, if that is more.
+    ///
+    /// [`DataGroup::save_grown_indexes`]: super::DataGroup::save_grown_indexes
+    pub save_growth_min: usize,
+    /// The inverted index of a shard is compacted when this many doc ids came or went since the last compaction, or half of
+    /// those that were live then, if that is more.
+    pub compaction_changes_min: u64,
+    /// A batch with this many entries of the inverted index writes them as one segment, which background work merges:
+    /// applying a hundred texts costs a third of the time that one key per entry would.
+    pub segment_entries_min: usize,
+}
+
+impl GroupOptions {
+    /// Defaults for that group, with a storage budget of its own.
+    pub fn new(group: GroupId) -> Self {
+        Self {
+            group,
+            storage: StorageBudget::default(),
+            index: IndexOptions::default(),
+            index_bytes_max: u64::MAX,
+            small_index_bytes_max: 64 << 20,
+            save_growth_min: 1 << 16,
+            compaction_changes_min: 2_000,
+            segment_entries_min: 512,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Filters: the inverted index of one shard, and references into others.
+
+use roaring::RoaringTreemap;
+use uuid::Uuid;
+
+use super::Reader;
+use super::fetch::read_id;
+use crate::error::readable;
+use crate::ids::{DocId, ShardKey};
+use crate::inverted::reader::lookup::{Context, Lookup};
+use crate::query::{Filter, FilterValue, Operator, Path, PathStep};
+use crate::schema::Collection;
+use crate::shard::{Shard, ShardView};
+use crate::{Error, Result};
+
+/// A shard whose inverted index a filter is looked up in.
+pub(super) struct Filtered<'a> {
+    pub reader: Reader<'a>,
+    pub schema: &'a Collection,
+    pub shard: &'a Shard,
+}
+
+impl Filtered<'_> {
+    /// Live doc ids of the view that match.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the filter lacks its index or does not fit the schema, [`Error::DamagedIndex`] when an
+    /// entry fails its checks.
+    pub(super) fn matches(&self, view: &ShardView<'_>, filter: &Filter) -> Result<RoaringTreemap> {
+        self.lookup(view).matches(filter)
+    }
+
+    fn lookup<'v>(&'v self, view: &'v ShardView<'_>) -> Lookup<'v> {
+        Lookup { context: self, schema: self.schema, view: view.index() }
+    }
+
+    /// Shards of `target` that references of this shard lead to: the same tenant's, or all.
+    fn target_shards(&self, target: &Collection) -> Vec<ShardKey> {
+        let shard = self.shard.at.shard;
+        let tenant = self.schema.shards.iter().find(|(_, of)| of.id == shard).map(|(name, _)| name);
+        let of_tenant = |name: &str| !target.multi_tenancy.enabled || tenant.is_some_and(|tenant| tenant == name);
+        let shards = target.shards.iter().filter(|(name, _)| of_tenant(name));
+        shards.map(|(_, shard)| ShardKey { collection: target.id, shard: shard.id }).collect()
+    }
+}
+
+impl Context for Filtered<'_> {
+    fn referenced(
+        &self,
+        step: &PathStep,
+        rest: &Path,
+        operator: Operator,
+        value: &FilterValue,
+    ) -> Result<Option<Vec<Uuid>>> {
+        let state = self.reader.state;
+        let target = state.collections().into_iter().find(|collection| collection.name == step.collection);
+        let Some(target) = target else { return Ok(None) };
+        let mut ids: Vec<Uuid> = Vec::new();
+        for at in self.target_shards(&target) {
+            let (schema, shard) = state.known(at)?;
+            let view = shard.view(&state.store);
+            let filtered = Filtered { reader: self.reader, schema: &schema, shard: &shard };
+            for doc_id in filtered.lookup(&view).compare(rest, operator, value)? {
+                ids.extend(readable(read_id(&shard, &view, DocId(doc_id)))?);
+            }
+        }
+        Ok(Some(ids))
+    }
+
+    fn damaged(&self, why: &str) {
+        self.reader.maintenance.begin_rebuild(self.shard.at, why);
+    }
+
+    fn outdated(&self) {
+        self.reader.maintenance.rebuild_inverted(self.shard.at);
+    }
+
+    fn unreadable(&self, doc_id: DocId, error: &Error) {
+        self.shard.unreadable.note(self.shard.at, doc_id, error);
+    }
+}

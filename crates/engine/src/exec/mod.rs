@@ -1,0 +1,36 @@
+//! Execution of reads on one data group: objects by id, listings, filters, vector searches.
+//!
+//! A read runs on one thread against one view of a shard, from beginning to end. It changes nothing but what is in memory:
+//! it loads shards, opens vector indexes, and asks for maintenance of what it finds damaged.
+//!
+//! Read in this order: `fetch` (objects by id), `search` (plan, hits, objects), then `listing`, `sort` and `near` (the ways
+//! to find hits), `filter` (the inverted index), `status` and `cost`.
+
+mod cost;
+mod fetch;
+mod filter;
+mod listing;
+mod near;
+mod search;
+mod sort;
+mod status;
+
+use crate::data::State;
+use crate::ids::VectorId;
+use crate::maintain::Maintenance;
+use crate::schema::Collection;
+use crate::shard::indexes::Opening;
+
+/// The parts of a data group that reads work on.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub state: &'a State,
+    pub maintenance: &'a Maintenance,
+}
+
+impl<'a> Reader<'a> {
+    /// The inputs for opening the index of a vector; `None` when the vector has no index that can be searched.
+    fn searchable(self, schema: &'a Collection, vector: VectorId) -> Option<Opening<'a>> {
+        self.maintenance.indexes.searchable(&self.state.store, schema, vector)
+    }
+}

@@ -1,0 +1,9 @@
+//! The content of the inverted index and its forms on disk.
+//!
+//! Read in this order: `terms` (the values of an object that are indexed), `docset` (sets of doc ids), `postings` (blocks
+//! of postings), `segment` (the entries of one large batch).
+
+pub(crate) mod docset;
+pub(crate) mod postings;
+pub(crate) mod segment;
+pub(crate) mod terms;

@@ -1,0 +1,355 @@
+//! Filters, answered from the inverted index.
+//!
+//! Every step gives live doc ids, so that a complement is one with respect to the live objects. Texts of errors are those
+//! of the wire.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+
+use roaring::RoaringTreemap;
+use uuid::Uuid;
+
+use super::condition;
+use crate::ids::{DocId, PropertyId};
+use crate::inverted::IndexView;
+use crate::inverted::form::segment::Segment;
+use crate::inverted::form::terms::{self, OBJECT};
+use crate::inverted::form::{docset, postings};
+use crate::object::{Beacon, Value, codec};
+use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
+use crate::schema::{Collection, DataType, Property};
+use crate::storage::Family;
+use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES};
+use crate::{Error, Result, interrupt};
+
+/// Deepest nesting of a filter.
+const DEPTH_MAX: usize = 256;
+/// Up to this many targets of a reference are looked up one by one; beyond, all references are read.
+const TARGETS_MAX: usize = 4_096;
+
+/// Bytes of an id in a key.
+const UUID_BYTES: usize = 16;
+
+/// A filter that is looked up in the index of one shard.
+pub(crate) struct Lookup<'a> {
+    pub context: &'a dyn Context,
+    pub schema: &'a Collection,
+    pub view: IndexView<'a>,
+}
+
+/// The rest of the data group, as far as a lookup needs it. The inverted index knows no shard and no other collection.
+pub(crate) trait Context {
+    /// Ids of the objects of `step.collection` that match `rest`, from the shards that references of this shard lead to;
+    /// `None` if there is no such collection.
+    ///
+    /// # Errors
+    /// As [`Lookup::matches`].
+    fn referenced(
+        &self,
+        step: &PathStep,
+        rest: &Path,
+        operator: Operator,
+        value: &FilterValue,
+    ) -> Result<Option<Vec<Uuid>>>;
+
+    /// Takes notice that an entry of the shard's index fails its checks; `why` says which.
+    fn damaged(&self, why: &str);
+
+    /// Takes notice that the shard's index has entries of an earlier version, which are slower to read.
+    fn outdated(&self);
+
+    /// Takes notice of an object whose row cannot be decoded.
+    fn unreadable(&self, doc_id: DocId, error: &Error);
+}
+
+impl Lookup<'_> {
+    /// Live doc ids that match.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the filter lacks its index or does not fit the schema.
+    pub(crate) fn matches(&self, filter: &Filter) -> Result<RoaringTreemap> {
+        self.evaluate(filter, 0)
+    }
+
+    fn evaluate(&self, filter: &Filter, depth: usize) -> Result<RoaringTreemap> {
+        interrupt::check()?;
+        if depth > DEPTH_MAX {
+            return Err(Error::Limit(format!("filters can be nested {DEPTH_MAX} deep")));
+        }
+        match filter {
+            Filter::And(operands) => self.joined(operands, depth, |all, set| all & set),
+            Filter::Or(operands) => self.joined(operands, depth, |any, set| any | set),
+            Filter::Not(operand) => Ok(self.complement(&self.evaluate(operand, depth + 1)?)),
+            Filter::Compare { path, operator, value } => self.compare(path, *operator, value),
+        }
+    }
+
+    /// The matches of the operands, joined one by one: of thousands of operands two sets are in memory.
+    fn joined(
+        &self,
+        operands: &[Filter],
+        depth: usize,
+        join: impl Fn(RoaringTreemap, RoaringTreemap) -> RoaringTreemap,
+    ) -> Result<RoaringTreemap> {
+        let mut joined: Option<RoaringTreemap> = None;
+        for operand in operands {
+            let set = self.evaluate(operand, depth + 1)?;
+            joined = Some(match joined {
+                Some(before) => join(before, set),
+                None => set,
+            });
+        }
+        Ok(joined.unwrap_or_default())
+    }
+
+    /// Live doc ids whose values compare as the operator says.
+    ///
+    /// # Errors
+    /// As [`Lookup::matches`].
+    pub(crate) fn compare(&self, path: &Path, operator: Operator, value: &FilterValue) -> Result<RoaringTreemap> {
+        if let Some((step, rest)) = path.through.split_first() {
+            let rest = Path { through: rest.to_vec(), subject: path.subject.clone() };
+            // Each member may be met by another target: these apply to the whole path.
+            if let (
+                Operator::ContainsAny | Operator::ContainsAll | Operator::ContainsNone,
+                FilterValue::List(members),
+            ) = (operator, value)
+            {
+                let equal = |member: &FilterValue| self.through(step, &rest, Operator::Equal, member);
+                return condition::contains(self, operator, members, equal);
+            }
+            return self.through(step, &rest, operator, value);
+        }
+        match &path.subject {
+            Subject::Id => condition::id(self, operator, value),
+            Subject::CreatedMs => condition::time(self, InvKind::Created, operator, value),
+            Subject::UpdatedMs => condition::time(self, InvKind::Updated, operator, value),
+            Subject::Length(name) => condition::length(self, name, operator, value),
+            Subject::ReferenceCount(name) => condition::reference_count(self, name, operator, value),
+            Subject::Property(name) => condition::property(self, name, operator, value),
+        }
+    }
+
+    /// Objects that refer to a match in another collection.
+    fn through(&self, step: &PathStep, rest: &Path, operator: Operator, value: &FilterValue) -> Result<RoaringTreemap> {
+        let property = self.property(&step.property)?;
+        if !matches!(property.data_type, DataType::Reference(_)) {
+            return Ok(RoaringTreemap::new());
+        }
+        match self.context.referenced(step, rest, operator, value)? {
+            Some(ids) => self.referring_to(property, &step.collection, ids),
+            None => Ok(RoaringTreemap::new()),
+        }
+    }
+
+    /// Objects whose property refers to one of these objects of `collection`. A beacon without a collection's name
+    /// refers to any object with its id.
+    fn referring_to(&self, property: &Property, collection: &str, mut ids: Vec<Uuid>) -> Result<RoaringTreemap> {
+        let named = terms::reference_key(Uuid::nil(), Some(collection))[UUID_BYTES..].to_vec();
+        let unnamed = terms::reference_key(Uuid::nil(), None)[UUID_BYTES..].to_vec();
+        let fits = |value: &[u8]| value.get(UUID_BYTES..).is_some_and(|class| class == named || class == unnamed);
+        let (kind, mut found) = (InvKind::ReferenceTo, RoaringTreemap::new());
+        if ids.len() <= TARGETS_MAX {
+            for id in &ids {
+                let end = key::after_prefix(id.as_bytes());
+                let bounds =
+                    (Bound::Included(&id.as_bytes()[..]), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+                found |= self.values_where(property.id, kind, bounds, |value| Ok(fits(value)))?;
+            }
+        } else {
+            ids.sort_unstable();
+            let among = |value: &[u8]| Uuid::from_slice(value).is_ok_and(|id| ids.binary_search(&id).is_ok());
+            found |= self.values_where(property.id, kind, (Bound::Unbounded, Bound::Unbounded), |value| {
+                Ok(fits(value) && value.get(..UUID_BYTES).is_some_and(among))
+            })?;
+        }
+        if self.has_any(property.id, InvKind::Reference)? {
+            // After a rebuild there are no such entries, and this costs nothing more.
+            self.context.outdated();
+            found |= self.referring_by_id(property, collection, &ids)?;
+        }
+        Ok(found)
+    }
+
+    /// As [`referring_to`](Self::referring_to), by entries of earlier versions, which hold the target's id alone: the
+    /// rows of their hits are checked for the collection.
+    fn referring_by_id(&self, property: &Property, collection: &str, ids: &[Uuid]) -> Result<RoaringTreemap> {
+        let ids: HashSet<Uuid> = ids.iter().copied().collect();
+        let any = (Bound::Unbounded, Bound::Unbounded);
+        let candidates = self.values_where(property.id, InvKind::Reference, any, |value| {
+            Ok(Uuid::from_slice(value).is_ok_and(|id| ids.contains(&id)))
+        })?;
+        let mut found = RoaringTreemap::new();
+        for doc_id in candidates {
+            let row = self.view.store.get(Family::Objects, &self.view.prefix.object(DocId(doc_id)))?;
+            let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
+            let object = match codec::decode(&row, self.schema, true) {
+                Ok((_, object)) => object,
+                Err(error) => {
+                    self.context.unreadable(DocId(doc_id), &error);
+                    continue;
+                }
+            };
+            let Some(Value::References(beacons)) = object.properties.get(&property.name) else { continue };
+            let fits = |beacon: &Beacon| {
+                ids.contains(&beacon.id) && beacon.collection.as_deref().is_none_or(|name| name == collection)
+            };
+            if beacons.iter().any(fits) {
+                found.insert(doc_id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether there is any entry of that kind, of dead doc ids too.
+    fn has_any(&self, property: PropertyId, kind: InvKind) -> Result<bool> {
+        let start = self.view.prefix.inverted(property, kind);
+        let mut cursor = self.view.store.cursor(Family::Inverted, &start, None);
+        cursor.seek(&start);
+        if cursor.item()?.is_some() {
+            return Ok(true);
+        }
+        let relative = &start[PREFIX_BYTES..];
+        let mut cursor = self.view.segments();
+        while let Some((_, bytes)) = cursor.item()? {
+            let segment = Segment::parse(bytes)?;
+            let at = segment.lower_bound(relative)?;
+            if at < segment.len() && segment.entry(at)?.0.starts_with(relative) {
+                return Ok(true);
+            }
+            cursor.next();
+        }
+        Ok(false)
+    }
+
+    /// The top-level property of that name.
+    pub(crate) fn property(&self, name: &str) -> Result<&Property> {
+        // What is no object has nothing below it: `name.x` is `name`.
+        let top = name.split('.').next().unwrap_or(name);
+        self.schema.property(top).ok_or_else(|| {
+            Error::Invalid(format!(
+                "no such prop with name '{name}' found in class '{}' in the schema. Check your schema files for which \
+                 properties in this class are available",
+                self.schema.name
+            ))
+        })
+    }
+
+    /// Live objects that are not in `set`.
+    pub(crate) fn complement(&self, set: &RoaringTreemap) -> RoaringTreemap {
+        self.view.live - set
+    }
+
+    /// Live objects that have exactly this value.
+    pub(crate) fn value(&self, property: PropertyId, kind: InvKind, value: &[u8]) -> Result<RoaringTreemap> {
+        let start = self.view.prefix.value(property, kind, value);
+        let mut found = RoaringTreemap::new();
+        self.entries(&start, key::after_prefix(&start).as_deref(), |key, bytes| {
+            read_entry(&mut found, kind, key, bytes)
+        })?;
+        Ok(found & self.view.live)
+    }
+
+    /// Hands over all entries with keys from `start` up to `end`: those under keys of their own, then those of the segments.
+    /// Keys come without the shard's prefix. Asks for a rebuild when one fails its checks.
+    fn entries(&self, start: &[u8], end: Option<&[u8]>, take: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+        let read = self.read_entries(start, end, take);
+        if let Err(Error::DamagedIndex(what)) = &read {
+            self.context.damaged(what);
+        }
+        read
+    }
+
+    fn read_entries(
+        &self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let prefix = self.view.prefix.bytes();
+        let mut cursor = self.view.store.cursor(Family::Inverted, prefix, end);
+        cursor.seek(start);
+        while let Some((key, bytes)) = cursor.item()? {
+            take(&key[prefix.len()..], bytes)?;
+            cursor.next();
+        }
+        let (start, end) = (&start[prefix.len()..], end.and_then(|end| end.get(prefix.len()..)));
+        let mut cursor = self.view.segments();
+        while let Some((_, bytes)) = cursor.item()? {
+            let segment = Segment::parse(bytes)?;
+            for n in segment.lower_bound(start)?..segment.len() {
+                interrupt::check()?;
+                let (key, bytes) = segment.entry(n)?;
+                if end.is_some_and(|end| key >= end) {
+                    break;
+                }
+                take(key, bytes)?;
+            }
+            cursor.next();
+        }
+        Ok(())
+    }
+
+    /// Live objects that have a value within `bounds`.
+    pub(crate) fn values(
+        &self,
+        property: PropertyId,
+        kind: InvKind,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+    ) -> Result<RoaringTreemap> {
+        self.values_where(property, kind, bounds, |_| Ok(true))
+    }
+
+    /// Live objects that have a value within `bounds` that `wanted` picks. It gets the value as it is in
+    /// the key, and may be asked more than once.
+    pub(crate) fn values_where(
+        &self,
+        property: PropertyId,
+        kind: InvKind,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        mut wanted: impl FnMut(&[u8]) -> Result<bool>,
+    ) -> Result<RoaringTreemap> {
+        let prefix = self.view.prefix.inverted(property, kind);
+        let key_of = |value: &[u8]| [prefix.as_slice(), value].concat();
+        let start = match bounds.0 {
+            Bound::Included(value) => key_of(value),
+            Bound::Excluded(value) => key::after_prefix(&key_of(value)).unwrap_or_default(),
+            Bound::Unbounded => prefix.clone(),
+        };
+        let end = match bounds.1 {
+            Bound::Included(value) => key::after_prefix(&key_of(value)),
+            Bound::Excluded(value) => Some(key_of(value)),
+            Bound::Unbounded => None,
+        };
+        let mut found = RoaringTreemap::new();
+        let end = end.or_else(|| key::after_prefix(&prefix));
+        let value_start = prefix.len() - PREFIX_BYTES;
+        let mut current: Option<(Vec<u8>, bool)> = None;
+        self.entries(&start, end.as_deref(), |key, bytes| {
+            let value = key.get(value_start..key.len().saturating_sub(DOC_BYTES));
+            let value = value.ok_or_else(|| Error::DamagedIndex(format!("key {key:02x?}")))?;
+            let take = match &current {
+                Some((last, take)) if last == value => *take,
+                _ => {
+                    let take = wanted(value)?;
+                    current = Some((value.to_vec(), take));
+                    take
+                }
+            };
+            if take { read_entry(&mut found, kind, key, bytes) } else { Ok(()) }
+        })?;
+        Ok(found & self.view.live)
+    }
+}
+
+fn read_entry(into: &mut RoaringTreemap, kind: InvKind, key: &[u8], bytes: &[u8]) -> Result<()> {
+    let first = key::parse_doc_id(key)?;
+    if kind != InvKind::Posting {
+        return docset::decode_into(into, first, bytes);
+    }
+    into.extend(postings::decode(first, bytes)?.iter().map(|posting| posting.doc_id.0));
+    Ok(())
+}
+
+/// The id of the object itself, among properties.
+pub(crate) const SELF: PropertyId = OBJECT;

@@ -1,0 +1,11 @@
+//! Reading the inverted index: filters, and the audit that compares the index with the objects.
+//!
+//! Read in this order: `lookup` (a filter against one shard), `condition` (one comparison), `text`, `like` and `geo`
+//! (comparisons of their types), `audit`.
+
+pub(crate) mod audit;
+mod condition;
+mod geo;
+mod like;
+pub(crate) mod lookup;
+mod text;

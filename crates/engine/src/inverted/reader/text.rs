@@ -1,0 +1,139 @@
+//! Comparisons of text: the value is cut into terms as the property's text was, and all of them must match.
+
+use std::ops::Bound;
+
+use roaring::RoaringTreemap;
+
+use super::condition::{bounds, wrong_text};
+use super::like::Pattern;
+use super::lookup::Lookup;
+use crate::inverted::form::terms;
+use crate::object::codec;
+use crate::query::{FilterValue, Operator};
+use crate::schema::{Property, Tokenization};
+use crate::storage::Family;
+use crate::storage::key::InvKind;
+use crate::{Error, Result, tokenizer};
+
+/// What a text says that holds nothing to look for.
+pub(crate) const ONLY_STOPWORDS: &str = "invalid search term, only stopwords provided. Stopwords can be configured in \
+                                         class.invertedIndexConfig.stopwords";
+
+/// Compares a text property: objects that have all terms of the value.
+pub(crate) fn compare(
+    lookup: &Lookup<'_>,
+    property: &Property,
+    operator: Operator,
+    value: &FilterValue,
+) -> Result<RoaringTreemap> {
+    let mut all: Option<RoaringTreemap> = None;
+    for term in wanted(lookup, property, operator, value)? {
+        let found = having(lookup, property, operator, &term)?;
+        all = Some(match all {
+            Some(all) => all & found,
+            None => found,
+        });
+    }
+    all.ok_or_else(|| Error::Invalid(ONLY_STOPWORDS.into()))
+}
+
+/// Objects that have at least one term of the value.
+pub(crate) fn any(lookup: &Lookup<'_>, property: &Property, value: &FilterValue) -> Result<RoaringTreemap> {
+    let wanted = wanted(lookup, property, Operator::Equal, value)?;
+    if wanted.is_empty() {
+        return Err(Error::Invalid(ONLY_STOPWORDS.into()));
+    }
+    let mut any = RoaringTreemap::new();
+    for term in wanted {
+        any |= having(lookup, property, Operator::Equal, &term)?;
+    }
+    Ok(any)
+}
+
+/// The terms of a value, each once.
+fn wanted(lookup: &Lookup<'_>, property: &Property, operator: Operator, value: &FilterValue) -> Result<Vec<String>> {
+    let FilterValue::Text(text) = value else { return Err(wrong_text(value)) };
+    let tokenization = property.tokenization.unwrap_or(Tokenization::Word);
+    let text = tokenizer::analyze(property.text_analyzer.as_ref(), text);
+    let mut wanted = match operator {
+        Operator::Like => tokenizer::tokenize_pattern(tokenization, &text),
+        _ => tokenizer::tokenize(tokenization, &text),
+    };
+    if operator != Operator::Like && tokenization == Tokenization::Word {
+        let stopwords = tokenizer::stopwords(&lookup.schema.inverted, Some(property));
+        wanted.retain(|term| !stopwords.contains(term.as_str()));
+    }
+    wanted.sort_unstable();
+    wanted.dedup();
+    Ok(wanted)
+}
+
+/// The kinds of entries that a text has. Objects written before the searchable index was removed have postings, which
+/// filters can use as well; objects written later have plain sets.
+fn kinds(property: &Property) -> &'static [InvKind] {
+    if property.searchable { &[InvKind::Posting] } else { &[InvKind::Term, InvKind::Posting] }
+}
+
+/// Objects that have a term in that relation to `term`.
+fn having(lookup: &Lookup<'_>, property: &Property, operator: Operator, term: &str) -> Result<RoaringTreemap> {
+    let mut found = RoaringTreemap::new();
+    for &kind in kinds(property) {
+        found |= match operator {
+            Operator::Like => like(lookup, property, kind, term)?,
+            Operator::Equal => lookup.value(property.id, kind, &terms::term_key(term))?,
+            operator => {
+                let term = terms::term_key(term);
+                let bounds = bounds(operator, &term).ok_or_else(|| {
+                    Error::Invalid(format!("operator {operator:?} cannot be used on text properties"))
+                })?;
+                lookup.values(property.id, kind, bounds)?
+            }
+        };
+    }
+    Ok(found)
+}
+
+fn like(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &str) -> Result<RoaringTreemap> {
+    let pattern = Pattern::new(pattern);
+    let start = terms::term_key_prefix(&pattern.literal_prefix());
+    let end = crate::storage::key::after_prefix(&start);
+    let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    // Of long terms the key has only the beginning: their objects are asked.
+    let mut cut = Vec::new();
+    let mut found = lookup.values_where(property.id, kind, (Bound::Included(&start), end), |value| {
+        let damaged = || Error::DamagedIndex("term".into());
+        let (term, _) = terms::parse_term_key(value).ok_or_else(damaged)?;
+        if term.cut {
+            cut.push(value.to_vec());
+            return Ok(false);
+        }
+        Ok(std::str::from_utf8(&term.bytes).is_ok_and(|term| pattern.matches(term)))
+    })?;
+    for value in cut {
+        for doc_id in lookup.value(property.id, kind, &value)? {
+            if !found.contains(doc_id) && has_term(lookup, property, doc_id, |term| pattern.matches(term))? {
+                found.insert(doc_id);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a live object has a term that `wanted` picks.
+fn has_term(lookup: &Lookup<'_>, property: &Property, doc_id: u64, wanted: impl Fn(&str) -> bool) -> Result<bool> {
+    let row = lookup.view.store.get(Family::Objects, &lookup.view.prefix.object(crate::ids::DocId(doc_id)))?;
+    let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
+    let object = match codec::decode(&row, lookup.schema, true) {
+        Ok((_, object)) => object,
+        Err(error) => {
+            lookup.context.unreadable(crate::ids::DocId(doc_id), &error);
+            return Ok(false);
+        }
+    };
+    let Some(value) = object.properties.get(&property.name) else { return Ok(false) };
+    let texts = terms::elements(value).iter().filter_map(|value| match value {
+        crate::object::Value::Text(text) => Some(text),
+        _ => None,
+    });
+    Ok(texts.flat_map(|text| terms::text_terms(property, text)).any(|term| wanted(&term)))
+}

@@ -1,0 +1,352 @@
+//! Rebuilds of inverted indexes: when one begins, its steps in the background, and when it is given up.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use super::{Maintenance, WorkReport};
+use crate::Result;
+use crate::data::State;
+use crate::ids::{DocId, ShardKey};
+use crate::inverted::writer::rebuild;
+use crate::schema::Collection;
+use crate::shard::Shard;
+use crate::shard::records::{CompactionRecord, RebuildRecord};
+
+/// Rebuilds of one shard because of damage, until the group is opened again: if an index is damaged again after each
+/// rebuild, another rebuild does not help.
+const REBUILDS_MAX: u32 = 3;
+/// Keys of a step for which one row is indexed: a row has many entries.
+const KEYS_PER_ROW: usize = 16;
+
+/// The rebuilds since the group was opened, by shard.
+#[derive(Debug, Default)]
+pub(crate) struct Rebuilds {
+    shards: Mutex<HashMap<ShardKey, Progress>>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Progress {
+    /// Rebuilds begun because of damage.
+    begun: u32,
+    /// A rebuild is running, or begins with the next step.
+    wanted: bool,
+    given_up: bool,
+}
+
+impl Rebuilds {
+    /// Number of rebuilds because of damage.
+    pub(crate) fn begun(&self) -> u64 {
+        self.shards.lock().values().map(|progress| u64::from(progress.begun)).sum()
+    }
+
+    /// Shards that are damaged and not rebuilt again.
+    pub(crate) fn given_up(&self) -> u64 {
+        self.shards.lock().values().filter(|progress| progress.given_up).count() as u64
+    }
+}
+
+impl Maintenance {
+    /// Notes that entries of the shard's inverted index fail their checks, and asks for a rebuild. Returns whether one is
+    /// to be done.
+    pub(crate) fn begin_rebuild(&self, at: ShardKey, why: &str) -> bool {
+        {
+            let mut shards = self.rebuilds.shards.lock();
+            let progress = shards.entry(at).or_default();
+            if progress.wanted || progress.given_up {
+                return progress.wanted;
+            }
+            if progress.begun >= REBUILDS_MAX {
+                progress.given_up = true;
+                tracing::error!(
+                    collection = %at.collection, shard = %at.shard, reason = why,
+                    "the inverted index is damaged after {REBUILDS_MAX} rebuilds; filters that meet the damage fail. Check \
+                     the disk and the memory of this machine"
+                );
+                return false;
+            }
+            progress.begun += 1;
+            progress.wanted = true;
+        }
+        tracing::error!(
+            collection = %at.collection, shard = %at.shard, reason = why,
+            "the inverted index is damaged; it is rebuilt from the objects, filters that meet the damage fail until then"
+        );
+        self.request_compaction(at);
+        true
+    }
+
+    /// Asks for a rebuild of an inverted index that is not damaged; filters are right meanwhile.
+    pub(crate) fn rebuild_inverted(&self, at: ShardKey) {
+        {
+            let mut shards = self.rebuilds.shards.lock();
+            let progress = shards.entry(at).or_default();
+            if progress.wanted || progress.given_up {
+                return;
+            }
+            progress.wanted = true;
+        }
+        tracing::info!(collection = %at.collection, shard = %at.shard, "the inverted index is written anew");
+        self.request_compaction(at);
+    }
+
+    /// A step of the rebuild that is wanted or was running when the group was closed; `false` when there is none.
+    pub(crate) fn rebuild_step(
+        &self,
+        state: &State,
+        schema: &Collection,
+        shard: &Shard,
+        keys_max: usize,
+        report: &mut WorkReport,
+    ) -> Result<bool> {
+        let at = shard.at;
+        let view = shard.view(&state.store);
+        let record = RebuildRecord::load(&state.store, state.group, at)?;
+        {
+            let mut shards = self.rebuilds.shards.lock();
+            let wanted = shards.get(&at).is_some_and(|progress| progress.wanted);
+            if record.is_none() && !wanted {
+                return Ok(false);
+            }
+            shards.entry(at).or_default().wanted = true;
+        }
+        let next_doc_id = view.state.record.next_doc_id;
+        let first = || RebuildRecord { began_at: next_doc_id, rows_below: Some(next_doc_id), cursor: None };
+        let mut record = record.unwrap_or_else(first);
+        let began_at = DocId(record.began_at);
+        let mut changes = state.store.changes();
+        if let Some(below) = record.rows_below {
+            let rows_max = (keys_max / KEYS_PER_ROW).max(1);
+            let below = rebuild::rows(&view.index(), schema, DocId(below), rows_max as u64, &mut changes)?;
+            record.rows_below = below.map(|below| below.0);
+            report.compacted += rows_max;
+            RebuildRecord::put(Some(&record), &mut changes, state.group, at)?;
+            changes.write()?;
+            return Ok(true);
+        }
+        let cursor = record.cursor.as_deref();
+        let cleaned = rebuild::clean(&view.index(), began_at, cursor, keys_max, &mut changes)?;
+        report.compacted += cleaned.keys;
+        record.cursor = cleaned.cursor;
+        if record.cursor.is_some() {
+            RebuildRecord::put(Some(&record), &mut changes, state.group, at)?;
+            changes.write()?;
+            return Ok(true);
+        }
+        RebuildRecord::put(None, &mut changes, state.group, at)?;
+        // A compaction of everything joins entries that stand twice after the rebuild.
+        let merged_below = began_at.0.max(CompactionRecord::load(&state.store, state.group, at)?.merged_below);
+        CompactionRecord { merged_below, ..CompactionRecord::default() }.put(&mut changes, state.group, at)?;
+        changes.write()?;
+        shard.set_segments_from(merged_below);
+        if let Some(progress) = self.rebuilds.shards.lock().get_mut(&at) {
+            progress.wanted = false;
+        }
+        tracing::info!(collection = %at.collection, shard = %at.shard, "the inverted index is rebuilt");
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::Error;
+    use crate::command::{Command, PutMode};
+    use crate::data::{DataGroup, GroupOptions};
+    use crate::ids::{CollectionId, GroupId, PropertyId, ShardId};
+    use crate::inverted::form::terms::term_key;
+    use crate::maintain::WorkBudget;
+    use crate::object::{Beacon, Object, Value, Vectors};
+    use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
+    use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
+    use crate::schema::{DataType, Primitive, Property, Shard as SchemaShard, TenantStatus, Tokenization};
+    use crate::storage::Family;
+    use crate::storage::key::{self, InvKind, ShardPrefix, with_doc_id};
+
+    const OBJECTS: u128 = 200;
+
+    fn at(collection: u32) -> ShardKey {
+        ShardKey { collection: CollectionId(collection), shard: ShardId::FIRST }
+    }
+
+    fn property(name: &str, data_type: DataType) -> Property {
+        let text = data_type.is_text();
+        Property {
+            id: PropertyId(0),
+            name: name.into(),
+            description: None,
+            data_type,
+            tokenization: text.then_some(Tokenization::Word),
+            filterable: true,
+            searchable: text,
+            range_filterable: false,
+            nested: Vec::new(),
+            text_analyzer: None,
+            module_config: None,
+        }
+    }
+
+    fn collection(id: u32, name: &str) -> Command {
+        let to = DataType::Reference(vec!["Here".into(), "There".into()]);
+        let shard = SchemaShard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false };
+        let mut made = Collection {
+            id: CollectionId(id),
+            version: 1,
+            name: name.into(),
+            properties: Some(vec![property("text", DataType::one(Primitive::Text)), property("to", to)]),
+            shards: BTreeMap::from([("s0".to_owned(), shard)]),
+            ..Collection::default()
+        };
+        made.assign_ids().unwrap();
+        Command::PutCollection(Box::new(made))
+    }
+
+    fn put(collection: u32, n: u128, properties: &[(&str, Value)]) -> Command {
+        let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let object =
+            Object { id: Uuid::from_u128(n), created_ms: 1, updated_ms: 1, properties, vectors: Vectors::default() };
+        Command::Put { at: at(collection), mode: PutMode::Upsert, object: Box::new(object) }
+    }
+
+    fn apply(group: &DataGroup, commands: Vec<Command>) {
+        let last = group.applied().unwrap().position.map_or(0, |position| position.index);
+        let position = LogPosition { term: 1, node: 1, index: last + 1 };
+        let batch = Batch { proposer: 1, sequence: position.index, commands };
+        group.apply(vec![Entry { position, body: EntryBody::Batch(batch) }]).unwrap();
+    }
+
+    fn filled(dir: &std::path::Path) -> Arc<DataGroup> {
+        let options = GroupOptions {
+            segment_entries_min: 60,
+            compaction_changes_min: 20,
+            ..GroupOptions::new(GroupId::FIRST_DATA)
+        };
+        let (group, _) = DataGroup::open(dir, options).unwrap();
+        apply(&group, vec![collection(1, "Here"), collection(2, "There")]);
+        for n in 0..OBJECTS {
+            apply(&group, vec![put(1, n, &[("text", Value::Text(format!("lorem {}", n % 3)))])]);
+        }
+        work(&group);
+        group
+    }
+
+    fn work(group: &DataGroup) {
+        while group.work(&WorkBudget { keys_max: 64, ..WorkBudget::default() }).unwrap().more {}
+    }
+
+    fn text(word: &str) -> Filter {
+        let path = Path { through: Vec::new(), subject: Subject::Property("text".into()) };
+        Filter::Compare { path, operator: Operator::Equal, value: FilterValue::Text(word.into()) }
+    }
+
+    fn count(group: &DataGroup, filter: &Filter) -> Result<u64> {
+        group.count(at(1), Some(filter))
+    }
+
+    /// Overwrites the entry of a term with bytes that are not a valid entry.
+    fn damage(group: &DataGroup, term: &str) {
+        let prefix = ShardPrefix::new(group.state.group, at(1));
+        let key = prefix.value(PropertyId(1), InvKind::Posting, &term_key(term));
+        let mut changes = group.state.store.changes();
+        let there = group.state.store.entries(Family::Inverted, &key).unwrap();
+        assert!(!there.is_empty());
+        there.iter().for_each(|(key, _)| changes.put(Family::Inverted, key, b"\x01\xff"));
+        changes.put(Family::Inverted, &with_doc_id(&prefix.inverted(PropertyId(1), InvKind::Segment), 0), b"");
+        changes.write().unwrap();
+    }
+
+    #[test]
+    fn what_is_damaged_is_rebuilt_from_the_rows_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = filled(dir.path());
+        damage(&group, "lorem");
+        assert_eq!(count(&group, &text("1")).unwrap(), 67, "another value");
+        assert!(matches!(count(&group, &text("lorem")), Err(Error::DamagedIndex(_))), "never another answer");
+        // A reader has asked for the rebuild; writes go on meanwhile.
+        apply(&group, vec![put(1, 1_000, &[("text", Value::Text("lorem ipsum".into()))])]);
+        assert!(group.work(&WorkBudget { keys_max: 64, ..WorkBudget::default() }).unwrap().more);
+        apply(&group, vec![put(1, 5, &[("text", Value::Text("ipsum".into()))])]);
+        work(&group);
+        assert_eq!(count(&group, &text("lorem")).unwrap(), 200);
+        assert_eq!(count(&group, &text("ipsum")).unwrap(), 2);
+        assert_eq!(group.audit_inverted(at(1)).unwrap(), Vec::<String>::new());
+        assert_eq!((group.metrics().inverted_rebuilds, group.metrics().inverted_damaged), (1, 0));
+    }
+
+    #[test]
+    fn a_compaction_that_meets_damage_begins_a_rebuild_and_gives_up_in_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = filled(dir.path());
+        for round in 1..=REBUILDS_MAX + 1 {
+            damage(&group, "lorem");
+            for n in 0..OBJECTS {
+                apply(&group, vec![put(1, n, &[("text", Value::Text(format!("lorem {}", n % 3)))])]);
+            }
+            work(&group);
+            let metrics = group.metrics();
+            let given_up = u64::from(round > REBUILDS_MAX);
+            assert_eq!((metrics.inverted_rebuilds, metrics.inverted_damaged), (u64::from(round.min(3)), given_up));
+            assert_eq!(count(&group, &text("lorem")).is_err(), given_up == 1);
+        }
+    }
+
+    #[test]
+    fn a_rebuild_goes_on_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = filled(dir.path());
+        damage(&group, "lorem");
+        assert!(count(&group, &text("lorem")).is_err());
+        assert!(group.work(&WorkBudget { keys_max: 64, ..WorkBudget::default() }).unwrap().more);
+        group.flush().unwrap();
+        drop(group);
+        let (group, _) = DataGroup::open(dir.path(), GroupOptions::new(GroupId::FIRST_DATA)).unwrap();
+        assert!(RebuildRecord::load(&group.state.store, group.state.group, at(1)).unwrap().is_some());
+        work(&group);
+        assert_eq!(count(&group, &text("lorem")).unwrap(), 200);
+        assert_eq!(RebuildRecord::load(&group.state.store, group.state.group, at(1)).unwrap(), None);
+    }
+
+    /// References as earlier versions indexed them, by the target's id alone.
+    #[test]
+    fn entries_of_earlier_versions_are_asked_for_the_collection_and_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = filled(dir.path());
+        let target = |name: Option<&str>| {
+            Value::References(vec![Beacon { collection: name.map(str::to_owned), id: Uuid::from_u128(1) }])
+        };
+        apply(&group, vec![put(2, 1, &[("text", Value::Text("target".into()))])]);
+        let names = [Some("Here"), Some("There"), None];
+        apply(&group, names.iter().zip(500..).map(|(name, n)| put(1, n, &[("to", target(*name))])).collect());
+        let prefix = ShardPrefix::new(group.state.group, at(1));
+        let new =
+            group.state.store.entries(Family::Inverted, &prefix.inverted(PropertyId(2), InvKind::ReferenceTo)).unwrap();
+        let mut changes = group.state.store.changes();
+        for (key, bytes) in &new {
+            changes.delete(Family::Inverted, key);
+            let doc_id = key::parse_doc_id(key).unwrap();
+            let old = prefix.value(PropertyId(2), InvKind::Reference, Uuid::from_u128(1).as_bytes());
+            changes.put(Family::Inverted, &with_doc_id(&old, doc_id.0), bytes);
+        }
+        changes.write().unwrap();
+        let through = |collection: &str, word: &str| {
+            let step = PathStep { property: "to".into(), collection: collection.into() };
+            let path = Path { through: vec![step], subject: Subject::Property("text".into()) };
+            Filter::Compare { path, operator: Operator::Equal, value: FilterValue::Text(word.into()) }
+        };
+        let answers =
+            || [count(&group, &through("Here", "lorem")).unwrap(), count(&group, &through("There", "target")).unwrap()];
+        assert_eq!(answers(), [2, 2], "the named one and the one without a collection");
+        work(&group);
+        let old =
+            group.state.store.entries(Family::Inverted, &prefix.inverted(PropertyId(2), InvKind::Reference)).unwrap();
+        assert_eq!(old.len(), 0);
+        assert_eq!(answers(), [2, 2]);
+        assert_eq!(group.audit_inverted(at(1)).unwrap(), Vec::<String>::new());
+        assert_eq!(group.metrics().inverted_rebuilds, 0, "nothing was damaged");
+    }
+}

@@ -1,0 +1,244 @@
+//! A shard in memory: which doc ids are live, what its record says. Its rows stay on disk.
+//!
+//! The state is small, is loaded when first asked for, and is replaced as a whole by each apply that changes it; a reader
+//! holds on to the one it started with, together with a view of the store that has every row of it. No lock is held for
+//! longer than a snapshot is taken, and a reader never waits for a write of the store: see [`Shard::freeze`].
+
+mod departed;
+pub(crate) mod doc_index;
+pub(crate) mod indexes;
+pub(crate) mod records;
+mod row_sizes;
+mod unreadable;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use roaring::RoaringTreemap;
+
+use crate::ids::{DocId, GroupId, ShardKey, VectorId};
+use crate::inverted::IndexView;
+use crate::inverted::form::docset;
+use crate::inverted::form::terms::{OBJECT, vector_key};
+use crate::storage::key::{self, InvKind, MetaKey, ShardPrefix};
+use crate::storage::{Family, Snapshot, Store, View, record};
+use crate::{Error, Result};
+use departed::Departed;
+use indexes::ShardIndexes;
+use records::{CompactionRecord, ShardRecord};
+use row_sizes::RowSizes;
+use unreadable::Unreadable;
+
+/// A shard.
+pub(crate) struct Shard {
+    pub at: ShardKey,
+    pub prefix: ShardPrefix,
+    present: RwLock<Present>,
+    /// Segments of the inverted index that begin below this doc id are merged. Published after their deletion, so that a view
+    /// taken later misses none; readers seek past the tombstones of merged segments.
+    segments_from: AtomicU64,
+    /// Its vector indexes, as far as they are in memory.
+    pub indexes: ShardIndexes,
+    /// Its objects that cannot be read, as far as they were met.
+    pub unreadable: Unreadable,
+    /// How large its rows of objects are.
+    pub rows: RowSizes,
+    /// States that readers may still hold, with the documents that the indexes keep for them.
+    departed: Departed<ShardState>,
+}
+
+/// The current state of a shard, and the snapshot that views of it read.
+struct Present {
+    state: Arc<ShardState>,
+    /// The store from before a write that takes rows of `state` away, until the state without them is published.
+    frozen: Option<Frozen>,
+}
+
+/// The store from before a write that takes rows away.
+struct Frozen {
+    snapshot: Arc<Snapshot>,
+    segments_from: DocId,
+}
+
+/// A shard at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct ShardState {
+    pub record: ShardRecord,
+    /// Live doc ids.
+    pub live: RoaringTreemap,
+    /// Live doc ids that have the vector; no entry for vectors that none has.
+    pub with_vector: BTreeMap<VectorId, RoaringTreemap>,
+    /// How often doc ids were taken away since the shard was loaded.
+    pub removals: u64,
+}
+
+/// A shard and the store at the same moment.
+pub(crate) struct ShardView<'a> {
+    pub state: Arc<ShardState>,
+    pub store: View<'a>,
+    prefix: ShardPrefix,
+    /// No segment of the inverted index begins below this doc id.
+    segments_from: DocId,
+}
+
+impl Shard {
+    /// Reads a shard's state from one snapshot.
+    pub(crate) fn load(store: &Store, group: GroupId, at: ShardKey) -> Result<Self> {
+        let prefix = ShardPrefix::new(group, at);
+        let compaction = CompactionRecord::load(store, group, at)?;
+        let view = store.view();
+        let record = view.get(Family::Meta, &key::meta(group, MetaKey::Shard, &key::shard_bytes(at)))?;
+        let mut state = ShardState::default();
+        if let Some(record) = record {
+            state.record = record::decode("shard", &record)?;
+            state.live = load_set(&view, &prefix.inverted(OBJECT, InvKind::Live))?;
+            for &vector in state.record.dimensions.keys() {
+                let members = load_set(&view, &prefix.value(OBJECT, InvKind::HasVector, &vector_key(vector)))?;
+                if !members.is_empty() {
+                    state.with_vector.insert(vector, members);
+                }
+            }
+            state.validate().map_err(|what| Error::Damaged(format!("shard {at:?}: {what}")))?;
+        }
+        Ok(Self {
+            at,
+            prefix,
+            present: RwLock::new(Present { state: Arc::new(state), frozen: None }),
+            segments_from: AtomicU64::new(compaction.merged_below),
+            indexes: ShardIndexes::default(),
+            unreadable: Unreadable::default(),
+            departed: Departed::default(),
+            rows: RowSizes::default(),
+        })
+    }
+
+    /// The shard as it is now.
+    pub(crate) fn state(&self) -> Arc<ShardState> {
+        self.present.read().state.clone()
+    }
+
+    /// Whether an object has this vector.
+    pub(crate) fn has_vector(&self, vector: VectorId) -> bool {
+        self.present.read().state.with_vector.contains_key(&vector)
+    }
+
+    /// The shard and the store as they are now: every row of the state is in the store. Rows in the store beyond the
+    /// state belong to a batch that is about to be published.
+    pub(crate) fn view<'a>(&self, store: &'a Store) -> ShardView<'a> {
+        let segments_from = self.segments_from();
+        let present = self.present.read();
+        let state = present.state.clone();
+        let (store, segments_from) = match &present.frozen {
+            // The lock is held until the snapshot is taken: no write that takes rows away begins before.
+            None => (store.view(), segments_from),
+            Some(Frozen { snapshot, segments_from }) => (store.view_at(snapshot.clone()), *segments_from),
+        };
+        ShardView { state, store, prefix: self.prefix, segments_from }
+    }
+
+    /// The published state with the newest snapshot of the store, for compaction of the inverted index: compaction has to
+    /// see its own last write, and reads no rows of objects, which may be deleted already.
+    pub(crate) fn newest<'a>(&self, store: &'a Store) -> ShardView<'a> {
+        let segments_from = self.segments_from();
+        ShardView { state: self.state(), store: store.view(), prefix: self.prefix, segments_from }
+    }
+
+    /// No segment of the inverted index begins below it in a snapshot that is taken now or later.
+    pub(crate) fn segments_from(&self) -> DocId {
+        DocId(self.segments_from.load(Ordering::Acquire))
+    }
+
+    /// Notes that all segments below this doc id are merged and deleted.
+    pub(crate) fn set_segments_from(&self, doc_id: u64) {
+        self.segments_from.store(doc_id, Ordering::Release);
+    }
+
+    /// Lets readers go on with the present state and a snapshot that was taken after `segments_from` was read, until
+    /// [`Shard::publish`]: called before a write that takes rows of the state away.
+    pub(crate) fn freeze(&self, snapshot: Arc<Snapshot>, segments_from: DocId) {
+        self.present.write().frozen = Some(Frozen { snapshot, segments_from });
+    }
+
+    /// Makes a state visible whose rows are written.
+    pub(crate) fn publish(&self, state: Arc<ShardState>) {
+        let replaced = std::mem::replace(&mut *self.present.write(), Present { state, frozen: None });
+        // Outside of the lock: a snapshot is given back here.
+        drop(replaced);
+    }
+
+    /// Takes documents out of the indexes in memory once no reader holds `replaced`, the state before the published
+    /// one, which had them, or an older one. Returns whether some stay for now: [`Shard::let_go`] is to be called
+    /// later.
+    pub(crate) fn depart(&self, replaced: Arc<ShardState>, removed: Vec<(VectorId, DocId)>) -> bool {
+        self.departed.push(replaced, removed);
+        self.let_go()
+    }
+
+    /// Deletes documents from the indexes that no reader's state has any more. Returns whether some stay for now.
+    pub(crate) fn let_go(&self) -> bool {
+        self.indexes.remove(self.at, &self.departed.collect());
+        !self.is_settled()
+    }
+
+    /// Whether the indexes keep no document for readers of older states.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.departed.is_empty()
+    }
+}
+
+impl ShardView<'_> {
+    /// The inverted index at the same moment.
+    pub(crate) fn index(&self) -> IndexView<'_> {
+        IndexView {
+            store: &self.store,
+            prefix: self.prefix,
+            live: &self.state.live,
+            next_doc_id: self.state.record.next_doc_id,
+            segments_from: self.segments_from,
+        }
+    }
+}
+
+impl ShardState {
+    /// Grows with every doc id that is given out and with every apply that takes doc ids away.
+    pub(crate) fn changes(&self) -> u64 {
+        self.record.next_doc_id + self.removals
+    }
+
+    /// What must hold of every state.
+    pub(crate) fn validate(&self) -> std::result::Result<(), String> {
+        if self.live.max().is_some_and(|last| last >= self.record.next_doc_id) {
+            return Err(format!("doc id {:?} was never given out", self.live.max()));
+        }
+        for (vector, members) in &self.with_vector {
+            if members.is_empty() || !members.is_subset(&self.live) {
+                return Err(format!("vector {vector}: its objects are not live ones"));
+            }
+            if !self.record.dimensions.contains_key(vector) {
+                return Err(format!("vector {vector} has objects and no dimension"));
+            }
+        }
+        for (property, stats) in &self.record.lengths {
+            // The count may be above the number of live objects after an unreadable object was removed.
+            if stats.objects == 0 || stats.tokens < stats.objects {
+                return Err(format!("property {property}: {stats:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn load_set(view: &View<'_>, prefix: &[u8]) -> Result<RoaringTreemap> {
+    let mut set = RoaringTreemap::new();
+    let mut cursor = view.cursor(Family::Inverted, prefix, None);
+    cursor.seek(prefix);
+    while let Some((key, value)) = cursor.item()? {
+        // Apply keeps these sets itself: they are not derived from other data and cannot be rebuilt.
+        let first = key::parse_doc_id(key)?;
+        docset::decode_into(&mut set, first, value).map_err(|error| Error::Damaged(error.to_string()))?;
+        cursor.next();
+    }
+    Ok(set)
+}

@@ -1,0 +1,28 @@
+//! A RocksDB snapshot that keeps its database open, so that several readers can share it for as long as they need.
+
+use std::sync::Arc;
+
+use rocksdb::{DB, SnapshotWithThreadMode};
+
+/// The store at one moment.
+pub(crate) struct Snapshot {
+    /// Dropped before the database: fields are dropped in this order.
+    snapshot: SnapshotWithThreadMode<'static, DB>,
+    _db: Arc<DB>,
+}
+
+impl Snapshot {
+    /// The database at this moment.
+    pub(crate) fn of(db: &Arc<DB>) -> Self {
+        let db = db.clone();
+        // SAFETY: the database stays where it is behind the `Arc`, which is kept beside the snapshot and dropped after it.
+        // The only access to the snapshot is `get`, which ties the returned reference to the borrow of this value.
+        let of: &'static DB = unsafe { &*Arc::as_ptr(&db) };
+        Self { snapshot: of.snapshot(), _db: db }
+    }
+
+    /// The snapshot, for as long as this value is borrowed.
+    pub(crate) fn get<'s>(&'s self) -> &'s SnapshotWithThreadMode<'s, DB> {
+        &self.snapshot
+    }
+}
