@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use super::peers::{Connection, Running};
 use super::streams::OnTheWay;
 use crate::memory::{self, Refusal, Share};
+use crate::tree::Tree;
 
 /// A larger answer is cut into pieces, and over HTTP/2 its end waits until they have left: so it is seen whether the peer
 /// takes it. The end of a smaller one goes with it.
@@ -159,9 +160,9 @@ impl Drop for Piece {
 ///
 /// # Errors
 /// There is no room for it. With `anyway` it is charged whether there is room or not.
-pub(super) fn json(value: &serde_json::Value, anyway: bool) -> Result<Body, Refusal> {
+pub(super) fn json(tree: &Tree, anyway: bool) -> Result<Body, Refusal> {
     let mut chunks = Chunks { done: VecDeque::new(), open: Vec::new(), anyway, refusal: None };
-    let written = serde_json::to_writer(&mut chunks, value);
+    let written = serde_json::to_writer(&mut chunks, tree);
     match (written, chunks.refusal) {
         (_, Some(refusal)) => return Err(refusal),
         (Ok(()), None) => {}

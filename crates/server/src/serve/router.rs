@@ -12,7 +12,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::json;
 use tonic::{Code, Status};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, ServiceExt};
@@ -31,6 +31,7 @@ use crate::app::objects::weight;
 use crate::app::{App, AppError, deadline};
 use crate::memory::{self, Refusal, RequestMemory, Share};
 use crate::rest::message::Reply;
+use crate::tree::Tree;
 use crate::{graphql, grpc, metrics, rest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -40,8 +41,9 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// Bytes of a request beside its head and body: its task, its stream, its span.
 const REQUEST_BYTES: usize = 4 << 10;
-/// A request that holds more than this has its answer written on a thread that may block.
-const LARGE_BYTES: usize = 1 << 20;
+/// A request that holds more than this has its answer written on a thread that may block: a vector's text is three times as
+/// long as its floats.
+const LARGE_BYTES: usize = 256 << 10;
 /// Where Weaviate has gRPC-Web; the paths without this prefix are served as well.
 const GRPC_WEB_PREFIX: &str = "/v1/grpc-web";
 /// The one call whose body has no end: it cannot be held in memory as a whole, and is not charged as such.
@@ -447,11 +449,11 @@ impl Kind {
 /// The answer on the wire. A large one is written off the threads that serve connections.
 async fn render(reply: Reply, head_only: bool, kind: Kind, share: Arc<Mutex<Share>>) -> Response<Body> {
     let Reply { status, body } = reply;
-    let Some(value) = body.filter(|_| !head_only) else { return plain(status) };
+    let Some(tree) = body.filter(|_| !head_only) else { return plain(status) };
     if share.lock().bytes() < LARGE_BYTES {
-        return written(status, value, kind);
+        return written(status, tree, kind);
     }
-    let write = move || memory::within(Some(share), || written(status, value, kind));
+    let write = move || memory::within(Some(share), || written(status, tree, kind));
     match tokio::task::spawn_blocking(write).await {
         Ok(response) => response,
         Err(error) => {
@@ -461,16 +463,16 @@ async fn render(reply: Reply, head_only: bool, kind: Kind, share: Arc<Mutex<Shar
     }
 }
 
-fn written(status: StatusCode, value: Value, kind: Kind) -> Response<Body> {
-    let charged = if kind == Kind::Other { memory::charge(weight::tree(&value)) } else { Ok(()) };
-    let body = charged.and_then(|()| reply::json(&value, kind == Kind::Written));
-    // The JSON tree is dropped before anything else is made.
-    drop(value);
+fn written(status: StatusCode, tree: Tree, kind: Kind) -> Response<Body> {
+    let charged = if kind == Kind::Other { memory::charge(weight::tree(&tree)) } else { Ok(()) };
+    let body = charged.and_then(|()| reply::json(&tree, kind == Kind::Written));
+    // The tree is dropped before anything else is made.
+    drop(tree);
     let (status, body) = match body {
         Ok(body) => (status, body),
         Err(refusal) => {
             let Reply { status, body } = kind.refuse(refusal);
-            (status, Body::from(body.unwrap_or_default().to_string()))
+            (status, body.map_or_else(Body::empty, |tree| Body::from(serde_json::to_string(&tree).unwrap_or_default())))
         }
     };
     let mut response = Response::new(body);

@@ -16,6 +16,7 @@ use crate::auth::Access;
 use crate::memory;
 use crate::rest::decode;
 use crate::rest::message::{Reply, RestRequest};
+use crate::tree::Members;
 
 const CREATE: Words<'_> = Words {
     invalid: "invalid object: ",
@@ -48,7 +49,7 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     reserve(req, &prepared)?;
     let mut answer = described(body, &prepared, true);
     if let Some(id) = given_id {
-        answer.insert("id".to_owned(), Value::from(id));
+        answer.insert("id".to_owned(), Value::from(id).into());
     }
     let created_ms = write_one(app, prepared, PutMode::Insert).await.map_err(|error| refuse(error, &words))?;
     Ok(Reply::ok(timed(answer, created_ms)))
@@ -155,25 +156,26 @@ async fn write_one(app: &App, prepared: Prepared, mode: PutMode) -> Result<i64, 
 
 /// Takes the memory for the answer before the write, because a completed write must be answered.
 fn reserve(req: &RestRequest, prepared: &Prepared) -> Result<(), AppError> {
-    Ok(memory::charge(req.body.len() + weight::object(&prepared.object))?)
+    let vectors: usize = prepared.object.vectors.values().map(weight::vector).sum();
+    Ok(memory::charge(req.body.len() + weight::object(&prepared.object) + vectors)?)
 }
 
 /// The answer to a write: the object as it will be stored, with what of the request is only echoed.
-fn described(mut body: Map<String, Value>, prepared: &Prepared, with_properties: bool) -> Map<String, Value> {
+fn described(mut body: Map<String, Value>, prepared: &Prepared, with_properties: bool) -> Members {
     let mut answer = render::head(&prepared.collection, &prepared.object);
     if with_properties {
-        answer.insert("properties".to_owned(), render::properties(&prepared.object.properties, true));
+        answer.insert("properties".to_owned(), render::properties(&prepared.object.properties, true).into());
     }
-    render::put_vectors(&mut answer, &prepared.collection, &prepared.object.vectors);
+    render::put_vectors(&mut answer, &prepared.collection, prepared.object.vectors.clone());
     for echoed in ["tenant", "vectorWeights"] {
         if let Some(value) = body.remove(echoed).filter(|value| value.as_str() != Some("")) {
-            answer.insert(echoed.to_owned(), value);
+            answer.insert(echoed.to_owned(), value.into());
         }
     }
     answer
 }
 
-fn timed(mut answer: Map<String, Value>, created_ms: i64) -> Value {
-    answer.insert("creationTimeUnix".to_owned(), Value::from(created_ms));
-    Value::Object(answer)
+fn timed(mut answer: Members, created_ms: i64) -> Members {
+    answer.insert("creationTimeUnix".to_owned(), Value::from(created_ms).into());
+    answer
 }
