@@ -54,7 +54,13 @@ impl Held {
         (connection, http2): (Arc<Connection>, bool),
     ) -> Self {
         way.begin(connection.clone());
-        let large = inner.size_hint().lower() > SMALL_MAX as u64;
+        let size = inner.size_hint();
+        let large = size.lower() > SMALL_MAX as u64;
+        if let Some(bytes) = size.exact().and_then(|bytes| usize::try_from(bytes).ok()) {
+            // The body lies in memory as a whole. HTTP/2 asks for its first part only when the peer has room for it, which
+            // may be late: what was needed to make the answer must not stay charged until then.
+            share.lock().settle(bytes);
+        }
         Self { inner, share, way, connection, http2, rest: Bytes::new(), large, end: None, _running: running }
     }
 

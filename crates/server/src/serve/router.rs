@@ -185,7 +185,8 @@ impl Router {
 impl Shared {
     fn new(app: Arc<App>, exporter: Option<Exporter>) -> Result<Arc<Self>, String> {
         let cors = Cors::new(&app.settings)?;
-        let memory = RequestMemory::new(app.settings.requests_bytes_max, app.settings.peer_bytes_max);
+        let settings = &app.settings;
+        let memory = RequestMemory::new(settings.requests_bytes_max, settings.peer_bytes_max, settings.memory_wait_max);
         Ok(Arc::new(Self { app, cors, memory, exporter }))
     }
 
@@ -217,15 +218,14 @@ impl Shared {
             Ok(Ok(Bytes::new()))
         };
         let kind = Kind::of(&head.method, head.uri.path());
-        let reply = match body {
-            Ok(body) => {
+        let accepted = body.and_then(|body| rest::accept(&app, principal, head.method, &head.uri, head.headers, body));
+        let mut response = match accepted {
+            Ok(accepted) => {
                 let limit = app.settings.read_time_max;
-                let handled = rest::handle(app, principal, head.method, head.uri, head.headers, body);
-                deadline::within(limit, handled).await
+                deadline::within(limit, answered(app, &accepted, head_only, kind, share)).await
             }
-            Err(reply) => reply,
+            Err(reply) => render(reply, head_only, kind, share).await,
         };
-        let mut response = render(reply, head_only, kind, share).await;
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
@@ -443,6 +443,24 @@ impl Kind {
             Self::Read { graphql: true } => graphql::no_memory(refusal),
             _ => AppError::from(refusal).into(),
         }
+    }
+}
+
+/// Answers a request whose body was read. Reads that find no memory wait for their turn.
+async fn answered(
+    app: Arc<App>,
+    accepted: &rest::Accepted,
+    head_only: bool,
+    kind: Kind,
+    share: Arc<Mutex<Share>>,
+) -> Response<Body> {
+    let answer = || async {
+        let reply = rest::handle(&app, accepted).await;
+        render(reply, head_only, kind, share.clone()).await
+    };
+    match kind {
+        Kind::Read { .. } => memory::in_turn(deadline::of_request(app.settings.read_time_max), answer).await,
+        Kind::Other | Kind::Written => answer().await,
     }
 }
 

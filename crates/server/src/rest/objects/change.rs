@@ -46,7 +46,7 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     let words = Words { no_tenant: &no_tenant, ..CREATE };
     let prepared = prepare_one(app, draft, Purpose::Insert).await.map_err(|error| refuse(error, &words))?;
     let given_id = body.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_lowercase);
-    reserve(req, &prepared)?;
+    reserve(req, &prepared).await?;
     let mut answer = described(body, &prepared, true);
     if let Some(id) = given_id {
         answer.insert("id".to_owned(), Value::from(id).into());
@@ -97,7 +97,7 @@ pub(super) async fn replace(app: &Arc<App>, req: &RestRequest, _class: Option<&s
     }
     draft.collection.clone_from(&collection.name);
     let prepared = prepare_one(app, draft, Purpose::Replace).await.map_err(|error| refuse(error, &words))?;
-    reserve(req, &prepared)?;
+    reserve(req, &prepared).await?;
     let answer = described(body, &prepared, with_properties);
     let created_ms = write_one(app, prepared, PutMode::Replace).await.map_err(|error| refuse(error, &words))?;
     Ok(Reply::ok(timed(answer, created_ms)))
@@ -155,9 +155,9 @@ async fn write_one(app: &App, prepared: Prepared, mode: PutMode) -> Result<i64, 
 }
 
 /// Takes the memory for the answer before the write, because a completed write must be answered.
-fn reserve(req: &RestRequest, prepared: &Prepared) -> Result<(), AppError> {
+async fn reserve(req: &RestRequest, prepared: &Prepared) -> Result<(), AppError> {
     let vectors: usize = prepared.object.vectors.values().map(weight::vector).sum();
-    Ok(memory::charge(req.body.len() + weight::object(&prepared.object) + vectors)?)
+    Ok(memory::wait_for(req.body.len() + weight::object(&prepared.object) + vectors).await?)
 }
 
 /// The answer to a write: the object as it will be stored, with what of the request is only echoed.
