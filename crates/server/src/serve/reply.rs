@@ -40,6 +40,8 @@ pub(super) struct Held {
     rest: Bytes,
     /// Whether there was a frame that is not small.
     large: bool,
+    /// Whether the connection knows that.
+    known: bool,
     /// The end of the body, while it waits.
     end: Option<Option<HeaderMap>>,
     _running: Option<Running>,
@@ -61,10 +63,25 @@ impl Held {
             // may be late: what was needed to make the answer must not stay charged until then.
             share.lock().settle(bytes);
         }
-        Self { inner, share, way, connection, http2, rest: Bytes::new(), large, end: None, _running: running }
+        Self {
+            inner,
+            share,
+            way,
+            connection,
+            http2,
+            rest: Bytes::new(),
+            large,
+            known: false,
+            end: None,
+            _running: running,
+        }
     }
 
     fn piece(&mut self) -> Bytes {
+        if self.http2 && self.large && !self.known {
+            self.connection.large_begins(&self.way);
+            self.known = true;
+        }
         let bytes = if self.large {
             self.rest.split_to(PIECE_BYTES.min(self.rest.len()))
         } else {
@@ -81,6 +98,14 @@ impl Held {
     fn settle(&self, frame_bytes: usize) {
         let later = usize::try_from(self.inner.size_hint().lower()).unwrap_or(usize::MAX);
         self.share.lock().settle(self.way.bytes().saturating_add(frame_bytes).saturating_add(later));
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.known {
+            self.connection.large_ends(&self.way);
+        }
     }
 }
 

@@ -50,10 +50,12 @@ impl Socket {
     /// byte delivered: the socket may count as full for long while a slow peer reads on.
     fn wrote(&mut self, wrote: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if wrote.is_ready() {
-            self.blocked = None;
+            if self.blocked.take().is_some() {
+                self.connection.set_blocked(false);
+            }
             return wrote;
         }
-        self.connection.blocked();
+        self.connection.set_blocked(true);
         let (stall_max, queued) = (self.stall_max, queued(&self.stream));
         let blocked = self.blocked.get_or_insert_with(|| {
             let until = Box::pin(tokio::time::sleep(stall_max));
