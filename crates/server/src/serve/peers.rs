@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -55,6 +56,8 @@ pub(super) struct Connection {
     credit: AtomicI64,
     /// Notified when the connection is to end.
     close: Notify,
+    /// The socket.
+    descriptor: OnceLock<RawFd>,
     /// Small answers on HTTP/2 that were not taken yet, by the millisecond since `began` in which they were given.
     waiting: Mutex<BTreeMap<u64, usize>>,
     began: Instant,
@@ -95,6 +98,7 @@ impl Peers {
             asked: AtomicU64::new(0),
             credit: AtomicI64::new(GIVEN_UP_MAX),
             close: Notify::new(),
+            descriptor: OnceLock::new(),
             waiting: Mutex::default(),
             began: Instant::now(),
             large: Mutex::default(),
@@ -144,6 +148,17 @@ impl Connection {
         self.requests.fetch_add(1, Ordering::AcqRel);
         // Dropping it at once takes both counts back.
         Some(Running(self.clone())).filter(|_| running)
+    }
+
+    /// The connection has that socket.
+    pub(super) fn opened(&self, descriptor: RawFd) {
+        // A connection has one socket.
+        let _ = self.descriptor.set(descriptor);
+    }
+
+    /// The socket, which is open as long as HTTP serves it.
+    pub(super) fn descriptor(&self) -> Option<RawFd> {
+        self.descriptor.get().copied()
     }
 
     /// Whether no request is under way.

@@ -25,6 +25,7 @@ use super::cors::Cors;
 use super::otlp::{Exporter, Span};
 use super::peers::Connection;
 use super::reply::{self, Held};
+use super::socket::{self, HALF_CLOSED_MAX};
 use super::streams;
 use super::trace::TraceParent;
 use crate::app::objects::weight;
@@ -139,11 +140,26 @@ impl Router {
         } else {
             share.lock().try_add(head_bytes(&request)).map_err(|refusal| refusal.to_string())
         };
-        let mut response = match admitted {
-            Ok(()) => memory::within_async(share.clone(), self.route(wire, request)).instrument(span.clone()).await,
-            Err(why) => busy(wire, request.headers(), &why),
+        let answered = match admitted {
+            Ok(()) => {
+                let routed = memory::within_async(share.clone(), self.route(wire, request)).instrument(span.clone());
+                tokio::select! {
+                    response = routed => Some(response),
+                    () = socket::deserted(&connection), if !http2 => None,
+                }
+            }
+            Err(why) => Some(busy(wire, request.headers(), &why)),
         };
-        call.answered();
+        let mut response = match answered {
+            Some(response) => {
+                call.answered();
+                response
+            }
+            None => {
+                drop(call);
+                deserted()
+            }
+        };
         let seconds = started.elapsed().as_secs_f64();
         let outcome = Outcome::of(wire, &response);
         metrics::observe(wire.name(), method_label(&method), outcome.label(), seconds);
@@ -399,18 +415,27 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
 /// The answer to a request that is refused before it begins.
 fn busy(wire: Wire, headers: &HeaderMap, why: &str) -> Response<Body> {
     let mut response = match wire {
-        Wire::Rest => {
-            let mut response = Response::new(Body::from(json!({"code": 503, "message": why}).to_string()));
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
-        }
+        Wire::Rest => coded(StatusCode::SERVICE_UNAVAILABLE, why),
         Wire::Grpc | Wire::GrpcWeb => Status::resource_exhausted(why).into_http(),
     };
     if let (Wire::GrpcWeb, Some(kind)) = (wire, headers.get(header::CONTENT_TYPE)) {
         response.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
     }
     response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    response
+}
+
+/// The answer to a client that seems to be gone.
+fn deserted() -> Response<Body> {
+    let seconds = HALF_CLOSED_MAX.as_secs();
+    let why = format!("the client closed its sending side, and the answer was not made within {seconds} s");
+    coded(StatusCode::REQUEST_TIMEOUT, &why)
+}
+
+fn coded(status: StatusCode, why: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(json!({"code": status.as_u16(), "message": why}).to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
