@@ -20,20 +20,18 @@ use tracing::Instrument;
 use tracing::field::{Empty, display};
 use uuid::Uuid;
 
+use super::answer::{Kind, answered, plain, render};
 use super::body::{self, Metered, Pace};
 use super::cors::Cors;
 use super::otlp::{Exporter, Span};
 use super::peers::Connection;
-use super::reply::{self, Held};
+use super::reply::Held;
 use super::socket::{self, HALF_CLOSED_MAX};
 use super::streams;
 use super::trace::TraceParent;
-use crate::app::objects::weight;
-use crate::app::{App, AppError, deadline};
-use crate::memory::{self, Refusal, RequestMemory, Share};
-use crate::rest::message::Reply;
-use crate::tree::Tree;
-use crate::{graphql, grpc, metrics, rest};
+use crate::app::{App, deadline};
+use crate::memory::{self, RequestMemory, Share};
+use crate::{grpc, metrics, rest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a gRPC caller waits.
@@ -42,9 +40,6 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// Bytes of a request beside its head and body: its task, its stream, its span.
 const REQUEST_BYTES: usize = 4 << 10;
-/// A request that holds more than this has its answer written on a thread that may block: a vector's text is three times as
-/// long as its floats.
-const LARGE_BYTES: usize = 256 << 10;
 /// Where Weaviate has gRPC-Web; the paths without this prefix are served as well.
 const GRPC_WEB_PREFIX: &str = "/v1/grpc-web";
 /// The one call whose body has no end: it cannot be held in memory as a whole, and is not charged as such.
@@ -436,100 +431,6 @@ fn coded(status: StatusCode, why: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(json!({"code": status.as_u16(), "message": why}).to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-/// The kind of a REST answer, which decides how its memory is charged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Objects or GraphQL, charged while they were read.
-    Read { graphql: bool },
-    /// Something small, or a description of the server.
-    Other,
-    /// The answer to a write, which must be sent.
-    Written,
-}
-
-impl Kind {
-    fn of(method: &Method, path: &str) -> Self {
-        if path.starts_with("/v1/graphql") {
-            Self::Read { graphql: true }
-        } else if *method != Method::GET {
-            Self::Written
-        } else if path.starts_with("/v1/objects") {
-            Self::Read { graphql: false }
-        } else {
-            Self::Other
-        }
-    }
-
-    fn refuse(self, refusal: Refusal) -> Reply {
-        match self {
-            Self::Read { graphql: true } => graphql::no_memory(refusal),
-            _ => AppError::from(refusal).into(),
-        }
-    }
-}
-
-/// Answers a request whose body was read. Reads that find no memory wait for their turn.
-async fn answered(
-    app: Arc<App>,
-    accepted: &rest::Accepted,
-    head_only: bool,
-    kind: Kind,
-    share: Arc<Mutex<Share>>,
-) -> Response<Body> {
-    let answer = || async {
-        let reply = rest::handle(&app, accepted).await;
-        render(reply, head_only, kind, share.clone()).await
-    };
-    match kind {
-        Kind::Read { .. } => memory::in_turn(deadline::of_request(app.settings.read_time_max), answer).await,
-        Kind::Other | Kind::Written => answer().await,
-    }
-}
-
-/// The answer on the wire. A large one is written off the threads that serve connections.
-async fn render(reply: Reply, head_only: bool, kind: Kind, share: Arc<Mutex<Share>>) -> Response<Body> {
-    let Reply { status, body } = reply;
-    let Some(tree) = body.filter(|_| !head_only) else { return plain(status) };
-    if share.lock().bytes() < LARGE_BYTES {
-        return written(status, tree, kind);
-    }
-    let write = move || memory::within(Some(share), || written(status, tree, kind));
-    match tokio::task::spawn_blocking(write).await {
-        Ok(response) => response,
-        Err(error) => {
-            tracing::error!(%error, "write an answer");
-            plain(StatusCode::INTERNAL_SERVER_ERROR)
-        }
-    }
-}
-
-fn written(status: StatusCode, tree: Tree, kind: Kind) -> Response<Body> {
-    let charged = if kind == Kind::Other { memory::charge(weight::tree(&tree)) } else { Ok(()) };
-    let body = charged.and_then(|()| reply::json(&tree, kind == Kind::Written));
-    // The tree is dropped before anything else is made.
-    drop(tree);
-    let (status, body) = match body {
-        Ok(body) => (status, body),
-        Err(refusal) => {
-            let Reply { status, body } = kind.refuse(refusal);
-            (status, body.map_or_else(Body::empty, |tree| Body::from(serde_json::to_string(&tree).unwrap_or_default())))
-        }
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-fn plain(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    if status == StatusCode::MOVED_PERMANENTLY {
-        response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/v1"));
-    }
     response
 }
 
