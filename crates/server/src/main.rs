@@ -14,6 +14,7 @@ mod metrics;
 mod rest;
 mod serve;
 mod settings;
+mod tree;
 mod watched;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@
 //! stop new connections, let running requests end for some seconds, make everything durable and exit with 0. A node
 //! that can no longer keep its promises ends the process with 1.
 
+mod answer;
 mod body;
 mod connection;
 mod cors;

@@ -100,6 +100,8 @@ pub(crate) struct Settings {
     pub(crate) peer_connections_max: Option<usize>,
     /// How long a client may send nothing of a body that it began, and take nothing of an answer.
     pub(crate) stall_max: Duration,
+    /// How long a request waits for memory that others have taken.
+    pub(crate) memory_wait_max: Duration,
     /// Nesting of a filter at most.
     pub(crate) filter_depth_max: usize,
     /// Open connections at most, over both listeners.
@@ -175,6 +177,7 @@ impl Settings {
             peer_requests_max: number("AZIMUTH_PEER_REQUESTS_MAX", PEER_REQUESTS_MAX)?,
             peer_connections_max: limit("AZIMUTH_PEER_CONNECTIONS_MAX")?,
             stall_max: Duration::from_secs(number("AZIMUTH_STALL_SECONDS_MAX", 30)?.max(1)),
+            memory_wait_max: Duration::from_secs(number("AZIMUTH_MEMORY_WAIT_SECONDS_MAX", 5)?.min(600)),
             filter_depth_max: number("AZIMUTH_FILTER_DEPTH_MAX", 64)?,
             connections_max: number("AZIMUTH_CONNECTIONS_MAX", 10_000)?,
             idle_max: Duration::from_secs(number("AZIMUTH_IDLE_SECONDS_MAX", 75)?.max(1)),

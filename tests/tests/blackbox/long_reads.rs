@@ -13,7 +13,7 @@ use azimuth_tests::server::{Server, ServerBuilder};
 use azimuth_tests::wait_for;
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -141,6 +141,22 @@ async fn others_are_served_while_slow_filters_run_and_a_closed_connection_ends_t
     assert!(sent.iter_mut().all(Sent::is_waiting), "the long reads were answered: they were not long");
     drop(sent);
     wait_for("reads without a caller to end", || running(&server) == 0.0);
+}
+
+/// A client that waits for its answer looks like one that has ended: it gets no answer that takes long.
+#[tokio::test]
+async fn a_long_read_ends_when_its_client_has_nothing_more_to_send() {
+    let server = builder().start();
+    let client = server.client();
+    fill(&client).await;
+    let document = format!("{{Get{{Thing(limit: 1, where: {}){{text}}}}}}", slow_where());
+    let sent = Sent::post(&server, "/v1/graphql", &body_of(&document));
+    wait_for("the read to begin", || running(&server) > 0.0);
+    sent.0.shutdown(Shutdown::Write).expect("an end");
+    wait_for("the read to end", || running(&server) == 0.0);
+    let answer = sent.answer();
+    assert_eq!(answer.status, 408, "{answer:?}");
+    assert!(answer.body.contains("closed its sending side"), "{answer:?}");
 }
 
 // The client's connection has a thread of its own, which cancels the call while this thread waits.

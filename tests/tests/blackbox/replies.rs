@@ -3,7 +3,7 @@
 //! The peak of the process's resident memory (`VmHWM`) is compared with twice the memory that its settings allow for
 //! requests.
 
-use azimuth_client::{CollectionConfig, DataType, Error, Object, Property, Query, VectorIndex};
+use azimuth_client::{BatchOptions, CollectionConfig, DataType, Error, Object, Property, Query, VectorIndex};
 use azimuth_tests::raw_http::{self, Answer};
 use azimuth_tests::server::{Server, ServerBuilder};
 use azimuth_tests::{notice, wait_for};
@@ -14,20 +14,20 @@ use std::thread;
 use std::time::Duration;
 use uuid::Uuid;
 
-const MIB: usize = 1 << 20;
+pub(crate) const MIB: usize = 1 << 20;
 /// Memory for requests.
 const BUDGET: usize = 64 * MIB;
 /// Objects of the collection, each with a text of a MiB.
 const OBJECTS: usize = 48;
 
-fn builder() -> ServerBuilder {
+pub(crate) fn builder() -> ServerBuilder {
     Server::builder()
         .variable("AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED", "true")
         .variable("AZIMUTH_REQUESTS_BYTES_MAX", &BUDGET.to_string())
 }
 
 /// A collection `Large` of large objects that refer to each other, and `Small` with one small one.
-async fn fill(server: &Server) {
+pub(crate) async fn fill(server: &Server) {
     let client = server.client();
     let small = CollectionConfig::new("Small")
         .property(Property::new("text", DataType::Text))
@@ -70,7 +70,7 @@ fn id(number: usize) -> String {
 }
 
 /// Another client gets its answers.
-async fn is_served(server: &mut Server, beside: &str) {
+pub(crate) async fn is_served(server: &mut Server, beside: &str) {
     assert!(server.is_running(), "the server ended after {beside}:\n{}", server.log());
     assert!(!server.log().contains("panicked"), "a panic after {beside}:\n{}", server.log());
     let small = server.client().collection("Small").expect("a good name");
@@ -160,7 +160,116 @@ fn answers_beyond_the_memory_of_requests_are_refused_on_every_wire() {
     assert!(few.body.len() > 5 * MIB, "{} bytes", few.body.len());
 }
 
-fn begin(server: &Server, text: &str) -> TcpStream {
+#[test]
+fn large_answers_at_once_wait_for_each_other() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _entered = runtime.enter();
+    let mut server = builder().variable("AZIMUTH_MEMORY_WAIT_SECONDS_MAX", "60").start();
+    runtime.block_on(fill(&server));
+    let before = server.memory_mib("VmHWM");
+    let (http, client) = (server.http_address(), server.client());
+    let document = serde_json::json!({"query": "{ Get { Large(limit: 12) { text } } }"}).to_string();
+    // Each takes half of the memory and more while it is made.
+    let clients: Vec<thread::JoinHandle<usize>> = (0..8)
+        .map(|number| {
+            let (http, client, document, handle) =
+                (http.clone(), client.clone(), document.clone(), runtime.handle().clone());
+            thread::spawn(move || match number % 3 {
+                0 => {
+                    let answer = raw_http::get(&http, "/v1/objects?class=Large&limit=12").expect("an answer");
+                    assert_eq!(answer.status, 200, "{:.300}", answer.body);
+                    answer.body.matches("\"class\":\"Large\"").count()
+                }
+                1 => {
+                    let answer = raw_http::post(&http, "/v1/graphql", &document).expect("an answer");
+                    assert_eq!(answer.status, 200, "{:.300}", answer.body);
+                    answer.body.matches("\"text\":").count()
+                }
+                _ => {
+                    let large = client.collection("Large").expect("a good name");
+                    let hits = handle.block_on(large.search(Query::list().limit(8))).expect("an answer");
+                    hits.len() + 4
+                }
+            })
+        })
+        .collect();
+    let mut rounds = 0;
+    while rounds == 0 || clients.iter().any(|client| !client.is_finished()) {
+        runtime.block_on(is_served(&mut server, "large answers"));
+        rounds += 1;
+    }
+    for client in clients {
+        assert_eq!(client.join().expect("an answer"), 12);
+    }
+    check_memory(&server, "8 large answers at once", before);
+}
+
+#[test]
+fn a_large_answer_waits_for_a_stated_time() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _entered = runtime.enter();
+    let mut server = builder().variable("AZIMUTH_MEMORY_WAIT_SECONDS_MAX", "1").start();
+    runtime.block_on(fill(&server));
+    let list = "/v1/objects?class=Large&limit=12";
+    let mut silent = Vec::new();
+    wait_for("a refusal", || {
+        // One that is answered and does not read holds the memory of its answer.
+        silent.push(begin(&server, &get_of(list)));
+        let answer = raw_http::get(&server.http_address(), list).expect("an answer");
+        assert!(matches!(answer.status, 200 | 503), "{} {:.300}", answer.status, answer.body);
+        assert_eq!(answer.header("retry-after").is_some(), answer.status == 503);
+        answer.status == 503
+    });
+    let listed =
+        runtime.block_on(server.client().collection("Large").expect("a good name").search(Query::list().limit(9)));
+    assert!(!matches!(listed, Err(Error::TooLarge(_))), "{:?}", listed.map(|hits| hits.len()));
+    runtime.block_on(is_served(&mut server, "answers that nobody reads"));
+    drop(silent);
+    wait_for("room for a large answer", || {
+        raw_http::get(&server.http_address(), list).is_ok_and(|answer| answer.status == 200)
+    });
+}
+
+/// A sixteenth of the default memory and a sixteenth of 10,000 objects: a float of a vector takes little more than its text.
+#[test]
+fn long_vectors_are_listed_by_the_thousand() {
+    const WIDE: usize = 640;
+    const DIM: usize = 1_536;
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _entered = runtime.enter();
+    let server = builder().start();
+    let value = |object: usize, at: usize| ((object * DIM + at) as f32 * 0.37).sin();
+    runtime.block_on(async {
+        let client = server.client();
+        let wide = CollectionConfig::new("Wide").unnamed_vector(VectorIndex::flat());
+        client.create_collection(&wide).await.expect("a collection");
+        let object = |number: usize| {
+            let vector = (0..DIM).map(|at| value(number, at)).collect::<Vec<f32>>();
+            Object::with_id(Uuid::from_u128(1 + number as u128)).vector(vector)
+        };
+        let objects: Vec<Object> = (0..WIDE).map(object).collect();
+        let collection = client.collection("Wide").expect("a good name");
+        let report = collection.insert_many(&objects, BatchOptions::default()).await.expect("a batch");
+        assert!(report.failures.is_empty(), "{:?}", report.failures);
+    });
+    let before = server.memory_mib("VmHWM");
+    let check = |what: &str, answer: Answer, vector: &dyn Fn(&serde_json::Value, usize) -> serde_json::Value| {
+        assert_eq!(answer.status, 200, "{what}: {:.300}", answer.body);
+        let body: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        for object in 0..WIDE {
+            let vector: Vec<f32> = serde_json::from_value(vector(&body, object)).expect("a vector");
+            assert!((0..DIM).map(|at| value(object, at)).eq(vector), "{what}: object {object}");
+        }
+    };
+    let path = format!("/v1/objects?class=Wide&limit={WIDE}&include=vector");
+    let listed = raw_http::get(&server.http_address(), &path).expect("an answer");
+    check("REST", listed, &|body, object| body["objects"][object]["vector"].clone());
+    let listed = graphql(&server, &format!("{{ Get {{ Wide(limit: {WIDE}) {{ _additional {{ vector }} }} }} }}"));
+    check("GraphQL", listed, &|body, object| body["data"]["Get"]["Wide"][object]["_additional"]["vector"].clone());
+    check_memory(&server, "lists of long vectors", before);
+}
+
+pub(crate) fn begin(server: &Server, text: &str) -> TcpStream {
     let mut stream = raw_http::connect(&server.http_address()).expect("a connection");
     // A connection that the server refuses may be gone before the request is.
     let _ = stream.write_all(text.as_bytes());
@@ -227,7 +336,7 @@ fn a_slow_reader_gets_its_whole_answer() {
 }
 
 /// An HTTP/2 connection whose client gives each stream this much room, and its driver.
-async fn http2(
+pub(crate) async fn http2(
     server: &Server,
     window: u32,
 ) -> (h2::client::SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
@@ -240,12 +349,12 @@ async fn http2(
     (sender, tokio::spawn(connection))
 }
 
-fn h2_get(server: &Server, path: &str) -> http::Request<()> {
+pub(crate) fn h2_get(server: &Server, path: &str) -> http::Request<()> {
     http::Request::get(format!("http://{}{path}", server.http_address())).body(()).expect("a request")
 }
 
 /// Reads a body to its end; its length, or the error that ends it.
-async fn read(mut body: h2::RecvStream) -> Result<usize, h2::Error> {
+pub(crate) async fn read(mut body: h2::RecvStream) -> Result<usize, h2::Error> {
     let mut bytes = 0;
     while let Some(part) = body.data().await {
         let part = part?;

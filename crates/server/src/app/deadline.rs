@@ -21,7 +21,7 @@ pub(crate) async fn within<F: Future>(limit: Duration, request: F) -> F::Output 
 }
 
 /// The deadline of the request that this task answers; `limit` from now for work that no request began.
-pub(super) fn of_request(limit: Duration) -> Instant {
+pub(crate) fn of_request(limit: Duration) -> Instant {
     DEADLINE.try_with(|deadline| *deadline).unwrap_or_else(|_| Instant::now() + limit.min(TIMEOUT_MAX))
 }
 

@@ -7,7 +7,6 @@ use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::{Filter, Include};
 use azimuth_engine::schema::Collection;
-use serde_json::Value;
 
 use super::arguments::{self, int, text};
 use super::document::Field;
@@ -20,6 +19,7 @@ use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page, target};
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 use crate::memory;
+use crate::tree::Tree;
 
 /// Arguments that are not there yet.
 const LATER: &[&str] = &["bm25"];
@@ -30,7 +30,7 @@ pub(super) async fn class(
     principal: &Principal,
     class: &Field,
     alone: bool,
-) -> Result<Value, FieldError> {
+) -> Result<Tree, FieldError> {
     let refuse = |error: AppError| FieldError(error.to_string());
     let catalog = app.catalog().map_err(refuse)?;
     let Some(collection) = catalog.find(&class.name).cloned() else {
@@ -78,12 +78,13 @@ pub(super) async fn class(
                     Some(related) => unite(hits, related)?,
                     None => hits,
                 };
-                hits.iter().map(|hit| shape.hit_json(data, hit, ranked)).collect()
+                // Each hit is dropped as soon as it is shown.
+                hits.into_iter().map(|hit| shape.hit_json(data, &hit, ranked)).collect()
             }
         }
     };
     let found = app.read_briefly(is_short, found).await;
-    Ok(Value::Array(found.map_err(refuse)?))
+    Ok(Tree::List(found.map_err(refuse)?))
 }
 
 fn assemble(

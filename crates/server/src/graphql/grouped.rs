@@ -15,9 +15,10 @@ use super::document::Field;
 use super::shape::{Ranked, Shape};
 use crate::app::search::grouping::{self, Group, GroupBy};
 use crate::app::search::related::{Related, Strategy};
+use crate::tree::Tree;
 
 /// One answer per group; hits that no search ranked are in no group, each of them an answer without anything.
-pub(super) fn in_groups(data: &DataGroup, shape: &Shape, hits: &[Hit], by: &GroupBy, near: bool) -> Result<Vec<Json>> {
+pub(super) fn in_groups(data: &DataGroup, shape: &Shape, hits: &[Hit], by: &GroupBy, near: bool) -> Result<Vec<Tree>> {
     if !near {
         return hits.iter().map(|_| shape.group_json(data, None)).collect();
     }
@@ -111,28 +112,28 @@ impl GroupShape {
     ///
     /// # Errors
     /// When a reference cannot be read.
-    pub(super) fn json(&self, data: &DataGroup, grouped: Grouped<'_>) -> Result<Json> {
+    pub(super) fn json(&self, data: &DataGroup, grouped: Grouped<'_>) -> Result<Tree> {
         let Grouped { id, path, group, hits } = grouped;
         let members = self.members.iter().map(|(key, member)| {
             let value = match member {
-                Member::TypeName => json!(self.type_name),
-                Member::Id => json!(id),
-                Member::Count => json!(group.members.len()),
-                Member::MinDistance => json!(group.distances.0),
-                Member::MaxDistance => json!(group.distances.1),
-                Member::GroupedBy(fields) => self.grouped_by(fields, path, &group.value),
+                Member::TypeName => json!(self.type_name).into(),
+                Member::Id => json!(id).into(),
+                Member::Count => json!(group.members.len()).into(),
+                Member::MinDistance => json!(group.distances.0).into(),
+                Member::MaxDistance => json!(group.distances.1).into(),
+                Member::GroupedBy(fields) => self.grouped_by(fields, path, &group.value).into(),
                 Member::Hits(shape) => {
                     let hits = group.members.iter().map(|&position| &hits[position]);
                     // Hits of a fusion have no distance, and groups show that as 0.
                     let distance =
                         |hit: &Hit| hit.distance.map(|distance| if hit.score.is_some() { 0.0 } else { distance });
                     let ranked = |hit| Ranked { distance: distance(hit), score: None, near: true };
-                    hits.map(|hit| shape.json(data, &hit.object, ranked(hit))).collect::<Result<_>>()?
+                    Tree::List(hits.map(|hit| shape.json(data, &hit.object, ranked(hit))).collect::<Result<_>>()?)
                 }
             };
             Ok((key.clone(), value))
         });
-        members.collect::<Result<_>>().map(Json::Object)
+        members.collect::<Result<_>>().map(Tree::Object)
     }
 
     fn grouped_by(&self, fields: &[Field], path: &str, value: &str) -> Json {

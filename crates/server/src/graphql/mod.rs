@@ -26,13 +26,14 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 use crate::memory::{self, Refusal};
 use crate::rest::decode;
 use crate::rest::message::{Reply, RestRequest};
+use crate::tree::{Members, Tree};
 use document::Field;
 
 /// Requests in one batch, at most.
@@ -107,13 +108,13 @@ async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
     refuse_without_schema(app, "")?;
     let bodies = body.as_array().map(Vec::as_slice).unwrap_or_default();
     if bodies.is_empty() {
-        return Err(Reply { status: StatusCode::UNPROCESSABLE_ENTITY, body: Some(json!({"error": null})) });
+        return Err(Reply { status: StatusCode::UNPROCESSABLE_ENTITY, body: Some(json!({"error": null}).into()) });
     }
     if bodies.len() > BATCH_MAX {
         let text = format!("a batch can hold {BATCH_MAX} requests");
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
     }
-    let refuse = |message: String| json!({"errors": [{"message": message, "path": null, "locations": null}]});
+    let refuse = |message: String| json!({"errors": [{"message": message, "path": null, "locations": null}]}).into();
     let one = async |body: &Value| {
         let variables = body.get("variables").filter(|variables| not_a_map(variables).is_some());
         if body.get("query").and_then(Value::as_str).unwrap_or_default().is_empty() {
@@ -125,12 +126,12 @@ async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
         }
     };
     let answers = stream::iter(bodies).map(one).buffered(TOGETHER_MAX).collect::<Vec<_>>().await;
-    Ok(answered(Value::Array(answers)))
+    Ok(answered(Tree::List(answers)))
 }
 
 /// The reply to a request that was executed. A request that found no memory is refused as a whole, and the part of its
 /// answer that was made is dropped at once.
-fn answered(body: Value) -> Reply {
+fn answered(body: Tree) -> Reply {
     memory::refusal().map_or_else(|| Reply::ok(body), no_memory)
 }
 
@@ -138,7 +139,7 @@ fn answered(body: Value) -> Reply {
 pub(crate) fn no_memory(refusal: Refusal) -> Reply {
     let status = Reply::from(AppError::from(refusal)).status;
     let error = GraphqlError::nowhere(refusal.to_string()).json();
-    Reply { status, body: Some(json!({"data": null, "errors": [error]})) }
+    Reply { status, body: Some(json!({"data": null, "errors": [error]}).into()) }
 }
 
 fn authorize(app: &App, principal: &Principal) -> Result<(), Reply> {
@@ -174,8 +175,8 @@ fn not_a_map(value: &Value) -> Option<&'static str> {
 }
 
 /// The answer's body; `alone` if no other is made beside it.
-async fn answer(app: &Arc<App>, principal: &Principal, body: &Value, alone: bool) -> Value {
-    let refuse = |error: &GraphqlError| json!({"errors": [error.json()]});
+async fn answer(app: &Arc<App>, principal: &Principal, body: &Value, alone: bool) -> Tree {
+    let refuse = |error: &GraphqlError| json!({"errors": [error.json()]}).into();
     let text = body.get("query").and_then(Value::as_str).unwrap_or_default();
     let operation = body.get("operationName").and_then(Value::as_str).filter(|name| !name.is_empty());
     let catalog = match app.catalog() {
@@ -184,34 +185,39 @@ async fn answer(app: &Arc<App>, principal: &Principal, body: &Value, alone: bool
     };
     let fields = match document::read(&catalog, text, operation, body.get("variables")) {
         Ok(fields) => fields,
-        Err(errors) => return json!({"errors": errors.iter().map(GraphqlError::json).collect::<Vec<_>>()}),
+        Err(errors) => return json!({"errors": list(&errors)}).into(),
     };
-    let (mut data, mut errors) = (Map::new(), Vec::new());
+    let (mut data, mut errors) = (Members::new(), Vec::new());
     for root in &fields {
         match root.name.as_str() {
             "__typename" => {
-                data.insert(root.key.clone(), json!("WeaviateObj"));
+                data.insert(root.key.clone(), json!("WeaviateObj").into());
             }
             "Get" | "Aggregate" => {
                 let found = classes(app, principal, root, alone, &mut errors).await;
-                data.insert(root.key.clone(), Value::Object(found));
+                data.insert(root.key.clone(), found.into());
             }
             _ => {
                 let (known, asked) = (catalog.clone(), root.clone());
                 let found = app.read(move |_| Ok(introspect::answer(&known, &asked)?)).await;
                 match found {
                     Ok(found) => {
-                        data.insert(root.key.clone(), found);
+                        data.insert(root.key.clone(), found.into());
                     }
                     Err(error) => return refuse(&GraphqlError::nowhere(error.to_string())),
                 }
             }
         }
     }
-    if errors.is_empty() {
-        return json!({"data": data});
+    let mut answer = Members::from([("data".to_owned(), data.into())]);
+    if !errors.is_empty() {
+        answer.insert("errors".to_owned(), list(&errors).into());
     }
-    json!({"data": data, "errors": errors.iter().map(GraphqlError::json).collect::<Vec<_>>()})
+    answer.into()
+}
+
+fn list(errors: &[GraphqlError]) -> Value {
+    errors.iter().map(GraphqlError::json).collect()
 }
 
 /// Answers the classes below a root; a class that fails is null and leaves an error.
@@ -221,22 +227,22 @@ async fn classes(
     root: &Field,
     alone: bool,
     errors: &mut Vec<GraphqlError>,
-) -> Map<String, Value> {
+) -> Members {
     let one = async |class: &Field| match (class.name.as_str(), root.name.as_str()) {
-        ("__typename", "Get") => Ok(json!("GetObjectsObj")),
-        ("__typename", _) => Ok(json!("AggregateObjectsObj")),
+        ("__typename", "Get") => Ok(json!("GetObjectsObj").into()),
+        ("__typename", _) => Ok(json!("AggregateObjectsObj").into()),
         (_, "Get") => get::class(app, principal, class, alone && root.fields.len() == 1).await,
-        _ => aggregate::class(app, principal, class).await,
+        _ => aggregate::class(app, principal, class).await.map(Tree::from),
     };
     let answers = stream::iter(&root.fields).map(one).buffered(TOGETHER_MAX).collect::<Vec<_>>().await;
-    let mut found = Map::new();
+    let mut found = Members::new();
     for (class, answer) in root.fields.iter().zip(answers) {
         let value = match answer {
             Ok(value) => value,
             Err(FieldError(message)) => {
                 let path = Some(vec![root.key.clone(), class.key.clone()]);
                 errors.push(GraphqlError { message, locations: vec![class.position], path });
-                Value::Null
+                Tree::NULL
             }
         };
         found.insert(class.key.clone(), value);

@@ -9,13 +9,14 @@ use azimuth_engine::object::{Object, Phone, Value, Vector};
 use azimuth_engine::query::{Hit, Include, Score};
 use azimuth_engine::schema::{Collection, DataType};
 use azimuth_engine::{Error, Result, interrupt};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::document::Field;
 use super::grouped::{GroupShape, Grouped};
 use crate::app::objects::weight;
 use crate::app::search::{Place, target};
 use crate::memory;
+use crate::tree::{Members, Tree, Whole};
 
 /// What is asked of a class' objects.
 #[derive(Debug, Clone)]
@@ -105,7 +106,7 @@ impl Shape {
     ///
     /// # Errors
     /// When a reference cannot be read.
-    pub(super) fn hit_json(&self, data: &DataGroup, hit: &Hit, near: bool) -> Result<Json> {
+    pub(super) fn hit_json(&self, data: &DataGroup, hit: &Hit, near: bool) -> Result<Tree> {
         // A score stands in place of a distance.
         let distance = hit.distance.filter(|_| hit.score.is_none());
         self.json(data, &hit.object, Ranked { distance, score: hit.score.as_deref(), near })
@@ -115,20 +116,20 @@ impl Shape {
     ///
     /// # Errors
     /// When a reference cannot be read.
-    pub(super) fn json(&self, data: &DataGroup, object: &Object, ranked: Ranked<'_>) -> Result<Json> {
+    pub(super) fn json(&self, data: &DataGroup, object: &Object, ranked: Ranked<'_>) -> Result<Tree> {
         interrupt::check()?;
-        let mut shaped = Map::with_capacity(self.members.len());
+        let mut shaped = Members::new();
         for (key, member) in &self.members {
             memory::charge(weight::MEMBER_BYTES + key.len())?;
             let value = match member {
-                Member::TypeName => json!(self.collection.name),
+                Member::TypeName => json!(self.collection.name).into(),
                 Member::Plain { property, fields } => match object.properties.get(property) {
-                    Some(value) => charged_plain(value, fields)?,
-                    None => Json::Null,
+                    Some(value) => charged_plain(value, fields)?.into(),
+                    None => Tree::NULL,
                 },
                 Member::Reference { property, targets } => match object.properties.get(property) {
                     Some(Value::References(beacons)) => references(data, targets, beacons)?,
-                    _ => Json::Null,
+                    _ => Tree::NULL,
                 },
                 Member::Additional(fields) => {
                     memory::charge(self.additional_bytes(fields, object))?;
@@ -137,34 +138,34 @@ impl Shape {
             };
             shaped.insert(key.clone(), value);
         }
-        Ok(Json::Object(shaped))
+        Ok(shaped.into())
     }
 
     /// What stands for a group: no properties, and of the rest the group itself. Without one even that is null.
     ///
     /// # Errors
     /// When a reference cannot be read.
-    pub(super) fn group_json(&self, data: &DataGroup, grouped: Option<Grouped<'_>>) -> Result<Json> {
-        let mut shaped = Map::with_capacity(self.members.len());
+    pub(super) fn group_json(&self, data: &DataGroup, grouped: Option<Grouped<'_>>) -> Result<Tree> {
+        let mut shaped = Members::new();
         for (key, member) in &self.members {
             let value = match member {
-                Member::TypeName => json!(self.collection.name),
-                Member::Plain { .. } | Member::Reference { .. } => Json::Null,
+                Member::TypeName => json!(self.collection.name).into(),
+                Member::Plain { .. } | Member::Reference { .. } => Tree::NULL,
                 Member::Additional(fields) => {
-                    let mut additional = Map::with_capacity(fields.len());
+                    let mut additional = Members::new();
                     for Additional { field, group } in fields {
                         let value = match (group, grouped) {
                             (Some(shape), Some(grouped)) => shape.json(data, grouped)?,
-                            _ => Json::Null,
+                            _ => Tree::NULL,
                         };
                         additional.insert(field.key.clone(), value);
                     }
-                    Json::Object(additional)
+                    additional.into()
                 }
             };
             shaped.insert(key.clone(), value);
         }
-        Ok(Json::Object(shaped))
+        Ok(shaped.into())
     }
 
     /// Bytes of the JSON of the fields of `_additional`.
@@ -181,7 +182,7 @@ impl Shape {
         fields.iter().map(|Additional { field, .. }| weight::MEMBER_BYTES + field.key.len() + of(field)).sum()
     }
 
-    fn additional_json(&self, fields: &[Additional], object: &Object, ranked: Ranked<'_>) -> Json {
+    fn additional_json(&self, fields: &[Additional], object: &Object, ranked: Ranked<'_>) -> Tree {
         let Ranked { distance, score, near } = ranked;
         let empty = |asked: &Additional| match asked.field.name.as_str() {
             "distance" | "certainty" | "classification" | "__typename" => !near,
@@ -189,7 +190,7 @@ impl Shape {
             _ => false,
         };
         if fields.iter().all(empty) {
-            return Json::Null;
+            return Tree::NULL;
         }
         let value = |field: &Field| match field.name.as_str() {
             "id" => json!(object.id.to_string()),
@@ -199,20 +200,23 @@ impl Shape {
             "certainty" => json!(distance.map(|distance| f64::from(target::certainty(distance)))),
             "score" => json!(score.map_or_else(|| "0".to_owned(), |score| score.value.to_string())),
             "explainScore" => json!(score.map_or("", |score| score.explanation.as_str())),
-            "vector" => object.vectors.get(&VectorId::UNNAMED).map_or_else(|| json!([]), vector),
-            "vectors" => self.named(&field.fields, object),
             "__typename" => json!(format!("{}Additional", self.collection.name)),
             _ => Json::Null,
         };
-        fields.iter().map(|Additional { field, .. }| (field.key.clone(), value(field))).collect()
+        let value = |field: &Field| match field.name.as_str() {
+            "vector" => object.vectors.get(&VectorId::UNNAMED).map_or_else(|| json!([]).into(), vector),
+            "vectors" => self.named(&field.fields, object),
+            _ => value(field).into(),
+        };
+        Tree::Object(fields.iter().map(|Additional { field, .. }| (field.key.clone(), value(field))).collect())
     }
 
-    fn named(&self, fields: &[Field], object: &Object) -> Json {
+    fn named(&self, fields: &[Field], object: &Object) -> Tree {
         let value = |field: &Field| {
             let config = self.collection.vectors.named.get(&field.name);
-            config.and_then(|config| object.vectors.get(&config.id)).map_or(Json::Null, vector)
+            config.and_then(|config| object.vectors.get(&config.id)).map_or(Tree::NULL, vector)
         };
-        fields.iter().map(|field| (field.key.clone(), value(field))).collect()
+        Tree::Object(fields.iter().map(|field| (field.key.clone(), value(field))).collect())
     }
 }
 
@@ -221,11 +225,8 @@ fn unreachable(why: &str) -> Error {
     Error::Invalid(format!("resolve references: {why}"))
 }
 
-fn vector(vector: &Vector) -> Json {
-    match vector {
-        Vector::Single(values) => json!(values),
-        Vector::Multi { dim, rows } => rows.chunks((*dim).max(1) as usize).map(|row| json!(row)).collect(),
-    }
+fn vector(vector: &Vector) -> Tree {
+    Tree::Vector(vector.clone(), Whole::Fraction)
 }
 
 fn member(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, field: &Field) -> Member {
@@ -263,7 +264,7 @@ fn charged_plain(value: &Value, fields: &[Field]) -> Result<Json> {
     let shown = plain(value, fields);
     // Fields of nested objects can be asked for several times, under other names.
     if !fields.is_empty() {
-        memory::charge(weight::tree(&shown).saturating_sub(expected))?;
+        memory::charge(weight::json(&shown).saturating_sub(expected))?;
     }
     Ok(shown)
 }
@@ -307,7 +308,7 @@ fn phone(phone: &Phone, field: &str) -> Json {
 
 /// The objects that references lead to, for the requested classes; references to missing objects are left out. Null
 /// when no object of a list exists, unlike the list of an object without references, which is empty.
-fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::object::Beacon]) -> Result<Json> {
+fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::object::Beacon]) -> Result<Tree> {
     let mut found = Vec::with_capacity(beacons.len());
     for beacon in beacons {
         for shape in targets {
@@ -323,5 +324,5 @@ fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::ob
             }
         }
     }
-    Ok(if found.is_empty() && !beacons.is_empty() { Json::Null } else { Json::Array(found) })
+    Ok(if found.is_empty() && !beacons.is_empty() { Tree::NULL } else { Tree::List(found) })
 }

@@ -56,7 +56,8 @@ pub(super) fn results(
             let hit = &hits[position];
             let ranked = Ranked { distance: hit.distance.filter(|_| hit.score.is_none()), ..Ranked::default() };
             // A hit is in the group of each member of its list.
-            memory::charge(weight::object(&hit.object))?;
+            let vectors: usize = hit.object.vectors.values().map(weight::vector).sum();
+            memory::charge(weight::object(&hit.object) + vectors)?;
             result(data, &selection, hit.object.clone(), ranked)
         });
         let objects = members.collect::<Result<Vec<_>>>()?;

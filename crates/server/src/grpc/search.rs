@@ -24,10 +24,10 @@ use crate::pb::weaviate::{Filters, GroupByResult, SearchReply, SearchRequest, Se
 pub(super) async fn search(
     app: &Arc<App>,
     principal: &Principal,
-    request: SearchRequest,
+    request: &SearchRequest,
 ) -> Result<SearchReply, Status> {
     let start = Instant::now();
-    let prepared = Prepared::new(app, principal, &request)?;
+    let prepared = Prepared::new(app, principal, request)?;
     let search = &prepared.search;
     let is_short = prepared.selection.references.is_empty() && search.is_short(app.data().map_err(status)?);
     if !is_short {

@@ -23,7 +23,7 @@ const PART_MIN: usize = 8;
 pub(super) async fn search_many(
     app: &Arc<App>,
     principal: &Principal,
-    request: SearchManyRequest,
+    request: &SearchManyRequest,
 ) -> Result<SearchManyReply, Status> {
     let start = Instant::now();
     let given = request.requests.len();

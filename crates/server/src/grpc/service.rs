@@ -6,7 +6,7 @@ use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{aggregate, batch, search, search_many, status, tenants};
-use crate::app::App;
+use crate::app::{App, deadline};
 use crate::auth::Principal;
 use crate::memory;
 use crate::pb::azimuth::{SearchManyReply, SearchManyRequest, azimuth_server};
@@ -33,6 +33,11 @@ impl Service {
 
     fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
         self.app.auth.authenticate_grpc(request.metadata())
+    }
+
+    /// Runs a read; if there is no memory for it, it waits for its turn.
+    async fn in_turn<T, F: Future<Output = Result<T, Status>>>(&self, read: impl Fn() -> F) -> Result<T, Status> {
+        memory::in_turn(deadline::of_request(self.app.settings.read_time_max), read).await
     }
 
     /// An answer, if it is not larger than a message may be and there is memory for it.
@@ -62,7 +67,8 @@ impl Service {
 impl azimuth_server::Azimuth for Service {
     async fn search_many(&self, request: Request<SearchManyRequest>) -> Result<Response<SearchManyReply>, Status> {
         let principal = self.principal(&request)?;
-        self.answer(search_many::search_many(&self.app, &principal, request.into_inner()).await?)
+        let request = request.into_inner();
+        self.in_turn(|| async { self.answer(search_many::search_many(&self.app, &principal, &request).await?) }).await
     }
 }
 
@@ -72,7 +78,8 @@ impl weaviate_server::Weaviate for Service {
 
     async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchReply>, Status> {
         let principal = self.principal(&request)?;
-        self.answer(search::search(&self.app, &principal, request.into_inner()).await?)
+        let request = request.into_inner();
+        self.in_turn(|| async { self.answer(search::search(&self.app, &principal, &request).await?) }).await
     }
 
     async fn batch_objects(

@@ -1,21 +1,26 @@
 //! Memory of the requests under way: for their bodies, for the data read and written to answer them, and for answers
 //! that have not left the process yet.
 //!
-//! Each request has a [`Share`], which is charged piece by piece and gives released memory back. A request that finds
-//! no room is refused; the process goes on. Three accounts are kept: of the process, of the peer address and of the
-//! connection. One peer, one connection and one request get three quarters of the whole at most, and the last eighth is
-//! kept for small requests: a request or peer that holds much cannot shut out others.
+//! Each request has a [`Share`], which is charged piece by piece and gives released memory back. A read that finds no room
+//! gives up what it holds and waits for its [turn](in_turn); a request that finds none in time is refused, and the process
+//! goes on. Three accounts are kept: of the process, of the peer address and of the connection. One peer, one connection
+//! and one request get three quarters of the whole at most, and the last eighth is kept for small requests: a request or
+//! peer that holds much cannot shut out others.
 
+mod queue;
 mod share;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub(crate) use share::{Share, charge, charge_or_wait, current, force, reading, refusal, within, within_async};
+use queue::Queue;
+pub(crate) use queue::in_turn;
+pub(crate) use share::{
+    Share, charge, charge_or_wait, current, force, reading, refusal, wait_for, within, within_async,
+};
 
 /// The smallest and the largest part by which a share grows: a request that takes little touches the accounts once.
 const STEP_MIN: usize = 1 << 10;
@@ -32,9 +37,7 @@ pub(crate) struct RequestMemory {
     released: Notify,
     /// Requests that wait.
     waiting: AtomicUsize,
-    /// Large requests whose answer is not complete, by the order in which they became large.
-    growing: Mutex<BTreeSet<u64>>,
-    next: AtomicU64,
+    queue: Queue,
 }
 
 /// Registers a request as waiting for memory; until this is dropped the request is notified when memory is released.
@@ -59,6 +62,8 @@ struct Limits {
     /// Bytes up to which a request is small.
     small: usize,
     step: usize,
+    /// How long a request waits for memory.
+    wait_max: Duration,
 }
 
 /// Bytes that are in use.
@@ -100,7 +105,7 @@ pub(crate) enum Refusal {
     /// The request needs more memory than one request may take.
     #[error(
         "the request with its answer is larger than max: one request may take {bytes_max} bytes of memory (three quarters \
-         of AZIMUTH_REQUESTS_BYTES_MAX); ask for less at a time"
+         of AZIMUTH_REQUESTS_BYTES_MAX, at most AZIMUTH_PEER_BYTES_MAX); ask for less at a time"
     )]
     TooLarge {
         /// The limit.
@@ -134,37 +139,31 @@ impl From<Refusal> for azimuth_engine::Error {
 }
 
 impl RequestMemory {
-    /// `bytes_max` in all; of one peer `peer_bytes_max`, or three quarters of all. `Some(0)` is no limit of a peer.
-    pub(crate) fn new(bytes_max: usize, peer_bytes_max: Option<usize>) -> Arc<Self> {
-        let one = bytes_max / 4 * 3;
+    /// `bytes_max` in all; of one peer `peer_bytes_max`, or three quarters of all. `Some(0)` is no limit of a peer. A
+    /// request waits for memory at most for `wait_max`.
+    pub(crate) fn new(bytes_max: usize, peer_bytes_max: Option<usize>, wait_max: Duration) -> Arc<Self> {
+        let part = bytes_max / 4 * 3;
         let peer = match peer_bytes_max {
-            None => one,
+            None => part,
             Some(0) => usize::MAX,
             Some(bytes) => bytes,
         };
         let limits = Limits {
             process: bytes_max,
             large: bytes_max / 8 * 7,
-            one,
+            one: part.min(peer),
             peer,
             small: SMALL_MAX.min(bytes_max / 64),
             step: (bytes_max >> 16).clamp(STEP_MIN, STEP_MAX),
+            wait_max,
         };
         Arc::new(Self {
             used: Account::default(),
             limits,
             released: Notify::new(),
             waiting: AtomicUsize::new(0),
-            growing: Mutex::default(),
-            next: AtomicU64::new(0),
+            queue: Queue::default(),
         })
-    }
-
-    /// The place of a request that becomes large.
-    fn enter(&self) -> u64 {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.growing.lock().insert(number);
-        number
     }
 
     /// A share with nothing in it.
@@ -205,7 +204,7 @@ impl RequestMemory {
         payer.peer.take(bytes);
     }
 
-    fn give(&self, payer: &Payer, bytes: usize) {
+    fn give(self: &Arc<Self>, payer: &Payer, bytes: usize) {
         self.used.give(bytes);
         payer.connection.give(bytes);
         payer.peer.give(bytes);
@@ -213,6 +212,7 @@ impl RequestMemory {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.released.notify_waiters();
         }
+        self.serve_queue();
     }
 
     /// A request begins to wait.

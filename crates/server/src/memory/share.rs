@@ -2,18 +2,13 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use azimuth_engine::query::Charge;
 use parking_lot::Mutex;
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::{Instant, timeout_at};
 
+use super::queue::Reserved;
 use super::{Payer, Refusal, RequestMemory};
-
-/// A request whose body is read waits this long for memory that others have taken; then it is refused.
-const WAIT_MAX: Duration = Duration::from_secs(5);
-/// Pause between two attempts of the oldest large request to get memory.
-const WAIT_STEP: Duration = Duration::from_millis(2);
 
 /// The memory that one request holds; given back when dropped.
 #[derive(Debug)]
@@ -26,8 +21,17 @@ pub(crate) struct Share {
     held: usize,
     /// The first refusal. Every later charge is refused the same way: the request has failed.
     refused: Option<Refusal>,
-    /// Place among the large requests that are not answered yet.
-    number: Option<u64>,
+    /// The read that runs, if it can be run again.
+    read: Option<Read>,
+}
+
+/// A read that can be run again.
+#[derive(Debug, Default)]
+struct Read {
+    /// Whether memory was set aside for it.
+    reserved: bool,
+    /// Bytes that the request would have held when it was refused.
+    wanted: usize,
 }
 
 tokio::task_local! {
@@ -58,38 +62,11 @@ pub(crate) async fn within_async<F: Future>(share: Arc<Mutex<Share>>, work: F) -
 /// # Errors
 /// There is no room.
 pub(crate) fn charge(bytes: usize) -> Result<(), Refusal> {
-    SHARE.try_with(|share| charge_to(share, bytes)).unwrap_or(Ok(()))
+    SHARE.try_with(|share| share.lock().try_add(bytes)).unwrap_or(Ok(()))
 }
 
-/// Charges a request. Of large requests that ask for more than there is, the oldest waits for memory that the others give
-/// back, and the others are refused: so requests that would each succeed alone do not all fail.
-fn charge_to(share: &Mutex<Share>, bytes: usize) -> Result<(), Refusal> {
-    let first = share.lock().try_grow(bytes);
-    let Err(mut refusal) = first else { return Ok(()) };
-    let deadline = Instant::now() + WAIT_MAX;
-    let mut wait = || {
-        while refusal.is_for_now() && share.lock().is_oldest() && Instant::now() < deadline {
-            std::thread::sleep(WAIT_STEP);
-            match share.lock().try_grow(bytes) {
-                Ok(()) => return Ok(()),
-                Err(again) => refusal = again,
-            }
-        }
-        share.lock().refused = Some(refusal);
-        Err(refusal)
-    };
-    // Other tasks of this thread go on elsewhere. A runtime of one thread has no elsewhere.
-    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
-        Ok(RuntimeFlavor::CurrentThread) => {
-            share.lock().refused = Some(refusal);
-            Err(refusal)
-        }
-        Ok(_) => tokio::task::block_in_place(wait),
-        Err(_) => wait(),
-    }
-}
-
-/// Charges a request with more memory, after a short wait for others.
+/// Charges a request with more memory; waits for it while others have it, for the time that the settings allow. What the
+/// request holds already it keeps meanwhile: this is for bodies and for writes, which cannot be run again.
 ///
 /// # Errors
 /// There was no room.
@@ -98,7 +75,7 @@ pub(crate) async fn charge_or_wait(share: &Mutex<Share>, bytes: usize) -> Result
     let Err(mut refusal) = first else { return Ok(()) };
     let memory = share.lock().memory.clone();
     let _waiting = memory.waiting();
-    let deadline = tokio::time::Instant::now() + WAIT_MAX;
+    let deadline = Instant::now() + memory.limits.wait_max;
     while refusal.is_for_now() {
         let mut released = pin!(memory.released.notified());
         released.as_mut().enable();
@@ -106,12 +83,23 @@ pub(crate) async fn charge_or_wait(share: &Mutex<Share>, bytes: usize) -> Result
         let grown = share.lock().grow(bytes);
         let Err(again) = grown else { return Ok(()) };
         refusal = again;
-        if tokio::time::timeout_at(deadline, released).await.is_err() {
+        if timeout_at(deadline, released).await.is_err() {
             break;
         }
     }
     share.lock().refused = Some(refusal);
     Err(refusal)
+}
+
+/// The same for the request for which the current task works, if there is one.
+///
+/// # Errors
+/// There was no room.
+pub(crate) async fn wait_for(bytes: usize) -> Result<(), Refusal> {
+    match current() {
+        Some(share) => charge_or_wait(&share, bytes).await,
+        None => Ok(()),
+    }
 }
 
 /// Charges the request whether there is room or not: for the answer to a completed write.
@@ -132,7 +120,7 @@ pub(crate) fn reading() -> Charge {
 impl Share {
     /// An empty share.
     pub(super) fn new(memory: Arc<RequestMemory>, payer: Payer) -> Self {
-        Self { memory, payer, used: 0, held: 0, refused: None, number: None }
+        Self { memory, payer, used: 0, held: 0, refused: None, read: None }
     }
 
     /// Bytes that it was charged with.
@@ -148,23 +136,50 @@ impl Share {
         if let Some(refusal) = self.refused {
             return Err(refusal);
         }
-        self.grow(bytes).inspect_err(|refusal| self.refused = Some(*refusal))
+        self.grow(bytes).inspect_err(|refusal| {
+            self.refused = Some(*refusal);
+            if let Some(read) = &mut self.read {
+                read.wanted = self.used.saturating_add(bytes);
+            }
+        })
     }
 
-    /// The same while the answer is made, but a refusal is not final.
-    fn try_grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        if let Some(refusal) = self.refused {
-            return Err(refusal);
-        }
-        if self.number.is_none() && self.used.saturating_add(bytes) > self.memory.limits.small {
-            self.number = Some(self.memory.enter());
-        }
-        self.grow(bytes)
+    /// The memory of all requests.
+    pub(super) fn memory(&self) -> &Arc<RequestMemory> {
+        &self.memory
     }
 
-    /// Whether no other large request waits for its answer for longer.
-    fn is_oldest(&self) -> bool {
-        self.number.is_some_and(|number| self.memory.growing.lock().first() == Some(&number))
+    /// A read begins that can be run again. Returns the bytes that the request holds without it.
+    pub(super) fn begin_read(&mut self) -> usize {
+        self.read = Some(Read::default());
+        self.used
+    }
+
+    /// The read has ended. If there was no memory for it for now, returns the bytes that the request would have held; else
+    /// what was set aside for the read and not used is given back.
+    pub(super) fn end_read(&mut self) -> Option<usize> {
+        if let (Some(read), Some(refusal)) = (&self.read, self.refused)
+            && refusal.is_for_now()
+        {
+            return Some(read.wanted);
+        }
+        self.read = None;
+        self.settle(self.used);
+        None
+    }
+
+    /// The request gives back what its read held above `base`, and is not refused any more. Returns what is missing to
+    /// `total` bytes, and the accounts to take it from.
+    pub(super) fn begin_turn(&mut self, base: usize, total: usize) -> (Payer, usize) {
+        self.settle(base);
+        (self.payer.clone(), total.saturating_sub(self.held))
+    }
+
+    /// Memory was set aside for the read, which is run again.
+    pub(super) fn reserve(&mut self, reserved: Reserved) {
+        self.held += reserved.take();
+        self.refused = None;
+        self.read = Some(Read { reserved: true, wanted: 0 });
     }
 
     fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
@@ -175,11 +190,21 @@ impl Share {
                 return Err(Refusal::TooLarge { bytes_max });
             }
             let held = self.rounded(used);
+            if self.must_queue(held) {
+                return Err(Refusal::Busy);
+            }
             self.memory.take(&self.payer, held - self.held, held)?;
             self.held = held;
         }
         self.used = used;
         Ok(())
+    }
+
+    /// Whether other reads were there before this one, which becomes large.
+    fn must_queue(&self, held: usize) -> bool {
+        let small = self.memory.limits.small;
+        let newcomer = self.read.as_ref().is_some_and(|read| !read.reserved);
+        newcomer && self.held <= small && held > small && !self.memory.queue.is_empty()
     }
 
     /// Charges the request whether there is room or not.
@@ -196,7 +221,6 @@ impl Share {
         if bytes > self.used {
             return self.force(bytes - self.used);
         }
-        self.leave();
         self.used = bytes;
         let held = self.rounded(bytes).min(self.held);
         if held < self.held {
@@ -210,13 +234,6 @@ impl Share {
         self.settle(self.used.saturating_sub(bytes));
     }
 
-    /// The answer is complete, or the request has ended.
-    fn leave(&mut self) {
-        if let Some(number) = self.number.take() {
-            self.memory.growing.lock().remove(&number);
-        }
-    }
-
     fn rounded(&self, bytes: usize) -> usize {
         bytes.div_ceil(self.memory.limits.step) * self.memory.limits.step
     }
@@ -224,7 +241,6 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.leave();
         if self.held > 0 {
             self.memory.give(&self.payer, self.held);
         }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use axum::body::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::app::AppError;
 use crate::auth::Principal;
+use crate::tree::Tree;
 
 /// A request whose path is taken apart and whose body is read whole (within the limit).
 #[derive(Debug)]
@@ -32,13 +33,13 @@ pub(crate) struct Reply {
     /// The status.
     pub(crate) status: StatusCode,
     /// The body; `None` is an empty one.
-    pub(crate) body: Option<Value>,
+    pub(crate) body: Option<Tree>,
 }
 
 impl Reply {
     /// 200 with a body.
-    pub(crate) fn ok(body: Value) -> Self {
-        Self { status: StatusCode::OK, body: Some(body) }
+    pub(crate) fn ok(body: impl Into<Tree>) -> Self {
+        Self { status: StatusCode::OK, body: Some(body.into()) }
     }
 
     /// A status without a body.
@@ -48,12 +49,12 @@ impl Reply {
 
     /// Envelope of handlers: `{"error":[{"message":..}]}`.
     pub(crate) fn error(status: StatusCode, message: &str) -> Self {
-        Self { status, body: Some(json!({"error": [{"message": message}]})) }
+        Self { status, body: Some(json!({"error": [{"message": message}]}).into()) }
     }
 
     /// Envelope of the HTTP layer: `{"code":..,"message":..}`; the code may differ from the status.
     pub(crate) fn coded(status: StatusCode, code: u16, message: &str) -> Self {
-        Self { status, body: Some(json!({"code": code, "message": message})) }
+        Self { status, body: Some(json!({"code": code, "message": message}).into()) }
     }
 }
 
@@ -66,7 +67,7 @@ impl From<AppError> for Reply {
                 let body = json!({
                     "errorCode": "USAGE_LIMIT_EXCEEDED", "limit": what, "message": error.to_string(), "value": max,
                 });
-                return Self { status: StatusCode::TOO_MANY_REQUESTS, body: Some(body) };
+                return Self { status: StatusCode::TOO_MANY_REQUESTS, body: Some(body.into()) };
             }
             AppError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             AppError::Unavailable(_) | AppError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,

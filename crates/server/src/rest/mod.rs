@@ -34,69 +34,59 @@ use route::{Endpoint, Found};
 /// Prefix of all paths.
 const PREFIX: &str = "/v1";
 
-/// Answers one request. CORS headers and the redirect of `/` are the caller's.
-pub(crate) async fn handle(
-    app: Arc<App>,
-    principal: Result<Principal, Reply>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Result<Bytes, BodyError>,
-) -> Reply {
-    let head = method == Method::HEAD;
-    let mut reply = answer(&app, principal, method, &uri, headers, body).await;
-    if head {
-        reply.body = None;
-    }
-    reply
+/// A request that is to be answered.
+pub(crate) struct Accepted {
+    endpoint: Endpoint,
+    request: RestRequest,
 }
 
-async fn answer(
+/// Finds who answers a request. CORS headers, the redirect of `/` and the missing body of an answer to HEAD are the
+/// caller's.
+///
+/// # Errors
+/// The answer to give at once: a refusal, or the server's state.
+pub(crate) fn accept(
     app: &Arc<App>,
     principal: Result<Principal, Reply>,
     method: Method,
     uri: &Uri,
     headers: HeaderMap,
     body: Result<Bytes, BodyError>,
-) -> Reply {
+) -> Result<Accepted, Reply> {
     if method == Method::OPTIONS {
-        return Reply::empty(StatusCode::OK);
+        return Err(Reply::empty(StatusCode::OK));
     }
-    let Some(segments) = segments(uri.path()) else { return not_found(uri.path()) };
+    let segments = segments(uri.path()).ok_or_else(|| not_found(uri.path()))?;
     match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [".well-known", "live"] => return Reply::empty(StatusCode::OK),
-        [".well-known", "ready"] if app.is_ready() => return Reply::empty(StatusCode::OK),
-        [".well-known", "ready"] => return root::not_ready(app),
+        [".well-known", "live"] => return Err(Reply::empty(StatusCode::OK)),
+        [".well-known", "ready"] if app.is_ready() => return Err(Reply::empty(StatusCode::OK)),
+        [".well-known", "ready"] => return Err(root::not_ready(app)),
         _ => {}
     }
     let endpoint = match route::find(&method, &segments) {
         Found::Endpoint(endpoint) => endpoint,
-        Found::Nothing => return not_found(uri.path()),
+        Found::Nothing => return Err(not_found(uri.path())),
         Found::Methods(methods) => {
             let message = format!("method {method} is not allowed, but [{}] are", methods.join(","));
-            return Reply::coded(StatusCode::METHOD_NOT_ALLOWED, 405, &message);
+            return Err(Reply::coded(StatusCode::METHOD_NOT_ALLOWED, 405, &message));
         }
     };
     let open = endpoint == Endpoint::OpenId || uri.path() == PREFIX;
     let principal = match principal {
         Ok(principal) => principal,
         Err(_) if open => Principal::default(),
-        Err(refusal) => return refusal,
-    };
-    let body = match body {
-        Ok(body) => body,
-        Err(error) => return error.into(),
+        Err(refusal) => return Err(refusal),
     };
     let query = query(uri.query().unwrap_or_default());
-    let req = RestRequest { method, segments, query, headers, body, principal };
-    if let Err(refusal) = negotiate(&req) {
-        return refusal;
-    }
-    dispatch(app, endpoint, &req).await
+    let request = RestRequest { method, segments, query, headers, body: body?, principal };
+    negotiate(&request)?;
+    Ok(Accepted { endpoint, request })
 }
 
-async fn dispatch(app: &Arc<App>, endpoint: Endpoint, req: &RestRequest) -> Reply {
-    match endpoint {
+/// Answers a request; a read can be answered again.
+pub(crate) async fn handle(app: &Arc<App>, accepted: &Accepted) -> Reply {
+    let req = &accepted.request;
+    match accepted.endpoint {
         Endpoint::Links => root::links(),
         Endpoint::OpenId => Reply::empty(StatusCode::NOT_FOUND),
         Endpoint::Meta => root::meta(app),

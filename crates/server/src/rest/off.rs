@@ -74,7 +74,7 @@ pub(super) fn namespaces() -> Reply {
 
 pub(super) fn mcp() -> Reply {
     let body = json!({"error": "MCP server is not enabled: this server does not have it"});
-    Reply { status: StatusCode::SERVICE_UNAVAILABLE, body: Some(body) }
+    Reply { status: StatusCode::SERVICE_UNAVAILABLE, body: Some(body.into()) }
 }
 
 /// A shard that is not there.

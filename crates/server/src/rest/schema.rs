@@ -47,7 +47,7 @@ fn refused(error: AppError) -> Reply {
     match error {
         AppError::Invalid(text) => Reply {
             status: StatusCode::UNPROCESSABLE_ENTITY,
-            body: Some(json!({"allowed": null, "error": [{"message": text}]})),
+            body: Some(json!({"allowed": null, "error": [{"message": text}]}).into()),
         },
         other => other.into(),
     }
@@ -70,7 +70,7 @@ fn list(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
     let mut classes = Vec::new();
     for collection in catalog.collections() {
         let class = render_class(&collection);
-        memory::charge(weight::tree(&class)).map_err(AppError::from)?;
+        memory::charge(weight::json(&class)).map_err(AppError::from)?;
         classes.push(class);
     }
     Ok(Reply::ok(json!({"classes": classes})))

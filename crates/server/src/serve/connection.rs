@@ -140,6 +140,8 @@ impl Connections {
     fn builder(&self) -> auto::Builder<Streams> {
         let mut builder = auto::Builder::new(Streams { stall_max: self.times.stall_max });
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.times.idle_max);
+        // Where the socket shows whether the client is gone, a client may close its sending side and wait for the answer.
+        builder.http1().half_close(cfg!(target_os = "linux"));
         builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
         builder.http2().initial_stream_window_size(STREAM_WINDOW_BYTES);
         builder.http2().initial_connection_window_size(CONNECTION_WINDOW_BYTES);

@@ -6,13 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::streams::OnTheWay;
 use crate::memory::{Account, Payer};
 
 /// Calls that a connection may give up before they are answered, at once. Proxies carry the calls of many users, and
@@ -54,11 +56,17 @@ pub(super) struct Connection {
     credit: AtomicI64,
     /// Notified when the connection is to end.
     close: Notify,
+    /// The socket.
+    descriptor: OnceLock<RawFd>,
     /// Small answers on HTTP/2 that were not taken yet, by the millisecond since `began` in which they were given.
     waiting: Mutex<BTreeMap<u64, usize>>,
     began: Instant,
+    /// Large answers that are on the way over HTTP/2, by the order in which their streams began.
+    large: Mutex<BTreeMap<u64, Arc<OnTheWay>>>,
     /// Millisecond since `began` in which the peer's system last took no more.
     blocked_ms: AtomicU64,
+    /// Whether the peer's system takes no more at the moment.
+    blocked: AtomicBool,
     /// Millisecond since `began` in which a piece of an answer last left HTTP.
     left_ms: AtomicU64,
     /// Pieces of answers that have left HTTP.
@@ -90,9 +98,12 @@ impl Peers {
             asked: AtomicU64::new(0),
             credit: AtomicI64::new(GIVEN_UP_MAX),
             close: Notify::new(),
+            descriptor: OnceLock::new(),
             waiting: Mutex::default(),
             began: Instant::now(),
+            large: Mutex::default(),
             blocked_ms: AtomicU64::new(0),
+            blocked: AtomicBool::new(false),
             left_ms: AtomicU64::new(0),
             left: AtomicU64::new(0),
         });
@@ -137,6 +148,17 @@ impl Connection {
         self.requests.fetch_add(1, Ordering::AcqRel);
         // Dropping it at once takes both counts back.
         Some(Running(self.clone())).filter(|_| running)
+    }
+
+    /// The connection has that socket.
+    pub(super) fn opened(&self, descriptor: RawFd) {
+        // A connection has one socket.
+        let _ = self.descriptor.set(descriptor);
+    }
+
+    /// The socket, which is open as long as HTTP serves it.
+    pub(super) fn descriptor(&self) -> Option<RawFd> {
+        self.descriptor.get().copied()
     }
 
     /// Whether no request is under way.
@@ -187,9 +209,32 @@ impl Connection {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The peer's system took nothing more for now.
-    pub(super) fn blocked(&self) {
-        self.blocked_ms.store(self.now_ms(), Ordering::Relaxed);
+    /// Whether the peer's system took nothing more for now.
+    pub(super) fn set_blocked(&self, blocked: bool) {
+        if blocked {
+            self.blocked_ms.store(self.now_ms(), Ordering::Relaxed);
+        }
+        self.blocked.store(blocked, Ordering::Relaxed);
+    }
+
+    /// Whether the last write must wait for the peer's system.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// A large answer is on the way over HTTP/2.
+    pub(super) fn large_begins(&self, way: &Arc<OnTheWay>) {
+        self.large.lock().insert(way.number(), way.clone());
+    }
+
+    /// It has ended.
+    pub(super) fn large_ends(&self, way: &OnTheWay) {
+        self.large.lock().remove(&way.number());
+    }
+
+    /// Pieces that have left of the large answers on the way whose streams are older than that one.
+    pub(super) fn pieces_left_before(&self, number: u64) -> u64 {
+        self.large.lock().range(..number).map(|(_, way)| way.pieces_left()).sum()
     }
 
     /// A small answer was given to HTTP/2; the time to hand to [`Connection::taken`].

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use super::peers::{Connection, Running};
 use super::streams::OnTheWay;
 use crate::memory::{self, Refusal, Share};
+use crate::tree::Tree;
 
 /// A larger answer is cut into pieces, and over HTTP/2 its end waits until they have left: so it is seen whether the peer
 /// takes it. The end of a smaller one goes with it.
@@ -39,6 +40,8 @@ pub(super) struct Held {
     rest: Bytes,
     /// Whether there was a frame that is not small.
     large: bool,
+    /// Whether the connection knows that.
+    known: bool,
     /// The end of the body, while it waits.
     end: Option<Option<HeaderMap>>,
     _running: Option<Running>,
@@ -53,11 +56,32 @@ impl Held {
         (connection, http2): (Arc<Connection>, bool),
     ) -> Self {
         way.begin(connection.clone());
-        let large = inner.size_hint().lower() > SMALL_MAX as u64;
-        Self { inner, share, way, connection, http2, rest: Bytes::new(), large, end: None, _running: running }
+        let size = inner.size_hint();
+        let large = size.lower() > SMALL_MAX as u64;
+        if let Some(bytes) = size.exact().and_then(|bytes| usize::try_from(bytes).ok()) {
+            // The body lies in memory as a whole. HTTP/2 asks for its first part only when the peer has room for it, which
+            // may be late: what was needed to make the answer must not stay charged until then.
+            share.lock().settle(bytes);
+        }
+        Self {
+            inner,
+            share,
+            way,
+            connection,
+            http2,
+            rest: Bytes::new(),
+            large,
+            known: false,
+            end: None,
+            _running: running,
+        }
     }
 
     fn piece(&mut self) -> Bytes {
+        if self.http2 && self.large && !self.known {
+            self.connection.large_begins(&self.way);
+            self.known = true;
+        }
         let bytes = if self.large {
             self.rest.split_to(PIECE_BYTES.min(self.rest.len()))
         } else {
@@ -74,6 +98,14 @@ impl Held {
     fn settle(&self, frame_bytes: usize) {
         let later = usize::try_from(self.inner.size_hint().lower()).unwrap_or(usize::MAX);
         self.share.lock().settle(self.way.bytes().saturating_add(frame_bytes).saturating_add(later));
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.known {
+            self.connection.large_ends(&self.way);
+        }
     }
 }
 
@@ -159,9 +191,9 @@ impl Drop for Piece {
 ///
 /// # Errors
 /// There is no room for it. With `anyway` it is charged whether there is room or not.
-pub(super) fn json(value: &serde_json::Value, anyway: bool) -> Result<Body, Refusal> {
+pub(super) fn json(tree: &Tree, anyway: bool) -> Result<Body, Refusal> {
     let mut chunks = Chunks { done: VecDeque::new(), open: Vec::new(), anyway, refusal: None };
-    let written = serde_json::to_writer(&mut chunks, value);
+    let written = serde_json::to_writer(&mut chunks, tree);
     match (written, chunks.refusal) {
         (_, Some(refusal)) => return Err(refusal),
         (Ok(()), None) => {}

@@ -12,7 +12,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::json;
 use tonic::{Code, Status};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, ServiceExt};
@@ -20,18 +20,18 @@ use tracing::Instrument;
 use tracing::field::{Empty, display};
 use uuid::Uuid;
 
+use super::answer::{Kind, answered, plain, render};
 use super::body::{self, Metered, Pace};
 use super::cors::Cors;
 use super::otlp::{Exporter, Span};
 use super::peers::Connection;
-use super::reply::{self, Held};
+use super::reply::Held;
+use super::socket::{self, HALF_CLOSED_MAX};
 use super::streams;
 use super::trace::TraceParent;
-use crate::app::objects::weight;
-use crate::app::{App, AppError, deadline};
-use crate::memory::{self, Refusal, RequestMemory, Share};
-use crate::rest::message::Reply;
-use crate::{graphql, grpc, metrics, rest};
+use crate::app::{App, deadline};
+use crate::memory::{self, RequestMemory, Share};
+use crate::{grpc, metrics, rest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a gRPC caller waits.
@@ -40,8 +40,6 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// Bytes of a request beside its head and body: its task, its stream, its span.
 const REQUEST_BYTES: usize = 4 << 10;
-/// A request that holds more than this has its answer written on a thread that may block.
-const LARGE_BYTES: usize = 1 << 20;
 /// Where Weaviate has gRPC-Web; the paths without this prefix are served as well.
 const GRPC_WEB_PREFIX: &str = "/v1/grpc-web";
 /// The one call whose body has no end: it cannot be held in memory as a whole, and is not charged as such.
@@ -137,11 +135,26 @@ impl Router {
         } else {
             share.lock().try_add(head_bytes(&request)).map_err(|refusal| refusal.to_string())
         };
-        let mut response = match admitted {
-            Ok(()) => memory::within_async(share.clone(), self.route(wire, request)).instrument(span.clone()).await,
-            Err(why) => busy(wire, request.headers(), &why),
+        let answered = match admitted {
+            Ok(()) => {
+                let routed = memory::within_async(share.clone(), self.route(wire, request)).instrument(span.clone());
+                tokio::select! {
+                    response = routed => Some(response),
+                    () = socket::deserted(&connection), if !http2 => None,
+                }
+            }
+            Err(why) => Some(busy(wire, request.headers(), &why)),
         };
-        call.answered();
+        let mut response = match answered {
+            Some(response) => {
+                call.answered();
+                response
+            }
+            None => {
+                drop(call);
+                deserted()
+            }
+        };
         let seconds = started.elapsed().as_secs_f64();
         let outcome = Outcome::of(wire, &response);
         metrics::observe(wire.name(), method_label(&method), outcome.label(), seconds);
@@ -183,7 +196,8 @@ impl Router {
 impl Shared {
     fn new(app: Arc<App>, exporter: Option<Exporter>) -> Result<Arc<Self>, String> {
         let cors = Cors::new(&app.settings)?;
-        let memory = RequestMemory::new(app.settings.requests_bytes_max, app.settings.peer_bytes_max);
+        let settings = &app.settings;
+        let memory = RequestMemory::new(settings.requests_bytes_max, settings.peer_bytes_max, settings.memory_wait_max);
         Ok(Arc::new(Self { app, cors, memory, exporter }))
     }
 
@@ -215,15 +229,14 @@ impl Shared {
             Ok(Ok(Bytes::new()))
         };
         let kind = Kind::of(&head.method, head.uri.path());
-        let reply = match body {
-            Ok(body) => {
+        let accepted = body.and_then(|body| rest::accept(&app, principal, head.method, &head.uri, head.headers, body));
+        let mut response = match accepted {
+            Ok(accepted) => {
                 let limit = app.settings.read_time_max;
-                let handled = rest::handle(app, principal, head.method, head.uri, head.headers, body);
-                deadline::within(limit, handled).await
+                deadline::within(limit, answered(app, &accepted, head_only, kind, share)).await
             }
-            Err(reply) => reply,
+            Err(reply) => render(reply, head_only, kind, share).await,
         };
-        let mut response = render(reply, head_only, kind, share).await;
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
@@ -397,12 +410,7 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
 /// The answer to a request that is refused before it begins.
 fn busy(wire: Wire, headers: &HeaderMap, why: &str) -> Response<Body> {
     let mut response = match wire {
-        Wire::Rest => {
-            let mut response = Response::new(Body::from(json!({"code": 503, "message": why}).to_string()));
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
-        }
+        Wire::Rest => coded(StatusCode::SERVICE_UNAVAILABLE, why),
         Wire::Grpc | Wire::GrpcWeb => Status::resource_exhausted(why).into_http(),
     };
     if let (Wire::GrpcWeb, Some(kind)) = (wire, headers.get(header::CONTENT_TYPE)) {
@@ -412,79 +420,17 @@ fn busy(wire: Wire, headers: &HeaderMap, why: &str) -> Response<Body> {
     response
 }
 
-/// The kind of a REST answer, which decides how its memory is charged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Objects or GraphQL, charged while they were read.
-    Read { graphql: bool },
-    /// Something small, or a description of the server.
-    Other,
-    /// The answer to a write, which must be sent.
-    Written,
+/// The answer to a client that seems to be gone.
+fn deserted() -> Response<Body> {
+    let seconds = HALF_CLOSED_MAX.as_secs();
+    let why = format!("the client closed its sending side, and the answer was not made within {seconds} s");
+    coded(StatusCode::REQUEST_TIMEOUT, &why)
 }
 
-impl Kind {
-    fn of(method: &Method, path: &str) -> Self {
-        if path.starts_with("/v1/graphql") {
-            Self::Read { graphql: true }
-        } else if *method != Method::GET {
-            Self::Written
-        } else if path.starts_with("/v1/objects") {
-            Self::Read { graphql: false }
-        } else {
-            Self::Other
-        }
-    }
-
-    fn refuse(self, refusal: Refusal) -> Reply {
-        match self {
-            Self::Read { graphql: true } => graphql::no_memory(refusal),
-            _ => AppError::from(refusal).into(),
-        }
-    }
-}
-
-/// The answer on the wire. A large one is written off the threads that serve connections.
-async fn render(reply: Reply, head_only: bool, kind: Kind, share: Arc<Mutex<Share>>) -> Response<Body> {
-    let Reply { status, body } = reply;
-    let Some(value) = body.filter(|_| !head_only) else { return plain(status) };
-    if share.lock().bytes() < LARGE_BYTES {
-        return written(status, value, kind);
-    }
-    let write = move || memory::within(Some(share), || written(status, value, kind));
-    match tokio::task::spawn_blocking(write).await {
-        Ok(response) => response,
-        Err(error) => {
-            tracing::error!(%error, "write an answer");
-            plain(StatusCode::INTERNAL_SERVER_ERROR)
-        }
-    }
-}
-
-fn written(status: StatusCode, value: Value, kind: Kind) -> Response<Body> {
-    let charged = if kind == Kind::Other { memory::charge(weight::tree(&value)) } else { Ok(()) };
-    let body = charged.and_then(|()| reply::json(&value, kind == Kind::Written));
-    // The JSON tree is dropped before anything else is made.
-    drop(value);
-    let (status, body) = match body {
-        Ok(body) => (status, body),
-        Err(refusal) => {
-            let Reply { status, body } = kind.refuse(refusal);
-            (status, Body::from(body.unwrap_or_default().to_string()))
-        }
-    };
-    let mut response = Response::new(body);
+fn coded(status: StatusCode, why: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(json!({"code": status.as_u16(), "message": why}).to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-fn plain(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    if status == StatusCode::MOVED_PERMANENTLY {
-        response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/v1"));
-    }
     response
 }
 

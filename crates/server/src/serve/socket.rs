@@ -1,7 +1,7 @@
-//! The socket of a connection: gives up when the peer takes nothing, and reads in turns.
+//! The socket of a connection: gives up when the peer takes nothing, reads in turns, and shows whether the peer is gone.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,6 +15,11 @@ use super::peers::Connection;
 
 /// Bytes that are read before they are processed: a burst of requests that are cancelled at once is seen in parts.
 const TURN_BYTES: usize = 32 << 10;
+
+/// How often the socket of a request without an answer is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A client that has closed its sending side has its answer within this time, or none.
+pub(super) const HALF_CLOSED_MAX: Duration = Duration::from_secs(2);
 
 /// A TCP stream whose writes fail once the peer has taken nothing for a while.
 pub(super) struct Socket {
@@ -34,6 +39,7 @@ struct Blocked {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, connection: Arc<Connection>, stall_max: Duration) -> Self {
+        connection.opened(stream.as_raw_fd());
         Self { stream, connection, stall_max, blocked: None, turn_left: TURN_BYTES }
     }
 
@@ -50,10 +56,12 @@ impl Socket {
     /// byte delivered: the socket may count as full for long while a slow peer reads on.
     fn wrote(&mut self, wrote: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if wrote.is_ready() {
-            self.blocked = None;
+            if self.blocked.take().is_some() {
+                self.connection.set_blocked(false);
+            }
             return wrote;
         }
-        self.connection.blocked();
+        self.connection.set_blocked(true);
         let (stall_max, queued) = (self.stall_max, queued(&self.stream));
         let blocked = self.blocked.get_or_insert_with(|| {
             let until = Box::pin(tokio::time::sleep(stall_max));
@@ -68,6 +76,55 @@ impl Socket {
         }
         Poll::Pending
     }
+}
+
+/// Returns once the client of an unanswered request of HTTP/1 is gone, or has closed its sending side for
+/// [`HALF_CLOSED_MAX`]. A client that waits for its answer after that looks like one that has ended: its system says the
+/// same of both until it is sent something.
+///
+/// To be awaited inside of the request only, which does not outlive the socket.
+pub(super) async fn deserted(connection: &Connection) {
+    let mut closed_at = None;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        match connection.descriptor().map_or(Peer::Listening, peer) {
+            Peer::Listening => closed_at = None,
+            Peer::Gone => return,
+            Peer::HalfClosed => {
+                if closed_at.get_or_insert_with(Instant::now).elapsed() + LOOK_EVERY >= HALF_CLOSED_MAX {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// What the peer's system said of its side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    Listening,
+    /// It sends nothing more.
+    HalfClosed,
+    /// The connection is broken.
+    Gone,
+}
+
+fn peer(descriptor: RawFd) -> Peer {
+    #[cfg(target_os = "linux")]
+    {
+        let mut asked = libc::pollfd { fd: descriptor, events: libc::POLLRDHUP, revents: 0 };
+        // SAFETY: the call reads and writes `asked` and nothing else, and returns at once.
+        let found = unsafe { libc::poll(&raw mut asked, 1, 0) };
+        if found == 1 && asked.revents & (libc::POLLERR | libc::POLLHUP) != 0 {
+            return Peer::Gone;
+        }
+        if found == 1 && asked.revents & libc::POLLRDHUP != 0 {
+            return Peer::HalfClosed;
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = descriptor;
+    Peer::Listening
 }
 
 /// Bytes that were written and that the peer's system has not acknowledged.

@@ -23,6 +23,8 @@ pub(super) struct Streams {
 /// The progress of the answer to a request.
 #[derive(Debug, Default)]
 pub(super) struct OnTheWay {
+    /// Order in which the streams began.
+    number: u64,
     /// The connection, once there is an answer.
     connection: OnceLock<Arc<Connection>>,
     /// Bytes that were given to HTTP and have not left it.
@@ -42,6 +44,16 @@ pub(super) fn on_the_way() -> Arc<OnTheWay> {
 }
 
 impl OnTheWay {
+    /// Order in which the streams began.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Pieces that have left so far.
+    pub(super) fn pieces_left(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
     /// There is an answer.
     pub(super) fn begin(&self, connection: Arc<Connection>) {
         // A stream has one answer.
@@ -83,25 +95,37 @@ where
     S::Output: Send + 'static,
 {
     fn execute(&self, stream: S) {
-        let way = Arc::new(OnTheWay::default());
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let way = Arc::new(OnTheWay { number, ..OnTheWay::default() });
         tokio::spawn(ON_THE_WAY.scope(way.clone(), watched(stream, way, self.stall_max)));
     }
 }
+
+/// Pieces that a stream gets in its turn: the window that the peer opens for it is not known.
+const TURN_MIN: u64 = 2;
+const TURN_MAX: u64 = 64;
 
 /// The progress of a stream and of its connection when it was last looked at.
 struct Seen {
     timer: Pin<Box<Sleep>>,
     /// Pieces of the stream that had left.
     left: u64,
+    /// Pieces of the stream that left in its last turn, within [`TURN_MIN`] and [`TURN_MAX`].
+    turn: u64,
     /// Pieces of the connection that had left when one of the stream was last seen to leave.
     since_turn: u64,
     /// Pieces of the connection that had left.
     of_all: u64,
+    /// Pieces of the large answers of older streams that had left.
+    of_older: u64,
 }
 
 /// Runs a stream to its end, or until nothing of its answer has left for `stall_max` although its turn on the connection has
 /// come: dropping it resets it. Streams of a connection take turns, so a stream waits while fewer pieces have left the
-/// connection than two for each stream; when none have left, the peer takes nothing at all.
+/// connection than its own last turn had for each stream. A peer may as well read one answer after the other: a stream also waits while an older
+/// one goes on. When no piece has left at all, the peer takes nothing, unless its system is the slow one, which
+/// [`Socket`](super::socket::Socket) watches.
 async fn watched<S: Future>(stream: S, way: Arc<OnTheWay>, stall_max: Duration) {
     let mut stream = pin!(stream);
     let mut seen: Option<Seen> = None;
@@ -110,22 +134,29 @@ async fn watched<S: Future>(stream: S, way: Arc<OnTheWay>, stall_max: Duration) 
             return Poll::Ready(());
         }
         let Some(connection) = way.connection.get() else { return Poll::Pending };
-        let (left, of_all) = (way.left.load(Ordering::Relaxed), connection.pieces_left());
+        let (left, of_all) = (way.pieces_left(), connection.pieces_left());
         let seen = seen.get_or_insert_with(|| Seen {
             timer: Box::pin(tokio::time::sleep(stall_max)),
             left,
+            turn: TURN_MIN,
             since_turn: of_all,
             of_all,
+            of_older: connection.pieces_left_before(way.number),
         });
         while seen.timer.as_mut().poll(cx).is_ready() {
-            let turn_came = of_all - seen.since_turn >= 2 * connection.requests() as u64;
+            let of_older = connection.pieces_left_before(way.number);
+            // The end of an older stream counts as well: it may be the turn of this one.
+            let older_moved = of_older != seen.of_older;
+            let turn_came = of_all - seen.since_turn >= seen.turn * connection.requests() as u64;
+            let taken = of_all != seen.of_all || connection.is_blocked();
             if seen.left != left {
+                seen.turn = (left - seen.left).clamp(TURN_MIN, TURN_MAX);
                 (seen.left, seen.since_turn) = (left, of_all);
-            } else if turn_came || seen.of_all == of_all {
+            } else if !taken || (turn_came && !older_moved) {
                 tracing::debug!("a stream is reset: the peer takes nothing of its answer");
                 return Poll::Ready(());
             }
-            seen.of_all = of_all;
+            (seen.of_all, seen.of_older) = (of_all, of_older);
             seen.timer.as_mut().reset(Instant::now() + stall_max);
         }
         Poll::Pending

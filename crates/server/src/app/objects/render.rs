@@ -1,51 +1,47 @@
 //! Objects as the wire's JSON shows them.
 
 use azimuth_engine::ids::VectorId;
-use azimuth_engine::object::{Object, Phone, Properties, Value, Vector, Vectors};
+use azimuth_engine::object::{Object, Phone, Properties, Value, Vectors};
 use azimuth_engine::schema::Collection;
 use serde_json::{Map, Number, Value as Json, json};
 
 use super::beacon;
+use crate::tree::{Members, Tree, Whole};
 
 /// Properties as JSON. `href` says whether references carry a path beside their beacon.
 pub(crate) fn properties(properties: &Properties, href: bool) -> Json {
     Json::Object(properties.iter().map(|(name, value)| (name.clone(), self::value(value, href))).collect())
 }
 
-/// An object as JSON, without its properties and vectors.
-pub(crate) fn head(collection: &Collection, object: &Object) -> Map<String, Json> {
-    let mut map = Map::new();
-    map.insert("class".to_owned(), Json::from(collection.name.as_str()));
-    map.insert("creationTimeUnix".to_owned(), Json::from(object.created_ms));
-    map.insert("id".to_owned(), Json::from(object.id.to_string()));
-    map.insert("lastUpdateTimeUnix".to_owned(), Json::from(object.updated_ms));
-    map
+/// The members of an object, without its properties and vectors.
+pub(crate) fn head(collection: &Collection, object: &Object) -> Members {
+    [
+        ("class", Json::from(collection.name.as_str())),
+        ("creationTimeUnix", Json::from(object.created_ms)),
+        ("id", Json::from(object.id.to_string())),
+        ("lastUpdateTimeUnix", Json::from(object.updated_ms)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.into()))
+    .into()
 }
 
 /// Adds the object's vectors under `vector` and `vectors`.
-pub(crate) fn put_vectors(map: &mut Map<String, Json>, collection: &Collection, vectors: &Vectors) {
-    let mut named = Map::new();
+pub(crate) fn put_vectors(members: &mut Members, collection: &Collection, vectors: Vectors) {
+    let mut named = Members::new();
     for (id, vector) in vectors {
-        match collection.vector_by_id(*id) {
-            Some(_) if *id == VectorId::UNNAMED => {
-                map.insert("vector".to_owned(), self::vector(vector));
+        let shown = Tree::Vector(vector, Whole::Bare);
+        match collection.vector_by_id(id) {
+            Some(_) if id == VectorId::UNNAMED => {
+                members.insert("vector".to_owned(), shown);
             }
             Some((name, _)) => {
-                named.insert(name.to_owned(), self::vector(vector));
+                named.insert(name.to_owned(), shown);
             }
             None => {}
         }
     }
     if !named.is_empty() {
-        map.insert("vectors".to_owned(), Json::Object(named));
-    }
-}
-
-fn vector(vector: &Vector) -> Json {
-    let row = |values: &[f32]| Json::Array(values.iter().map(|value| f32_json(*value)).collect());
-    match vector {
-        Vector::Single(values) => row(values),
-        Vector::Multi { dim, rows } => Json::Array(rows.chunks((*dim).max(1) as usize).map(row).collect()),
+        members.insert("vectors".to_owned(), named.into());
     }
 }
 

@@ -1,18 +1,19 @@
 //! The size of objects as trees of JSON, computed before the trees are made: bounds within a factor of two, for
 //! [`memory`](crate::memory).
 //!
-//! A number takes 64 bytes in such a tree, which keeps its digits as text: a vector takes sixteen times as much memory
-//! as its floats.
+//! A number of a property takes 64 bytes in such a tree, which keeps its digits as text; a float of a vector takes four.
 
 use azimuth_engine::object::{Object, Properties, Value, Vector};
 use serde_json::Value as Json;
+
+use crate::tree::Tree;
 
 /// A value in a list or a map.
 const NODE_BYTES: usize = size_of::<Json>();
 /// Bytes of a member of a map beside its name's text and the heap memory of its value.
 pub(crate) const MEMBER_BYTES: usize = 112;
 /// Bytes of a number, with its digits.
-pub(crate) const NUMBER_BYTES: usize = NODE_BYTES + 32;
+const NUMBER_BYTES: usize = NODE_BYTES + 32;
 /// Bytes of a text beside its characters.
 const TEXT_BYTES: usize = NODE_BYTES + 16;
 /// Id, class, times and the like.
@@ -21,9 +22,9 @@ const HEAD_BYTES: usize = 8 * (MEMBER_BYTES + TEXT_BYTES);
 const REFERENCE_BYTES: usize = 2 * (MEMBER_BYTES + TEXT_BYTES) + 128;
 const PHONE_BYTES: usize = 7 * (MEMBER_BYTES + TEXT_BYTES);
 
-/// An object with its properties and those vectors that were read.
+/// An object with its properties, and with its vectors if these are moved to the tree.
 pub(crate) fn object(object: &Object) -> usize {
-    HEAD_BYTES + properties(&object.properties) + object.vectors.values().map(vector).sum::<usize>()
+    HEAD_BYTES + properties(&object.properties) + object.vectors.len() * MEMBER_BYTES
 }
 
 /// Properties as a map.
@@ -31,12 +32,10 @@ pub(crate) fn properties(properties: &Properties) -> usize {
     properties.iter().map(|(name, member)| MEMBER_BYTES + name.len() + value(member)).sum()
 }
 
-/// A vector as a list.
+/// A copy of a vector.
 pub(crate) fn vector(vector: &Vector) -> usize {
-    match vector {
-        Vector::Single(values) => MEMBER_BYTES + values.len() * NUMBER_BYTES,
-        Vector::Multi { rows, .. } => MEMBER_BYTES + rows.len() * 2 * NUMBER_BYTES,
-    }
+    let (Vector::Single(values) | Vector::Multi { rows: values, .. }) = vector;
+    MEMBER_BYTES + size_of_val(values.as_slice())
 }
 
 /// A value of a property.
@@ -62,14 +61,28 @@ pub(crate) fn value(value: &Value) -> usize {
 }
 
 /// A tree that was made.
-pub(crate) fn tree(json: &Json) -> usize {
+pub(crate) fn tree(tree: &Tree) -> usize {
+    match tree {
+        Tree::Value(value) => json(value),
+        Tree::Vector(vector, _) => self::vector(vector),
+        Tree::List(values) => NODE_BYTES + values.iter().map(self::tree).sum::<usize>(),
+        Tree::Object(members) => {
+            let member = |(name, member): (&String, &Tree)| MEMBER_BYTES + name.len() + self::tree(member);
+            NODE_BYTES + members.iter().map(member).sum::<usize>()
+        }
+    }
+}
+
+/// The same without vectors.
+pub(crate) fn json(json: &Json) -> usize {
     match json {
         Json::Null | Json::Bool(_) => NODE_BYTES,
         Json::Number(_) => NUMBER_BYTES,
         Json::String(text) => TEXT_BYTES + text.len(),
-        Json::Array(values) => NODE_BYTES + values.iter().map(tree).sum::<usize>(),
+        Json::Array(values) => NODE_BYTES + values.iter().map(self::json).sum::<usize>(),
         Json::Object(members) => {
-            NODE_BYTES + members.iter().map(|(name, member)| MEMBER_BYTES + name.len() + tree(member)).sum::<usize>()
+            NODE_BYTES
+                + members.iter().map(|(name, member)| MEMBER_BYTES + name.len() + self::json(member)).sum::<usize>()
         }
     }
 }
@@ -90,9 +103,9 @@ mod tests {
             Value::Object(nested),
             Value::Uuid(uuid::Uuid::nil()),
         ] {
-            let (told, made) = (value(&one), tree(&render::value(&one, true)));
+            let (told, made) = (value(&one), json(&render::value(&one, true)));
             assert!((made / 2..=2 * made).contains(&told), "{one:?}: {told}, {made}");
         }
-        assert!(tree(&json!({"a": [1, 2, 3]})) > 3 * NUMBER_BYTES);
+        assert!(json(&json!({"a": [1, 2, 3]})) > 3 * NUMBER_BYTES);
     }
 }

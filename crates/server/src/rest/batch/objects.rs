@@ -42,13 +42,13 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
         }
     }
     // The memory for the answer is taken before the write, because a completed write must be answered.
-    memory::charge(req.body.len() + ANSWER_BYTES * given.len()).map_err(AppError::from)?;
+    memory::wait_for(req.body.len() + ANSWER_BYTES * given.len()).await.map_err(AppError::from)?;
     let prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
     let now = now_ms();
     let mut answers: Vec<Map<String, Value>> = Vec::with_capacity(given.len());
     for ((given, draft), prepared) in given.into_iter().zip(drafts).zip(&prepared) {
         if let Ok(prepared) = &prepared {
-            memory::charge(weight::properties(&prepared.object.properties)).map_err(AppError::from)?;
+            memory::wait_for(weight::properties(&prepared.object.properties)).await.map_err(AppError::from)?;
         }
         answers.push(described(given, draft, prepared.as_ref().ok(), now));
     }

@@ -32,7 +32,7 @@ pub(super) async fn add(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Repl
         app.auth.authorize(&req.principal, Access::Update, &resource)?;
     }
     // As for objects: the memory for the answer is taken before the write.
-    memory::charge(req.body.len() + ANSWER_BYTES * given.len()).map_err(AppError::from)?;
+    memory::wait_for(req.body.len() + ANSWER_BYTES * given.len()).await.map_err(AppError::from)?;
     let results = references::add_all(app, references).await.map_err(|error| match error {
         ObjectError::App(error) => error.into(),
         error => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &error.text()),

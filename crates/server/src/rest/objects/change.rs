@@ -16,6 +16,7 @@ use crate::auth::Access;
 use crate::memory;
 use crate::rest::decode;
 use crate::rest::message::{Reply, RestRequest};
+use crate::tree::Members;
 
 const CREATE: Words<'_> = Words {
     invalid: "invalid object: ",
@@ -45,10 +46,10 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     let words = Words { no_tenant: &no_tenant, ..CREATE };
     let prepared = prepare_one(app, draft, Purpose::Insert).await.map_err(|error| refuse(error, &words))?;
     let given_id = body.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_lowercase);
-    reserve(req, &prepared)?;
+    reserve(req, &prepared).await?;
     let mut answer = described(body, &prepared, true);
     if let Some(id) = given_id {
-        answer.insert("id".to_owned(), Value::from(id));
+        answer.insert("id".to_owned(), Value::from(id).into());
     }
     let created_ms = write_one(app, prepared, PutMode::Insert).await.map_err(|error| refuse(error, &words))?;
     Ok(Reply::ok(timed(answer, created_ms)))
@@ -96,7 +97,7 @@ pub(super) async fn replace(app: &Arc<App>, req: &RestRequest, _class: Option<&s
     }
     draft.collection.clone_from(&collection.name);
     let prepared = prepare_one(app, draft, Purpose::Replace).await.map_err(|error| refuse(error, &words))?;
-    reserve(req, &prepared)?;
+    reserve(req, &prepared).await?;
     let answer = described(body, &prepared, with_properties);
     let created_ms = write_one(app, prepared, PutMode::Replace).await.map_err(|error| refuse(error, &words))?;
     Ok(Reply::ok(timed(answer, created_ms)))
@@ -154,26 +155,27 @@ async fn write_one(app: &App, prepared: Prepared, mode: PutMode) -> Result<i64, 
 }
 
 /// Takes the memory for the answer before the write, because a completed write must be answered.
-fn reserve(req: &RestRequest, prepared: &Prepared) -> Result<(), AppError> {
-    Ok(memory::charge(req.body.len() + weight::object(&prepared.object))?)
+async fn reserve(req: &RestRequest, prepared: &Prepared) -> Result<(), AppError> {
+    let vectors: usize = prepared.object.vectors.values().map(weight::vector).sum();
+    Ok(memory::wait_for(req.body.len() + weight::object(&prepared.object) + vectors).await?)
 }
 
 /// The answer to a write: the object as it will be stored, with what of the request is only echoed.
-fn described(mut body: Map<String, Value>, prepared: &Prepared, with_properties: bool) -> Map<String, Value> {
+fn described(mut body: Map<String, Value>, prepared: &Prepared, with_properties: bool) -> Members {
     let mut answer = render::head(&prepared.collection, &prepared.object);
     if with_properties {
-        answer.insert("properties".to_owned(), render::properties(&prepared.object.properties, true));
+        answer.insert("properties".to_owned(), render::properties(&prepared.object.properties, true).into());
     }
-    render::put_vectors(&mut answer, &prepared.collection, &prepared.object.vectors);
+    render::put_vectors(&mut answer, &prepared.collection, prepared.object.vectors.clone());
     for echoed in ["tenant", "vectorWeights"] {
         if let Some(value) = body.remove(echoed).filter(|value| value.as_str() != Some("")) {
-            answer.insert(echoed.to_owned(), value);
+            answer.insert(echoed.to_owned(), value.into());
         }
     }
     answer
 }
 
-fn timed(mut answer: Map<String, Value>, created_ms: i64) -> Value {
-    answer.insert("creationTimeUnix".to_owned(), Value::from(created_ms));
-    Value::Object(answer)
+fn timed(mut answer: Members, created_ms: i64) -> Members {
+    answer.insert("creationTimeUnix".to_owned(), Value::from(created_ms).into());
+    answer
 }

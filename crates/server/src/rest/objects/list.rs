@@ -16,6 +16,7 @@ use crate::app::objects::{shard, uuid_text};
 use crate::app::search::page;
 use crate::auth::Access;
 use crate::rest::message::{Reply, RestRequest};
+use crate::tree::{Members, Tree};
 
 struct Page {
     offset: usize,
@@ -33,11 +34,12 @@ pub(super) async fn list(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Rep
         Some(class) => of_collection(app, req, &collection(app, class)?, &page).await?,
         None => of_all(app, req, &page).await?,
     };
-    let mut body = json!({"deprecations": if class.is_some() { json!([]) } else { Value::Null }});
+    let mut body = Members::new();
+    body.insert("deprecations".to_owned(), if class.is_some() { json!([]).into() } else { Tree::NULL });
     if !objects.is_empty() {
-        body["totalResults"] = Value::from(objects.len());
+        body.insert("totalResults".to_owned(), json!(objects.len()).into());
     }
-    body["objects"] = Value::Array(objects);
+    body.insert("objects".to_owned(), Tree::List(objects));
     Ok(Reply::ok(body))
 }
 
@@ -76,7 +78,7 @@ async fn of_collection(
     req: &RestRequest,
     collection: &Arc<Collection>,
     page: &Page,
-) -> Result<Vec<Value>, Reply> {
+) -> Result<Vec<Tree>, Reply> {
     let tenant = req.query.get("tenant").map(String::as_str).filter(|tenant| !tenant.is_empty());
     let collection = shard::activate(app, collection, tenant).await?;
     let prefix = format!("msg:search index {} code:422 err:", collection.name.to_lowercase());
@@ -135,7 +137,7 @@ fn sort(req: &RestRequest) -> Vec<Sort> {
 }
 
 /// The objects of all collections without tenants, one collection after the other.
-async fn of_all(app: &Arc<App>, req: &RestRequest, page: &Page) -> Result<Vec<Value>, Reply> {
+async fn of_all(app: &Arc<App>, req: &RestRequest, page: &Page) -> Result<Vec<Tree>, Reply> {
     let mut objects = Vec::new();
     let mut skip = page.offset;
     for collection in app.catalog()?.collections() {

@@ -8,7 +8,7 @@ use azimuth_engine::object::Object;
 use azimuth_engine::query::{Hit, Include};
 use azimuth_engine::schema::Collection;
 use http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::answer::{Words, refuse};
@@ -19,6 +19,7 @@ use crate::app::{App, AppError};
 use crate::auth::Access;
 use crate::memory;
 use crate::rest::message::{Reply, RestRequest};
+use crate::tree::Tree;
 
 /// The collection of a path.
 ///
@@ -104,7 +105,7 @@ pub(super) async fn get(app: &Arc<App>, req: &RestRequest, class: Option<&str>, 
     let stored = stored.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;
     memory::charge(weight::object(&stored.object)).map_err(AppError::from)?;
     let tenant = req.query.get("tenant").filter(|_| collection.multi_tenancy.enabled);
-    Ok(Reply::ok(shown(&collection, &stored.object, tenant.map(String::as_str))))
+    Ok(Reply::ok(shown(&collection, stored.object, tenant.map(String::as_str))))
 }
 
 fn reading(index: &str) -> String {
@@ -141,24 +142,24 @@ pub(super) fn include(req: &RestRequest, collection: &Collection) -> Include {
 pub(super) fn all_shown(
     collection: &Collection,
     hits: impl IntoIterator<Item = Hit>,
-) -> azimuth_engine::Result<Vec<Value>> {
+) -> azimuth_engine::Result<Vec<Tree>> {
     let shown = |hit: Hit| {
         memory::charge(weight::object(&hit.object))?;
-        Ok(shown(collection, &hit.object, None))
+        Ok(shown(collection, hit.object, None))
     };
     hits.into_iter().map(shown).collect()
 }
 
 /// An object as reads show it.
-pub(super) fn shown(collection: &Collection, object: &Object, tenant: Option<&str>) -> Value {
-    let mut map: Map<String, Value> = render::head(collection, object);
-    map.insert("properties".to_owned(), render::properties(&object.properties, true));
-    map.insert("vectorWeights".to_owned(), Value::Null);
-    render::put_vectors(&mut map, collection, &object.vectors);
+fn shown(collection: &Collection, object: Object, tenant: Option<&str>) -> Tree {
+    let mut members = render::head(collection, &object);
+    members.insert("properties".to_owned(), render::properties(&object.properties, true).into());
+    members.insert("vectorWeights".to_owned(), Tree::NULL);
+    render::put_vectors(&mut members, collection, object.vectors);
     if let Some(tenant) = tenant {
-        map.insert("tenant".to_owned(), Value::from(tenant));
+        members.insert("tenant".to_owned(), Value::from(tenant).into());
     }
-    Value::Object(map)
+    members.into()
 }
 
 /// HEAD of an object.
