@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Effects, GroupOptions, State, apply};
 use crate::Result;
 use crate::command::{Command, Outcome};
-use crate::exec::Reader;
+use crate::exec::ReadContext;
 use crate::ids::{CollectionId, ShardKey};
 use crate::maintain::{Maintenance, WorkBudget, WorkReport};
 use crate::replica::{Applied, AppliedLog, AppliedState, Attempt, Entry, LogPosition, StateMachine};
@@ -58,8 +58,8 @@ impl DataGroup {
         Ok((Arc::new(this), report))
     }
 
-    pub(super) fn reader(&self) -> Reader<'_> {
-        Reader { state: &self.state, maintenance: &self.maintenance }
+    pub(super) fn context(&self) -> ReadContext<'_> {
+        ReadContext { state: &self.state, maintenance: &self.maintenance }
     }
 
     fn apply_entries(

@@ -37,7 +37,7 @@ impl DataGroup {
     /// [`Error::Unreadable`](crate::Error::Unreadable) when the object cannot be decoded, and the errors of
     /// [`Include::charge`].
     pub fn get(&self, at: ShardKey, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
-        self.reader().get(at, id, include)
+        self.context().get(at, id, include)
     }
 
     /// Whether there is an object with that id.
@@ -45,7 +45,7 @@ impl DataGroup {
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard.
     pub fn exists(&self, at: ShardKey, id: Uuid) -> Result<bool> {
-        self.reader().exists(at, id)
+        self.context().exists(at, id)
     }
 
     /// Bytes of an object's row, vectors aside; 0 if there is none.
@@ -53,12 +53,12 @@ impl DataGroup {
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard.
     pub fn row_bytes(&self, at: ShardKey, id: Uuid) -> Result<usize> {
-        self.reader().row_bytes(at, id)
+        self.context().row_bytes(at, id)
     }
 
     /// Length of a vector's values in that shard; `None` until the first object fixed it.
     pub fn vector_dimension(&self, at: ShardKey, vector: VectorId) -> Option<u32> {
-        self.reader().vector_dimension(at, vector)
+        self.context().vector_dimension(at, vector)
     }
 
     /// Sizes and queues of a shard.
@@ -66,7 +66,7 @@ impl DataGroup {
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard.
     pub fn shard_status(&self, at: ShardKey) -> Result<ShardStatus> {
-        self.reader().shard_status(at)
+        self.context().shard_status(at)
     }
 
     /// Answers a query.
@@ -76,13 +76,13 @@ impl DataGroup {
     /// wrong dimension, a filter that lacks its index), [`Error::Unsupported`](crate::Error::Unsupported) for a feature that
     /// does not exist yet, and the errors of [`Include::charge`].
     pub fn search(&self, at: ShardKey, query: &Query) -> Result<Vec<Hit>> {
-        self.reader().search(at, query)
+        self.context().search(at, query)
     }
 
     /// Answers several queries from one moment of the shard, each as [`DataGroup::search`] would. Equal filters are looked
     /// up once, and vectors that several queries have to be compared with are read once.
     pub fn search_many(&self, at: ShardKey, queries: &[Query]) -> Vec<Result<Vec<Hit>>> {
-        self.reader().search_many(at, queries)
+        self.context().search_many(at, queries)
     }
 
     /// The plan by which [`DataGroup::search`] would answer a query.
@@ -90,7 +90,7 @@ impl DataGroup {
     /// # Errors
     /// As [`DataGroup::search`].
     pub fn plan(&self, at: ShardKey, query: &Query) -> Result<Plan> {
-        self.reader().plan(at, query)
+        self.context().plan(at, query)
     }
 
     /// Number of objects, or of those that match.
@@ -98,7 +98,7 @@ impl DataGroup {
     /// # Errors
     /// As [`DataGroup::search`].
     pub fn count(&self, at: ShardKey, filter: Option<&Filter>) -> Result<u64> {
-        self.reader().count(at, filter)
+        self.context().count(at, filter)
     }
 
     /// The first `limit` objects that match, in doc id order, and the number of all that match.
@@ -106,7 +106,7 @@ impl DataGroup {
     /// # Errors
     /// As [`DataGroup::search`].
     pub fn matching(&self, at: ShardKey, filter: &Filter, limit: usize) -> Result<(Vec<FoundVersion>, u64)> {
-        self.reader().matching(at, filter, limit)
+        self.context().matching(at, filter, limit)
     }
 
     /// Those of these objects that match, in no order.
@@ -114,24 +114,24 @@ impl DataGroup {
     /// # Errors
     /// As [`DataGroup::search`].
     pub fn matching_of(&self, at: ShardKey, filter: &Filter, ids: &HashSet<Uuid>) -> Result<Vec<FoundVersion>> {
-        self.reader().matching_of(at, filter, ids)
+        self.context().matching_of(at, filter, ids)
     }
 
     /// Whether the shard is in memory: a read of any other shard loads it first.
     pub fn is_loaded(&self, at: ShardKey) -> bool {
-        self.reader().is_loaded(at)
+        self.context().is_loaded(at)
     }
 
     /// Vector components that a search without a filter compares for the `k` nearest to one vector by each of these
     /// targets, at most as a rule. `None` when the number is not known, because the shard or an index is not in memory, or
     /// because the objects have several vectors each, whose number the index does not bound.
     pub fn near_cost(&self, at: ShardKey, targets: impl IntoIterator<Item = VectorId>, k: usize) -> Option<u64> {
-        self.reader().near_cost(at, targets, k)
+        self.context().near_cost(at, targets, k)
     }
 
     /// Whether the indexes of these vectors are in memory, as far as objects of the shard have them.
     pub fn has_open(&self, at: ShardKey, vectors: &[VectorId]) -> bool {
-        self.reader().has_open(at, vectors)
+        self.context().has_open(at, vectors)
     }
 
     /// Opens the indexes of these vectors that are not in memory; unknown ones are left out. Takes as long as reading their
@@ -140,7 +140,7 @@ impl DataGroup {
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard; storage errors.
     pub fn open_indexes(&self, at: ShardKey, vectors: &[VectorId]) -> Result<()> {
-        self.reader().open_indexes(at, vectors)
+        self.context().open_indexes(at, vectors)
     }
 
     /// The differences between a shard's inverted index and its objects, one sentence each; empty when there are none.

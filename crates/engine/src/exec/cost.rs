@@ -1,12 +1,12 @@
 //! The cost of a read, estimated from counts in memory before the read begins. The server uses the estimate to tell
 //! reads that are certainly short from reads that need a thread of their own.
 
-use super::Reader;
+use super::ReadContext;
 use crate::Result;
 use crate::ids::{ShardKey, VectorId};
 use crate::shard::doc_index::DocIndex;
 
-impl Reader<'_> {
+impl ReadContext<'_> {
     /// Whether the shard is in memory: a read of any other shard loads it first.
     pub(crate) fn is_loaded(self, at: ShardKey) -> bool {
         self.state.loaded(at).is_some()

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::Reader;
+use super::ReadContext;
 use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::object::{FoundVersion, Object, StoredObject, codec};
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Bytes of a vector in memory beside its row.
 const VECTOR_BYTES: usize = 64;
 
-impl Reader<'_> {
+impl ReadContext<'_> {
     /// The object with that id. Vectors that it does not have are left out.
     ///
     /// # Errors

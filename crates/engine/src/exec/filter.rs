@@ -3,11 +3,11 @@
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
-use super::Reader;
+use super::ReadContext;
 use super::fetch::read_id;
 use crate::error::readable;
 use crate::ids::{DocId, ShardKey};
-use crate::inverted::reader::lookup::{Context, Lookup};
+use crate::inverted::reader::lookup::{Lookup, LookupContext};
 use crate::query::{Filter, FilterValue, Operator, Path, PathStep};
 use crate::schema::Collection;
 use crate::shard::{Shard, ShardView};
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 /// A shard whose inverted index a filter is looked up in.
 pub(super) struct Filtered<'a> {
-    pub reader: Reader<'a>,
+    pub context: ReadContext<'a>,
     pub schema: &'a Collection,
     pub shard: &'a Shard,
 }
@@ -44,7 +44,7 @@ impl Filtered<'_> {
     }
 }
 
-impl Context for Filtered<'_> {
+impl LookupContext for Filtered<'_> {
     fn referenced(
         &self,
         step: &PathStep,
@@ -52,14 +52,14 @@ impl Context for Filtered<'_> {
         operator: Operator,
         value: &FilterValue,
     ) -> Result<Option<Vec<Uuid>>> {
-        let state = self.reader.state;
+        let state = self.context.state;
         let target = state.collections().into_iter().find(|collection| collection.name == step.collection);
         let Some(target) = target else { return Ok(None) };
         let mut ids: Vec<Uuid> = Vec::new();
         for at in self.target_shards(&target) {
             let (schema, shard) = state.known(at)?;
             let view = shard.view(&state.store);
-            let filtered = Filtered { reader: self.reader, schema: &schema, shard: &shard };
+            let filtered = Filtered { context: self.context, schema: &schema, shard: &shard };
             for doc_id in filtered.lookup(&view).compare(rest, operator, value)? {
                 ids.extend(readable(read_id(&shard, &view, DocId(doc_id)))?);
             }
@@ -68,11 +68,11 @@ impl Context for Filtered<'_> {
     }
 
     fn damaged(&self, why: &str) {
-        self.reader.maintenance.begin_rebuild(self.shard.at, why);
+        self.context.maintenance.begin_rebuild(self.shard.at, why);
     }
 
     fn outdated(&self) {
-        self.reader.maintenance.rebuild_inverted(self.shard.at);
+        self.context.maintenance.rebuild_inverted(self.shard.at);
     }
 
     fn unreadable(&self, doc_id: DocId, error: &Error) {

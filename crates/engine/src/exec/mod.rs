@@ -23,12 +23,12 @@ use crate::shard::indexes::Opening;
 
 /// The parts of a data group that reads work on.
 #[derive(Clone, Copy)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct ReadContext<'a> {
     pub state: &'a State,
     pub maintenance: &'a Maintenance,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ReadContext<'a> {
     /// The inputs for opening the index of a vector; `None` when the vector has no index that can be searched.
     fn searchable(self, schema: &'a Collection, vector: VectorId) -> Option<Opening<'a>> {
         self.maintenance.indexes.searchable(&self.state.store, schema, vector)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
-use super::Reader;
+use super::ReadContext;
 use super::fetch::{doc_id_of, found_version, read_objects};
 use super::filter::Filtered;
 use super::near::BatchedQuery;
@@ -27,7 +27,7 @@ const LISTINGS_MAX: usize = 64;
 
 /// A query's shard at one moment, with indexes that hold every document of it.
 pub(crate) struct Search<'a> {
-    pub reader: Reader<'a>,
+    pub context: ReadContext<'a>,
     pub schema: &'a Collection,
     pub shard: &'a Arc<Shard>,
     pub view: ShardView<'a>,
@@ -41,7 +41,7 @@ pub(crate) struct Found {
     pub distance: Option<f32>,
 }
 
-impl Reader<'_> {
+impl ReadContext<'_> {
     /// Answers a query.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Reader<'_> {
         Err(Error::Limit("too many objects of the listing cannot be read".into()))
     }
 
-    /// Answers several queries from one moment of the shard, each as [`Reader::search`] would. Equal filters are looked up
+    /// Answers several queries from one moment of the shard, each as [`ReadContext::search`] would. Equal filters are looked up
     /// once, and vectors that several queries have to be compared with are read once.
     pub(crate) fn search_many(self, at: ShardKey, queries: &[Query]) -> Vec<Result<Vec<Hit>>> {
         let mut answers: Vec<Option<Result<Vec<Hit>>>> = queries.iter().map(|_| None).collect();
@@ -78,10 +78,10 @@ impl Reader<'_> {
         queries.iter().zip(answers).map(answer).collect()
     }
 
-    /// How [`Reader::search`] would answer a query now.
+    /// How [`ReadContext::search`] would answer a query now.
     ///
     /// # Errors
-    /// As [`Reader::search`].
+    /// As [`ReadContext::search`].
     pub(crate) fn plan(self, at: ShardKey, query: &Query) -> Result<Plan> {
         let (schema, shard) = self.state.known(at)?;
         Ok(Search::begin(self, &schema, &shard, &BTreeSet::new())?.plan(query)?.1)
@@ -90,7 +90,7 @@ impl Reader<'_> {
     /// Number of objects, or of those that match.
     ///
     /// # Errors
-    /// As [`Reader::search`].
+    /// As [`ReadContext::search`].
     pub(crate) fn count(self, at: ShardKey, filter: Option<&Filter>) -> Result<u64> {
         let (schema, shard) = self.state.known(at)?;
         match filter {
@@ -102,7 +102,7 @@ impl Reader<'_> {
     /// The first `limit` objects that match, in doc id order, and the number of all that match.
     ///
     /// # Errors
-    /// As [`Reader::search`].
+    /// As [`ReadContext::search`].
     pub(crate) fn matching(self, at: ShardKey, filter: &Filter, limit: usize) -> Result<(Vec<FoundVersion>, u64)> {
         let (schema, shard) = self.state.known(at)?;
         let search = Search::begin(self, &schema, &shard, &BTreeSet::new())?;
@@ -114,7 +114,7 @@ impl Reader<'_> {
     /// Those of these objects that match, in no order.
     ///
     /// # Errors
-    /// As [`Reader::search`].
+    /// As [`ReadContext::search`].
     pub(crate) fn matching_of(self, at: ShardKey, filter: &Filter, ids: &HashSet<Uuid>) -> Result<Vec<FoundVersion>> {
         let (schema, shard) = self.state.known(at)?;
         let search = Search::begin(self, &schema, &shard, &BTreeSet::new())?;
@@ -142,19 +142,19 @@ fn vectors_of<'q>(queries: impl IntoIterator<Item = &'q Query>) -> BTreeSet<Vect
 impl<'a> Search<'a> {
     /// The shard as it is now, with the indexes of these vectors, opened if need be.
     fn begin(
-        reader: Reader<'a>,
+        context: ReadContext<'a>,
         schema: &'a Collection,
         shard: &'a Arc<Shard>,
         vectors: &BTreeSet<VectorId>,
     ) -> Result<Self> {
-        let opening = |vector| reader.searchable(schema, vector);
+        let opening = |vector| context.searchable(schema, vector);
         for _ in 0..OPENINGS_MAX {
             for &vector in vectors {
                 if let Some(opening) = opening(vector).filter(|_| shard.has_vector(vector)) {
                     shard.index(vector, &opening)?;
                 }
             }
-            let view = shard.view(&reader.state.store);
+            let view = shard.view(&context.state.store);
             let of = |vector| Some((vector, shard.indexes.holding(vector, &view)?));
             let indexes: Vec<_> = vectors.iter().copied().filter_map(of).collect();
             // A missing index belongs to a vector that came to the shard just now, or has just left memory.
@@ -164,7 +164,7 @@ impl<'a> Search<'a> {
                     && indexes.iter().all(|(of, _)| of != vector)
             };
             if !vectors.iter().any(lacks) {
-                return Ok(Self { reader, schema, shard, view, indexes });
+                return Ok(Self { context, schema, shard, view, indexes });
             }
         }
         Err(Error::Limit("the vector indexes left memory as often as they were opened".into()))
@@ -209,7 +209,7 @@ impl<'a> Search<'a> {
     }
 
     fn matches(&self, filter: &Filter) -> Result<RoaringTreemap> {
-        Filtered { reader: self.reader, schema: self.schema, shard: self.shard }.matches(&self.view, filter)
+        Filtered { context: self.context, schema: self.schema, shard: self.shard }.matches(&self.view, filter)
     }
 
     fn plan(&self, query: &Query) -> Result<(Option<RoaringTreemap>, Plan)> {

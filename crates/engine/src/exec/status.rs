@@ -1,11 +1,11 @@
 //! Sizes and queues of a shard.
 
-use super::Reader;
+use super::ReadContext;
 use crate::Result;
 use crate::data::{ShardStatus, VectorStatus};
 use crate::ids::ShardKey;
 
-impl Reader<'_> {
+impl ReadContext<'_> {
     /// Sizes and queues of a shard.
     ///
     /// # Errors

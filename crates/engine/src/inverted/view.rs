@@ -5,12 +5,12 @@ use roaring::RoaringTreemap;
 use super::form::terms::OBJECT;
 use crate::ids::DocId;
 use crate::storage::key::{InvKind, ShardPrefix, with_doc_id};
-use crate::storage::{Cursor, Family, View};
+use crate::storage::{Cursor, Family, StoreView};
 
 /// A snapshot of the store with the state of one shard that belongs to it.
 #[derive(Clone, Copy)]
 pub(crate) struct IndexView<'a> {
-    pub store: &'a View<'a>,
+    pub store: &'a StoreView<'a>,
     pub prefix: ShardPrefix,
     /// Live doc ids.
     pub live: &'a RoaringTreemap,

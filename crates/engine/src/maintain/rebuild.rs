@@ -22,11 +22,11 @@ const KEYS_PER_ROW: usize = 16;
 /// The rebuilds since the group was opened, by shard.
 #[derive(Debug, Default)]
 pub(crate) struct Rebuilds {
-    shards: Mutex<HashMap<ShardKey, Progress>>,
+    shards: Mutex<HashMap<ShardKey, ShardRebuild>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Progress {
+struct ShardRebuild {
     /// Rebuilds begun because of damage.
     begun: u32,
     /// A rebuild is running, or begins with the next step.

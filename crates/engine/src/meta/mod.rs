@@ -30,7 +30,7 @@ pub struct MetaGroup {
 }
 
 /// The catalog as one apply leaves it.
-struct Draft<'a> {
+struct CatalogDraft<'a> {
     group: GroupId,
     changes: Changes<'a>,
     catalog: Catalog,
@@ -95,7 +95,7 @@ impl MetaGroup {
     }
 
     fn attempt(&self, applied: &mut AppliedState, entries: Vec<Entry>, attempt: &Attempt) -> Result<Vec<Vec<Outcome>>> {
-        let mut draft = Draft {
+        let mut draft = CatalogDraft {
             group: self.group,
             changes: self.store.changes(),
             catalog: (*self.catalog.load_full()).clone(),
@@ -110,7 +110,7 @@ impl MetaGroup {
     }
 }
 
-impl<'a> Executor<'a> for Draft<'a> {
+impl<'a> Executor<'a> for CatalogDraft<'a> {
     fn changes(&mut self) -> &mut Changes<'a> {
         &mut self.changes
     }
@@ -120,7 +120,7 @@ impl<'a> Executor<'a> for Draft<'a> {
     }
 }
 
-impl Draft<'_> {
+impl CatalogDraft<'_> {
     fn carry_out(&mut self, command: Command) -> Outcome {
         match command {
             Command::CreateCollection(collection) => self.create(*collection),

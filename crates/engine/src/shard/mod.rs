@@ -23,7 +23,7 @@ use crate::inverted::IndexView;
 use crate::inverted::form::docset;
 use crate::inverted::form::terms::{OBJECT, vector_key};
 use crate::storage::key::{self, InvKind, MetaKey, ShardPrefix};
-use crate::storage::{Family, Snapshot, Store, View, record};
+use crate::storage::{Family, Snapshot, Store, StoreView, record};
 use crate::{Error, Result};
 use departed::Departed;
 use indexes::ShardIndexes;
@@ -77,7 +77,7 @@ pub(crate) struct ShardState {
 /// A shard and the store at the same moment.
 pub(crate) struct ShardView<'a> {
     pub state: Arc<ShardState>,
-    pub store: View<'a>,
+    pub store: StoreView<'a>,
     prefix: ShardPrefix,
     /// No segment of the inverted index begins below this doc id.
     segments_from: DocId,
@@ -230,7 +230,7 @@ impl ShardState {
     }
 }
 
-fn load_set(view: &View<'_>, prefix: &[u8]) -> Result<RoaringTreemap> {
+fn load_set(view: &StoreView<'_>, prefix: &[u8]) -> Result<RoaringTreemap> {
     let mut set = RoaringTreemap::new();
     let mut cursor = view.cursor(Family::Inverted, prefix, None);
     cursor.seek(prefix);

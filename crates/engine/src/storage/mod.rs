@@ -17,4 +17,4 @@ pub use generation::Generations;
 pub use store::OpenReport;
 
 pub(crate) use snapshot::Snapshot;
-pub(crate) use store::{Changes, Cursor, Family, Store, View};
+pub(crate) use store::{Changes, Cursor, Family, Store, StoreView};

@@ -77,7 +77,7 @@ pub(crate) struct Store {
 }
 
 /// The store at one moment.
-pub(crate) struct View<'a> {
+pub(crate) struct StoreView<'a> {
     store: &'a Store,
     snapshot: Arc<Snapshot>,
 }
@@ -157,7 +157,7 @@ impl Store {
     }
 
     /// The store at this moment.
-    pub(crate) fn view(&self) -> View<'_> {
+    pub(crate) fn view(&self) -> StoreView<'_> {
         self.view_at(self.snapshot())
     }
 
@@ -167,8 +167,8 @@ impl Store {
     }
 
     /// The store at the moment of a snapshot of it.
-    pub(crate) fn view_at(&self, snapshot: Arc<Snapshot>) -> View<'_> {
-        View { store: self, snapshot }
+    pub(crate) fn view_at(&self, snapshot: Arc<Snapshot>) -> StoreView<'_> {
+        StoreView { store: self, snapshot }
     }
 
     /// An empty set of changes.
@@ -234,7 +234,7 @@ impl Store {
     }
 }
 
-impl View<'_> {
+impl StoreView<'_> {
     /// Reads one value.
     pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>> {
         interrupt::check()?;

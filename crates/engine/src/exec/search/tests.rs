@@ -136,12 +136,12 @@ fn together(search: &Search<'_>, queries: &[Query]) -> Vec<Vec<u128>> {
     queries.iter().zip(answers).map(ids).collect()
 }
 
-fn reader(group: &DataGroup) -> Reader<'_> {
-    Reader { state: &group.state, maintenance: &group.maintenance }
+fn context(group: &DataGroup) -> ReadContext<'_> {
+    ReadContext { state: &group.state, maintenance: &group.maintenance }
 }
 
 fn begin<'a>(group: &'a DataGroup, schema: &'a Collection, shard: &'a Arc<Shard>) -> Search<'a> {
-    Search::begin(reader(group), schema, shard, &vectors_of(&queries())).expect("a search")
+    Search::begin(context(group), schema, shard, &vectors_of(&queries())).expect("a search")
 }
 
 #[test]
@@ -210,10 +210,10 @@ fn readers_go_on_from_before_a_write_that_takes_rows_away() {
         changes.delete(Family::Objects, &shard.prefix.object(doc_id));
     }
     changes.write().expect("a write");
-    let search = Search::begin(reader(&group), &schema, &shard, &BTreeSet::new()).expect("a search");
+    let search = Search::begin(context(&group), &schema, &shard, &BTreeSet::new()).expect("a search");
     assert_eq!(answer(&search, &listing).len() as u64, OBJECTS);
     shard.publish(Arc::default());
-    let search = Search::begin(reader(&group), &schema, &shard, &BTreeSet::new()).expect("a search");
+    let search = Search::begin(context(&group), &schema, &shard, &BTreeSet::new()).expect("a search");
     assert_eq!(answer(&search, &listing).len(), 0);
 }
 

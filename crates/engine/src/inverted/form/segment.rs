@@ -16,7 +16,7 @@ pub(crate) const SEGMENT_VERSION: u8 = 1;
 const HEAD_BYTES: usize = 5;
 
 /// An entry: key without its shard prefix, and value.
-pub(crate) type Entry<'a> = (&'a [u8], &'a [u8]);
+pub(crate) type SegmentEntry<'a> = (&'a [u8], &'a [u8]);
 
 /// Puts a segment together.
 pub(crate) struct Writer {
@@ -79,7 +79,7 @@ impl<'a> Segment<'a> {
     }
 
     /// The `n`th entry.
-    pub(crate) fn entry(&self, n: usize) -> Result<Entry<'a>> {
+    pub(crate) fn entry(&self, n: usize) -> Result<SegmentEntry<'a>> {
         let start = self.offset(n).ok_or_else(|| damaged("entry"))?;
         let end = self.offset(n + 1).unwrap_or(self.data.len());
         let mut reader = Reader { rest: self.data.get(start..end).ok_or_else(|| damaged("offset"))? };
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn bytes() -> Vec<u8> {
-        let entries: [Entry<'_>; 4] = [(b"a", b"1"), (b"ab", b""), (b"b", b"22"), (b"d", b"3")];
+        let entries: [SegmentEntry<'_>; 4] = [(b"a", b"1"), (b"ab", b""), (b"b", b"22"), (b"d", b"3")];
         let mut writer = Writer::new(entries.len(), 0);
         entries.iter().for_each(|(key, value)| writer.push(&[key], value).unwrap());
         writer.finish()

@@ -32,13 +32,13 @@ const UUID_BYTES: usize = 16;
 
 /// A filter that is looked up in the index of one shard.
 pub(crate) struct Lookup<'a> {
-    pub context: &'a dyn Context,
+    pub context: &'a dyn LookupContext,
     pub schema: &'a Collection,
     pub view: IndexView<'a>,
 }
 
 /// The rest of the data group, as far as a lookup needs it. The inverted index knows no shard and no other collection.
-pub(crate) trait Context {
+pub(crate) trait LookupContext {
     /// Ids of the objects of `step.collection` that match `rest`, from the shards that references of this shard lead to;
     /// `None` if there is no such collection.
     ///
