@@ -4,8 +4,9 @@ use super::{Violation, source::Source};
 
 const ENGINE: &str = "crates/engine/src/";
 
-/// Modules of engine that may use only the modules named; the others are free.
-const ENGINE_MODULES: [(&str, &[&str]); 12] = [
+/// Modules of engine and the modules that each may use; a module without a row is free. The row of a folder holds for
+/// all of its files but those in [`ENGINE_ROOTS`]. A row `a/b` speaks of the modules within `a` only.
+const ENGINE_MODULES: [(&str, &[&str]); 29] = [
     ("error", &[]),
     ("limits", &[]),
     ("interrupt", &["error"]),
@@ -14,12 +15,55 @@ const ENGINE_MODULES: [(&str, &[&str]); 12] = [
     ("object", &["error", "ids", "limits", "schema"]),
     ("command", &["error", "ids", "object", "query", "schema"]),
     ("query", &["error", "ids", "object", "schema"]),
-    ("vector", &["error", "ids", "interrupt"]),
     ("tokenizer", &["schema"]),
-    ("key", &["command", "error", "ids"]),
-    // Everything but the other derived index and the schema's group.
-    ("inverted", &["command", "error", "group", "ids", "interrupt", "key", "object", "query", "schema", "tokenizer"]),
+    // Bytes in RocksDB: no schema, object or index.
+    ("storage", &["error", "ids", "interrupt", "limits"]),
+    ("replica", &["command", "error", "ids", "storage"]),
+    ("inverted", &["error", "ids", "interrupt", "object", "query", "schema", "storage", "tokenizer"]),
+    ("shard", &["error", "ids", "interrupt", "inverted", "object", "schema", "storage", "vector"]),
+    // An apply changes the state and returns its effects: it knows neither reads nor background work.
+    (
+        "data",
+        &[
+            "command", "error", "ids", "inverted", "limits", "object", "replica", "schema", "shard", "storage",
+            "vector", "weight",
+        ],
+    ),
+    ("maintain", &["data", "error", "ids", "inverted", "replica", "schema", "shard", "storage", "vector"]),
+    (
+        "exec",
+        &[
+            "data",
+            "error",
+            "ids",
+            "interrupt",
+            "inverted",
+            "maintain",
+            "object",
+            "query",
+            "schema",
+            "shard",
+            "storage",
+            "vector",
+        ],
+    ),
+    ("meta", &["command", "error", "ids", "replica", "schema", "storage"]),
+    ("vector", &["error", "ids", "interrupt"]),
+    ("inverted/form", &[]),
+    ("inverted/writer", &["form"]),
+    ("inverted/reader", &["form", "writer"]),
+    ("vector/slots", &[]),
+    ("vector/distance", &["arena", "quantize"]),
+    ("vector/quantize", &["distance"]),
+    ("vector/arena", &["quantize", "slots"]),
+    ("vector/store", &["arena", "quantize", "slots"]),
+    ("vector/hnsw", &["arena", "config", "distance", "quantize", "store"]),
+    ("vector/scan", &["arena", "distance", "hnsw", "quantize", "slots", "store"]),
+    ("vector/persist", &["arena", "config", "core", "quantize", "slots", "store"]),
 ];
+
+/// Files of engine that join the parts of a data group and are free of their folder's row.
+const ENGINE_ROOTS: [&str; 3] = ["data/group.rs", "data/metrics.rs", "data/reads.rs"];
 
 /// Crates that only sources below the folders named may use.
 const CRATES: [(&str, &[&str]); 3] = [
@@ -51,35 +95,78 @@ pub(super) fn check(source: &Source) -> Vec<Violation> {
     violations
 }
 
-/// Uses of `crate::module` that the module's row does not allow.
+/// Uses of modules that the row of the file's module, or of the folder within it, does not allow.
 fn module_edges(source: &Source) -> Vec<Violation> {
     let Some(relative) = source.path.strip_prefix(ENGINE) else { return Vec::new() };
-    let module = relative.split('/').next().unwrap_or_default().trim_end_matches(".rs");
-    let Some((_, allowed)) = ENGINE_MODULES.iter().find(|(name, _)| *name == module) else { return Vec::new() };
-    if source.is_test_file() {
+    if source.is_test_file() || ENGINE_ROOTS.contains(&relative) {
         return Vec::new();
     }
-    let used = used_modules(&source.code).into_iter().map(|(at, name)| (line_of(&source.code, at), name));
-    // A name in capitals is an item that the crate's root re-exports: an error, an id.
-    let modules = used.filter(|(_, name)| name.chars().next().is_some_and(char::is_lowercase));
-    modules
-        .filter(|(line, name)| *name != module && !allowed.contains(name) && !source.is_test_line(*line))
-        .map(|(line, name)| Violation::new(&source.path, line, format!("module {module} may not use {name}")))
-        .collect()
-}
-
-/// First path segments after `crate::`, single or in a group, with their offsets.
-fn used_modules(code: &str) -> Vec<(usize, &str)> {
-    let mut used = Vec::new();
-    for (at, root) in code.match_indices("crate::") {
-        let rest = &code[at + root.len()..];
-        match rest.strip_prefix('{') {
-            None => used.push((at, word(rest))),
-            Some(group) => used.extend(group_heads(group).into_iter().map(|name| (at, name))),
+    let own: Vec<&str> = relative.trim_end_matches(".rs").trim_end_matches("/mod").split('/').collect();
+    let used: Vec<(usize, Vec<&str>)> = used_paths(&source.code, &own)
+        .into_iter()
+        .map(|(at, path)| (line_of(&source.code, at), path))
+        .filter(|(line, _)| !source.is_test_line(*line))
+        .collect();
+    let mut violations = Vec::new();
+    for (row, allowed) in &ENGINE_MODULES {
+        let row: Vec<&str> = row.split('/').collect();
+        if !own.starts_with(&row) {
+            continue;
+        }
+        let (name, parent) = row.split_last().expect("a row names a module");
+        for (line, path) in &used {
+            let Some(module) = path.strip_prefix(parent).and_then(|rest| rest.first()) else { continue };
+            // A name in capitals is an item that the parent re-exports: an error, an id.
+            if module.starts_with(char::is_lowercase) && module != name && !allowed.contains(module) {
+                let message = format!("module {} may not use {module}", row.join("/"));
+                violations.push(Violation::new(&source.path, *line, message));
+            }
         }
     }
-    used.retain(|(_, name)| !name.is_empty());
+    violations
+}
+
+/// Paths that begin with `crate::` or `super::`, single or in a group, with their offsets: the first two segments below
+/// the crate, as seen from the module `own`.
+fn used_paths<'c>(code: &'c str, own: &[&'c str]) -> Vec<(usize, Vec<&'c str>)> {
+    let mut used = Vec::new();
+    for root in ["crate::", "super::"] {
+        for (at, _) in code.match_indices(root) {
+            let before = &code[..at];
+            if before.ends_with("::") || before.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            let (mut base, mut rest) = (own.to_vec(), &code[at..]);
+            match rest.strip_prefix("crate::") {
+                Some(after) => (base, rest) = (Vec::new(), after),
+                None => {
+                    while let Some(after) = rest.strip_prefix("super::") {
+                        base.pop();
+                        rest = after;
+                    }
+                }
+            }
+            used.extend(members(rest).into_iter().map(|path| (at, [base.as_slice(), path.as_slice()].concat())));
+        }
+    }
+    used.retain(|(_, path)| !path.is_empty());
     used
+}
+
+/// The first two segments of a path, or of each member of a group.
+fn members(rest: &str) -> Vec<Vec<&str>> {
+    let Some(group) = rest.strip_prefix('{') else {
+        let head = word(rest);
+        return match rest[head.len()..].strip_prefix("::") {
+            _ if head.is_empty() => Vec::new(),
+            Some(after) if after.starts_with('{') => {
+                group_heads(&after[1..]).into_iter().map(|name| vec![head, name]).collect()
+            }
+            Some(after) if !word(after).is_empty() => vec![vec![head, word(after)]],
+            _ => vec![vec![head]],
+        };
+    };
+    group_heads(group).into_iter().filter(|name| !name.is_empty()).map(|name| vec![name]).collect()
 }
 
 /// The first segments of the members of `a::b, c::{d, e}}`.
@@ -133,7 +220,7 @@ fn names_path(code: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Source, check, used_modules};
+    use super::{Source, check, used_paths};
 
     fn messages(path: &str, text: &str) -> Vec<String> {
         check(&Source::new(path, text)).into_iter().map(|violation| violation.message).collect()
@@ -173,8 +260,49 @@ mod tests {
 
     #[test]
     fn reads_groups_over_several_lines() {
-        let code = "use crate::{a::b, c::{d, e}, f};\nlet x = crate::g::h();";
-        let names: Vec<&str> = used_modules(code).into_iter().map(|(_, name)| name).collect();
-        assert_eq!(names, ["a", "c", "f", "g"]);
+        let code = "use crate::{a::b, c::{d, e}, f};\nlet x = crate::g::h();\nuse super::i;";
+        let paths: Vec<String> = used_paths(code, &["x", "y"]).into_iter().map(|(_, path)| path.join("/")).collect();
+        assert_eq!(paths, ["a", "c", "f", "g/h", "x/i"]);
+        let code = "use super::super::j;\nuse crate::k::{l, M};";
+        let paths: Vec<String> =
+            used_paths(code, &["x", "y", "z"]).into_iter().map(|(_, path)| path.join("/")).collect();
+        assert_eq!(paths, ["k/l", "k/M", "x/j"]);
+    }
+
+    #[test]
+    fn the_index_and_the_store_know_nothing_above_them() {
+        let path = "crates/engine/src/inverted/reader/lookup.rs";
+        for module in ["data", "exec", "maintain", "shard"] {
+            let line = format!("use crate::{module}::State;\n");
+            assert_eq!(messages(path, &line), [format!("module inverted may not use {module}")]);
+        }
+        assert!(messages(path, "use crate::storage::{Family, key};\nuse super::condition;\n").is_empty());
+        let path = "crates/engine/src/storage/store.rs";
+        for module in ["inverted", "object", "replica", "schema", "shard"] {
+            assert_eq!(
+                messages(path, &format!("use crate::{module}::x;\n")),
+                [format!("module storage may not use {module}")]
+            );
+        }
+        assert!(messages(path, "use super::key;\nuse crate::ids::GroupId;\n").is_empty());
+    }
+
+    #[test]
+    fn an_apply_knows_no_background_work() {
+        let text = "use crate::maintain::Maintenance;\n";
+        assert_eq!(messages("crates/engine/src/data/transaction.rs", text), ["module data may not use maintain"]);
+        assert!(messages("crates/engine/src/data/group.rs", text).is_empty());
+        let text = "use crate::exec::ReadContext;\n";
+        assert_eq!(messages("crates/engine/src/maintain/work.rs", text), ["module maintain may not use exec"]);
+    }
+
+    #[test]
+    fn folders_within_a_module_have_rows_of_their_own() {
+        let path = "crates/engine/src/vector/slots/limbo.rs";
+        assert_eq!(messages(path, "use crate::vector::store::View;\n"), ["module vector/slots may not use store"]);
+        assert_eq!(messages(path, "use super::super::arena::State;\n"), ["module vector/slots may not use arena"]);
+        assert!(messages(path, "use super::atomics::Arc;\nuse crate::vector::DocId;\n").is_empty());
+        let path = "crates/engine/src/vector/slots/mod.rs";
+        assert_eq!(messages(path, "use super::store::View;\n"), ["module vector/slots may not use store"]);
     }
 }
