@@ -1,4 +1,4 @@
-//! Commands: everything that changes replicated state, and what became of it.
+//! Commands: all changes of replicated state, and their outcomes.
 //!
 //! A command that was proposed is already validated, and holds every choice that is not deterministic
 //! (ids, times). Applied in the same order it has the same outcome on every replica and at every replay;
@@ -137,7 +137,7 @@ pub struct Patch {
     pub vectors: BTreeMap<VectorId, Option<Vector>>,
 }
 
-/// What became of a command.
+/// Result of a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Carried out; there is nothing more to say.

@@ -12,7 +12,7 @@ pub enum Cause {
     Cancelled,
 }
 
-/// What went wrong, by the caller's next step.
+/// Errors, by the caller's next step.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The request can never succeed as it is; the text says why, for the person who sent it.

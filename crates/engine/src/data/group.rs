@@ -43,7 +43,7 @@ impl DataGroup {
     ///
     /// # Errors
     /// [`Error::Damaged`](crate::Error::Damaged) when stored data fail their checks or are of a later version.
-    #[expect(clippy::needless_pass_by_value, reason = "the group keeps the options")]
+    #[expect(clippy::needless_pass_by_value, reason = "callers build options for one group")]
     pub fn open(dir: &Path, options: GroupOptions) -> Result<(Arc<Self>, OpenReport)> {
         let (store, mut report) = Store::open(dir, options.group, &options.storage)?;
         let log = AppliedLog::load(&store, options.group)?;

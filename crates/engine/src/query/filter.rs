@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::object::{Date, Geo};
 
-/// A condition. Depth and number of leaves are limited by whoever builds it.
+/// A condition. Its builder limits depth and number of leaves.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter {
     /// All of these; not empty.

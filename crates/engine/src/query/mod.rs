@@ -33,7 +33,7 @@ pub struct Query {
     pub limit: usize,
     /// Order by properties; applies to listings before the cut, to ranked hits after it.
     pub sort: Vec<Sort>,
-    /// What of each object is read.
+    /// The parts of each object that are read.
     pub include: Include,
 }
 
@@ -58,7 +58,7 @@ pub struct Sort {
     pub descending: bool,
 }
 
-/// What of an object a read returns.
+/// The parts of an object that a read returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Include {
     /// Properties (all of them) or none.

@@ -32,7 +32,7 @@ use contain::contained;
 use crate::Result;
 use crate::command::{Command, Outcome};
 
-/// Place of an entry in a group's log. Grows with every entry of one log.
+/// Position of an entry in a group's log. Grows with every entry of one log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogPosition {
     /// Term of the leader that wrote the entry.
@@ -46,18 +46,18 @@ pub struct LogPosition {
 /// An entry of a group's log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Where in the log it stands.
+    /// Position in the log.
     pub position: LogPosition,
-    /// What it says.
+    /// Content.
     pub body: EntryBody,
 }
 
-/// What an entry of the log says.
+/// Content of an entry of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum EntryBody {
     /// Nothing; a new leader writes one.
     Blank,
-    /// The group's members, encoded by whoever replicates. The engine keeps the newest and never looks inside.
+    /// The group's members, encoded by the replication layer. The engine keeps the newest and does not decode them.
     Membership(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Commands.
     Batch(Batch),
@@ -66,21 +66,21 @@ pub enum EntryBody {
 /// Commands that are applied together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
-    /// Who proposed it: unique per run of a process.
+    /// Id of the proposer: unique per run of a process.
     pub proposer: u64,
     /// Number of the batch, growing, from 1, per proposer. A batch whose number is not above the newest one applied of its
     /// proposer answers [`Outcome::Repeated`] for each command and changes nothing.
     pub sequence: u64,
-    /// In this order; later ones see what earlier ones did.
+    /// Applied in this order; later commands see the changes of earlier ones.
     pub commands: Vec<Command>,
 }
 
-/// How far a group is.
+/// How far a group has applied its log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
     /// The last entry that was applied.
     pub position: Option<LogPosition>,
-    /// The newest membership entry and where it stands.
+    /// The newest membership entry and its position.
     pub membership: Option<(LogPosition, Vec<u8>)>,
 }
 

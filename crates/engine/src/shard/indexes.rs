@@ -29,26 +29,26 @@ use crate::storage::{Family, Store, key};
 use crate::vector::{IndexOptions, VectorError};
 use crate::{Error, Result, interrupt};
 
-/// A read that waits for an index to be opened looks this often whether it is to end.
+/// A read that waits for an index to be opened checks its interrupt this often.
 const OPENING_LOOK: Duration = Duration::from_millis(20);
 
 /// The vector indexes of one shard.
 #[derive(Default)]
 pub(crate) struct ShardIndexes {
-    /// Held by an apply before it adds to the indexes and until it is published.
+    /// Serialises apply with index loading: an apply holds it from the addition to the indexes until its publication.
     committing: Mutex<()>,
     slots: Mutex<BTreeMap<VectorId, Arc<Slot>>>,
     /// How often an index failed since the shard was loaded.
     failures: AtomicU64,
 }
 
-/// Where the index of one vector is, when it is in memory.
+/// The index of one vector: whether it is in memory, and its counters.
 #[derive(Default)]
 struct Slot {
     /// Held while an index is being opened, so that it is opened once.
     opening: Mutex<()>,
     residency: RwLock<Residency>,
-    /// Time of the last use, as the group's clock of uses counts.
+    /// Time of the last use, by the logical clock of the index cache.
     used: AtomicU64,
     /// Documents that waited for nothing when the index last left memory.
     settled: AtomicU64,
@@ -95,16 +95,16 @@ impl Slot {
     }
 }
 
-/// What opening an index needs to know beside the shard.
+/// The inputs for opening an index, beside the shard.
 pub(crate) struct Opening<'a> {
     pub store: &'a Store,
     /// Folder of the group's index files.
     pub dir: &'a Path,
     pub config: &'a VectorConfig,
     pub options: IndexOptions,
-    /// The group's clock of uses.
+    /// The logical clock of the index cache.
     pub uses: &'a AtomicU64,
-    /// Where an index that was opened is listed.
+    /// List that an opened index is added to.
     pub opened: &'a Mutex<Vec<(Arc<Shard>, VectorId)>>,
 }
 

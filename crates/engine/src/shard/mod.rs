@@ -1,8 +1,9 @@
-//! A shard in memory: which doc ids are live, what its record says. Its rows stay on disk.
+//! A shard in memory: its live doc ids, its record and its vector indexes. Its rows stay on disk.
 //!
-//! The state is small, is loaded when first asked for, and is replaced as a whole by each apply that changes it; a reader
-//! holds on to the one it started with, together with a view of the store that has every row of it. No lock is held for
-//! longer than a snapshot is taken, and a reader never waits for a write of the store: see [`Shard::freeze`].
+//! The state is small, is loaded by the first read or write, and is replaced as a whole by each apply that changes it;
+//! a reader keeps the state that it started with, together with a view of the store that has every row of it. No lock
+//! is held for longer than a snapshot is taken, and a reader never waits for a write of the store: see
+//! [`Shard::freeze`].
 
 mod departed;
 pub(crate) mod doc_index;
@@ -39,13 +40,13 @@ pub(crate) struct Shard {
     /// Segments of the inverted index that begin below this doc id are merged. Published after their deletion, so that a view
     /// taken later misses none; readers seek past the tombstones of merged segments.
     segments_from: AtomicU64,
-    /// Its vector indexes, as far as they are in memory.
+    /// Vector indexes in memory.
     pub indexes: ShardIndexes,
-    /// Its objects that cannot be read, as far as they were met.
+    /// Unreadable objects that were met.
     pub unreadable: Unreadable,
-    /// How large its rows of objects are.
+    /// Sizes of object rows.
     pub rows: RowSizes,
-    /// States that readers may still hold, with the documents that the indexes keep for them.
+    /// Replaced states that readers may hold, with the documents that the vector indexes keep for them.
     departed: Departed<ShardState>,
 }
 
@@ -207,7 +208,7 @@ impl ShardState {
         self.record.next_doc_id + self.removals
     }
 
-    /// What must hold of every state.
+    /// Checks the invariants of every state.
     pub(crate) fn validate(&self) -> std::result::Result<(), String> {
         if self.live.max().is_some_and(|last| last >= self.record.next_doc_id) {
             return Err(format!("doc id {:?} was never given out", self.live.max()));

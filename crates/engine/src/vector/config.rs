@@ -1,4 +1,4 @@
-//! What a vector index is told: distance, kind, codes, and the settings Weaviate names for them.
+//! Settings of a vector index: distance, kind, codes, by the names that Weaviate gives them.
 //!
 //! Everything here is plain data that serde writes into the schema. Ranges are checked by [`IndexConfig::validate`];
 //! which settings may change on a live collection is said at each field.
@@ -44,8 +44,8 @@ pub enum FilterStrategy {
     Sweeping,
 }
 
-/// What graph searches and scans compare instead of the f32 originals. Mutable: a live index changes over in the
-/// background while the old codes serve.
+/// The codes that graph searches and scans compare instead of the f32 originals. Mutable: a live index changes over in
+/// the background while the old codes serve.
 ///
 /// `rescore` is how many candidates are fetched by their codes before the best of them are chosen by the originals, at
 /// least; 0 leaves the choice to the codes; `None` leaves the number to the index. Distances in answers are always those of

@@ -85,7 +85,7 @@ impl Memory {
     /// anything afterwards, and may be written again.
     ///
     /// # Safety
-    /// Nobody reads or writes there meanwhile, and nobody wants what is there.
+    /// No thread reads or writes there meanwhile, and the content is not needed any more.
     pub(in crate::vector) unsafe fn give_back(&self, from: usize) {
         #[cfg(target_os = "linux")]
         if let Backing::Anonymous(map) = &self.backing

@@ -73,12 +73,12 @@ impl Layout {
     }
 }
 
-/// What the code columns hold.
+/// The codecs of the code columns.
 #[derive(Debug, Clone, Default)]
 pub(in crate::vector) struct Codecs {
-    /// What graph searches and scans compare; absent while the index is small or compares f32.
+    /// Codec of the codes that graph searches and scans compare; absent while the index is small or compares f32.
     pub present: Option<Arc<Codec>>,
-    /// What is being made beside it and nobody reads yet.
+    /// Codec of the codes that are being made and that no search reads yet.
     pub next: Option<Arc<Codec>>,
 }
 

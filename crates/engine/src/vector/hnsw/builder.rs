@@ -1,7 +1,7 @@
 //! Linking a vector into the graph, beside searches and other builders.
 //!
 //! Order of publication: all lists of the new node are written first, on every level; then its neighbours' lists are
-//! extended, from level 0 up. So whoever reaches the node finds a way on.
+//! extended, from level 0 up. So a search that reaches the node can go on from there.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ use crate::vector::store::Store;
 use crate::vector::store::graph::Graph;
 use crate::vector::store::view::View;
 
-/// What linking needs to know.
+/// Links vectors into the graph.
 #[derive(Clone, Copy)]
 pub(in crate::vector) struct Builder<'a> {
     pub store: &'a Store,

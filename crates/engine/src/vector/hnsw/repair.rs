@@ -58,7 +58,7 @@ enum Stage {
     Settle(u64),
 }
 
-/// What a step did.
+/// Result of a step.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::vector) struct RepairStep {
     pub rewritten: usize,
@@ -72,7 +72,7 @@ impl RepairStep {
     const MORE: Self = Self { rewritten: 0, freed: 0, moved: 0, given_back: 0, more: true };
 }
 
-/// What repair needs to know.
+/// The parts of the index that repair works on.
 #[derive(Clone, Copy)]
 pub(in crate::vector) struct Surroundings<'a> {
     pub store: &'a Store,

@@ -1,4 +1,4 @@
-//! Distances as a graph search asks for them: from one fixed vector to batches of slots.
+//! Distances for graph searches: from one fixed vector to batches of slots.
 
 use crate::vector::arena::{Rows, Tables};
 use crate::vector::distance::{CodeQuery, Kernels};

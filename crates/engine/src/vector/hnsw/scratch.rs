@@ -1,4 +1,4 @@
-//! What a graph search needs and gives back.
+//! Buffers of graph searches, kept for the next search.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

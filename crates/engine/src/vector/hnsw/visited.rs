@@ -1,4 +1,4 @@
-//! Which slots a graph search has seen.
+//! The set of slots that a graph search has seen.
 
 /// One byte a slot, stamped with the number of the graph search, so that starting a graph search costs nothing.
 #[derive(Default)]

@@ -1,8 +1,8 @@
 //! Requantising: from the codes that an index has to those of its settings, in bounded steps beside searches and
 //! inserts.
 //!
-//! Scalar and product codes are trained first: on `training_limit` vectors, or on what there is once nothing waits for the
-//! graph and there is enough. Until then the codes stay what they are, or the default ones serve. All vectors are then
+//! Scalar and product codes are trained first: on `training_limit` vectors, or on fewer once nothing waits for the
+//! graph and they are enough. Until then the present or the default codes serve. All vectors are then
 //! coded by as many threads as work, while every vector that comes is coded both ways (see [`code_columns`](crate::vector::store::code_columns)).
 //! Nothing of it survives a restart: the saved codes serve, and it begins anew.
 
@@ -20,7 +20,7 @@ use crate::vector::quantize::{CodeKind, Codec, Encoding, ProductTraining, Requan
 use crate::vector::store::code_columns;
 use crate::vector::store::view::View;
 
-/// What a step did.
+/// Result of a step.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::vector) struct Step {
     pub coded: usize,
@@ -28,7 +28,7 @@ pub(in crate::vector) struct Step {
     pub more: bool,
 }
 
-/// What the settings ask for and the index does not have.
+/// The change from the present codes to those of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     /// Compare f32.
@@ -215,7 +215,7 @@ fn start(core: &Core, codec: Codec) -> Requantization {
     Requantization::Encoding(Encoding { codec, claimed: 0, end, open: 0 })
 }
 
-/// Codes a range without holding the lock; whoever codes the last one puts the codes in force.
+/// Quantises a range without holding the lock; the thread with the last range puts the codes in force.
 fn encode(core: &Core, mut state: MutexGuard<'_, Requantization>) -> Step {
     let Requantization::Encoding(encoding) = &mut *state else { return Step::default() };
     let codec = encoding.codec.clone();

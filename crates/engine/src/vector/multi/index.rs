@@ -32,7 +32,7 @@ pub struct MultiIndex {
     documents: AtomicUsize,
 }
 
-/// What lies in the index of vectors.
+/// The content of the index of vectors.
 enum Form {
     /// Every row.
     Rows,

@@ -20,7 +20,7 @@ use crate::vector::store::graph::Graph;
 use crate::vector::store::view::View;
 use crate::vector::store::{Store, Writer};
 
-/// What was loaded.
+/// A loaded state.
 pub(in crate::vector) struct Loaded {
     pub core: Core,
     /// The files that the state was read from.
@@ -32,7 +32,7 @@ pub(in crate::vector) struct Loaded {
 /// The state in `dir`; `None` if there is none.
 ///
 /// # Errors
-/// One sentence that says why what is there cannot be used.
+/// One sentence that says why the saved state cannot be used.
 pub(in crate::vector) fn load(
     dir: &Path,
     dim: Option<usize>,

@@ -1,6 +1,6 @@
 //! Saving beside searches, inserts and background work.
 //!
-//! What is saved is the state at one moment under the writer's lock: which slots hold which documents. The vectors of
+//! The saved state is that of one moment under the writer's lock: which slots hold which documents. The vectors of
 //! those slots cannot change while the view of that moment is held. Links do change; they are read as they are, without
 //! those to slots that were not in the graph at that moment. Of a vector that changes its slot, the one that the document map
 //! names holds it; if that is the new one, the old one is saved like that of a deleted document: links still lead there.
@@ -374,7 +374,7 @@ fn release_originals(core: &Core, moment: &Moment, dir: &Path, chunks: &[FileRef
         let sections = ChunkSections::new(&layout, layout.chunk_slots());
         let (offset, bytes) = sections.originals;
         let opened = fs::File::open(dir.join(chunk_name(number, file)));
-        // What cannot be mapped stays in memory: the state is saved all the same.
+        // Originals that cannot be mapped stay in memory: the state is saved all the same.
         if let Ok(memory) = opened.and_then(|file| Memory::mapped(&file, offset, bytes)) {
             mapped.push((number, moment.writes[number], memory));
         }

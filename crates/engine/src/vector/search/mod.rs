@@ -1,4 +1,4 @@
-//! Carrying out a search as planned.
+//! Execution of a search as planned.
 
 pub(in crate::vector) mod batched;
 pub(in crate::vector) mod plan;
@@ -130,7 +130,7 @@ pub(in crate::vector) struct Execution<'a> {
     pub query: &'a Query,
     pub allow: Option<Allow<'a>>,
     pub top: Top,
-    /// What waits for the graph is in `top` already.
+    /// Vectors that wait for the graph are in `top` already.
     pub pending_compared: bool,
 }
 
@@ -167,8 +167,8 @@ impl Execution<'_> {
         }
     }
 
-    /// What a graph search finds, and what waits for the graph; what a scan finds if the graph search does not find
-    /// enough.
+    /// Runs a graph search and scans the vectors that wait for the graph; scans everything if the graph search does not
+    /// find enough.
     fn search_or_scan(&mut self, how: GraphSearch, ef: usize) {
         self.scan_pending();
         if !self.with_scorer(how) {
@@ -177,7 +177,7 @@ impl Execution<'_> {
         }
     }
 
-    /// What waits for the graph, exactly.
+    /// Scans the vectors that wait for the graph.
     fn scan_pending(&mut self) {
         let Self { core, view, query, allow, top, pending_compared } = self;
         if *pending_compared || view.pending.is_empty() {

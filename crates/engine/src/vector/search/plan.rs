@@ -133,7 +133,7 @@ impl Filtered {
     }
 }
 
-/// What the decision rests on.
+/// The inputs of the plan.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::vector) struct Situation {
     /// Vectors that can be returned.

@@ -1,4 +1,5 @@
-//! What was replaced and may still be read: old views, each with the slots that are free once nobody can reach them.
+//! Epoch reclamation: replaced views that readers may still hold, each with the slots that are free once no reader can
+//! reach them.
 //!
 //! Readers hold an `Arc` of the view they began with and take no lock. A view that is replaced waits here in order; the
 //! slots that only it and those before it reach are given out again when all of these are dropped. The count of an `Arc`

@@ -1,7 +1,8 @@
 //! Lists of links: read without a lock beside one writer at a time.
 //!
-//! A list is a count and as many slots. Who finds a slot's number in a list sees everything that was written before the
-//! number was: the writer stores numbers and count with release order, the reader ends with an acquire fence.
+//! A list is a count and as many slots. A reader that finds a slot's number in a list sees everything that was written
+//! before the number was: the writer stores numbers and count with release order, the reader ends with an acquire
+//! fence.
 
 use super::atomics::{AtomicU32, Ordering, fence};
 

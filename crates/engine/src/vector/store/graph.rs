@@ -1,4 +1,5 @@
-//! What the graph has besides links: where graph searches enter, which level a node gets, who may rewrite a list.
+//! The graph beside its links: the entry point of searches, the levels of nodes, and the locks under which lists are
+//! rewritten.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

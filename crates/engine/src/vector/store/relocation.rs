@@ -111,7 +111,8 @@ pub(in crate::vector) fn begin(store: &Store, view: &View, end: u32) -> Vec<Relo
 /// Copies all that belongs to some vectors, of which the `dropped` turn out to be deleted. Views that hide
 /// [`State::TARGET`] are in force, and all before are dropped.
 pub(in crate::vector) fn copy(store: &Store, moves: &[Relocation], dropped: &mut Vec<u32>) {
-    // What is read before the lock is taken need not come from the disk behind it. The view keeps it as it is.
+    // Rows are read before the lock is taken, so that no reads from disk happen under it. The view keeps the rows as
+    // they are.
     let before = store.view();
     let copied = moves.iter().map(|&(old, _)| {
         // SAFETY: the old slot was live when it was chosen, and is retired after this stage only.

@@ -1,4 +1,4 @@
-//! What one search or builder sees, from beginning to end.
+//! The view that one search or builder keeps from beginning to end.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
