@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::FieldError;
 use super::arguments;
 use super::document::Field;
-use crate::app::search::Place;
+use crate::app::search::ShardTarget;
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 
@@ -37,8 +37,8 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
     }
     let filter = arguments::filter(app, &catalog, &collection, class)?;
     let tenant = arguments::text(class, "tenant").unwrap_or_default();
-    let place = Place::new(collection, &tenant).map_err(|why| FieldError(format!("aggregate: {why}")))?;
-    let (at, shard) = (place.at, place.shard);
+    let shard_target = ShardTarget::new(collection, &tenant).map_err(|why| FieldError(format!("aggregate: {why}")))?;
+    let (at, shard) = (shard_target.at, shard_target.shard);
     let count = app
         .read(move |data| data.count(at, filter.as_ref()))
         .await

@@ -15,7 +15,7 @@ use super::shape::Shape;
 use super::{FieldError, near};
 use crate::app::schema::names::no_such_property;
 use crate::app::search::related::unite;
-use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page, target};
+use crate::app::search::{Ranking, Search, ShardTarget, VECTOR_SEARCH, page, target};
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 use crate::memory;
@@ -51,11 +51,11 @@ pub(super) async fn class(
     }
     let ranked = search.ranking.is_search();
     if let Some(by) = by.as_ref().filter(|by| ranked && collection.property(&by.property).is_none()) {
-        let (shard, property) = (&search.place.shard, &by.property);
+        let (shard, property) = (&search.shard_target.shard, &by.property);
         let no_such = no_such_property(property, &collection.name);
         let why =
             format!("shard {}_{shard}: {no_such}: unrecognized property: {property}", collection.name.to_lowercase());
-        return Err(FieldError(Place::vector_error(&collection, &why)));
+        return Err(FieldError(ShardTarget::vector_error(&collection, &why)));
     }
     if shape.asks("generate") {
         let path = search.ranking.error_path();
@@ -67,7 +67,7 @@ pub(super) async fn class(
     let plain = alone && related.is_none() && !shape.follows_references();
     let is_short = plain && search.is_short(app.data().map_err(refuse)?);
     if !is_short {
-        app.open_indexes(search.place.at, search.vectors()).await.map_err(refuse)?;
+        app.open_indexes(search.shard_target.at, search.vectors()).await.map_err(refuse)?;
     }
     let found = move |data: &DataGroup| {
         let hits = search.hits(data)?;
@@ -111,13 +111,13 @@ fn assemble(
     let (offset, limit) = window(app, class, &ranking, fusion.is_some())?;
     let listing = !ranking.is_search();
     let tenant = text(class, "tenant").unwrap_or_default();
-    let place = Place::new(collection.clone(), &tenant).map_err(|why| {
-        let explain = if listing { Place::listing_error } else { Place::vector_error };
+    let shard_target = ShardTarget::new(collection.clone(), &tenant).map_err(|why| {
+        let explain = if listing { ShardTarget::listing_error } else { ShardTarget::vector_error };
         FieldError(explain(collection, &why))
     })?;
     let autocut = int(class, "autocut").and_then(|jumps| usize::try_from(jumps).ok()).unwrap_or(0);
     let include = Include { properties: true, vectors: shape.vectors(), charge: memory::reading() };
-    Ok(Search { place, ranking, filter, offset, limit, sort, autocut, include, fusion })
+    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include, fusion })
 }
 
 /// Offset and limit. Without either the limit is GraphQL's own; a search that is bounded by distance needs none.

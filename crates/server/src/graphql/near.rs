@@ -10,7 +10,7 @@ use super::arguments::object;
 use super::document::Field;
 use crate::app::search::fusion::{self, Fusion};
 use crate::app::search::target::{self, Chosen, Method, TargetError, Threshold};
-use crate::app::search::{Place, Ranking, VECTOR_SEARCH};
+use crate::app::search::{Ranking, ShardTarget, VECTOR_SEARCH};
 
 /// The vector search of a class.
 pub(super) struct NearSearch<'a> {
@@ -294,7 +294,7 @@ fn resolve<'a>(collection: &'a Collection, names: &[String]) -> Result<Vec<Chose
                 let why = format!("index for target vector {name:?} not found");
                 let shard = collection.shards.keys().next().map_or("", String::as_str);
                 let index = collection.name.to_lowercase();
-                Place::vector_error(collection, &format!("shard {index}_{shard}: {why}"))
+                ShardTarget::vector_error(collection, &format!("shard {index}_{shard}: {why}"))
             }
         })
     })

@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use super::document::Field;
 use super::grouped::{GroupShape, Grouped};
 use crate::app::objects::weight;
-use crate::app::search::{Place, target};
+use crate::app::search::{ShardTarget, target};
 use crate::memory;
 use crate::tree::{Members, Tree, Whole};
 
@@ -315,10 +315,11 @@ fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::ob
             if beacon.collection.as_ref().is_some_and(|name| *name != shape.collection.name) {
                 continue;
             }
-            let place = Place::behind(shape.collection.clone(), &shape.tenant).map_err(|why| unreachable(&why))?;
+            let shard_target =
+                ShardTarget::behind(shape.collection.clone(), &shape.tenant).map_err(|why| unreachable(&why))?;
             // As on the wire: objects behind references come without their vectors.
             let include = Include { properties: true, charge: memory::reading(), ..Include::default() };
-            if let Some(stored) = data.get(place.at, beacon.id, &include)? {
+            if let Some(stored) = data.get(shard_target.at, beacon.id, &include)? {
                 found.push(shape.json(data, &stored.object, Ranked::default())?);
                 break;
             }

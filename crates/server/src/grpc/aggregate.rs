@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::search::{filter_of, find_collection};
 use super::{status, took};
-use crate::app::search::Place;
+use crate::app::search::ShardTarget;
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 use crate::pb::weaviate::aggregate_reply::{Result as Answer, Single};
@@ -28,8 +28,9 @@ pub(super) async fn aggregate(
     refuse_unsupported(&request)?;
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())
         .map_err(|error| parse(Status::new(error.code(), format!("extract filters: {}", error.message()))))?;
-    let place = Place::new(collection, &request.tenant).map_err(|why| Status::unknown(format!("aggregate: {why}")))?;
-    let (at, shard) = (place.at, place.shard);
+    let shard_target =
+        ShardTarget::new(collection, &request.tenant).map_err(|why| Status::unknown(format!("aggregate: {why}")))?;
+    let (at, shard) = (shard_target.at, shard_target.shard);
     let explain = |error| match error {
         AppError::Invalid(text) => {
             AppError::Invalid(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {text}"))

@@ -222,7 +222,7 @@ pub(crate) async fn batch_delete(
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref()).map_err(parse)?;
     let filter = filter.ok_or_else(|| parse(Status::unknown("no filters in batch delete request")))?;
     let collection = shard::activate(app, &collection, tenant).await.map_err(status)?;
-    let at = shard::locate_to_write(&collection, tenant)
+    let at = shard::route_to_write(&collection, tenant)
         .map_err(|error| Status::unknown(format!("batch delete: cannot find objects: {}", error.text())))?;
     let deleted = delete::matching(app, at, filter, request.dry_run).await.map_err(status)?;
     let failed = deleted.objects.iter().filter(|(_, gone)| !gone).count();

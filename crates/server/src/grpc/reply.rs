@@ -7,7 +7,7 @@ use azimuth_engine::schema::{DataType, Primitive};
 use azimuth_engine::{Error, Result};
 
 use super::selection::{Field, Metadata, Reference, Selection};
-use crate::app::search::{Place, target};
+use crate::app::search::{ShardTarget, target};
 use crate::memory;
 use crate::pb::weaviate::list_value::Kind as ListKind;
 use crate::pb::weaviate::value::Kind;
@@ -69,19 +69,20 @@ fn properties(data: &DataGroup, selection: &Selection, mut object: Object) -> Re
 
 /// The objects that references lead to; those that are not there are left out.
 fn targets(data: &DataGroup, reference: &Reference, beacons: &[Beacon]) -> Result<Vec<PropertiesResult>> {
-    let place = |selection: &Selection| {
-        let place = Place::behind(selection.collection.clone(), &selection.tenant);
-        place.map_err(|why| Error::Invalid(format!("resolve references: {why}")))
+    let shard_target = |selection: &Selection| {
+        let shard_target = ShardTarget::behind(selection.collection.clone(), &selection.tenant);
+        shard_target.map_err(|why| Error::Invalid(format!("resolve references: {why}")))
     };
-    let places = reference.targets.iter().map(|selection| Ok((selection, place(selection)?, selection.include())));
+    let places =
+        reference.targets.iter().map(|selection| Ok((selection, shard_target(selection)?, selection.include())));
     let places = places.collect::<Result<Vec<_>>>()?;
     let mut results = Vec::new();
     for beacon in beacons {
-        for (selection, place, include) in &places {
+        for (selection, shard_target, include) in &places {
             if beacon.collection.as_ref().is_some_and(|name| *name != selection.collection.name) {
                 continue;
             }
-            if let Some(stored) = data.get(place.at, beacon.id, include)? {
+            if let Some(stored) = data.get(shard_target.at, beacon.id, include)? {
                 let metadata = metadata(&selection.metadata, &stored.object, Ranked::default())?;
                 let mut result = properties(data, selection, stored.object)?;
                 result.metadata = Some(metadata);

@@ -15,7 +15,7 @@ use super::selection::Selection;
 use super::{grouped, hybrid, near, status, took};
 use crate::app::schema::names::upper_first;
 use crate::app::search::grouping::GroupBy;
-use crate::app::search::{Place, Ranking, Search, VECTOR_SEARCH, page, target};
+use crate::app::search::{Ranking, Search, ShardTarget, VECTOR_SEARCH, page, target};
 use crate::app::{App, filter};
 use crate::auth::{Access, Principal};
 use crate::pb::weaviate::{Filters, GroupByResult, SearchReply, SearchRequest, SearchResult};
@@ -31,7 +31,7 @@ pub(super) async fn search(
     let search = &prepared.search;
     let is_short = prepared.selection.references.is_empty() && search.is_short(app.data().map_err(status)?);
     if !is_short {
-        app.open_indexes(search.place.at, search.vectors()).await.map_err(status)?;
+        app.open_indexes(search.shard_target.at, search.vectors()).await.map_err(status)?;
     }
     let answer = move |data: &DataGroup| {
         let hits = prepared.search.clone().hits(data)?;
@@ -151,15 +151,15 @@ fn assemble(
         let path = if listing { "explorer: list class: search" } else { VECTOR_SEARCH };
         Status::unknown(if listing { format!("{path}: {why}") } else { format!("{path}: vector search: {why}") })
     })?;
-    let place = Place::new(collection.clone(), &request.tenant).map_err(|why| {
-        let explain = if listing { Place::listing_error } else { Place::vector_error };
+    let shard_target = ShardTarget::new(collection.clone(), &request.tenant).map_err(|why| {
+        let explain = if listing { ShardTarget::listing_error } else { ShardTarget::vector_error };
         Status::unknown(explain(collection, &why))
     })?;
     let mut include = selection.include();
     include.properties |= request.group_by.is_some();
     let sort = sort_of(request, &ranking)?;
     let (autocut, fusion) = (request.autocut as usize, None);
-    Ok(Search { place, ranking, filter, offset, limit, sort, autocut, include, fusion })
+    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include, fusion })
 }
 
 fn with_cursor(request: &SearchRequest, ranking: Ranking) -> Result<Ranking, Status> {

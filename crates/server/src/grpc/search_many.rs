@@ -51,7 +51,7 @@ pub(super) async fn search_many(
     }
     for prepared in &good {
         let search = &prepared.search;
-        app.open_indexes(search.place.at, search.vectors()).await.map_err(status)?;
+        app.open_indexes(search.shard_target.at, search.vectors()).await.map_err(status)?;
     }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let part = good.len().div_ceil(processors).max(PART_MIN);

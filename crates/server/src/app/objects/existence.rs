@@ -8,7 +8,7 @@ use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::Beacon;
 use uuid::Uuid;
 
-use super::shard::locate;
+use super::shard::route;
 use crate::app::{App, AppResult};
 
 /// One target to look for.
@@ -59,7 +59,7 @@ fn is_in(data: &DataGroup, id: Uuid, places: &[ShardKey]) -> azimuth_engine::Res
 fn places(catalog: &Catalog, target: &Target) -> Vec<ShardKey> {
     let place = |collection: &azimuth_engine::schema::Collection| {
         let tenant = target.tenant.as_deref().filter(|_| collection.multi_tenancy.enabled);
-        locate(collection, tenant).ok()
+        route(collection, tenant).ok()
     };
     match &target.beacon.collection {
         Some(name) => catalog.find(name).and_then(|collection| place(collection)).into_iter().collect(),

@@ -197,7 +197,7 @@ impl Request<'_> {
             tenant.and_then(|tenant| Some((tenant, shard::opened(collection, tenant, self.purpose.creates())?)));
         let at = match opened {
             Some(_) => None,
-            None => Some(shard::locate_to_write(collection, tenant)?).filter(|_| !plan.created),
+            None => Some(shard::route_to_write(collection, tenant)?).filter(|_| !plan.created),
         };
         plan.changed |= !extension.is_empty() || opened.is_some();
         extension.apply(collection);

@@ -14,7 +14,7 @@ use super::convert::{self, Converted};
 use super::existence::{self, Target};
 use super::extend::extend;
 use super::references::check_tenancy;
-use super::shard::locate_to_write;
+use super::shard::route_to_write;
 use super::{Draft, ObjectError, vectors};
 use crate::app::{App, AppError, now_ms};
 
@@ -132,7 +132,7 @@ fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Resu
     let at = match purpose {
         Purpose::Validate => ShardKey { collection: collection.id, shard: azimuth_engine::ids::ShardId::FIRST },
         Purpose::Write | Purpose::Insert | Purpose::Replace | Purpose::Merge => {
-            locate_to_write(&collection, draft.tenant.as_deref())?
+            route_to_write(&collection, draft.tenant.as_deref())?
         }
     };
     let id = draft.id.unwrap_or_else(Uuid::new_v4);

@@ -13,7 +13,7 @@ use crate::app::{App, AppError, AppResult, Change};
 ///
 /// # Errors
 /// [`ObjectError::Shard`] in the wire's words.
-pub(crate) fn locate(collection: &Collection, tenant: Option<&str>) -> Result<ShardKey, ObjectError> {
+pub(crate) fn route(collection: &Collection, tenant: Option<&str>) -> Result<ShardKey, ObjectError> {
     let refuse = |text: String| Err(ObjectError::Shard(text));
     let tenant = tenant.filter(|tenant| !tenant.is_empty());
     let shard = match (collection.multi_tenancy.enabled, tenant) {
@@ -40,12 +40,12 @@ pub(crate) fn locate(collection: &Collection, tenant: Option<&str>) -> Result<Sh
     Ok(ShardKey { collection: collection.id, shard: shard.id })
 }
 
-/// As [`locate`], and refuses a shard that takes no writes.
+/// As [`route`], and refuses a shard that takes no writes.
 ///
 /// # Errors
 /// [`ObjectError::Shard`], or [`ObjectError::Invalid`] for a shard that is read-only.
-pub(crate) fn locate_to_write(collection: &Collection, tenant: Option<&str>) -> Result<ShardKey, ObjectError> {
-    let at = locate(collection, tenant)?;
+pub(crate) fn route_to_write(collection: &Collection, tenant: Option<&str>) -> Result<ShardKey, ObjectError> {
+    let at = route(collection, tenant)?;
     let shard = match tenant.filter(|tenant| !tenant.is_empty()) {
         Some(tenant) => collection.shards.get_key_value(tenant),
         None => collection.shards.iter().next(),

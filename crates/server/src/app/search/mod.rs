@@ -1,6 +1,6 @@
 //! Searches: what a front end asks for, made into a query of one shard.
 //!
-//! A front end resolves names and limits first ([`Place`], [`target`], [`page`]) and then answers everything in one
+//! A front end resolves names and limits first ([`ShardTarget`], [`target`], [`page`]) and then answers everything in one
 //! read: [`Search::hits`] is synchronous and runs inside [`App::read`](crate::app::App::read).
 
 mod autocut;
@@ -26,7 +26,7 @@ use crate::memory;
 
 /// The shard that a request is about.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct ShardTarget {
     /// The collection.
     pub(crate) collection: Arc<Collection>,
     /// Name of the shard, or of the tenant.
@@ -78,7 +78,7 @@ pub(crate) struct ObjectTarget {
 #[derive(Debug, Clone)]
 pub(crate) struct Search {
     /// Where.
-    pub(crate) place: Place,
+    pub(crate) shard_target: ShardTarget,
     /// What is ranked, and by what.
     pub(crate) ranking: Ranking,
     /// Only objects that match.
@@ -97,7 +97,7 @@ pub(crate) struct Search {
     pub(crate) fusion: Option<Fusion>,
 }
 
-impl Place {
+impl ShardTarget {
     /// The shard of a tenant, or the only shard when `tenant` is empty.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl Place {
     /// The shard that references lead to: where `collection` has tenants, that of the object's own tenant.
     ///
     /// # Errors
-    /// As [`Place::new`].
+    /// As [`ShardTarget::new`].
     pub(crate) fn behind(collection: Arc<Collection>, tenant: &str) -> std::result::Result<Self, String> {
         let tenant = if collection.multi_tenancy.enabled { tenant } else { "" };
         Self::new(collection, tenant)
@@ -216,9 +216,9 @@ impl Search {
             return false;
         }
         // A multi-vector may be megabytes long.
-        let vectors = &self.place.collection.vectors;
+        let vectors = &self.shard_target.collection.vectors;
         let is_multi = |id: &VectorId| vectors.iter().any(|(_, config)| config.id == *id && config.multi);
-        let cost = data.near_cost(self.place.at, self.ranking.targets(), hits);
+        let cost = data.near_cost(self.shard_target.at, self.ranking.targets(), hits);
         cost.is_some_and(|cost| cost <= SHORT_COMPONENTS_MAX) && !self.include.vectors.iter().any(is_multi)
     }
 
@@ -235,8 +235,8 @@ impl Search {
     /// # Errors
     /// [`Error::Invalid`] with the path that the wire puts before the cause.
     pub(crate) fn hits(self, data: &DataGroup) -> Result<Vec<Hit>> {
-        let (place, cut, query) = self.query(data)?;
-        let hits = data.search(place.at, &query).map_err(|error| explain(error, &place, cut.listing))?;
+        let (shard_target, cut, query) = self.query(data)?;
+        let hits = data.search(shard_target.at, &query).map_err(|error| explain(error, &shard_target, cut.listing))?;
         Ok(cut.of(hits))
     }
 
@@ -246,9 +246,9 @@ impl Search {
         let mut shards: BTreeMap<ShardKey, (Vec<Together>, Vec<Query>)> = BTreeMap::new();
         for (number, search) in searches.into_iter().enumerate() {
             match search.query(data) {
-                Ok((place, cut, query)) => {
-                    let (asked, queries) = shards.entry(place.at).or_default();
-                    asked.push(Together { number, place, cut });
+                Ok((shard_target, cut, query)) => {
+                    let (asked, queries) = shards.entry(shard_target.at).or_default();
+                    asked.push(Together { number, shard_target, cut });
                     queries.push(query);
                 }
                 Err(error) => answers[number] = Err(error),
@@ -256,8 +256,8 @@ impl Search {
         }
         for (at, (asked, queries)) in shards {
             for (asked, hits) in asked.into_iter().zip(data.search_many(at, &queries)) {
-                let Together { number, place, cut } = asked;
-                let hits = hits.map_err(|error| explain(error, &place, cut.listing));
+                let Together { number, shard_target, cut } = asked;
+                let hits = hits.map_err(|error| explain(error, &shard_target, cut.listing));
                 answers[number] = hits.map(|hits| cut.of(hits));
             }
         }
@@ -265,15 +265,15 @@ impl Search {
     }
 
     /// The engine's query, its shard, and the selection from its hits.
-    fn query(self, data: &DataGroup) -> Result<(Place, Cut, Query)> {
-        let Self { place, ranking, filter, offset, limit, sort, include, autocut, fusion } = self;
+    fn query(self, data: &DataGroup) -> Result<(ShardTarget, Cut, Query)> {
+        let Self { shard_target, ranking, filter, offset, limit, sort, include, autocut, fusion } = self;
         let listing = !ranking.is_search();
-        let mut rank = rank(data, &place, ranking)?;
+        let mut rank = rank(data, &shard_target, ranking)?;
         let mut max_distance = None;
         if let Some(fusion) = fusion {
             let cut = Cut { listing, autocut, max_distance, fusion: Some((fusion, offset, limit)) };
             let (offset, limit) = (0, Fusion::candidates(offset, limit));
-            return Ok((place, cut, Query { rank, filter, offset, limit, sort, include }));
+            return Ok((shard_target, cut, Query { rank, filter, offset, limit, sort, include }));
         }
         // The jumps are those of the first `limit` hits; a search that is bounded by distance alone has no such.
         if autocut > 0
@@ -283,7 +283,7 @@ impl Search {
             max_distance = near.max_distance.take();
         }
         let cut = Cut { listing, autocut, max_distance, fusion: None };
-        Ok((place, cut, Query { rank, filter, offset, limit, sort, include }))
+        Ok((shard_target, cut, Query { rank, filter, offset, limit, sort, include }))
     }
 }
 
@@ -318,28 +318,35 @@ impl Cut {
 /// A search that is answered with others of its shard.
 struct Together {
     number: usize,
-    place: Place,
+    shard_target: ShardTarget,
     cut: Cut,
 }
 
-fn rank(data: &DataGroup, place: &Place, ranking: Ranking) -> Result<Rank> {
+fn rank(data: &DataGroup, shard_target: &ShardTarget, ranking: Ranking) -> Result<Rank> {
     match ranking {
         Ranking::Listing { after } => Ok(Rank::Listing { after }),
         Ranking::Vector(near) => Ok(Rank::Near(near)),
         Ranking::Object { id, targets, combination, max_distance } => {
-            let targets = with_vectors(data, place, id, targets)?;
+            let targets = with_vectors(data, shard_target, id, targets)?;
             Ok(Rank::Near(Near { targets, combination, max_distance }))
         }
     }
 }
 
 /// The vectors of the object that `nearObject` names.
-fn with_vectors(data: &DataGroup, place: &Place, id: Uuid, targets: Vec<ObjectTarget>) -> Result<Vec<Target>> {
+fn with_vectors(
+    data: &DataGroup,
+    shard_target: &ShardTarget,
+    id: Uuid,
+    targets: Vec<ObjectTarget>,
+) -> Result<Vec<Target>> {
     let refuse =
         |why: String| Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"));
     let vectors = targets.iter().map(|target| target.vector).collect();
     let include = Include { properties: false, vectors, charge: memory::reading() };
-    let Some(stored) = data.get(place.at, id, &include)? else { return Err(refuse("vector not found".to_owned())) };
+    let Some(stored) = data.get(shard_target.at, id, &include)? else {
+        return Err(refuse("vector not found".to_owned()));
+    };
     let target = |ObjectTarget { vector, name, weight }| match stored.object.vectors.get(&vector) {
         Some(query) => Ok(Target { vector, query: query.clone(), weight }),
         None if name.is_empty() => Err(refuse(format!("nearObject search-object with id {id} has no vector"))),
@@ -349,18 +356,21 @@ fn with_vectors(data: &DataGroup, place: &Place, id: Uuid, targets: Vec<ObjectTa
 }
 
 /// Puts the path of the search before what the engine says.
-fn explain(error: Error, place: &Place, listing: bool) -> Error {
+fn explain(error: Error, shard_target: &ShardTarget, listing: bool) -> Error {
     let Error::Invalid(text) = error else { return error };
     if text.starts_with("sort parameter at position") {
         return Error::Invalid(format!("invalid 'sort' parameter: {text}"));
     }
-    let index = place.collection.name.to_lowercase();
-    let shard = &place.shard;
+    let index = shard_target.collection.name.to_lowercase();
+    let shard = &shard_target.shard;
     Error::Invalid(if text.starts_with("Filtering by property") {
         text
     } else if listing {
-        Place::listing_error(&place.collection, &format!("local shard object search {index}_{shard}: {text}"))
+        ShardTarget::listing_error(
+            &shard_target.collection,
+            &format!("local shard object search {index}_{shard}: {text}"),
+        )
     } else {
-        Place::vector_error(&place.collection, &format!("shard {index}_{shard}: {text}"))
+        ShardTarget::vector_error(&shard_target.collection, &format!("shard {index}_{shard}: {text}"))
     })
 }

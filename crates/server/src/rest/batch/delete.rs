@@ -66,7 +66,7 @@ pub(super) async fn delete(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
             "validate: invalid output: \"{output}\", possible values are: \"minimal\", \"verbose\""
         )));
     }
-    let located = shard::locate_to_write(&collection, tenant);
+    let located = shard::route_to_write(&collection, tenant);
     let at = located.map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", error.text())))?;
     let dry_run = body.get("dryRun").and_then(Value::as_bool).unwrap_or(false);
     let deleted = delete::matching(app, at, filter, dry_run).await?;

@@ -83,7 +83,7 @@ async fn of_collection(
     let collection = shard::activate(app, collection, tenant).await?;
     let prefix = format!("msg:search index {} code:422 err:", collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
-    let at = shard::locate(&collection, tenant).map_err(|error| refuse(error, &words))?;
+    let at = shard::route(&collection, tenant).map_err(|error| refuse(error, &words))?;
     let sort = sort(req);
     let after = after(req, page, &sort)?;
     let query = Query {
@@ -144,7 +144,7 @@ async fn of_all(app: &Arc<App>, req: &RestRequest, page: &Page) -> Result<Vec<Tr
         if objects.len() >= page.limit {
             break;
         }
-        let Ok(at) = shard::locate(&collection, None) else { continue };
+        let Ok(at) = shard::route(&collection, None) else { continue };
         let query = Query {
             rank: Rank::Listing { after: None },
             filter: None,

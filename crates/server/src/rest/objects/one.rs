@@ -37,7 +37,7 @@ pub(super) type Place = (Arc<Collection>, ShardKey);
 pub(super) async fn anywhere(app: &App, id: Uuid, tenant: Option<&str>) -> Result<Option<Place>, Reply> {
     let collections = app.catalog()?.collections();
     let places: Vec<Place> = (collections.into_iter())
-        .filter_map(|collection| shard::locate(&collection, tenant).ok().map(|at| (collection, at)))
+        .filter_map(|collection| shard::route(&collection, tenant).ok().map(|at| (collection, at)))
         .collect();
     let found = app.read(move |data| {
         for (collection, at) in places {
@@ -69,7 +69,7 @@ async fn place(
     let collection = shard::activate(app, &collection(app, class)?, tenant).await?;
     let prefix = prefix(&collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
-    let at = shard::locate(&collection, tenant).map_err(|error| refuse(error, &words))?;
+    let at = shard::route(&collection, tenant).map_err(|error| refuse(error, &words))?;
     Ok((collection, at))
 }
 

@@ -141,6 +141,6 @@ async fn place(
         ),
     };
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
-    let at = shard::locate_to_write(&collection, tenant).map_err(|error| refuse(error, &words))?;
+    let at = shard::route_to_write(&collection, tenant).map_err(|error| refuse(error, &words))?;
     Ok((collection, at))
 }
