@@ -3,6 +3,7 @@
 
 mod background;
 mod basics;
+mod batched;
 mod charges;
 mod damage;
 mod fixtures;
@@ -15,6 +16,5 @@ mod postings;
 mod readers;
 mod support;
 mod targets;
-mod together;
 mod unloading;
 mod unreadable;

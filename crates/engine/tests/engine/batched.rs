@@ -1,4 +1,4 @@
-//! Queries answered together: each as it would be by itself, beside writers too.
+//! Batched queries: each is answered as it would be on its own, beside writers too.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
