@@ -1,14 +1,17 @@
 //! Threads for reads that may block, and the priority of long reads.
 //!
-//! Every read begins with the priority of the process. A read that uses much processor time goes on with a lower one
-//! ([`Running::lower_priority`]), so that long reads take processor time from one another and not from writes, short reads
-//! and `ready`. Linux lets an ordinary process lower the priority of a thread but not raise it, so a thread of lower
-//! priority ends after its read.
+//! Every read begins with the priority of the process. A read that uses much processor time goes on with a lower one, so
+//! that long reads take processor time from one another and not from writes, short reads and `ready`. Linux lets an
+//! ordinary process lower the priority of a thread but not raise it, so a thread of lower priority ends after its read.
+//!
+//! A watching thread, which lives while there are reads, compares the processor time of the threads at intervals: a short
+//! read pays neither a timer nor a look at a clock.
 
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::Builder;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -16,14 +19,14 @@ use tokio::sync::oneshot;
 
 use priority::Thread;
 
-/// Time after which a thread without a job ends.
+/// Time after which a thread without a job ends, and the watching thread without a job on any thread.
 const IDLE_MAX: Duration = Duration::from_secs(10);
+/// Interval at which running jobs are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Processor time that a job uses after it was first looked at before its priority is lowered.
+const LONG_MIN: Duration = Duration::from_millis(20);
 
-/// Pause before the processor time of a job is looked at again.
-const PAUSE_MIN: Duration = Duration::from_millis(5);
-
-/// A job, which is told its thread; returns true if the thread has a lower priority from then on.
-type Job = Box<dyn FnOnce(Option<Thread>) -> bool + Send>;
+type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that are started on demand. The caller limits the number of jobs at once.
 #[derive(Default)]
@@ -37,98 +40,130 @@ struct Queue {
     jobs: VecDeque<Job>,
     /// Threads that wait for a job.
     idle: usize,
+    workers: Vec<Arc<Mutex<Worker>>>,
+    is_watched: bool,
+    #[cfg(test)]
+    started: usize,
 }
 
-/// A job that was handed to a thread.
-pub(super) struct Running<T> {
-    /// The result of the job; an error if the job panicked.
-    pub(super) result: oneshot::Receiver<T>,
-    place: Arc<Mutex<Place>>,
-}
-
-/// The thread on which a job runs.
-#[derive(Default)]
-struct Place {
-    /// The thread and its processor time when the job began.
-    thread: Option<(Thread, Duration)>,
+/// A thread, as the watching one sees it.
+struct Worker {
+    thread: Option<Thread>,
+    is_running: bool,
     is_lowered: bool,
+    /// Processor time when its job was first looked at.
+    seen: Option<Duration>,
 }
 
 impl ReadThreads {
-    /// Runs `job` on a thread that has no other work.
+    /// Runs `job` on a thread that has no other work. The result is an error if the job panics.
     ///
     /// # Errors
     /// The system refuses another thread.
     pub(super) fn run<T: Send + 'static>(
         self: &Arc<Self>,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> io::Result<Running<T>> {
+    ) -> io::Result<oneshot::Receiver<T>> {
         let (send, result) = oneshot::channel();
-        let place = Arc::new(Mutex::new(Place::default()));
-        let of_job = place.clone();
-        self.hand_over(Box::new(move |thread| {
-            of_job.lock().thread = thread.and_then(|thread| Some((thread, thread.used()?)));
+        self.hand_over(Box::new(move || {
             if let Ok(result) = catch_unwind(AssertUnwindSafe(job)) {
                 // Fails if the caller is gone.
                 let _ = send.send(result);
             }
-            let mut place = of_job.lock();
-            place.thread = None;
-            place.is_lowered
         }))?;
-        Ok(Running { result, place })
+        Ok(result)
     }
 
     fn hand_over(self: &Arc<Self>, job: Job) -> io::Result<()> {
         let mut queue = self.queue.lock();
         queue.jobs.push_back(job);
         if queue.jobs.len() <= queue.idle {
+            drop(queue);
             self.has_job.notify_one();
             return Ok(());
         }
         let threads = self.clone();
-        let started = std::thread::Builder::new().name("read".to_owned()).spawn(move || threads.work());
+        let started = Builder::new().name("read".to_owned()).spawn(move || threads.work());
         if let Err(error) = started {
             queue.jobs.pop_back();
             return Err(error);
+        }
+        #[cfg(test)]
+        {
+            queue.started += 1;
+        }
+        if !queue.is_watched {
+            let threads = self.clone();
+            // Without the watching thread all reads keep their priority.
+            queue.is_watched = Builder::new().name("read-watch".to_owned()).spawn(move || threads.watch()).is_ok();
         }
         Ok(())
     }
 
     fn work(&self) {
-        let thread = Thread::current();
-        loop {
-            let mut queue = self.queue.lock();
-            if queue.jobs.is_empty() {
-                queue.idle += 1;
-                self.has_job.wait_for(&mut queue, IDLE_MAX);
-                queue.idle -= 1;
+        let worker = Worker { thread: Thread::current(), is_running: false, is_lowered: false, seen: None };
+        let worker = Arc::new(Mutex::new(worker));
+        self.queue.lock().workers.push(worker.clone());
+        while let Some(job) = self.next() {
+            worker.lock().is_running = true;
+            job();
+            let mut worker = worker.lock();
+            (worker.is_running, worker.seen) = (false, None);
+            if worker.is_lowered {
+                break;
             }
-            let Some(job) = queue.jobs.pop_front() else { return };
-            drop(queue);
-            if job(thread) {
+        }
+        self.queue.lock().workers.retain(|other| !Arc::ptr_eq(other, &worker));
+    }
+
+    /// The next job; `None` if there was none for a while.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.queue.lock();
+        loop {
+            // A thread that has just ended a job may take the one for which another thread was woken.
+            if let Some(job) = queue.jobs.pop_front() {
+                return Some(job);
+            }
+            queue.idle += 1;
+            let waited = self.has_job.wait_for(&mut queue, IDLE_MAX);
+            queue.idle -= 1;
+            if waited.timed_out() && queue.jobs.is_empty() {
+                return None;
+            }
+        }
+    }
+
+    /// Looks at the running jobs until no thread is left.
+    fn watch(&self) {
+        loop {
+            std::thread::sleep(LOOK_EVERY);
+            let mut queue = self.queue.lock();
+            if queue.workers.is_empty() && queue.jobs.is_empty() {
+                queue.is_watched = false;
                 return;
+            }
+            let workers = queue.workers.clone();
+            drop(queue);
+            for worker in workers {
+                worker.lock().look();
             }
         }
     }
 }
 
-impl<T> Running<T> {
-    /// Lowers the priority of the job for the rest of its run if it has used this much processor time. Returns the time
-    /// after which to try again; `None` if the priority is lower.
-    pub(super) fn lower_priority(&self, used_min: Duration) -> Option<Duration> {
-        // The lock keeps the thread at this job.
-        let mut place = self.place.lock();
-        let Some((thread, before)) = place.thread else { return Some(used_min) };
-        let missing = used_min.saturating_sub(thread.used()?.saturating_sub(before));
-        if !missing.is_zero() {
-            return Some(missing.max(PAUSE_MIN));
+impl Worker {
+    /// Lowers the priority of a job that has used much processor time. The lock keeps the thread at its job.
+    fn look(&mut self) {
+        if !self.is_running || self.is_lowered {
+            return;
         }
-        if !place.is_lowered {
+        let Some(thread) = self.thread else { return };
+        let Some(used) = thread.used() else { return };
+        let since = *self.seen.get_or_insert(used);
+        if used.saturating_sub(since) >= LONG_MIN {
             thread.lower();
-            place.is_lowered = true;
+            self.is_lowered = true;
         }
-        None
     }
 }
 
@@ -198,8 +233,6 @@ mod priority {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
     fn nice() -> libc::c_int {
@@ -210,30 +243,31 @@ mod tests {
     #[tokio::test]
     async fn a_long_job_goes_on_with_a_lower_priority_and_the_next_one_does_not() {
         let threads = Arc::new(ReadThreads::default());
-        let (begun, wait_for_begin) = mpsc::channel();
-        let (go_on, wait) = mpsc::channel();
-        let job = threads.run(move || {
-            let before = nice();
-            begun.send(()).expect("the test waits");
-            while wait.try_recv().is_err() {
+        let ordinary = nice();
+        let long = threads.run(move || {
+            assert_eq!(nice(), ordinary);
+            while nice() == ordinary {
                 std::hint::spin_loop();
             }
-            (before, nice(), std::thread::current().id())
+            (nice(), std::thread::current().id())
         });
-        let job = job.expect("a thread");
-        wait_for_begin.recv().expect("the job begins");
-        assert!(job.lower_priority(Duration::from_secs(3_600)).is_some(), "it has not used an hour");
-        while job.lower_priority(Duration::from_millis(1)).is_some() {
-            tokio::task::yield_now().await;
-        }
-        go_on.send(()).expect("the job waits");
-        let (before, after, thread) = job.result.await.expect("a result");
-        assert!(after > before, "{before} {after}");
-
+        let (lower, thread) = long.expect("a thread").await.expect("a result");
+        assert!(lower > ordinary, "{lower} {ordinary}");
         let next = threads.run(|| (nice(), std::thread::current().id())).expect("a thread");
-        let (nice, other) = next.result.await.expect("a result");
-        assert_eq!(nice, before);
+        let (next, other) = next.await.expect("a result");
+        assert_eq!(next, ordinary);
         assert_ne!(thread, other);
+    }
+
+    #[test]
+    fn jobs_that_wait_keep_their_priority() {
+        let used = |thread: Option<Thread>| thread.and_then(Thread::used).expect("the time of a thread");
+        let mut worker = Worker { thread: Thread::current(), is_running: true, is_lowered: false, seen: None };
+        worker.look();
+        std::thread::sleep(LONG_MIN * 2);
+        let waited = used(worker.thread) - worker.seen.expect("it was looked at");
+        worker.look();
+        assert_eq!(worker.is_lowered, waited >= LONG_MIN);
     }
 
     #[tokio::test]
@@ -241,13 +275,30 @@ mod tests {
         let threads = Arc::new(ReadThreads::default());
         let mut used = Vec::new();
         for _ in 0..20 {
-            let broken = threads.run(|| panic!("on purpose")).expect("a thread");
-            let _: oneshot::error::RecvError = broken.result.await.map(|(): ()| ()).expect_err("the job panicked");
-            let id = threads.run(|| std::thread::current().id()).expect("a thread").result.await.expect("a result");
+            threads.run(|| panic!("on purpose")).expect("a thread").await.map(|(): ()| ()).expect_err("a panic");
+            let id = threads.run(|| std::thread::current().id()).expect("a thread").await.expect("a result");
             used.push(id);
         }
         used.dedup();
         assert!(used.len() < 20, "every job had a thread of its own");
+    }
+
+    #[tokio::test]
+    async fn threads_outlive_many_short_jobs_at_once() {
+        let threads = Arc::new(ReadThreads::default());
+        let job = |_| {
+            let threads = threads.clone();
+            tokio::spawn(async move {
+                for _ in 0..2_000 {
+                    threads.run(|| ()).expect("a thread").await.expect("a result");
+                }
+            })
+        };
+        for task in (0..8).map(job).collect::<Vec<_>>() {
+            task.await.expect("all jobs end");
+        }
+        let started = threads.queue.lock().started;
+        assert!(started <= 64, "{started} threads for eight jobs at once");
     }
 
     #[tokio::test]
@@ -262,7 +313,7 @@ mod tests {
             .collect();
         let mut leaders = 0;
         for job in jobs {
-            leaders += usize::from(job.result.await.expect("a result"));
+            leaders += usize::from(job.await.expect("a result"));
         }
         assert_eq!(leaders, 1);
     }

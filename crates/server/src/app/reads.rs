@@ -8,13 +8,12 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::interrupt::{Cause, Interrupt};
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::brief::Brief;
 use super::read_threads::ReadThreads;
@@ -23,8 +22,6 @@ use crate::{memory, metrics};
 
 /// Reads at once, over all connections; more wait.
 const READS_MAX: usize = 64;
-/// A read that has used this much processor time goes on with a lower priority.
-const LONG_MIN: Duration = Duration::from_millis(20);
 /// Locks that openings of indexes share.
 const OPENING_LOCKS: usize = 64;
 
@@ -103,16 +100,8 @@ impl App {
             let read = || watched.watch(|| read(node.data().state()));
             memory::within(share, read).inspect_err(|error| node.report(error))
         });
-        let mut running = running.map_err(|error| AppError::Internal(format!("no thread for a read: {error}")))?;
-        let mut pause = Some(LONG_MIN);
-        let result = loop {
-            let end = pause.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
-            match timeout_at(end, &mut running.result).await {
-                Err(_) if end < deadline => pause = running.lower_priority(LONG_MIN),
-                ended => break ended,
-            }
-        };
-        let Ok(result) = result else {
+        let running = running.map_err(|error| AppError::Internal(format!("no thread for a read: {error}")))?;
+        let Ok(result) = timeout_at(deadline, running).await else {
             interrupt.raise(Cause::Deadline);
             return Err(self.too_late());
         };
