@@ -117,6 +117,17 @@ async fn an_answer_that_is_left_is_reset_beside_one_that_is_read() {
     is_served(&mut server, "streams that were reset").await;
 }
 
+/// What was only needed to make an answer is free once it is made, also if no byte of the answer can be sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_window_holds_no_more_than_the_answer() {
+    let server = builder().variable("AZIMUTH_MEMORY_WAIT_SECONDS_MAX", "0").start();
+    fill(&server).await;
+    let (mut sender, _driver) = http2(&server, 0).await;
+    let _untaken = list(&server, &mut sender, 10).await;
+    let other = raw_http::get(&server.http_address(), "/v1/objects?class=Large&limit=10").expect("an answer");
+    assert_eq!(other.status, 200, "{:.300}", other.body);
+}
+
 /// A connection over which few bytes come at a time, as over a slow link: the system of the client keeps little.
 struct SlowLink {
     tcp: TcpStream,

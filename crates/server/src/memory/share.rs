@@ -168,14 +168,14 @@ impl Share {
         None
     }
 
-    /// The request gives back what its read held above `base`, and is not refused any more. Returns what is missing to
-    /// `total` bytes, and the accounts to take it from.
+    /// The request gives back what its read held above `base` bytes. Returns what is missing to `total` bytes, and the
+    /// accounts to take it from.
     pub(super) fn begin_turn(&mut self, base: usize, total: usize) -> (Payer, usize) {
         self.settle(base);
         (self.payer.clone(), total.saturating_sub(self.held))
     }
 
-    /// Memory was set aside for the read, which is run again.
+    /// Memory was set aside for the read, which is run again and is not refused any more.
     pub(super) fn reserve(&mut self, reserved: Reserved) {
         self.held += reserved.take();
         self.refused = None;

@@ -123,9 +123,9 @@ struct Seen {
 
 /// Runs a stream to its end, or until nothing of its answer has left for `stall_max` although its turn on the connection has
 /// come: dropping it resets it. Streams of a connection take turns, so a stream waits while fewer pieces have left the
-/// connection than its own last turn had for each stream. A peer may as well read one answer after the other: a stream also waits while an older
-/// one goes on. When no piece has left at all, the peer takes nothing, unless its system is the slow one, which
-/// [`Socket`](super::socket::Socket) watches.
+/// connection than its own last turn had for each stream. A peer may as well read one answer after the other: a stream
+/// also waits while an older one goes on. When no piece has left at all, the peer takes nothing, unless its system is
+/// the slow one, which [`Socket`](super::socket::Socket) watches.
 async fn watched<S: Future>(stream: S, way: Arc<OnTheWay>, stall_max: Duration) {
     let mut stream = pin!(stream);
     let mut seen: Option<Seen> = None;
@@ -138,7 +138,7 @@ async fn watched<S: Future>(stream: S, way: Arc<OnTheWay>, stall_max: Duration) 
         let seen = seen.get_or_insert_with(|| Seen {
             timer: Box::pin(tokio::time::sleep(stall_max)),
             left,
-            turn: TURN_MIN,
+            turn: left.clamp(TURN_MIN, TURN_MAX),
             since_turn: of_all,
             of_all,
             of_older: connection.pieces_left_before(way.number),
