@@ -12,9 +12,9 @@ use subtle::ConstantTimeEq;
 use tonic::Status;
 
 use crate::app::{AppError, AppResult};
-use crate::rest::message::Reply;
 use crate::settings::{flag, list, path};
 use crate::watched::Watched;
+use crate::weaviate::rest::message::Reply;
 
 /// Who calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

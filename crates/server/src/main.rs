@@ -1,21 +1,18 @@
 //! `azimuth`: a vector database server in one process.
 //!
-//! Read in this order: [`settings`], [`serve`] (listeners and life cycle), [`rest`], [`graphql`] and [`grpc`] (the
-//! wire), [`app`] (what they all call), [`auth`], [`cli`] (subcommands that are clients).
+//! Read in this order: [`settings`], [`serve`] (listeners and life cycle), [`weaviate`] (its three
+//! wires), [`app`] (what they all call), [`auth`], [`cli`] (subcommands that are clients).
 
 mod app;
 mod auth;
 mod cli;
-mod graphql;
-mod grpc;
-mod heap;
-mod memory;
+mod malloc;
 mod metrics;
-mod rest;
+mod request_memory;
 mod serve;
 mod settings;
-mod tree;
 mod watched;
+mod weaviate;
 
 use std::process::ExitCode;
 

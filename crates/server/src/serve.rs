@@ -31,7 +31,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
 use crate::auth::Auth;
-use crate::heap;
+use crate::malloc;
 use crate::settings::{self, Flags, Settings, TlsFiles};
 use connection::Connections;
 use otlp::Exporter;
@@ -50,7 +50,7 @@ const METRICS_CONNECTIONS_MAX: usize = 64;
 /// Runs the server until it is told to stop.
 pub(crate) fn run(flags: &Flags) -> ExitCode {
     log::init();
-    heap::configure();
+    malloc::configure();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("start threads: {error}")),
@@ -75,7 +75,7 @@ async fn serve(flags: &Flags) -> Result<(), String> {
     let [tls, grpc_tls] = certificates(&settings)?;
     let app = App::new(settings, auth);
     tokio::spawn(app.auth.clone().watch_file());
-    tokio::spawn(heap::give_back());
+    tokio::spawn(malloc::give_back());
     let host = app.settings.host;
     let (exporter, sending) = Exporter::from_environment()?.unzip();
     let connections_max = files::connections_max(app.settings.connections_max);

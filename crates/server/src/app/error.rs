@@ -3,7 +3,7 @@
 use azimuth_engine::interrupt::Cause;
 use azimuth_raft::ProposeError;
 
-use crate::memory::Refusal;
+use crate::request_memory::Refusal;
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

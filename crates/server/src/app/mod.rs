@@ -1,10 +1,10 @@
 //! The application: what every front end calls. It knows the engine and Raft, and no wire.
 
-mod brief;
 mod change;
 pub(crate) mod deadline;
 mod error;
 pub(crate) mod filter;
+mod inline;
 pub(crate) mod objects;
 mod read_threads;
 mod reads;

@@ -1,6 +1,6 @@
 //! Running reads: on which thread a read runs, how many run at once, and when a read is ended.
 //!
-//! A read that is short for sure runs on the thread that serves the connection ([`App::read_briefly`]); every other one has a
+//! A read that is short for sure runs on the thread that serves the connection ([`App::read_inline`]); every other one has a
 //! thread that may block, and is ended by the deadline of its request or when its caller is gone: both raise the interrupt
 //! that the engine looks at while it works. An index that has to be opened first is opened outside of the permits that
 //! reads hold, once for all that wait ([`App::open_indexes`]), so that reads of others go on meanwhile.
@@ -15,10 +15,10 @@ use azimuth_engine::interrupt::{Cause, Interrupt};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout_at;
 
-use super::brief::Brief;
+use super::inline::InlineReads;
 use super::read_threads::ReadThreads;
 use super::{App, AppError, AppResult, deadline};
-use crate::{memory, metrics};
+use crate::{metrics, request_memory};
 
 /// Reads at once, over all connections; more wait.
 const READS_MAX: usize = 64;
@@ -30,7 +30,7 @@ pub(super) struct Reads {
     /// Reads that may run at once: each has a thread and an answer in memory.
     permits: Arc<Semaphore>,
     threads: Arc<ReadThreads>,
-    brief: Arc<Brief>,
+    inline: Arc<InlineReads>,
     /// Held while the indexes of a shard are opened, by shard, so that as many threads wait for it as there are locks.
     openings: [Arc<Mutex<()>>; OPENING_LOCKS],
 }
@@ -41,7 +41,7 @@ impl Reads {
         Self {
             permits: Arc::new(Semaphore::new(READS_MAX)),
             threads: Arc::default(),
-            brief: Arc::new(Brief::new(workers)),
+            inline: Arc::new(InlineReads::new(workers)),
             openings: std::array::from_fn(|_| Arc::default()),
         }
     }
@@ -91,14 +91,14 @@ impl App {
         let interrupt = Interrupt::new();
         let _caller = EndWhenDropped(interrupt.clone());
         let watched = interrupt.clone();
-        let share = memory::current();
+        let share = request_memory::current();
         let running = self.reads.threads.run(move || {
             let (_permit, _running) = (permit, Running::new());
             if let Some(cause) = watched.cause() {
                 return Err(azimuth_engine::Error::Interrupted(cause));
             }
             let read = || watched.watch(|| read(node.data().state()));
-            memory::within(share, read).inspect_err(|error| node.report(error))
+            request_memory::within(share, read).inspect_err(|error| node.report(error))
         });
         let running = running.map_err(|error| AppError::Internal(format!("no thread for a read: {error}")))?;
         let Ok(result) = timeout_at(deadline, running).await else {
@@ -113,7 +113,7 @@ impl App {
     ///
     /// # Errors
     /// The error of the read.
-    pub(crate) async fn read_briefly<T, F>(&self, is_short: bool, read: F) -> AppResult<T>
+    pub(crate) async fn read_inline<T, F>(&self, is_short: bool, read: F) -> AppResult<T>
     where
         T: Send + 'static,
         F: FnOnce(&DataGroup) -> azimuth_engine::Result<T> + Send + 'static,
@@ -121,14 +121,14 @@ impl App {
         if !is_short {
             return self.read(read).await;
         }
-        if let Some(_here) = self.reads.brief.enter() {
+        if let Some(_here) = self.reads.inline.enter() {
             let node = self.node()?;
-            let result = catch_unwind(AssertUnwindSafe(|| self.reads.brief.timed(|| read(node.data().state()))));
+            let result = catch_unwind(AssertUnwindSafe(|| self.reads.inline.timed(|| read(node.data().state()))));
             let result = result.map_err(|_| AppError::Internal("a read panicked".to_owned()))?;
             return Ok(result.inspect_err(|error| node.report(error))?);
         }
-        let brief = self.reads.brief.clone();
-        self.read(move |data| brief.timed(|| read(data))).await
+        let inline = self.reads.inline.clone();
+        self.read(move |data| inline.timed(|| read(data))).await
     }
 
     /// Opens the indexes of these vectors, if they are not in memory. The read itself reports errors of the indexes.

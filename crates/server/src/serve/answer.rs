@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use super::reply;
 use crate::app::objects::weight;
 use crate::app::{App, AppError, deadline};
-use crate::memory::{self, Refusal, Share};
-use crate::rest::message::Reply;
-use crate::tree::Tree;
-use crate::{graphql, rest};
+use crate::request_memory::{self, Refusal, Share};
+use crate::weaviate::rest::message::Reply;
+use crate::weaviate::tree::Tree;
+use crate::weaviate::{graphql, rest};
 
 /// A request that holds more than this has its answer written on a thread that may block: a vector's text is three times as
 /// long as its floats.
@@ -65,7 +65,7 @@ pub(super) async fn answered(
         render(reply, head_only, kind, share.clone()).await
     };
     match kind {
-        Kind::Read { .. } => memory::in_turn(deadline::of_request(app.settings.read_time_max), answer).await,
+        Kind::Read { .. } => request_memory::in_turn(deadline::of_request(app.settings.read_time_max), answer).await,
         Kind::Other | Kind::Written => answer().await,
     }
 }
@@ -77,7 +77,7 @@ pub(super) async fn render(reply: Reply, head_only: bool, kind: Kind, share: Arc
     if share.lock().bytes() < LARGE_BYTES {
         return written(status, tree, kind);
     }
-    let write = move || memory::within(Some(share), || written(status, tree, kind));
+    let write = move || request_memory::within(Some(share), || written(status, tree, kind));
     match tokio::task::spawn_blocking(write).await {
         Ok(response) => response,
         Err(error) => {
@@ -88,7 +88,7 @@ pub(super) async fn render(reply: Reply, head_only: bool, kind: Kind, share: Arc
 }
 
 fn written(status: StatusCode, tree: Tree, kind: Kind) -> Response<Body> {
-    let charged = if kind == Kind::Other { memory::charge(weight::tree(&tree)) } else { Ok(()) };
+    let charged = if kind == Kind::Other { request_memory::charge(weight::tree(&tree)) } else { Ok(()) };
     let body = charged.and_then(|()| reply::json(&tree, kind == Kind::Written));
     // The tree is dropped before anything else is made.
     drop(tree);

@@ -18,9 +18,9 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-use crate::memory::{self, Refusal, Share};
-use crate::rest::BodyError;
-use crate::rest::message::Reply;
+use crate::request_memory::{self, Refusal, Share};
+use crate::weaviate::rest::BodyError;
+use crate::weaviate::rest::message::Reply;
 
 /// A body must come faster than this once it has come for longer than twice the longest pause.
 const BYTES_PER_SECOND_MIN: u64 = 1 << 10;
@@ -90,7 +90,7 @@ pub(super) async fn read(
         if read.len() + data.len() > bytes_max {
             return too_large;
         }
-        memory::charge_or_wait(share, cost(&data)).await.map_err(refuse_rest)?;
+        request_memory::charge_or_wait(share, cost(&data)).await.map_err(refuse_rest)?;
         read.extend_from_slice(&data);
     }
 }

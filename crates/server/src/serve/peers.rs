@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::streams::OnTheWay;
-use crate::memory::{Account, Payer};
+use crate::request_memory::{Account, Payer};
 
 /// Calls that a connection may give up before they are answered, at once. Proxies carry the calls of many users, and
 /// callers with short deadlines give up many at a time.

@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 
 use super::peers::{Connection, Running};
 use super::streams::OnTheWay;
-use crate::memory::{self, Refusal, Share};
-use crate::tree::Tree;
+use crate::request_memory::{self, Refusal, Share};
+use crate::weaviate::tree::Tree;
 
 /// A larger answer is cut into pieces, and over HTTP/2 its end waits until they have left: so it is seen whether the peer
 /// takes it. The end of a smaller one goes with it.
@@ -242,8 +242,8 @@ impl Chunks {
         let capacity = capacity.max(self.open.len() + bytes);
         let more = capacity - self.open.capacity();
         if self.anyway {
-            memory::force(more);
-        } else if let Err(refusal) = memory::charge(more) {
+            request_memory::force(more);
+        } else if let Err(refusal) = request_memory::charge(more) {
             self.refusal = Some(refusal);
             return Err(io::Error::other(refusal));
         }

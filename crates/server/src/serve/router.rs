@@ -30,8 +30,9 @@ use super::socket::{self, HALF_CLOSED_MAX};
 use super::streams;
 use super::trace::TraceParent;
 use crate::app::{App, deadline};
-use crate::memory::{self, RequestMemory, Share};
-use crate::{grpc, metrics, rest};
+use crate::metrics;
+use crate::request_memory::{self, RequestMemory, Share};
+use crate::weaviate::{grpc, rest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a gRPC caller waits.
@@ -137,7 +138,8 @@ impl Router {
         };
         let answered = match admitted {
             Ok(()) => {
-                let routed = memory::within_async(share.clone(), self.route(wire, request)).instrument(span.clone());
+                let routed =
+                    request_memory::within_async(share.clone(), self.route(wire, request)).instrument(span.clone());
                 tokio::select! {
                     response = routed => Some(response),
                     () = socket::deserted(&connection), if !http2 => None,
@@ -221,7 +223,7 @@ impl Shared {
         let head_only = head.method == Method::HEAD;
         let probe = head.uri.path().starts_with("/v1/.well-known/");
         let pace = Pace::new(app.settings.stall_max);
-        let share = memory::current().unwrap_or_else(|| self.unpaid());
+        let share = request_memory::current().unwrap_or_else(|| self.unpaid());
         let body = if principal.is_ok() {
             body::read(body, app.settings.body_bytes_max, pace, &share).await
         } else {
@@ -249,13 +251,13 @@ impl Shared {
 
     /// A share for a request without a connection.
     fn unpaid(&self) -> Arc<Mutex<Share>> {
-        Arc::new(Mutex::new(self.memory.share(memory::Payer::default())))
+        Arc::new(Mutex::new(self.memory.share(request_memory::Payer::default())))
     }
 
     async fn grpc(&self, grpc: axum::Router, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let bytes_max = self.app.settings.grpc_max_message_bytes;
-        let share = memory::current().unwrap_or_else(|| self.unpaid());
+        let share = request_memory::current().unwrap_or_else(|| self.unpaid());
         let body = if head.uri.path().ends_with(STREAMING_METHOD) {
             body
         } else {

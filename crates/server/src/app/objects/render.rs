@@ -6,7 +6,7 @@ use azimuth_engine::schema::Collection;
 use serde_json::{Map, Number, Value as Json, json};
 
 use super::beacon;
-use crate::tree::{Members, Tree, Whole};
+use crate::weaviate::tree::{Members, Tree, Whole};
 
 /// Properties as JSON. `href` says whether references carry a path beside their beacon.
 pub(crate) fn properties(properties: &Properties, href: bool) -> Json {

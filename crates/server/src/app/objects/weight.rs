@@ -1,12 +1,12 @@
 //! The size of objects as trees of JSON, computed before the trees are made: bounds within a factor of two, for
-//! [`memory`](crate::memory).
+//! [`memory`](crate::request_memory).
 //!
 //! A number of a property takes 64 bytes in such a tree, which keeps its digits as text; a float of a vector takes four.
 
 use azimuth_engine::object::{Object, Properties, Value, Vector};
 use serde_json::Value as Json;
 
-use crate::tree::Tree;
+use crate::weaviate::tree::Tree;
 
 /// A value in a list or a map.
 const NODE_BYTES: usize = size_of::<Json>();

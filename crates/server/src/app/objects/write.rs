@@ -61,7 +61,7 @@ pub(crate) async fn merge(
     mut draft: Draft,
 ) -> Result<(), ObjectError> {
     let is_short = app.data()?.is_loaded(at);
-    if !app.read_briefly(is_short, move |data| data.exists(at, id)).await? {
+    if !app.read_inline(is_short, move |data| data.exists(at, id)).await? {
         return Err(ObjectError::NotFound);
     }
     draft.collection.clone_from(&collection.name);

@@ -22,7 +22,7 @@ use fusion::Fusion;
 use target::{Chosen, Method};
 use uuid::Uuid;
 
-use crate::memory;
+use crate::request_memory;
 
 /// The shard that a request is about.
 #[derive(Debug, Clone)]
@@ -343,7 +343,7 @@ fn with_vectors(
     let refuse =
         |why: String| Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"));
     let vectors = targets.iter().map(|target| target.vector).collect();
-    let include = Include { properties: false, vectors, charge: memory::reading() };
+    let include = Include { properties: false, vectors, charge: request_memory::reading() };
     let Some(stored) = data.get(shard_target.at, id, &include)? else {
         return Err(refuse("vector not found".to_owned()));
     };

@@ -1,0 +1,165 @@
+//! `Get`: a class' arguments, made into a search.
+
+use std::sync::Arc;
+
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::ids::VectorId;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::query::{Filter, Include};
+use azimuth_engine::schema::Collection;
+
+use super::arguments::{self, int, text};
+use super::document::Field;
+use super::grouped::{group_by, in_groups, related};
+use super::shape::Shape;
+use super::{FieldError, near};
+use crate::app::schema::names::no_such_property;
+use crate::app::search::related::unite;
+use crate::app::search::{Ranking, Search, ShardTarget, VECTOR_SEARCH, page, target};
+use crate::app::{App, AppError};
+use crate::auth::{Access, Principal};
+use crate::request_memory;
+use crate::weaviate::tree::Tree;
+
+/// Arguments that are not there yet.
+const LATER: &[&str] = &["bm25"];
+
+/// Answers a class; `alone` if nothing else of the same request is to be answered beside it.
+pub(super) async fn class(
+    app: &Arc<App>,
+    principal: &Principal,
+    class: &Field,
+    alone: bool,
+) -> Result<Tree, FieldError> {
+    let refuse = |error: AppError| FieldError(error.to_string());
+    let catalog = app.catalog().map_err(refuse)?;
+    let Some(collection) = catalog.find(&class.name).cloned() else {
+        let text = format!("Cannot query field {:?} on type \"GetObjectsObj\".", class.name);
+        return Err(FieldError(text));
+    };
+    let tenant = text(class, "tenant").unwrap_or_default();
+    let shape = Shape::new(&catalog, &collection, &tenant, &class.fields);
+    let resource = format!("data/collections/{}/shards/*/objects/*", collection.name);
+    app.auth.authorize(principal, Access::Read, &resource).map_err(refuse)?;
+    if let Some(argument) = LATER.iter().find(|argument| class.argument(argument).is_some()) {
+        return Err(FieldError(format!("{argument} is not supported yet")));
+    }
+    let (by, related) = (group_by(class), related(class));
+    let mut search = assemble(app, &catalog, &collection, class, &shape)?;
+    if related.is_some() && collection.vectors.unnamed.is_some() {
+        search.include.vectors.push(VectorId::UNNAMED);
+    }
+    let ranked = search.ranking.is_search();
+    if let Some(by) = by.as_ref().filter(|by| ranked && collection.property(&by.property).is_none()) {
+        let (shard, property) = (&search.shard_target.shard, &by.property);
+        let no_such = no_such_property(property, &collection.name);
+        let why =
+            format!("shard {}_{shard}: {no_such}: unrecognized property: {property}", collection.name.to_lowercase());
+        return Err(FieldError(ShardTarget::vector_error(&collection, &why)));
+    }
+    if shape.asks("generate") {
+        let path = search.ranking.error_path();
+        return Err(FieldError(format!("{path}: extend: extend generate: client not found, empty provider")));
+    }
+    if shape.asks("queryProfile") {
+        return Err(FieldError("_additional.queryProfile is not supported yet".to_owned()));
+    }
+    let plain = alone && related.is_none() && !shape.follows_references();
+    let is_short = plain && search.is_short(app.data().map_err(refuse)?);
+    if !is_short {
+        app.open_indexes(search.shard_target.at, search.vectors()).await.map_err(refuse)?;
+    }
+    let found = move |data: &DataGroup| {
+        let hits = search.hits(data)?;
+        match by {
+            Some(by) => in_groups(data, &shape, &hits, &by, ranked),
+            None => {
+                let hits = match related {
+                    Some(related) => unite(hits, related)?,
+                    None => hits,
+                };
+                // Each hit is dropped as soon as it is shown.
+                hits.into_iter().map(|hit| shape.hit_json(data, &hit, ranked)).collect()
+            }
+        }
+    };
+    let found = app.read_inline(is_short, found).await;
+    Ok(Tree::List(found.map_err(refuse)?))
+}
+
+fn assemble(
+    app: &App,
+    catalog: &Catalog,
+    collection: &Arc<Collection>,
+    class: &Field,
+    shape: &Shape,
+) -> Result<Search, FieldError> {
+    let sort = arguments::sort(class)?;
+    if !sort.is_empty() && class.argument("hybrid").is_some() {
+        return Err(FieldError("hybrid search is not compatible with sort".to_owned()));
+    }
+    let filter = arguments::filter(app, catalog, collection, class)?;
+    let near = near::search(collection, class)?;
+    if shape.asks("certainty")
+        && let Some(near) = near.as_ref().filter(|near| near.fusion.is_none())
+    {
+        target::check_certainty(&near.chosen).map_err(FieldError)?;
+    }
+    let fusion = near.as_ref().and_then(|near| near.fusion);
+    let ranking = near.map_or(Ranking::Listing { after: None }, |near| near.ranking);
+    let ranking = with_cursor(class, ranking, filter.as_ref())?;
+    let (offset, limit) = window(app, class, &ranking, fusion.is_some())?;
+    let listing = !ranking.is_search();
+    let tenant = text(class, "tenant").unwrap_or_default();
+    let shard_target = ShardTarget::new(collection.clone(), &tenant).map_err(|why| {
+        let explain = if listing { ShardTarget::listing_error } else { ShardTarget::vector_error };
+        FieldError(explain(collection, &why))
+    })?;
+    let autocut = int(class, "autocut").and_then(|jumps| usize::try_from(jumps).ok()).unwrap_or(0);
+    let include = Include { properties: true, vectors: shape.vectors(), charge: request_memory::reading() };
+    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include, fusion })
+}
+
+/// Offset and limit. Without either the limit is GraphQL's own; a search that is bounded by distance needs none.
+fn window(app: &App, class: &Field, ranking: &Ranking, hybrid: bool) -> Result<(usize, usize), FieldError> {
+    let settings = &app.settings;
+    let (offset, limit) = (int(class, "offset"), int(class, "limit"));
+    if hybrid && limit == Some(0) {
+        return Ok((0, 0));
+    }
+    // The distance of a hybrid search bounds its result set, not its answer.
+    let (search, bounded, first) = (ranking.is_search(), ranking.is_bounded() && !hybrid, offset.unwrap_or(0));
+    let limit = match limit {
+        None if bounded => -1,
+        None if offset.is_some() => settings.query_default_limit as i64,
+        None => settings.query_default_limit_graphql as i64,
+        Some(limit) if limit < 0 && !search => settings.query_default_limit as i64,
+        Some(limit) => limit,
+    };
+    if search && limit != 0 && (limit < 0 || bounded) {
+        let first = usize::try_from(first).map_err(|_| FieldError("offset must not be negative".to_owned()))?;
+        let limit = usize::try_from(limit).unwrap_or(page::UNBOUNDED_HITS_MAX).min(page::UNBOUNDED_HITS_MAX);
+        return Ok((first, limit));
+    }
+    page::check(first, limit, settings.query_maximum_results).map_err(|why| {
+        FieldError(if search {
+            format!("{VECTOR_SEARCH}: vector search: {why}")
+        } else {
+            format!("explorer: list class: search: {why}")
+        })
+    })
+}
+
+fn with_cursor(class: &Field, ranking: Ranking, filter: Option<&Filter>) -> Result<Ranking, FieldError> {
+    let Some(after) = text(class, "after") else { return Ok(ranking) };
+    let limit = int(class, "limit");
+    let beside = page::Beside {
+        limit: limit.is_some_and(|limit| limit >= 0),
+        offset: int(class, "offset").is_some_and(|offset| offset > 0),
+        filter: filter.is_some(),
+        sort: class.argument("sort").is_some(),
+        search: ranking.is_search(),
+    };
+    let after = page::cursor(&after, beside).map_err(FieldError)?;
+    Ok(Ranking::Listing { after })
+}

@@ -1,0 +1,147 @@
+//! Groups of hits: the arguments `groupBy` and `group`, and `_additional.group`.
+
+use std::sync::Arc;
+
+use azimuth_engine::Result;
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::ids::VectorId;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::query::Hit;
+use azimuth_engine::schema::Collection;
+use serde_json::{Value as Json, json};
+
+use super::arguments::object;
+use super::document::Field;
+use super::shape::{Ranked, Shape};
+use crate::app::search::grouping::{self, Group, GroupBy};
+use crate::app::search::related::{Related, Strategy};
+use crate::weaviate::tree::Tree;
+
+/// One answer per group; hits that no search ranked are in no group, each of them an answer without anything.
+pub(super) fn in_groups(data: &DataGroup, shape: &Shape, hits: &[Hit], by: &GroupBy, near: bool) -> Result<Vec<Tree>> {
+    if !near {
+        return hits.iter().map(|_| shape.group_json(data, None)).collect();
+    }
+    let groups = grouping::group(hits, by);
+    let groups = groups.iter().enumerate();
+    groups.map(|(id, group)| shape.group_json(data, Some(Grouped { id, path: &by.property, group, hits }))).collect()
+}
+
+/// The `groupBy` argument. Its path has one member; another number means no property.
+pub(super) fn group_by(class: &Field) -> Option<GroupBy> {
+    let given = object(class, "groupBy")?;
+    let property = match given.get("path") {
+        Some(Json::String(only)) => only.clone(),
+        Some(Json::Array(path)) if path.len() == 1 => path[0].as_str().unwrap_or_default().to_owned(),
+        _ => String::new(),
+    };
+    let count = |name: &str| given.get(name).and_then(Json::as_i64).and_then(|count| usize::try_from(count).ok());
+    let (groups, per_group) = (count("groups").unwrap_or(0), count("objectsPerGroup").unwrap_or(0));
+    Some(GroupBy { property, groups, per_group })
+}
+
+/// The deprecated `group` argument.
+pub(super) fn related(class: &Field) -> Option<Related> {
+    let given = object(class, "group")?;
+    let strategy = match given.get("type").and_then(Json::as_str) {
+        Some("merge") => Strategy::Merge,
+        _ => Strategy::Closest,
+    };
+    let force = given.get("force").and_then(Json::as_f64).unwrap_or_default() as f32;
+    Some(Related { strategy, force })
+}
+
+/// What is asked of a group.
+#[derive(Debug, Clone)]
+pub(super) struct GroupShape {
+    type_name: String,
+    members: Vec<(String, Member)>,
+}
+
+#[derive(Debug, Clone)]
+enum Member {
+    TypeName,
+    Id,
+    Count,
+    MinDistance,
+    MaxDistance,
+    GroupedBy(Vec<Field>),
+    Hits(Shape),
+}
+
+/// A group that is answered: its number, what is in it, and the hits that its members are positions of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grouped<'a> {
+    pub(super) id: usize,
+    pub(super) path: &'a str,
+    pub(super) group: &'a Group,
+    pub(super) hits: &'a [Hit],
+}
+
+impl GroupShape {
+    /// What is asked of a group.
+    pub(super) fn new(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, fields: &[Field]) -> Self {
+        let member = |field: &Field| match field.name.as_str() {
+            "id" => Member::Id,
+            "count" => Member::Count,
+            "minDistance" => Member::MinDistance,
+            "maxDistance" => Member::MaxDistance,
+            "groupedBy" => Member::GroupedBy(field.fields.clone()),
+            "hits" => Member::Hits(Shape::new(catalog, collection, tenant, &field.fields)),
+            _ => Member::TypeName,
+        };
+        let type_name = format!("{}AdditionalGroup", collection.name);
+        Self { type_name, members: fields.iter().map(|field| (field.key.clone(), member(field))).collect() }
+    }
+
+    /// Whether references of its hits are followed.
+    pub(super) fn follows_references(&self) -> bool {
+        self.members.iter().any(|(_, member)| matches!(member, Member::Hits(shape) if shape.follows_references()))
+    }
+
+    /// Vectors that must be read of its hits.
+    pub(super) fn vectors(&self) -> Vec<VectorId> {
+        let hits = self
+            .members
+            .iter()
+            .filter_map(|(_, member)| if let Member::Hits(shape) = member { Some(shape) } else { None });
+        hits.flat_map(Shape::vectors).collect()
+    }
+
+    /// A group in this shape.
+    ///
+    /// # Errors
+    /// When a reference cannot be read.
+    pub(super) fn json(&self, data: &DataGroup, grouped: Grouped<'_>) -> Result<Tree> {
+        let Grouped { id, path, group, hits } = grouped;
+        let members = self.members.iter().map(|(key, member)| {
+            let value = match member {
+                Member::TypeName => json!(self.type_name).into(),
+                Member::Id => json!(id).into(),
+                Member::Count => json!(group.members.len()).into(),
+                Member::MinDistance => json!(group.distances.0).into(),
+                Member::MaxDistance => json!(group.distances.1).into(),
+                Member::GroupedBy(fields) => self.grouped_by(fields, path, &group.value).into(),
+                Member::Hits(shape) => {
+                    let hits = group.members.iter().map(|&position| &hits[position]);
+                    // Hits of a fusion have no distance, and groups show that as 0.
+                    let distance =
+                        |hit: &Hit| hit.distance.map(|distance| if hit.score.is_some() { 0.0 } else { distance });
+                    let ranked = |hit| Ranked { distance: distance(hit), score: None, near: true };
+                    Tree::List(hits.map(|hit| shape.json(data, &hit.object, ranked(hit))).collect::<Result<_>>()?)
+                }
+            };
+            Ok((key.clone(), value))
+        });
+        members.collect::<Result<_>>().map(Tree::Object)
+    }
+
+    fn grouped_by(&self, fields: &[Field], path: &str, value: &str) -> Json {
+        let value = |field: &Field| match field.name.as_str() {
+            "value" => json!(value),
+            "path" => json!([path]),
+            _ => json!(format!("{}GroupedBy", self.type_name)),
+        };
+        fields.iter().map(|field| (field.key.clone(), value(field))).collect()
+    }
+}

@@ -1,0 +1,329 @@
+//! What a class' selection asks for, and objects written in that shape.
+
+use std::sync::Arc;
+
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::ids::VectorId;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::object::{Object, Phone, Value, Vector};
+use azimuth_engine::query::{Hit, Include, Score};
+use azimuth_engine::schema::{Collection, DataType};
+use azimuth_engine::{Error, Result, interrupt};
+use serde_json::{Value as Json, json};
+
+use super::document::Field;
+use super::grouped::{GroupShape, Grouped};
+use crate::app::objects::weight;
+use crate::app::search::{ShardTarget, target};
+use crate::request_memory;
+use crate::weaviate::tree::{Members, Tree, Whole};
+
+/// What is asked of a class' objects.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    collection: Arc<Collection>,
+    /// The tenant of the objects, in which their references are looked up; empty for none.
+    tenant: String,
+    members: Vec<(String, Member)>,
+}
+
+#[derive(Debug, Clone)]
+enum Member {
+    TypeName,
+    Plain {
+        property: String,
+        fields: Vec<Field>,
+    },
+    /// One shape for each class that a fragment is on.
+    Reference {
+        property: String,
+        targets: Vec<Shape>,
+    },
+    Additional(Vec<Additional>),
+}
+
+/// A hit's distance and score, which a search knows beside the object.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ranked<'a> {
+    pub(super) distance: Option<f32>,
+    pub(super) score: Option<&'a Score>,
+    /// Whether a vector search found it.
+    pub(super) near: bool,
+}
+
+/// A field of `_additional`.
+#[derive(Debug, Clone)]
+struct Additional {
+    field: Field,
+    /// What is asked of a group.
+    group: Option<GroupShape>,
+}
+
+impl Shape {
+    /// What is asked of a class' objects; the fields were checked against its schema.
+    pub(super) fn new(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, fields: &[Field]) -> Self {
+        let member = |field: &Field| (field.key.clone(), member(catalog, collection, tenant, field));
+        Self { collection: collection.clone(), tenant: tenant.to_owned(), members: fields.iter().map(member).collect() }
+    }
+
+    /// Vectors that must be read.
+    pub(super) fn vectors(&self) -> Vec<VectorId> {
+        let mut vectors = Vec::new();
+        for Additional { field, group } in self.additional() {
+            vectors.extend(group.iter().flat_map(GroupShape::vectors));
+            match field.name.as_str() {
+                "vector" => vectors.extend(self.collection.vectors.unnamed.as_ref().map(|config| config.id)),
+                "vectors" => {
+                    let named = &self.collection.vectors.named;
+                    vectors
+                        .extend(field.fields.iter().filter_map(|name| named.get(&name.name)).map(|config| config.id));
+                }
+                _ => {}
+            }
+        }
+        vectors
+    }
+
+    /// Whether objects of other classes are read, also for the members of groups.
+    pub(super) fn follows_references(&self) -> bool {
+        let references = self.members.iter().any(|(_, member)| matches!(member, Member::Reference { .. }));
+        references || self.additional().any(|asked| asked.group.as_ref().is_some_and(GroupShape::follows_references))
+    }
+
+    /// Whether that field of `_additional` is asked for.
+    pub(super) fn asks(&self, additional: &str) -> bool {
+        self.additional().any(|asked| asked.field.name == additional)
+    }
+
+    fn additional(&self) -> impl Iterator<Item = &Additional> {
+        self.members.iter().flat_map(|(_, member)| match member {
+            Member::Additional(fields) => fields.as_slice(),
+            _ => &[],
+        })
+    }
+
+    /// A hit in this shape; `near` is whether a vector search found it.
+    ///
+    /// # Errors
+    /// When a reference cannot be read.
+    pub(super) fn hit_json(&self, data: &DataGroup, hit: &Hit, near: bool) -> Result<Tree> {
+        // A score stands in place of a distance.
+        let distance = hit.distance.filter(|_| hit.score.is_none());
+        self.json(data, &hit.object, Ranked { distance, score: hit.score.as_deref(), near })
+    }
+
+    /// An object in this shape.
+    ///
+    /// # Errors
+    /// When a reference cannot be read.
+    pub(super) fn json(&self, data: &DataGroup, object: &Object, ranked: Ranked<'_>) -> Result<Tree> {
+        interrupt::check()?;
+        let mut shaped = Members::new();
+        for (key, member) in &self.members {
+            request_memory::charge(weight::MEMBER_BYTES + key.len())?;
+            let value = match member {
+                Member::TypeName => json!(self.collection.name).into(),
+                Member::Plain { property, fields } => match object.properties.get(property) {
+                    Some(value) => charged_plain(value, fields)?.into(),
+                    None => Tree::NULL,
+                },
+                Member::Reference { property, targets } => match object.properties.get(property) {
+                    Some(Value::References(beacons)) => references(data, targets, beacons)?,
+                    _ => Tree::NULL,
+                },
+                Member::Additional(fields) => {
+                    request_memory::charge(self.additional_bytes(fields, object))?;
+                    self.additional_json(fields, object, ranked)
+                }
+            };
+            shaped.insert(key.clone(), value);
+        }
+        Ok(shaped.into())
+    }
+
+    /// What stands for a group: no properties, and of the rest the group itself. Without one even that is null.
+    ///
+    /// # Errors
+    /// When a reference cannot be read.
+    pub(super) fn group_json(&self, data: &DataGroup, grouped: Option<Grouped<'_>>) -> Result<Tree> {
+        let mut shaped = Members::new();
+        for (key, member) in &self.members {
+            let value = match member {
+                Member::TypeName => json!(self.collection.name).into(),
+                Member::Plain { .. } | Member::Reference { .. } => Tree::NULL,
+                Member::Additional(fields) => {
+                    let mut additional = Members::new();
+                    for Additional { field, group } in fields {
+                        let value = match (group, grouped) {
+                            (Some(shape), Some(grouped)) => shape.json(data, grouped)?,
+                            _ => Tree::NULL,
+                        };
+                        additional.insert(field.key.clone(), value);
+                    }
+                    additional.into()
+                }
+            };
+            shaped.insert(key.clone(), value);
+        }
+        Ok(shaped.into())
+    }
+
+    /// Bytes of the JSON of the fields of `_additional`.
+    fn additional_bytes(&self, fields: &[Additional], object: &Object) -> usize {
+        let named = |field: &Field| {
+            let id = self.collection.vectors.named.get(&field.name).map(|config| config.id);
+            id.and_then(|id| object.vectors.get(&id)).map_or(0, weight::vector)
+        };
+        let of = |field: &Field| match field.name.as_str() {
+            "vector" => object.vectors.get(&VectorId::UNNAMED).map_or(0, weight::vector),
+            "vectors" => field.fields.iter().map(|field| weight::MEMBER_BYTES + named(field)).sum(),
+            _ => 64,
+        };
+        fields.iter().map(|Additional { field, .. }| weight::MEMBER_BYTES + field.key.len() + of(field)).sum()
+    }
+
+    fn additional_json(&self, fields: &[Additional], object: &Object, ranked: Ranked<'_>) -> Tree {
+        let Ranked { distance, score, near } = ranked;
+        let empty = |asked: &Additional| match asked.field.name.as_str() {
+            "distance" | "certainty" | "classification" | "__typename" => !near,
+            "group" => true,
+            _ => false,
+        };
+        if fields.iter().all(empty) {
+            return Tree::NULL;
+        }
+        let value = |field: &Field| match field.name.as_str() {
+            "id" => json!(object.id.to_string()),
+            "creationTimeUnix" => json!(object.created_ms.to_string()),
+            "lastUpdateTimeUnix" => json!(object.updated_ms.to_string()),
+            "distance" => json!(distance),
+            "certainty" => json!(distance.map(|distance| f64::from(target::certainty(distance)))),
+            "score" => json!(score.map_or_else(|| "0".to_owned(), |score| score.value.to_string())),
+            "explainScore" => json!(score.map_or("", |score| score.explanation.as_str())),
+            "__typename" => json!(format!("{}Additional", self.collection.name)),
+            _ => Json::Null,
+        };
+        let value = |field: &Field| match field.name.as_str() {
+            "vector" => object.vectors.get(&VectorId::UNNAMED).map_or_else(|| json!([]).into(), vector),
+            "vectors" => self.named(&field.fields, object),
+            _ => value(field).into(),
+        };
+        Tree::Object(fields.iter().map(|Additional { field, .. }| (field.key.clone(), value(field))).collect())
+    }
+
+    fn named(&self, fields: &[Field], object: &Object) -> Tree {
+        let value = |field: &Field| {
+            let config = self.collection.vectors.named.get(&field.name);
+            config.and_then(|config| object.vectors.get(&config.id)).map_or(Tree::NULL, vector)
+        };
+        Tree::Object(fields.iter().map(|field| (field.key.clone(), value(field))).collect())
+    }
+}
+
+/// The error of references whose shard cannot be told.
+fn unreachable(why: &str) -> Error {
+    Error::Invalid(format!("resolve references: {why}"))
+}
+
+fn vector(vector: &Vector) -> Tree {
+    Tree::Vector(vector.clone(), Whole::Fraction)
+}
+
+fn member(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, field: &Field) -> Member {
+    let property = match field.name.as_str() {
+        "__typename" => return Member::TypeName,
+        "_additional" => {
+            let asked = field.fields.iter().map(|field| Additional {
+                field: field.clone(),
+                group: (field.name == "group").then(|| GroupShape::new(catalog, collection, tenant, &field.fields)),
+            });
+            return Member::Additional(asked.collect());
+        }
+        name => name.to_owned(),
+    };
+    match collection.property(&property).map(|property| &property.data_type) {
+        Some(DataType::Reference(targets)) => {
+            let targets = targets.iter().filter_map(|target| catalog.find(target));
+            let shape = |target: &Arc<Collection>| {
+                // What stands outside of a fragment is asked of every target: their type's name.
+                let wanted = |inner: &&Field| inner.on.as_ref().is_none_or(|on| *on == target.name);
+                let on_it = field.fields.iter().any(|inner| inner.on.as_ref() == Some(&target.name));
+                let fields: Vec<Field> = field.fields.iter().filter(wanted).cloned().collect();
+                on_it.then(|| Shape::new(catalog, target, tenant, &fields))
+            };
+            Member::Reference { property, targets: targets.filter_map(shape).collect() }
+        }
+        _ => Member::Plain { property, fields: field.fields.clone() },
+    }
+}
+
+/// A value in the shape of its fields, charged.
+fn charged_plain(value: &Value, fields: &[Field]) -> Result<Json> {
+    let expected = weight::value(value);
+    request_memory::charge(expected)?;
+    let shown = plain(value, fields);
+    // Fields of nested objects can be asked for several times, under other names.
+    if !fields.is_empty() {
+        request_memory::charge(weight::json(&shown).saturating_sub(expected))?;
+    }
+    Ok(shown)
+}
+
+fn plain(value: &Value, fields: &[Field]) -> Json {
+    let select = |pick: &dyn Fn(&Field) -> Json| fields.iter().map(|field| (field.key.clone(), pick(field))).collect();
+    match value {
+        Value::Null | Value::References(_) => Json::Null,
+        Value::Bool(value) => json!(value),
+        // GraphQL's Int has 32 bits.
+        Value::Int(value) => i32::try_from(*value).map_or(Json::Null, |value| json!(value)),
+        Value::Number(value) => json!(value),
+        Value::Text(text) | Value::Blob(text) => json!(text),
+        Value::Date(date) => json!(date.to_string()),
+        Value::Uuid(uuid) => json!(uuid.to_string()),
+        Value::Geo(geo) => select(&|field| match field.name.as_str() {
+            "latitude" => json!(geo.latitude),
+            "longitude" => json!(geo.longitude),
+            _ => Json::Null,
+        }),
+        Value::Phone(number) => select(&|field| phone(number, &field.name)),
+        Value::Object(properties) => {
+            select(&|field| properties.get(&field.name).map_or(Json::Null, |value| plain(value, &field.fields)))
+        }
+        Value::List(values) => values.iter().map(|value| plain(value, fields)).collect(),
+    }
+}
+
+fn phone(phone: &Phone, field: &str) -> Json {
+    match field {
+        "input" => json!(phone.input),
+        "internationalFormatted" => json!(phone.international_formatted),
+        "nationalFormatted" => json!(phone.national_formatted),
+        "national" => i32::try_from(phone.national).map_or(Json::Null, |national| json!(national)),
+        "valid" => json!(phone.valid),
+        "countryCode" => json!(phone.country_code),
+        "defaultCountry" => json!(phone.default_country),
+        _ => Json::Null,
+    }
+}
+
+/// The objects that references lead to, for the requested classes; references to missing objects are left out. Null
+/// when no object of a list exists, unlike the list of an object without references, which is empty.
+fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::object::Beacon]) -> Result<Tree> {
+    let mut found = Vec::with_capacity(beacons.len());
+    for beacon in beacons {
+        for shape in targets {
+            if beacon.collection.as_ref().is_some_and(|name| *name != shape.collection.name) {
+                continue;
+            }
+            let shard_target =
+                ShardTarget::behind(shape.collection.clone(), &shape.tenant).map_err(|why| unreachable(&why))?;
+            // As on the wire: objects behind references come without their vectors.
+            let include = Include { properties: true, charge: request_memory::reading(), ..Include::default() };
+            if let Some(stored) = data.get(shard_target.at, beacon.id, &include)? {
+                found.push(shape.json(data, &stored.object, Ranked::default())?);
+                break;
+            }
+        }
+    }
+    Ok(if found.is_empty() && !beacons.is_empty() { Tree::NULL } else { Tree::List(found) })
+}

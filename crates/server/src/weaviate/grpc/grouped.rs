@@ -1,0 +1,74 @@
+//! `group_by` of a search.
+
+use azimuth_engine::Result;
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::interrupt;
+use azimuth_engine::query::Hit;
+use azimuth_engine::schema::Collection;
+use tonic::Status;
+
+use super::reply::{Ranked, result};
+use super::selection::Selection;
+use crate::app::objects::weight;
+use crate::app::schema::names::no_such_property;
+use crate::app::search::grouping::{self, GroupBy};
+use crate::pb::weaviate::{GroupBy as Message, GroupByResult};
+use crate::request_memory;
+
+/// What a request groups by.
+///
+/// # Errors
+/// A path of several members, or a property that is not there.
+pub(super) fn group_by(
+    collection: &Collection,
+    given: Option<&Message>,
+) -> std::result::Result<Option<GroupBy>, Status> {
+    let Some(given) = given else { return Ok(None) };
+    let [property] = given.path.as_slice() else {
+        let path = given.path.join(" ");
+        return Err(Status::unknown(format!("groupby path can only have one entry, received [{path}]")));
+    };
+    if collection.property(property).is_none() {
+        return Err(Status::unknown(no_such_property(property, &collection.name)));
+    }
+    let count = |count: i32| usize::try_from(count).unwrap_or(0);
+    let (groups, per_group) = (count(given.number_of_groups), count(given.objects_per_group));
+    Ok(Some(GroupBy { property: property.clone(), groups, per_group }))
+}
+
+/// The groups of these hits. Of a member's metadata only id, distance and vectors are told.
+///
+/// # Errors
+/// When a reference cannot be read.
+pub(super) fn results(
+    data: &DataGroup,
+    selection: &Selection,
+    hits: &[Hit],
+    by: &GroupBy,
+) -> Result<Vec<GroupByResult>> {
+    let mut selection = selection.clone();
+    selection.metadata.asked.creation_time_unix = false;
+    selection.metadata.asked.last_update_time_unix = false;
+    let mut results = Vec::new();
+    for group in grouping::group(hits, by) {
+        let members = group.members.iter().map(|&position| {
+            interrupt::check()?;
+            let hit = &hits[position];
+            let ranked = Ranked { distance: hit.distance.filter(|_| hit.score.is_none()), ..Ranked::default() };
+            // A hit is in the group of each member of its list.
+            let vectors: usize = hit.object.vectors.values().map(weight::vector).sum();
+            request_memory::charge(weight::object(&hit.object) + vectors)?;
+            result(data, &selection, hit.object.clone(), ranked)
+        });
+        let objects = members.collect::<Result<Vec<_>>>()?;
+        results.push(GroupByResult {
+            name: group.value,
+            min_distance: group.distances.0,
+            max_distance: group.distances.1,
+            number_of_objects: i64::try_from(objects.len()).unwrap_or(i64::MAX),
+            objects,
+            ..GroupByResult::default()
+        });
+    }
+    Ok(results)
+}

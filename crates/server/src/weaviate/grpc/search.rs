@@ -1,0 +1,256 @@
+//! Search: one collection, one query, one read.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::interrupt;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::query::{Filter, Hit, Sort};
+use azimuth_engine::schema::Collection;
+use tonic::Status;
+
+use super::reply::{Ranked, result};
+use super::selection::Selection;
+use super::{grouped, hybrid, near, status, took};
+use crate::app::schema::names::upper_first;
+use crate::app::search::grouping::GroupBy;
+use crate::app::search::{Ranking, Search, ShardTarget, VECTOR_SEARCH, page, target};
+use crate::app::{App, filter};
+use crate::auth::{Access, Principal};
+use crate::pb::weaviate::{Filters, GroupByResult, SearchReply, SearchRequest, SearchResult};
+
+/// Answers a request.
+pub(super) async fn search(
+    app: &Arc<App>,
+    principal: &Principal,
+    request: &SearchRequest,
+) -> Result<SearchReply, Status> {
+    let start = Instant::now();
+    let prepared = Prepared::new(app, principal, request)?;
+    let search = &prepared.search;
+    let is_short = prepared.selection.references.is_empty() && search.is_short(app.data().map_err(status)?);
+    if !is_short {
+        app.open_indexes(search.shard_target.at, search.vectors()).await.map_err(status)?;
+    }
+    let answer = move |data: &DataGroup| {
+        let hits = prepared.search.clone().hits(data)?;
+        prepared.answer(data, hits)
+    };
+    let answer = app.read_inline(is_short, answer).await;
+    Ok(reply(answer.map_err(status)?, start))
+}
+
+/// A request that was checked.
+pub(super) struct Prepared {
+    pub(super) search: Search,
+    selection: Selection,
+    group_by: Option<GroupBy>,
+    /// Whether hits have a certainty.
+    cosine: bool,
+}
+
+/// What a search found.
+pub(super) enum Answer {
+    Hits(Vec<SearchResult>),
+    Groups(Vec<GroupByResult>),
+}
+
+impl Prepared {
+    /// Checks a request against the schema and the caller's rights.
+    pub(super) fn new(app: &Arc<App>, principal: &Principal, request: &SearchRequest) -> Result<Self, Status> {
+        let catalog = app.catalog().map_err(status)?;
+        let collection = find_collection(&catalog, &request.collection)?;
+        let tenant = if request.tenant.is_empty() { "*" } else { &request.tenant };
+        let resource = format!("data/collections/{}/shards/{tenant}/objects/*", collection.name);
+        app.auth.authorize(principal, Access::Read, &resource).map_err(status)?;
+
+        let (properties, metadata) = (request.properties.as_ref(), request.metadata.as_ref());
+        let mut selection = Selection::new(&catalog, &collection, properties, metadata, &request.tenant)?;
+        let group_by = grouped::group_by(&collection, request.group_by.as_deref())?;
+        if let Some(by) = &group_by {
+            selection.add(&by.property);
+        }
+        if metadata.is_some_and(|metadata| metadata.query_profile) {
+            return Err(Status::unknown("query_profile is not supported yet"));
+        }
+        let fused = hybrid::near_vector(&collection, request)?;
+        let (ranking, chosen) = match &fused {
+            Some(fused) => fused.ranking(&collection)?,
+            None => near::ranking(&collection, request)?,
+        };
+        refuse_unsupported(request, &ranking, fused.is_some())?;
+        let filter = filter_of(app, &catalog, &collection, request.filters.as_deref())?;
+        let cosine = target::has_certainty(&chosen);
+        let mut search = assemble(app, &collection, request, ranking, filter, &selection)?;
+        search.fusion = fused.map(|fused| fused.fusion);
+        Ok(Self { search, selection, group_by, cosine })
+    }
+
+    /// The answer that these hits of the search make.
+    pub(super) fn answer(&self, data: &DataGroup, hits: Vec<Hit>) -> azimuth_engine::Result<Answer> {
+        if let Some(by) = &self.group_by {
+            return grouped::results(data, &self.selection, &hits, by).map(Answer::Groups);
+        }
+        let mut results = Vec::with_capacity(hits.len());
+        for hit in hits {
+            interrupt::check()?;
+            // A score stands in place of a distance.
+            let distance = hit.distance.filter(|_| hit.score.is_none());
+            let ranked = Ranked { distance, score: hit.score, cosine: self.cosine, scored: true };
+            results.push(result(data, &self.selection, hit.object, ranked)?);
+        }
+        Ok(Answer::Hits(results))
+    }
+}
+
+#[expect(deprecated, reason = "the real server always sets the old field")]
+pub(super) fn reply(answer: Answer, start: Instant) -> SearchReply {
+    let (results, group_by_results) = match answer {
+        Answer::Hits(results) => (results, Vec::new()),
+        Answer::Groups(groups) => (Vec::new(), groups),
+    };
+    let generative_grouped_result = Some(String::new());
+    SearchReply { took: took(start), results, group_by_results, generative_grouped_result, ..SearchReply::default() }
+}
+
+/// The collection of that name, whose first letter may be in lower case.
+pub(super) fn find_collection(catalog: &Catalog, name: &str) -> Result<Arc<Collection>, Status> {
+    catalog
+        .find(&upper_first(name))
+        .cloned()
+        .ok_or_else(|| Status::unknown(format!("could not find class {name} in schema")))
+}
+
+/// The filter of a request, checked against the schema.
+pub(super) fn filter_of(
+    app: &App,
+    catalog: &Catalog,
+    collection: &Collection,
+    filters: Option<&Filters>,
+) -> Result<Option<Filter>, Status> {
+    let Some(filters) = filters else { return Ok(None) };
+    filter::from_grpc(app, catalog, collection, filters).map(Some).map_err(status)
+}
+
+/// Puts the parts together and checks page, cursor and tenant.
+fn assemble(
+    app: &App,
+    collection: &Arc<Collection>,
+    request: &SearchRequest,
+    ranking: Ranking,
+    filter: Option<Filter>,
+    selection: &Selection,
+) -> Result<Search, Status> {
+    let ranking = with_cursor(request, ranking)?;
+    let settings = &app.settings;
+    let limit = if request.limit == 0 { settings.query_default_limit as i64 } else { i64::from(request.limit) };
+    let listing = !ranking.is_search();
+    let page = page::check(i64::from(request.offset), limit, settings.query_maximum_results);
+    let (offset, limit) = page.map_err(|why| {
+        let path = if listing { "explorer: list class: search" } else { VECTOR_SEARCH };
+        Status::unknown(if listing { format!("{path}: {why}") } else { format!("{path}: vector search: {why}") })
+    })?;
+    let shard_target = ShardTarget::new(collection.clone(), &request.tenant).map_err(|why| {
+        let explain = if listing { ShardTarget::listing_error } else { ShardTarget::vector_error };
+        Status::unknown(explain(collection, &why))
+    })?;
+    let mut include = selection.include();
+    include.properties |= request.group_by.is_some();
+    let sort = sort_of(request, &ranking)?;
+    let (autocut, fusion) = (request.autocut as usize, None);
+    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include, fusion })
+}
+
+fn with_cursor(request: &SearchRequest, ranking: Ranking) -> Result<Ranking, Status> {
+    if request.after.is_empty() {
+        return Ok(ranking);
+    }
+    let beside = page::Beside {
+        limit: true,
+        offset: request.offset > 0,
+        filter: request.filters.is_some(),
+        sort: !request.sort_by.is_empty(),
+        search: ranking.is_search(),
+    };
+    let after = page::cursor(&request.after, beside).map_err(Status::unknown)?;
+    Ok(Ranking::Listing { after })
+}
+
+fn sort_of(request: &SearchRequest, ranking: &Ranking) -> Result<Vec<Sort>, Status> {
+    if !request.sort_by.is_empty() && ranking.is_search() {
+        return Err(Status::unknown("sorting cannot be combined with search"));
+    }
+    let clause = |(at, by): (usize, &crate::pb::weaviate::SortBy)| match by.path.as_slice() {
+        // What is wrong with a single name, an empty one too, the engine says.
+        [] => Ok(Sort { property: String::new(), descending: !by.ascending }),
+        [property] => Ok(Sort { property: property.clone(), descending: !by.ascending }),
+        _ => Err(Status::unknown(format!(
+            "invalid 'sort' parameter: sort parameter at position {at}: sorting by reference not supported, path must \
+             have exactly one argument"
+        ))),
+    };
+    request.sort_by.iter().enumerate().map(clause).collect()
+}
+
+/// Refuses by name what needs a module, or is not there yet.
+fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking, fused: bool) -> Result<(), Status> {
+    if let Some(name) = media(request)? {
+        if let Some(other) =
+            request.near_vector.as_ref().map(|_| "nearVector").or(request.near_object.as_ref().map(|_| "nearObject"))
+        {
+            return Err(Status::unknown(format!(
+                "explorer: get class: vectorize params: found both '{name}' and '{other}' parameters which are \
+                 conflicting, choose one instead"
+            )));
+        }
+        return Err(Status::unknown(format!(
+            "explorer: get class: vectorize params: could not vectorize input for collection {} with search-type {name}. \
+             Make sure a vectorizer module is configured for this collection",
+            request.collection
+        )));
+    }
+    let keyword = request.bm25_search.is_some() || request.hybrid_search.is_some();
+    if request.group_by.is_some() && !ranking.is_search() && !keyword {
+        return Err(Status::unknown("group is not present map[]"));
+    }
+    let path = if keyword { "explorer: get class" } else { ranking.error_path() };
+    if request.rerank.is_some() {
+        return Err(Status::unknown(format!("{path}: extend: unknown capability: rerank")));
+    }
+    if request.generative.is_some() {
+        return Err(Status::unknown(format!("{path}: extend: extend generate: client not found, empty provider")));
+    }
+    let later = [
+        (request.bm25_search.is_some(), "keyword search (bm25)"),
+        (request.hybrid_search.is_some() && !fused, "hybrid search"),
+        (request.boost.is_some(), "boost"),
+    ];
+    if let Some((_, what)) = later.into_iter().find(|(asked, _)| *asked) {
+        return Err(Status::unknown(format!("{what} is not supported yet")));
+    }
+    Ok(())
+}
+
+/// The search that needs a module to make a vector, if one is asked for.
+fn media(request: &SearchRequest) -> Result<Option<&'static str>, Status> {
+    let mut found = None;
+    macro_rules! look_at {
+        ($($field:ident $name:literal,)*) => {$(
+            if let Some(near) = &request.$field {
+                near::threshold(stringify!($field), near.distance, near.certainty)?;
+                found = found.or(Some($name));
+            }
+        )*};
+    }
+    look_at! {
+        near_text "nearText",
+        near_image "nearImage",
+        near_audio "nearAudio",
+        near_video "nearVideo",
+        near_depth "nearDepth",
+        near_thermal "nearThermal",
+        near_imu "nearIMU",
+    }
+    Ok(found)
+}

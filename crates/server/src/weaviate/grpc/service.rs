@@ -1,0 +1,122 @@
+//! The service: who calls, which file answers.
+
+use std::sync::Arc;
+
+use prost::Message;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{aggregate, batch, search, search_many, status, tenants};
+use crate::app::{App, deadline};
+use crate::auth::Principal;
+use crate::pb::azimuth::{SearchManyReply, SearchManyRequest, azimuth_server};
+use crate::pb::weaviate::{
+    AggregateReply, AggregateRequest, BatchDeleteReply, BatchDeleteRequest, BatchObjectsReply, BatchObjectsRequest,
+    BatchReferencesReply, BatchReferencesRequest, BatchStreamReply, BatchStreamRequest, SearchReply, SearchRequest,
+    TenantsGetReply, TenantsGetRequest, weaviate_server,
+};
+use crate::request_memory;
+
+/// Bytes that encoding a message takes: the buffer grows by doubling.
+fn encoding_bytes(message_bytes: usize) -> usize {
+    2 * message_bytes
+}
+
+/// `weaviate.v1.Weaviate` and `azimuth.v1.Azimuth`.
+pub(super) struct Service {
+    app: Arc<App>,
+}
+
+impl Service {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+
+    fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
+        self.app.auth.authenticate_grpc(request.metadata())
+    }
+
+    /// Runs a read; if there is no memory for it, it waits for its turn.
+    async fn in_turn<T, F: Future<Output = Result<T, Status>>>(&self, read: impl Fn() -> F) -> Result<T, Status> {
+        request_memory::in_turn(deadline::of_request(self.app.settings.read_time_max), read).await
+    }
+
+    /// An answer, if it is not larger than a message may be and there is memory for it.
+    fn answer<T: Message>(&self, reply: T) -> Result<Response<T>, Status> {
+        request_memory::charge(encoding_bytes(self.checked(&reply)?)).map_err(|refusal| status(refusal.into()))?;
+        Ok(Response::new(reply))
+    }
+
+    /// The answer to a completed write, which is sent in any case.
+    fn written<T: Message>(&self, reply: T) -> Result<Response<T>, Status> {
+        request_memory::force(encoding_bytes(self.checked(&reply)?));
+        Ok(Response::new(reply))
+    }
+
+    /// Bytes of a message.
+    fn checked<T: Message>(&self, reply: &T) -> Result<usize, Status> {
+        let (bytes, bytes_max) = (reply.encoded_len(), self.app.settings.grpc_max_message_bytes);
+        if bytes > bytes_max {
+            let text = format!("grpc: trying to send message larger than max ({bytes} vs. {bytes_max})");
+            return Err(Status::resource_exhausted(text));
+        }
+        Ok(bytes)
+    }
+}
+
+#[tonic::async_trait]
+impl azimuth_server::Azimuth for Service {
+    async fn search_many(&self, request: Request<SearchManyRequest>) -> Result<Response<SearchManyReply>, Status> {
+        let principal = self.principal(&request)?;
+        let request = request.into_inner();
+        self.in_turn(|| async { self.answer(search_many::search_many(&self.app, &principal, &request).await?) }).await
+    }
+}
+
+#[tonic::async_trait]
+impl weaviate_server::Weaviate for Service {
+    type BatchStreamStream = tokio_stream::Empty<Result<BatchStreamReply, Status>>;
+
+    async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchReply>, Status> {
+        let principal = self.principal(&request)?;
+        let request = request.into_inner();
+        self.in_turn(|| async { self.answer(search::search(&self.app, &principal, &request).await?) }).await
+    }
+
+    async fn batch_objects(
+        &self,
+        request: Request<BatchObjectsRequest>,
+    ) -> Result<Response<BatchObjectsReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.written(batch::batch_objects(&self.app, &principal, request.into_inner()).await?)
+    }
+
+    async fn batch_references(
+        &self,
+        request: Request<BatchReferencesRequest>,
+    ) -> Result<Response<BatchReferencesReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.written(batch::batch_references(&self.app, &principal, request.into_inner()).await?)
+    }
+
+    async fn batch_delete(&self, request: Request<BatchDeleteRequest>) -> Result<Response<BatchDeleteReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.written(batch::batch_delete(&self.app, &principal, request.into_inner()).await?)
+    }
+
+    async fn tenants_get(&self, request: Request<TenantsGetRequest>) -> Result<Response<TenantsGetReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.answer(tenants::tenants_get(&self.app, &principal, request.into_inner())?)
+    }
+
+    async fn aggregate(&self, request: Request<AggregateRequest>) -> Result<Response<AggregateReply>, Status> {
+        let principal = self.principal(&request)?;
+        self.answer(aggregate::aggregate(&self.app, &principal, request.into_inner()).await?)
+    }
+
+    async fn batch_stream(
+        &self,
+        _: Request<Streaming<BatchStreamRequest>>,
+    ) -> Result<Response<Self::BatchStreamStream>, Status> {
+        Err(Status::unimplemented("BatchStream is not supported yet"))
+    }
+}

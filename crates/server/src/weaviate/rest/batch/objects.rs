@@ -1,0 +1,137 @@
+//! POST `/batch/objects`: upserts; what is wrong with one object is said beside it.
+
+use std::sync::Arc;
+
+use azimuth_engine::command::PutMode;
+use http::StatusCode;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::outcome;
+use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, render, weight};
+use crate::app::{App, AppError, now_ms};
+use crate::request_memory;
+use crate::weaviate::rest::message::{Reply, RestRequest};
+use crate::weaviate::rest::objects::{draft, object_id};
+use crate::weaviate::rest::{decode, not_one_of};
+
+/// Bytes that the answer adds to each object: id, class, times, the result, and its text.
+const ANSWER_BYTES: usize = 1_024;
+const FIELDS: [&str; 5] = ["ALL", "class", "schema", "id", "creationTimeUnix"];
+
+/// POST `/batch/objects`.
+pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
+    let mut body = decode(req, "body", "batch.BatchObjectsCreateBody")?;
+    for (at, field) in body.get("fields").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        if !field.as_str().is_some_and(|field| FIELDS.contains(&field)) {
+            return Err(not_one_of(&format!("body.fields.{at} in body"), &FIELDS));
+        }
+    }
+    let mut given = objects_of(&mut body);
+    if given.is_empty() {
+        let text = "invalid param 'objects': cannot be empty, need at least one object for batching";
+        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
+    }
+    let mut drafts = drafts(&mut given)?;
+    let mut authorized = None;
+    for draft in &drafts {
+        let place = (&draft.collection, &draft.tenant);
+        if authorized != Some(place) {
+            objects::authorize_upsert(app, &req.principal, draft)?;
+            authorized = Some(place);
+        }
+    }
+    // The memory for the answer is taken before the write, because a completed write must be answered.
+    request_memory::wait_for(req.body.len() + ANSWER_BYTES * given.len()).await.map_err(AppError::from)?;
+    let prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
+    let now = now_ms();
+    let mut answers: Vec<Map<String, Value>> = Vec::with_capacity(given.len());
+    for ((given, draft), prepared) in given.into_iter().zip(drafts).zip(&prepared) {
+        if let Ok(prepared) = &prepared {
+            request_memory::wait_for(weight::properties(&prepared.object.properties)).await.map_err(AppError::from)?;
+        }
+        answers.push(described(given, draft, prepared.as_ref().ok(), now));
+    }
+    let written = objects::write(app, prepared, PutMode::Upsert).await.map_err(failed)?;
+    let answers = answers.into_iter().zip(written).map(|(mut answer, result)| {
+        answer.insert("deprecations".to_owned(), Value::Null);
+        answer.insert("result".to_owned(), outcome(&result.map_err(|error| error.text())));
+        Value::Object(answer)
+    });
+    Ok(Reply::ok(Value::Array(answers.collect())))
+}
+
+fn objects_of(body: &mut Value) -> Vec<Map<String, Value>> {
+    let objects = match body.get_mut("objects").map(Value::take) {
+        Some(Value::Array(objects)) => objects,
+        _ => Vec::new(),
+    };
+    let map = |object| if let Value::Object(map) = object { map } else { Map::new() };
+    objects.into_iter().map(map).collect()
+}
+
+fn drafts(given: &mut [Map<String, Value>]) -> Result<Vec<Draft>, Reply> {
+    let mut drafts = Vec::with_capacity(given.len());
+    for (at, object) in given.iter_mut().enumerate() {
+        let id = object_id(object, &format!("body.objects.{at}.id in body"))?;
+        drafts.push(draft(object, Some(id.unwrap_or_else(Uuid::new_v4)))?);
+    }
+    Ok(drafts)
+}
+
+fn failed(error: ObjectError) -> Reply {
+    match error {
+        ObjectError::App(error) => error.into(),
+        error => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &error.text()),
+    }
+}
+
+/// The object as it was given, with what the server added: its id, its times, and values in their stored form.
+fn described(mut given: Map<String, Value>, draft: Draft, prepared: Option<&Prepared>, now: i64) -> Map<String, Value> {
+    let properties = match prepared {
+        Some(prepared) => render::properties(&prepared.object.properties, false),
+        None => Value::Object(draft.properties),
+    };
+    // What is no map of properties is echoed.
+    if given.get("properties").is_none_or(Value::is_null) {
+        given.insert("properties".to_owned(), properties);
+    }
+    given.insert("class".to_owned(), Value::from(draft.collection));
+    if let (false, Some(id)) = (given.get("id").and_then(Value::as_str).is_some_and(|id| !id.is_empty()), draft.id) {
+        given.insert("id".to_owned(), Value::from(id.to_string()));
+    }
+    let now = prepared.map_or(now, |prepared| prepared.object.created_ms);
+    given.insert("creationTimeUnix".to_owned(), Value::from(now));
+    given.insert("lastUpdateTimeUnix".to_owned(), Value::from(now));
+    given.retain(|name, value| match (name.as_str(), value) {
+        ("vector", Value::Array(values)) => !values.is_empty(),
+        ("vectors", Value::Object(vectors)) => !vectors.is_empty(),
+        ("tenant", Value::String(tenant)) => !tenant.is_empty(),
+        _ => true,
+    });
+    place_vectors(&mut given, prepared);
+    given
+}
+
+/// Shows the vectors under the names that they are stored under.
+fn place_vectors(given: &mut Map<String, Value>, prepared: Option<&Prepared>) {
+    let Some(prepared) = prepared else { return };
+    let default = given.get_mut("vectors").and_then(Value::as_object_mut).and_then(|vectors| vectors.remove("default"));
+    match (default, &prepared.collection.vectors.unnamed) {
+        (Some(vector), Some(_)) => {
+            given.insert("vector".to_owned(), vector);
+            given.remove("vectors");
+        }
+        (Some(vector), None) => {
+            given["vectors"]["default"] = vector;
+        }
+        (None, Some(_)) => {}
+        (None, None) => {
+            let name = prepared.collection.vectors.named.keys().next();
+            if let (Some(vector), Some(name)) = (given.remove("vector"), name) {
+                let vectors = given.entry("vectors").or_insert_with(|| Value::Object(Map::new()));
+                vectors[name.as_str()] = vector;
+            }
+        }
+    }
+}

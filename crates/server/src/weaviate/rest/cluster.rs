@@ -1,0 +1,198 @@
+//! Nodes, cluster statistics and shards, of a cluster of one node.
+
+use std::sync::Arc;
+
+use azimuth_engine::ids::ShardKey;
+use azimuth_engine::meta::Catalog;
+use azimuth_engine::schema::{Collection, TenantStatus};
+use azimuth_engine::vector::IndexMemory;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::message::{Reply, RestRequest};
+use super::root::WEAVIATE_VERSION;
+use super::{decode, unsupported};
+use crate::app::schema::names;
+use crate::app::{App, AppResult, Change};
+use crate::auth::Access;
+
+/// `/nodes` and `/nodes/{class}`.
+pub(super) async fn nodes(app: &Arc<App>, req: &RestRequest) -> Reply {
+    answer_nodes(app, req).await.unwrap_or_else(|reply| reply)
+}
+
+async fn answer_nodes(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
+    let verbose = match req.query.get("output").map_or("", String::as_str) {
+        "" | "minimal" => false,
+        "verbose" => true,
+        other => {
+            let message = format!("invalid output: {other:?}, possible values are: \"minimal\", \"verbose\"");
+            return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &message));
+        }
+    };
+    let catalog = app.catalog()?;
+    let class = req.segments.get(1).map(|name| names::upper_first(name));
+    let resource = match (&class, verbose) {
+        (_, false) => "nodes/verbosity/minimal".to_owned(),
+        (class, true) => {
+            format!("nodes/verbosity/verbose/collections/{}", class.as_deref().unwrap_or("*"))
+        }
+    };
+    app.auth.authorize(&req.principal, Access::Read, &resource)?;
+    let collections = match &class {
+        None => catalog.collections(),
+        Some(name) => match catalog.find(name) {
+            Some(collection) => vec![collection.clone()],
+            None => return Err(Reply::error(StatusCode::NOT_FOUND, &format!("class \"{name}\" not found"))),
+        },
+    };
+    let mut node = json!({
+        "name": app.settings.hostname,
+        "status": "HEALTHY",
+        "version": WEAVIATE_VERSION,
+        "operationalMode": "ReadWrite",
+        "batchStats": {"queueLength": 0, "ratePerSecond": 0},
+        "shards": null,
+    });
+    if app.settings.async_indexing
+        && let Some(stats) = node["batchStats"].as_object_mut()
+    {
+        // Clients take a missing queue as the sign of asynchronous indexing.
+        stats.remove("queueLength");
+    }
+    if verbose {
+        let wanted = req.query.get("shardName").filter(|name| !name.is_empty());
+        let (shards, objects) = shards_of(app, &collections, wanted).await?;
+        node["stats"] = json!({"objectCount": objects, "shardCount": shards.len()});
+        if !shards.is_empty() {
+            node["shards"] = Value::Array(shards);
+        }
+    }
+    Ok(Reply::ok(json!({"nodes": [node]})))
+}
+
+/// All shards that are loaded, and how many objects they have together.
+async fn shards_of(
+    app: &Arc<App>,
+    collections: &[Arc<Collection>],
+    wanted: Option<&String>,
+) -> AppResult<(Vec<Value>, u64)> {
+    let (mut shards, mut objects) = (Vec::new(), 0);
+    for collection in collections {
+        for (name, shard) in &collection.shards {
+            if shard.status != TenantStatus::Hot || wanted.is_some_and(|wanted| wanted != name) {
+                continue;
+            }
+            let at = ShardKey { collection: collection.id, shard: shard.id };
+            let status = app.read(move |data| data.shard_status(at)).await?;
+            objects += status.objects;
+            let mut shown = json!({
+                "name": name,
+                "class": collection.name,
+                "objectCount": status.objects,
+                "vectorIndexingStatus": if status.vector_queue == 0 { "READY" } else { "INDEXING" },
+                "vectorQueueLength": status.vector_queue,
+                "compressed": false,
+                "loaded": true,
+                "asyncReplicationStatus": [],
+                "numberOfReplicas": 1,
+                "replicationFactor": collection.replication.factor,
+            });
+            let mut memory = IndexMemory::default();
+            status.vectors.iter().filter_map(|vector| vector.index.as_ref()).for_each(|index| memory += index.memory);
+            // Clients pass over what they do not know; small shards look as they always did.
+            if memory.links_bytes > 0 {
+                let parts = memory.parts().into_iter().map(|(part, bytes)| (part.to_owned(), Value::from(bytes)));
+                shown["vectorIndexBytes"] = Value::Object(parts.collect());
+            }
+            shards.push(shown);
+        }
+    }
+    Ok((shards, objects))
+}
+
+/// `/cluster/statistics`.
+pub(super) fn statistics(app: &Arc<App>, req: &RestRequest) -> Reply {
+    if let Err(error) = app.auth.authorize(&req.principal, Access::Read, "cluster") {
+        return error.into();
+    }
+    let ready = app.is_ready();
+    Reply::ok(json!({
+        "statistics": [{
+            "name": app.settings.hostname,
+            "status": "HEALTHY",
+            "bootstrapped": ready,
+            "dbLoaded": ready,
+            "open": true,
+            "ready": ready,
+            "isVoter": true,
+            "leaderId": app.settings.hostname,
+            "candidates": {},
+        }],
+        "synchronized": ready,
+    }))
+}
+
+/// `/schema/{class}/shards` and one shard of it.
+pub(super) async fn shards(app: &Arc<App>, req: &RestRequest) -> Reply {
+    let answer = if req.method == Method::GET { list_shards(app, req).await } else { update_shard(app, req).await };
+    answer.unwrap_or_else(|reply| reply)
+}
+
+async fn list_shards(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
+    let class = names::upper_first(req.segments.get(1).map_or("", String::as_str));
+    let tenant = req.query.get("tenant").filter(|tenant| !tenant.is_empty());
+    let resource = format!("schema/collections/{class}/shards/{}", tenant.map_or("*", String::as_str));
+    app.auth.authorize(&req.principal, Access::Read, &resource)?;
+    let catalog = app.catalog()?;
+    let Some(collection) = catalog.find(&class) else {
+        let message = format!("cannot get shards status for a non-existing index for {class}: not found");
+        return Err(Reply::error(StatusCode::NOT_FOUND, &message));
+    };
+    let mut list = Vec::new();
+    for (name, shard) in &collection.shards {
+        if shard.status != TenantStatus::Hot || tenant.is_some_and(|tenant| tenant != name) {
+            continue;
+        }
+        let at = ShardKey { collection: collection.id, shard: shard.id };
+        let status = app.read(move |data| data.shard_status(at)).await?;
+        let shown = if shard.read_only { "READONLY" } else { "READY" };
+        list.push(json!({"name": name, "status": shown, "vectorQueueSize": status.vector_queue}));
+    }
+    Ok(Reply::ok(Value::Array(list)))
+}
+
+async fn update_shard(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
+    let class = names::upper_first(req.segments.get(1).map_or("", String::as_str));
+    let shard = req.segments.get(3).map_or("", String::as_str);
+    let body = decode(req, "body", "models.ShardStatus")?;
+    let resource = format!("schema/collections/{class}/shards/{shard}");
+    app.auth.authorize(&req.principal, Access::Update, &resource)?;
+    let given = body["status"].as_str().unwrap_or_default();
+    let change = |_: &Catalog, old: Option<&Arc<Collection>>| {
+        let old = old.ok_or_else(|| {
+            let message = format!(
+                "updating db: TYPE_UPDATE_SHARD_STATUS: cannot update shard status to a non-existing index for \
+                 {class}: not found"
+            );
+            Reply::error(StatusCode::NOT_FOUND, &message)
+        })?;
+        let read_only = match given.to_uppercase().as_str() {
+            "READONLY" => true,
+            "READY" => false,
+            _ => {
+                let message = format!("'{given}' is not a valid shard status");
+                return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &message));
+            }
+        };
+        let known = old.shards.get(shard).ok_or_else(|| unsupported::no_shard(&class, shard))?;
+        if known.read_only == read_only {
+            return Ok(Change::Nothing);
+        }
+        let mut new = Collection::clone(old);
+        new.shards.entry(shard.to_owned()).and_modify(|shard| shard.read_only = read_only);
+        Ok(Change::Update(new))
+    };
+    app.change_collection(&class, change).await?;
+    Ok(Reply::ok(json!({"status": given})))
+}

@@ -1,0 +1,181 @@
+//! POST, PUT and PATCH of an object, and its validation.
+
+use std::sync::Arc;
+
+use azimuth_engine::command::PutMode;
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::answer::{Words, refuse};
+use super::request::{draft, object_id, path_id};
+use super::single;
+use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, render, shard, weight};
+use crate::app::schema::names::upper_first;
+use crate::app::{App, AppError};
+use crate::auth::Access;
+use crate::request_memory;
+use crate::weaviate::rest::decode;
+use crate::weaviate::rest::message::{Reply, RestRequest};
+use crate::weaviate::tree::Members;
+
+const CREATE: Words<'_> = Words {
+    invalid: "invalid object: ",
+    shard: "determine shard: ",
+    no_tenant: "put object: import into index: determine shard: ",
+};
+const BAD_REQUEST: &str = "msg:bad request code:400 err:";
+
+fn body(req: &RestRequest) -> Result<Map<String, Value>, Reply> {
+    match decode(req, "body", "models.Object")? {
+        Value::Object(map) => Ok(map),
+        _ => Ok(Map::new()),
+    }
+}
+
+/// POST `/objects`.
+pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
+    let mut body = body(req)?;
+    let id = object_id(&body, "id in body")?;
+    let draft = draft(&mut body, id)?;
+    app.auth.authorize(&req.principal, Access::Create, &resource(&draft))?;
+    if draft.collection.is_empty() && app.settings.autoschema_enabled {
+        return Err(empty_class());
+    }
+    let index = draft.collection.to_lowercase();
+    let no_tenant = format!("put object: import into index {index}: determine shard: ");
+    let words = Words { no_tenant: &no_tenant, ..CREATE };
+    let prepared = prepare_one(app, draft, Purpose::Insert).await.map_err(|error| refuse(error, &words))?;
+    let given_id = body.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_lowercase);
+    reserve(req, &prepared).await?;
+    let mut answer = described(body, &prepared, true);
+    if let Some(id) = given_id {
+        answer.insert("id".to_owned(), Value::from(id).into());
+    }
+    let created_ms = write_one(app, prepared, PutMode::Insert).await.map_err(|error| refuse(error, &words))?;
+    Ok(Reply::ok(timed(answer, created_ms)))
+}
+
+/// POST `/objects/validate`.
+pub(super) async fn validate(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
+    let mut body = body(req)?;
+    let id = object_id(&body, "id in body")?;
+    let draft = draft(&mut body, id)?;
+    app.auth.authorize(&req.principal, Access::Read, &resource(&draft))?;
+    if id.is_none() {
+        return Err(refuse(ObjectError::Invalid("invalid UUID length: 0".to_owned()), &CREATE));
+    }
+    prepare_one(app, draft, Purpose::Validate).await.map_err(|error| refuse(error, &CREATE))?;
+    Ok(Reply::empty(StatusCode::OK))
+}
+
+/// PUT of an object.
+pub(super) async fn replace(app: &Arc<App>, req: &RestRequest, _class: Option<&str>, id: &str) -> Result<Reply, Reply> {
+    path_id(id)?;
+    let mut body = body(req)?;
+    let given = object_id(&body, "id in body")?;
+    let same = body.get("id").and_then(Value::as_str) == Some(id);
+    let mut draft = draft(&mut body, given)?;
+    app.auth.authorize(&req.principal, Access::Update, &resource(&draft))?;
+    if !same {
+        let text = "invalid update: field 'id' is immutable";
+        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
+    }
+    if draft.collection.is_empty() {
+        return Err(empty_class());
+    }
+    let with_properties = !draft.properties.is_empty();
+    let index = draft.collection.to_lowercase();
+    let prefix = format!("repo: object by id: search index {index}: determine shard: ");
+    let words = Words { invalid: "invalid object: ", shard: &prefix, no_tenant: &prefix };
+    let collection = app.catalog()?.find(&draft.collection).cloned();
+    let collection = collection.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;
+    let collection = shard::activate(app, &collection, draft.tenant.as_deref()).await?;
+    let at = shard::route(&collection, draft.tenant.as_deref()).map_err(|error| refuse(error, &words))?;
+    let Some(id) = given else { return Err(empty_class()) };
+    if !app.read(move |data| data.exists(at, id)).await? {
+        return Err(Reply::empty(StatusCode::NOT_FOUND));
+    }
+    draft.collection.clone_from(&collection.name);
+    let prepared = prepare_one(app, draft, Purpose::Replace).await.map_err(|error| refuse(error, &words))?;
+    reserve(req, &prepared).await?;
+    let answer = described(body, &prepared, with_properties);
+    let created_ms = write_one(app, prepared, PutMode::Replace).await.map_err(|error| refuse(error, &words))?;
+    Ok(Reply::ok(timed(answer, created_ms)))
+}
+
+/// PATCH of an object.
+pub(super) async fn merge(app: &Arc<App>, req: &RestRequest, class: Option<&str>, id: &str) -> Result<Reply, Reply> {
+    let id = path_id(id)?;
+    if req.body.is_empty() || req.body.trim_ascii() == b"null" {
+        return Ok(Reply::empty(StatusCode::BAD_REQUEST));
+    }
+    let mut body = body(req)?;
+    object_id(&body, "id in body")?;
+    let mut draft = draft(&mut body, Some(id))?;
+    if let Some(class) = class {
+        draft.collection = upper_first(class);
+    }
+    let tenant = draft.tenant.as_deref().unwrap_or("*");
+    let resource = format!("data/collections/{}/shards/{tenant}/objects/{id}", draft.collection);
+    app.auth.authorize(&req.principal, Access::Update, &resource).map_err(|error| match error {
+        AppError::Forbidden(why) => AppError::Forbidden(format!("msg:{why} code:403 err:{why}")),
+        error => error,
+    })?;
+    if draft.collection.is_empty() {
+        return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("{BAD_REQUEST}empty class")));
+    }
+    let index = draft.collection.to_lowercase();
+    let prefix = format!("msg:repo.object code:422 err:search index {index}: determine shard: ");
+    let words = Words { invalid: BAD_REQUEST, shard: &prefix, no_tenant: &prefix };
+    let collection = single::collection(app, &draft.collection)?;
+    let collection = shard::activate(app, &collection, draft.tenant.as_deref()).await?;
+    let at = shard::route_to_write(&collection, draft.tenant.as_deref()).map_err(|error| refuse(error, &words))?;
+    let merged = objects::merge(app, &collection, at, id, draft).await;
+    merged.map_err(|error| refuse(error, &words))?;
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}
+
+fn resource(draft: &Draft) -> String {
+    let tenant = draft.tenant.as_deref().unwrap_or("*");
+    format!("data/collections/{}/shards/{tenant}/objects/*", draft.collection)
+}
+
+fn empty_class() -> Reply {
+    Reply::error(StatusCode::UNPROCESSABLE_ENTITY, "invalid object: the given class is empty")
+}
+
+async fn prepare_one(app: &App, draft: Draft, purpose: Purpose) -> Result<Prepared, ObjectError> {
+    let prepared = objects::prepare(app, &mut [draft], purpose).await?;
+    prepared.into_iter().next().unwrap_or(Err(ObjectError::NotFound))
+}
+
+async fn write_one(app: &App, prepared: Prepared, mode: PutMode) -> Result<i64, ObjectError> {
+    let written = objects::write(app, vec![Ok(prepared)], mode).await?;
+    written.into_iter().next().unwrap_or(Err(ObjectError::NotFound))
+}
+
+/// Takes the memory for the answer before the write, because a completed write must be answered.
+async fn reserve(req: &RestRequest, prepared: &Prepared) -> Result<(), AppError> {
+    let vectors: usize = prepared.object.vectors.values().map(weight::vector).sum();
+    Ok(request_memory::wait_for(req.body.len() + weight::object(&prepared.object) + vectors).await?)
+}
+
+/// The answer to a write: the object as it will be stored, with what of the request is only echoed.
+fn described(mut body: Map<String, Value>, prepared: &Prepared, with_properties: bool) -> Members {
+    let mut answer = render::head(&prepared.collection, &prepared.object);
+    if with_properties {
+        answer.insert("properties".to_owned(), render::properties(&prepared.object.properties, true).into());
+    }
+    render::put_vectors(&mut answer, &prepared.collection, prepared.object.vectors.clone());
+    for echoed in ["tenant", "vectorWeights"] {
+        if let Some(value) = body.remove(echoed).filter(|value| value.as_str() != Some("")) {
+            answer.insert(echoed.to_owned(), value.into());
+        }
+    }
+    answer
+}
+
+fn timed(mut answer: Members, created_ms: i64) -> Members {
+    answer.insert("creationTimeUnix".to_owned(), Value::from(created_ms).into());
+    answer
+}
