@@ -14,7 +14,7 @@ use super::store::{Family, Store};
 use super::vectors::Opening;
 use super::work::Agenda;
 use super::{
-    Applied, Attempt, Contained, Entry, GroupOptions, LogPosition, OpenReport, StateMachine, apply, contained,
+    Applied, Attempt, Contained, Entry, GroupOptions, LogPosition, OpenReport, StateMachine, apply, contained, inspect,
 };
 use crate::command::{At, Command, Outcome};
 use crate::ids::{CollectionId, GroupId, ShardId, VectorId};
@@ -54,6 +54,8 @@ pub struct DataGroup {
     /// Commands refused because they could not be carried out.
     pub(super) commands_contained: AtomicU64,
     pub(super) objects_laid_down: AtomicU64,
+    /// Whether an installed checkpoint has taken the group's place; see [`DataGroup::while_present`].
+    pub(super) replaced: RwLock<bool>,
 }
 
 /// Collections and shards that are gone for good.
@@ -77,6 +79,13 @@ impl DataGroup {
     /// [`Error::Damaged`] when what is stored fails its checks or is of a later version.
     pub fn open(dir: &Path, options: GroupOptions) -> Result<(Arc<Self>, OpenReport)> {
         let (store, mut report) = Store::open(dir, &options)?;
+        let this = Self::with_store(store, dir.join("hnsw"), options)?;
+        report.collections = this.collections.read().len();
+        this.look_at_what_is_due()?;
+        Ok((Arc::new(this), report))
+    }
+
+    fn with_store(store: Store, index_dir: PathBuf, options: GroupOptions) -> Result<Self> {
         let group = options.group;
         let ledger = Ledger::load(&store, group)?;
         let mut collections = HashMap::new();
@@ -84,10 +93,9 @@ impl DataGroup {
             let collection = decode_schema(&value)?;
             collections.insert(collection.id, Arc::new(collection));
         }
-        report.collections = collections.len();
-        let this = Self {
+        Ok(Self {
             group,
-            index_dir: dir.join("hnsw"),
+            index_dir,
             applied: RwLock::new(ledger.applied.clone()),
             durable: Mutex::new(ledger.applied.position),
             ledger: Mutex::new(ledger),
@@ -101,11 +109,10 @@ impl DataGroup {
             commands_applied: AtomicU64::new(0),
             commands_contained: AtomicU64::new(0),
             objects_laid_down: AtomicU64::new(0),
+            replaced: RwLock::new(false),
             options,
             store,
-        };
-        this.look_at_what_is_due()?;
-        Ok((Arc::new(this), report))
+        })
     }
 
     /// The newest schema that the group knows of a collection.
@@ -245,14 +252,16 @@ impl DataGroup {
         self.agenda.remove_dropped();
         match DueRecord::load(&self.store, self.group, self.applied.read().position)? {
             Some(shards) => self.agenda.look_at(shards),
-            None => {
-                for collection in self.collections() {
-                    let at = |shard: ShardId| At { collection: collection.id, shard };
-                    self.agenda.look_at(collection.shards.values().map(|shard| at(shard.id)));
-                }
-            }
+            None => self.look_at_everything(),
         }
         Ok(())
+    }
+
+    fn look_at_everything(&self) {
+        for collection in self.collections() {
+            let at = |shard: ShardId| At { collection: collection.id, shard };
+            self.agenda.look_at(collection.shards.values().map(|shard| at(shard.id)));
+        }
     }
 
     fn update_indexes(&self, collection: &Collection) {
@@ -307,6 +316,24 @@ impl StateMachine for DataGroup {
         let mut durable = self.durable.lock();
         *durable = applied.position.max(*durable);
         Ok(applied)
+    }
+
+    fn inspect(&self, dir: &Path) -> Result<Applied> {
+        inspect(dir, self.group)
+    }
+
+    fn install(&self, dir: &Path, position: LogPosition) -> Result<Arc<Self>> {
+        // Waits for the present steps of background work. None begins until the new state has taken over.
+        let mut replaced = self.replaced.write();
+        let store = self.store.open_beside(dir, position, &self.options)?;
+        let next = Self::with_store(store, self.index_dir.clone(), self.options.clone())?;
+        // The record of what is due is the other replica's, whose vector indexes are not these.
+        next.agenda.remove_dropped();
+        next.look_at_everything();
+        self.store.give_way_to(&next.store)?;
+        *replaced = true;
+        next.remove_unknown_indexes();
+        Ok(Arc::new(next))
     }
 
     fn check_storage(&self) -> Result<()> {

@@ -19,6 +19,7 @@ mod draft;
 mod due;
 mod generation;
 mod hash;
+mod install;
 mod ledger;
 mod memory;
 mod metrics;
@@ -41,6 +42,7 @@ mod work;
 mod contained_tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +54,7 @@ pub use work::{WorkBudget, WorkReport};
 
 pub(crate) use contain::{Attempt, Contained, contained};
 pub(crate) use hash::Hasher;
+pub(crate) use install::inspect;
 pub(crate) use ledger::{Ledger, load_applied};
 pub(crate) use read::{read_id, readable};
 pub(crate) use records::ProposerRecord;
@@ -149,6 +152,23 @@ pub trait StateMachine: Send + Sync + 'static {
     /// Writes a consistent copy of the group's RocksDB to `dir`, which must not exist (hard links where the file
     /// system allows). What is returned was read from the copy itself.
     fn checkpoint(&self, dir: &Path) -> Result<Applied>;
+
+    /// How far the checkpoint in `dir` is, which may be of another replica of the group. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::Error::Damaged) when this program cannot open it as a checkpoint of the group; the
+    /// state itself is not affected.
+    fn inspect(&self, dir: &Path) -> Result<Applied>;
+
+    /// Makes the checkpoint in `dir`, which is at `position`, the state of the group, durably, and returns that state.
+    /// The files in `dir` must be synced and on the same file system; they are not changed, and not needed afterwards.
+    ///
+    /// A crash before the return leaves the old or the new state, never a mix. Readers of `self` finish on it; what it
+    /// holds on the disk is removed when it is dropped. `self` must not apply, work or save afterwards: background work
+    /// on it does nothing. After an error `self` is still the state on the disk.
+    fn install(&self, dir: &Path, position: LogPosition) -> Result<Arc<Self>>
+    where
+        Self: Sized;
 
     /// Returns the error that stopped the state's storage in the background, if there was one and no call has returned
     /// it yet. Costs nothing as long as there is none.

@@ -169,6 +169,7 @@ impl DataGroup {
     /// Storage errors; the node must stop.
     pub fn work(&self, budget: &WorkBudget) -> Result<WorkReport> {
         let mut report = WorkReport::default();
+        let Some(_present) = self.while_present() else { return Ok(report) };
         let activity = self.activity();
         self.agenda.let_go();
         if self.agenda.rested_at.load(Ordering::Acquire) == activity {
@@ -223,6 +224,7 @@ impl DataGroup {
 
     fn save_those(&self, wanted: impl Fn(&VectorIndex) -> bool) -> Result<()> {
         let mut failed = None;
+        let Some(_present) = self.while_present() else { return Ok(()) };
         for (shard, vector, index) in self.loaded_indexes() {
             if wanted(index.vectors())
                 && let Err(error) = index.vectors().save()

@@ -15,7 +15,7 @@ pub use catalog::Catalog;
 use crate::command::{Command, Outcome};
 use crate::group::{
     Applied, Attempt, Changes, Entry, EntryBody, Family, GroupOptions, Hasher, Ledger, LogPosition, OpenReport,
-    ProposerRecord, StateMachine, Store, contained, load_applied,
+    ProposerRecord, StateMachine, Store, contained, inspect, load_applied,
 };
 use crate::ids::{CollectionId, GroupId};
 use crate::key::{self, MetaKey};
@@ -25,6 +25,7 @@ use crate::{Error, Result};
 /// The group that holds the schema.
 pub struct MetaGroup {
     group: GroupId,
+    options: GroupOptions,
     store: Store,
     /// Held by whoever applies.
     ledger: Mutex<Ledger>,
@@ -44,25 +45,29 @@ impl MetaGroup {
     ///
     /// # Errors
     /// [`Error::Damaged`] when what is stored fails its checks or is of a later version.
-    #[expect(clippy::needless_pass_by_value, reason = "as DataGroup::open")]
     pub fn open(dir: &Path, options: GroupOptions) -> Result<(Arc<Self>, OpenReport)> {
         let (store, mut report) = Store::open(dir, &options)?;
+        let this = Self::with_store(store, options)?;
+        report.collections = this.catalog().len();
+        Ok((Arc::new(this), report))
+    }
+
+    fn with_store(store: Store, options: GroupOptions) -> Result<Self> {
         let group = options.group;
         let ledger = Ledger::load(&store, group)?;
         let mut catalog = Catalog::default();
         for (_, value) in store.entries(Family::Meta, &key::meta(group, MetaKey::Collection, &[]))? {
             catalog.insert(Arc::new(decode_schema(&value)?));
         }
-        report.collections = catalog.len();
-        let this = Self {
+        Ok(Self {
             group,
+            options,
             applied: RwLock::new(ledger.applied.clone()),
             durable: Mutex::new(ledger.applied.position),
             ledger: Mutex::new(ledger),
             catalog: ArcSwap::from_pointee(catalog),
             store,
-        };
-        Ok((Arc::new(this), report))
+        })
     }
 
     /// All collections as of now.
@@ -257,6 +262,16 @@ impl StateMachine for MetaGroup {
         let mut durable = self.durable.lock();
         *durable = applied.position.max(*durable);
         Ok(applied)
+    }
+
+    fn inspect(&self, dir: &Path) -> Result<Applied> {
+        inspect(dir, self.group)
+    }
+
+    fn install(&self, dir: &Path, position: LogPosition) -> Result<Arc<Self>> {
+        let next = Self::with_store(self.store.open_beside(dir, position, &self.options)?, self.options.clone())?;
+        self.store.give_way_to(&next.store)?;
+        Ok(Arc::new(next))
     }
 
     fn check_storage(&self) -> Result<()> {

@@ -7,6 +7,7 @@ mod charges;
 mod damage;
 mod fixtures;
 mod folding;
+mod installs;
 mod limits;
 mod memory;
 mod model;

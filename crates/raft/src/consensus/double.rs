@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use azimuth_engine::Result;
@@ -108,6 +109,16 @@ impl StateMachine for Double {
         let kept = self.kept();
         fs::write(dir.join("double"), postcard::to_stdvec(&kept).expect("plain data"))?;
         Ok(Applied { position: kept.position, membership: kept.membership })
+    }
+
+    fn inspect(&self, dir: &Path) -> Result<Applied> {
+        let kept: Kept = postcard::from_bytes(&fs::read(dir.join("double"))?).expect("written by the double");
+        Ok(Applied { position: kept.position, membership: kept.membership })
+    }
+
+    fn install(&self, dir: &Path, _position: LogPosition) -> Result<Arc<Self>> {
+        Self::install(self, dir)?;
+        Ok(Arc::new(Self::open(&self.dir)?))
     }
 }
 
