@@ -1,4 +1,7 @@
 //! A group's log as openraft wants to see it.
+//!
+//! A purge that belongs to an install waits for it in a task of its own, and the next change of the log waits for that
+//! task: see [`Installation`].
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -8,7 +11,9 @@ use std::sync::Arc;
 use azimuth_engine::group::LogPosition;
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{EntryPayload, LogId, LogState, RaftLogReader};
+use tokio::task::JoinHandle;
 
+use super::installation::{Installation, Step};
 use super::membership;
 use super::proposal::Proposal;
 use super::types::{self, StorageError, TypeConfig};
@@ -29,13 +34,45 @@ pub(crate) type PurgeLimit = Arc<dyn Fn() -> Option<LogPosition> + Send + Sync>;
 pub(crate) struct LogStore {
     log: GroupLog,
     purge_limit: PurgeLimit,
+    installation: Installation,
+    /// The purge that waits for an install.
+    waiting: Option<JoinHandle<Result<(), LogError>>>,
     recent: Recent,
 }
 
 impl LogStore {
     /// Gives openraft a log to write. Nothing above `purge_limit` will be purged.
-    pub(crate) fn new(log: GroupLog, purge_limit: PurgeLimit) -> Self {
-        Self { log, purge_limit, recent: Recent::default() }
+    pub(crate) fn new(log: GroupLog, purge_limit: PurgeLimit, installation: Installation) -> Self {
+        Self { log, purge_limit, installation, waiting: None, recent: Recent::default() }
+    }
+
+    /// Waits until the log is what openraft takes it for.
+    async fn settled(&mut self) -> Result<(), LogError> {
+        match self.waiting.take() {
+            Some(purge) => purge.await.unwrap_or_else(|panic| Err(LogError::Storage(panic.to_string()))),
+            None => Ok(()),
+        }
+    }
+
+    async fn purge_to(&mut self, upto: LogPosition) -> Result<(), LogError> {
+        self.settled().await?;
+        self.recent.purge(upto.index);
+        let limit = (self.purge_limit)();
+        if Some(upto) <= limit {
+            return self.log.purge(upto).await;
+        }
+        if !self.installation.covers(upto) {
+            let text = format!("purge up to {upto:?}, but the state is durable only up to {limit:?}");
+            return Err(LogError::Misuse(text));
+        }
+        let (log, installation) = (self.log.clone(), self.installation.clone());
+        self.waiting = Some(tokio::spawn(async move {
+            installation.wait(upto).await.map_err(LogError::Storage)?;
+            log.purge(upto).await?;
+            installation.at(Step::Purged);
+            Ok(())
+        }));
+        Ok(())
     }
 }
 
@@ -81,6 +118,14 @@ impl Recent {
 
     fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Drops everything up to an index: a snapshot has it, so it is not applied any more.
+    fn purge(&mut self, index: u64) {
+        let Some(first) = index.checked_add(1) else { return self.clear() };
+        let kept = self.proposals.split_off(&first);
+        let dropped = std::mem::replace(&mut self.proposals, kept);
+        self.bytes -= dropped.values().map(|(_, proposal)| proposal.payload().len()).sum::<usize>();
     }
 }
 
@@ -156,7 +201,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
         let records = entries.iter().map(record).collect::<Result<Vec<_>, _>>()?;
-        let appended = self.log.append(&records).await;
+        let appended = match self.settled().await {
+            Ok(()) => self.log.append(&records).await,
+            failed => failed,
+        };
         if appended.is_ok() {
             for entry in entries {
                 if let EntryPayload::Normal(proposal) = entry.payload {
@@ -170,17 +218,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate(&mut self, log_id: LogId<u64>) -> Result<(), StorageError> {
         self.recent.clear();
+        self.settled().await.map_err(|error| types::log_failed(true, &error))?;
         self.log.truncate(log_id.index).await.map_err(|error| types::log_failed(true, &error))
     }
 
     async fn purge(&mut self, log_id: LogId<u64>) -> Result<(), StorageError> {
-        let upto = types::position(&log_id);
-        let limit = (self.purge_limit)();
-        if Some(upto) > limit {
-            let text = format!("purge up to {upto:?}, but the state is durable only up to {limit:?}");
-            return Err(types::log_failed(true, &LogError::Misuse(text)));
-        }
-        self.log.purge(upto).await.map_err(|error| types::log_failed(true, &error))
+        self.purge_to(types::position(&log_id)).await.map_err(|error| types::log_failed(true, &error))
     }
 }
 
