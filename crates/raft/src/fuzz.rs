@@ -56,10 +56,10 @@ fn sealed_values() {
 
 #[test]
 fn proposals() {
-    let command = EncodedCommand::new(Command::DropCollection(CollectionId(4))).expect("a command");
-    let proposal = Proposal::new(1, 2, vec![command]).expect("a proposal");
+    let command = EncodedCommand::new(&Command::DropCollection(CollectionId(4))).expect("a command");
+    let proposal = Proposal::new(1, 2, &[command]).expect("a proposal");
     check("proposal", &[proposal.payload().to_vec()], |bytes| {
-        let _ = Proposal::decode(Bytes::copy_from_slice(bytes));
+        let _ = Proposal::of_payload(Bytes::copy_from_slice(bytes)).decode();
     });
 }
 

@@ -187,8 +187,8 @@ async fn a_repeated_batch_changes_nothing() {
     let harness = Harness::open(dir.path(), ProposerLimits::default()).await;
     harness.pass_gate().await;
     let batch = || {
-        let commands = numbers(0..3).into_iter().map(|command| EncodedCommand::new(command).unwrap()).collect();
-        Proposal::new(77, 1, commands).unwrap()
+        let commands: Vec<_> = numbers(0..3).iter().map(|command| EncodedCommand::new(command).unwrap()).collect();
+        Proposal::new(77, 1, &commands).unwrap()
     };
     let first = harness.group.core().submit(batch()).await.unwrap().applied().await.unwrap();
     let again = harness.group.core().submit(batch()).await.unwrap().applied().await.unwrap();
@@ -196,6 +196,19 @@ async fn a_repeated_batch_changes_nothing() {
     assert_eq!(again.1, vec![Outcome::Repeated; 3]);
     assert_eq!(harness.group.state().kept().numbers, [0, 1, 2]);
     harness.stop().await;
+}
+
+/// Bytes are decoded at apply, on every node: an entry that none can read ends them, by its number.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_cannot_be_decoded_ends_the_replica() {
+    let dir = tempfile::tempdir().unwrap();
+    let harness = Harness::open(dir.path(), ProposerLimits::default()).await;
+    harness.pass_gate().await;
+    let core = harness.group.core().clone();
+    core.submit(Proposal::of_payload(bytes::Bytes::from_static(b"\xff"))).await.unwrap();
+    let died = core.wait_for(|_| false).await.died.unwrap();
+    assert!(died.contains("commands of entry 3"), "{died}");
+    assert_eq!(harness.group.state().kept().numbers, [0; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

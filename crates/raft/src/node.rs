@@ -324,7 +324,7 @@ fn check_generations(dir: &Path) -> Result<(), StartError> {
 /// Writes an entry through the log of a group and waits until it is applied.
 pub(crate) async fn pass_gate(core: &Core) -> Result<(), String> {
     core.wait_for(|health| health.leader).await;
-    let no_op = Proposal::new(new_proposer_id(), 1, Vec::new()).map_err(|error| error.to_string())?;
+    let no_op = Proposal::new(new_proposer_id(), 1, &[]).map_err(|error| error.to_string())?;
     let submitted = core.submit(no_op).await.map_err(|error| format!("{error:?}"))?;
     submitted.applied().await.map(|_| ()).map_err(|error| format!("{error:?}"))
 }

@@ -137,7 +137,7 @@ impl Core {
 
     /// Puts a proposal into the log, behind all that were submitted before.
     pub(crate) async fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitRefused> {
-        let answer = self.raft.client_write_ff(Arc::new(proposal)).await;
+        let answer = self.raft.client_write_ff(proposal).await;
         answer.map(Submitted).map_err(|_| SubmitRefused::Stopped)
     }
 

@@ -82,15 +82,15 @@ pub(crate) struct LogReader {
     log: GroupLog,
 }
 
-/// Proposals that were appended and not yet read back for apply, so that apply need not decode them again.
+/// Proposals that were appended and not yet read back for apply, so that apply need not read the log.
 #[derive(Default)]
 struct Recent {
-    proposals: BTreeMap<u64, (LogPosition, Arc<Proposal>)>,
+    proposals: BTreeMap<u64, (LogPosition, Proposal)>,
     bytes: usize,
 }
 
 impl Recent {
-    fn put(&mut self, position: LogPosition, proposal: Arc<Proposal>) {
+    fn put(&mut self, position: LogPosition, proposal: Proposal) {
         self.bytes += proposal.payload().len();
         if let Some((_, replaced)) = self.proposals.insert(position.index, (position, proposal)) {
             self.bytes -= replaced.payload().len();
@@ -243,7 +243,7 @@ fn bounds(range: &impl RangeBounds<u64>) -> Range<u64> {
 
 fn read(log: &GroupLog, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
     let records = log.read_limited(range, bytes_max).map_err(|error| types::log_failed(false, &error))?;
-    records.into_iter().map(|record| entry(&record)).collect()
+    records.into_iter().map(entry).collect()
 }
 
 fn record(entry: &Entry) -> Result<Record, StorageError> {
@@ -257,15 +257,11 @@ fn record(entry: &Entry) -> Result<Record, StorageError> {
     })
 }
 
-fn entry(record: &Record) -> Result<Entry, StorageError> {
-    let damaged = |error: postcard::Error| {
-        let text = format!("commands of entry {}: {error}", record.position.index);
-        types::log_failed(false, &LogError::Damaged(text))
-    };
+fn entry(record: Record) -> Result<Entry, StorageError> {
     let payload = match record.kind {
         Kind::Blank => EntryPayload::Blank,
         Kind::Membership => EntryPayload::Membership(membership::decode(&record.payload)?),
-        Kind::Batch => EntryPayload::Normal(Arc::new(Proposal::decode(record.payload.clone()).map_err(damaged)?)),
+        Kind::Batch => EntryPayload::Normal(Proposal::of_payload(record.payload)),
     };
     Ok(Entry { log_id: types::log_id(record.position), payload })
 }

@@ -10,16 +10,14 @@ use std::time::Instant;
 
 use azimuth_engine::command::Outcome;
 use azimuth_engine::group::{Entry, EntryBody, LogPosition, StateMachine};
-use bytes::Bytes;
 use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, LogId, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StoredMembership};
 
 use super::installation::{Installation, Step};
 use super::membership::{self, Peer};
-use super::proposal::Proposal;
 use super::snapshot::SnapshotStore;
 use super::types::{self, SnapshotDir, StorageError, TypeConfig};
-use crate::raftlog::GroupLog;
+use crate::raftlog::{GroupLog, LogError};
 use crate::state::StateCell;
 
 /// Bytes of entries that are applied in one write, or one larger entry.
@@ -59,7 +57,7 @@ impl<S: StateMachine> StateAdapter<S> {
             let mut outcomes = Vec::with_capacity(entries.len());
             let mut entries = entries.into_iter().peekable();
             while entries.peek().is_some() {
-                outcomes.extend(apply_part(state.as_ref(), next_part(&mut entries))?);
+                outcomes.extend(apply_part(state.as_ref(), &next_part(&mut entries))?);
             }
             let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             apply_us.fetch_add(took_us, Ordering::Relaxed);
@@ -185,13 +183,15 @@ fn payload_bytes(entry: &openraft::Entry<TypeConfig>) -> usize {
 
 fn apply_part<S: StateMachine>(
     state: &S,
-    entries: Vec<openraft::Entry<TypeConfig>>,
+    entries: &[openraft::Entry<TypeConfig>],
 ) -> Result<Vec<Vec<Outcome>>, StorageError> {
     let count = entries.len();
-    let kept: Vec<_> = entries.iter().map(Kept::new).collect();
-    let entries = entries.into_iter().map(engine_entry).collect::<Result<Vec<_>, _>>()?;
-    let again = |number: usize| kept[number].entry();
-    let outcomes = state.apply_contained(entries, &again).map_err(|error| types::state_failed(&error))?;
+    let decoded = entries.iter().map(engine_entry).collect::<Result<Vec<_>, _>>()?;
+    // For an apply that has to find out which of its commands cannot be carried out.
+    let again = |number: usize| {
+        engine_entry(&entries[number]).map_err(|error| azimuth_engine::Error::Damaged(error.to_string()))
+    };
+    let outcomes = state.apply_contained(decoded, &again).map_err(|error| types::state_failed(&error))?;
     if outcomes.len() != count {
         let text = format!("{} answers for {count} entries", outcomes.len());
         return Err(types::state_failed(&text));
@@ -199,39 +199,18 @@ fn apply_part<S: StateMachine>(
     Ok(outcomes)
 }
 
-fn engine_entry(entry: openraft::Entry<TypeConfig>) -> Result<Entry, StorageError> {
-    let body = match entry.payload {
+fn engine_entry(entry: &openraft::Entry<TypeConfig>) -> Result<Entry, StorageError> {
+    let position = types::position(&entry.log_id);
+    let body = match &entry.payload {
         EntryPayload::Blank => EntryBody::Blank,
-        EntryPayload::Membership(members) => EntryBody::Membership(membership::encode(&members)?),
-        EntryPayload::Normal(proposal) => EntryBody::Batch(Arc::unwrap_or_clone(proposal).into_batch()),
+        EntryPayload::Membership(members) => EntryBody::Membership(membership::encode(members)?),
+        EntryPayload::Normal(proposal) => {
+            let batch = proposal.decode().map_err(|error| {
+                let text = format!("commands of entry {}: {error}", position.index);
+                types::log_failed(false, &LogError::Damaged(text))
+            });
+            EntryBody::Batch(batch?)
+        }
     };
-    Ok(Entry { position: types::position(&entry.log_id), body })
-}
-
-/// An entry in a form that costs nothing to keep while its commands are applied.
-enum Kept {
-    /// Commands, as the log has them.
-    Batch(LogPosition, Bytes),
-    Other(openraft::Entry<TypeConfig>),
-}
-
-impl Kept {
-    fn new(entry: &openraft::Entry<TypeConfig>) -> Self {
-        match &entry.payload {
-            EntryPayload::Normal(proposal) => Self::Batch(types::position(&entry.log_id), proposal.payload().clone()),
-            EntryPayload::Blank | EntryPayload::Membership(_) => Self::Other(entry.clone()),
-        }
-    }
-
-    /// The entry once more, for an apply that has to find out which of its commands cannot be carried out.
-    fn entry(&self) -> azimuth_engine::Result<Entry> {
-        let damaged = |error: &dyn ToString| azimuth_engine::Error::Damaged(error.to_string());
-        match self {
-            Self::Batch(position, payload) => {
-                let proposal = Proposal::decode(payload.clone()).map_err(|error| damaged(&error))?;
-                Ok(Entry { position: *position, body: EntryBody::Batch(proposal.into_batch()) })
-            }
-            Self::Other(entry) => engine_entry(entry.clone()).map_err(|error| damaged(&error)),
-        }
-    }
+    Ok(Entry { position, body })
 }

@@ -15,7 +15,7 @@ use crate::raftlog::{LogError, Vote};
 openraft::declare_raft_types!(
     /// Types of a group.
     pub(crate) TypeConfig:
-        D = Arc<Proposal>,
+        D = Proposal,
         R = Vec<Outcome>,
         NodeId = u64,
         Node = Peer,
