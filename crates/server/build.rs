@@ -3,7 +3,8 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = "../client/proto";
     println!("cargo:rerun-if-changed={root}");
-    let generated = || tonic_prost_build::configure().build_client(false).codec_path("crate::weaviate::grpc::codec::Charged");
+    let generated =
+        || tonic_prost_build::configure().build_client(false).codec_path("crate::weaviate::grpc::codec::Charged");
     let theirs = protox::compile(["weaviate/v1/weaviate.proto", "grpc/health/v1/health.proto"], [root])?;
     // Most searches have none of these: unboxed, each request would be moved around as some kilobytes.
     let rare = "hybrid_search bm25_search near_object near_text near_image near_audio near_video near_depth near_thermal \

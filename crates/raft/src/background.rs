@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::disk::DiskUse;
 use crate::failure::Failure;
+use crate::state::StateCell;
 
 /// Nice value of the background threads.
 const NICENESS: i32 = 15;
@@ -39,7 +40,7 @@ pub(crate) struct Background {
 
 /// What the threads have in common.
 struct Shared {
-    data: Arc<DataGroup>,
+    data: Arc<StateCell<DataGroup>>,
     failure: Failure,
     disk: watch::Receiver<DiskUse>,
     stop: AtomicBool,
@@ -53,7 +54,7 @@ impl Background {
     /// # Errors
     /// When the system gives no thread.
     pub(crate) fn start(
-        data: &Arc<DataGroup>,
+        data: &Arc<StateCell<DataGroup>>,
         count: usize,
         failure: Failure,
         disk: watch::Receiver<DiskUse>,
@@ -123,7 +124,6 @@ impl Backlog {
 /// The thread that keeps the `backlog` also saves.
 fn run(shared: &Shared, mut backlog: Option<Backlog>) {
     lower_priority();
-    let data = shared.data.as_ref();
     let (mut pause, mut failed_pause, mut looked) = (PAUSE_MIN, PAUSE_MAX, Instant::now());
     while !shared.stop.load(Ordering::Relaxed) {
         let report = match step(shared) {
@@ -136,11 +136,12 @@ fn run(shared: &Shared, mut backlog: Option<Backlog>) {
             }
         };
         failed_pause = PAUSE_MAX;
+        let data = shared.data.get();
         if report.linked + report.coded + report.given_back > 0 {
             shared.unsaved.store(true, Ordering::Relaxed);
         }
         if let Some(backlog) = &mut backlog {
-            backlog.note(data, report.more);
+            backlog.note(&data, report.more);
         }
         if report.more {
             pause = PAUSE_MIN;
@@ -153,6 +154,8 @@ fn run(shared: &Shared, mut backlog: Option<Backlog>) {
         if backlog.is_some() && shared.may_save() && shared.unsaved.swap(false, Ordering::Relaxed) {
             told(data.save_indexes());
         }
+        // A state that was replaced meanwhile ends now, not after the pause.
+        drop(data);
         thread::sleep(pause);
         pause = (pause * 2).min(PAUSE_MAX);
     }
@@ -167,7 +170,7 @@ enum Failed {
 }
 
 fn step(shared: &Shared) -> Result<WorkReport, Failed> {
-    let work = || shared.data.work(&WorkBudget::default());
+    let work = || shared.data.get().work(&WorkBudget::default());
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(report)) => Ok(report),
         Ok(Err(error)) if shared.failure.report_if_fatal("background work", &error) => Err(Failed::ForGood),

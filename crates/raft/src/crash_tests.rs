@@ -12,11 +12,23 @@ use azimuth_engine::command::Outcome;
 use azimuth_engine::meta::MetaGroup;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
+use crate::cluster::Cluster;
+use crate::consensus::double::Double;
 use crate::group_tests::{Harness, number};
 use crate::options::ProposerLimits;
 use crate::{FlushLimits, Node, NodeOptions};
 
-const ROUNDS: usize = 24;
+/// How often a child is killed, and when: after so many acknowledgements, and a while.
+#[derive(Clone, Copy)]
+struct Kills {
+    rounds: usize,
+    acks_max: usize,
+    linger_ms_max: u64,
+}
+
+const KILLS: Kills = Kills { rounds: 24, acks_max: 120, linger_ms_max: 0 };
+/// A snapshot is installed after every few acknowledgements.
+const KILLS_IN_INSTALLS: Kills = Kills { rounds: 10, acks_max: 20, linger_ms_max: 60 };
 const WRITERS: u32 = 4;
 const DIR: &str = "AZIMUTH_CRASH_DIR";
 
@@ -25,9 +37,9 @@ fn child_dir() -> Option<PathBuf> {
     std::env::var_os(DIR).map(PathBuf::from)
 }
 
-/// Runs `child` of this test binary in `dir` until it has acknowledged `acks`, then kills it. Returns the numbers that
-/// it acknowledged.
-fn run_and_kill(child: &str, dir: &Path, acks: usize) -> Vec<u32> {
+/// Runs `child` of this test binary in `dir` until it has acknowledged `acks`, and kills it a while later. Returns the
+/// numbers that it acknowledged.
+fn run_and_kill(child: &str, dir: &Path, acks: usize, linger: Duration) -> Vec<u32> {
     let mut process = Process::new(std::env::current_exe().unwrap())
         .args([child, "--exact", "--nocapture", "--test-threads", "1"])
         .env(DIR, dir)
@@ -40,6 +52,7 @@ fn run_and_kill(child: &str, dir: &Path, acks: usize) -> Vec<u32> {
         let Some(number) = line.strip_prefix("ack ") else { continue };
         acknowledged.push(number.parse().unwrap());
         if acknowledged.len() == acks {
+            std::thread::sleep(linger);
             process.kill().unwrap();
         }
     }
@@ -49,14 +62,15 @@ fn run_and_kill(child: &str, dir: &Path, acks: usize) -> Vec<u32> {
 }
 
 /// Rounds of crashes; `check` gets every number that was ever acknowledged.
-fn crash_loop(child: &str, check: impl Fn(&Path, &BTreeSet<u32>)) {
+fn crash_loop(child: &str, kills: Kills, check: impl Fn(&Path, &BTreeSet<u32>)) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let dir = tempfile::tempdir().unwrap();
     let mut acknowledged = BTreeSet::new();
-    for round in 0..ROUNDS {
-        acknowledged.extend(run_and_kill(child, dir.path(), random.random_range(1..120)));
+    for round in 0..kills.rounds {
+        let linger = Duration::from_millis(random.random_range(0..=kills.linger_ms_max));
+        acknowledged.extend(run_and_kill(child, dir.path(), random.random_range(1..kills.acks_max), linger));
         check(dir.path(), &acknowledged);
         println!("round {round}: {} acknowledged so far", acknowledged.len());
     }
@@ -107,7 +121,7 @@ fn kill_9_loses_and_doubles_nothing() {
     if child_dir().is_some() {
         return;
     }
-    crash_loop("crash_tests::child_with_double", |dir, acknowledged| {
+    crash_loop("crash_tests::child_with_double", KILLS, |dir, acknowledged| {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let harness = Harness::open(dir, ProposerLimits::default()).await;
@@ -118,6 +132,49 @@ fn kill_9_loses_and_doubles_nothing() {
             let lost: Vec<_> = acknowledged.difference(&found).collect();
             assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
             harness.stop().await;
+        });
+    });
+}
+
+/// Writes, purges the log, and has a learner take a snapshot, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn child_with_installs() {
+    let Some(dir) = child_dir() else { return };
+    let cluster = Cluster::<Double>::with_learner(&dir).await;
+    cluster.converge().await;
+    let first = cluster.replicas[&1].state().kept().numbers.iter().max().map_or(0, |max| max + 1);
+    for round in 0.. {
+        cluster.network.cut(2, true);
+        for step in 0..WRITERS {
+            let number_now = first + round * WRITERS + step;
+            let outcome = cluster.propose(vec![number(number_now)]).await;
+            assert_eq!(outcome, [Outcome::Refused(number_now.to_string())]);
+            acknowledge(number_now);
+        }
+        cluster.purge(2).await;
+        cluster.network.cut(2, false);
+        cluster.converge().await;
+    }
+}
+
+#[test]
+fn kill_9_of_replicas_that_install_snapshots_loses_and_doubles_nothing() {
+    if child_dir().is_some() {
+        return;
+    }
+    crash_loop("crash_tests::child_with_installs", KILLS_IN_INSTALLS, |dir, acknowledged| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let cluster = Cluster::<Double>::with_learner(dir).await;
+            cluster.converge().await;
+            for replica in cluster.replicas.values() {
+                let numbers = replica.state().kept().numbers;
+                let found: BTreeSet<u32> = numbers.iter().copied().collect();
+                assert_eq!(found.len(), numbers.len(), "a command was applied twice");
+                let lost: Vec<_> = acknowledged.difference(&found).collect();
+                assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+            }
+            cluster.stop().await;
         });
     });
 }
@@ -142,7 +199,7 @@ async fn child_with_node() {
     let Some(dir) = child_dir() else { return };
     let node = Node::start(options(&dir)).await.unwrap();
     node.ready().await;
-    let first = created(node.meta().state()).last().map_or(0, |max| max + 1);
+    let first = created(&node.meta().state()).last().map_or(0, |max| max + 1);
     for writer in 0..WRITERS {
         let node = node.clone();
         tokio::spawn(async move {
@@ -166,12 +223,12 @@ fn kill_9_of_a_node_loses_nothing() {
     if child_dir().is_some() {
         return;
     }
-    crash_loop("crash_tests::child_with_node", |dir, acknowledged| {
+    crash_loop("crash_tests::child_with_node", KILLS, |dir, acknowledged| {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let node = Node::start(options(dir)).await.unwrap();
             node.ready().await;
-            let found = created(node.meta().state());
+            let found = created(&node.meta().state());
             let lost: Vec<_> = acknowledged.difference(&found).collect();
             assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
             node.shutdown().await.unwrap();

@@ -79,6 +79,26 @@ pub enum ProposeError {
     },
 }
 
+/// Why a snapshot was not read, received or installed. The group goes on as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// It is not whole, not what its manifest says, or not for this group. It has to be sent again.
+    #[error("the snapshot is refused: {0}")]
+    Refused(String),
+    /// The disk failed; the snapshot can be sent again.
+    #[error("snapshot: {0}")]
+    Storage(String),
+    /// The node is stopping, or has to.
+    #[error("the node is stopping: {0}")]
+    Stopped(String),
+}
+
+impl From<std::io::Error> for SnapshotError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
 /// Why a linearizable read cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {

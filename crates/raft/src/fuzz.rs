@@ -10,7 +10,7 @@ use bytes::Bytes;
 use openraft::Membership;
 use uuid::Uuid;
 
-use crate::consensus::{self, EncodedCommand, Peer, Proposal};
+use crate::consensus::{self, EncodedCommand, FileEntry, Manifest, Peer, Proposal};
 use crate::identity::{self, Identity};
 use crate::raftlog::{self, Kind, Record, Vote};
 use crate::seal;
@@ -56,10 +56,35 @@ fn sealed_values() {
 
 #[test]
 fn proposals() {
-    let command = EncodedCommand::new(Command::DropCollection(CollectionId(4))).expect("a command");
-    let proposal = Proposal::new(1, 2, vec![command]).expect("a proposal");
+    let command = EncodedCommand::new(&Command::DropCollection(CollectionId(4))).expect("a command");
+    let proposal = Proposal::new(1, 2, &[command]).expect("a proposal");
     check("proposal", &[proposal.payload().to_vec()], |bytes| {
-        let _ = Proposal::decode(Bytes::copy_from_slice(bytes));
+        let _ = Proposal::of_payload(Bytes::copy_from_slice(bytes)).decode();
+    });
+}
+
+#[test]
+fn manifests_of_snapshots() {
+    let file = |name: &str, hash| FileEntry { name: name.into(), bytes: 5, hash };
+    let manifest = Manifest {
+        cluster: Uuid::nil(),
+        store: Uuid::nil(),
+        group: GROUP,
+        position: Some(LogPosition { term: 2, node: 5, index: 9 }),
+        membership: Some((LogPosition { term: 1, node: 5, index: 1 }, vec![1, 2])),
+        files: vec![file("000007.sst", Some([3; 32])), file("CURRENT", None)],
+    };
+    let example = manifest.encode().expect("a manifest");
+    let sealed = seal::unseal(&example).expect("sealed").to_vec();
+    check("snapshot-manifest", &[example, sealed], |bytes| {
+        // A random input rarely has a valid seal.
+        for bytes in [bytes.to_vec(), seal::seal(bytes)] {
+            if let Ok(manifest) = Manifest::decode(&bytes) {
+                let again = manifest.encode().expect("what was read can be written");
+                assert_eq!(Manifest::decode(&again).expect("what was written can be read"), manifest);
+                assert!(manifest.files.iter().all(|file| !file.name.contains(['/', '\0'])));
+            }
+        }
     });
 }
 

@@ -8,18 +8,27 @@ use azimuth_engine::replica::StateMachine;
 use tokio::sync::watch;
 
 use crate::barrier::ReadBarrier;
-use crate::consensus::Core;
+use crate::consensus::{Core, ReceivedSnapshot, SnapshotReader, SnapshotReceiver, SnapshotStore};
 use crate::disk::DiskUse;
-use crate::error::{ProposeError, ReadError};
+use crate::error::{ProposeError, ReadError, SnapshotError};
 use crate::metrics::GroupMetrics;
 use crate::options::ProposerLimits;
 use crate::proposer::{Proposer, new_proposer_id};
-use crate::raftlog::GroupLog;
+use crate::raftlog::{GroupLog, Vote};
+use crate::state::StateCell;
+
+/// Where a group lies on this node.
+pub(crate) struct GroupStorage<S> {
+    pub(crate) state: Arc<StateCell<S>>,
+    pub(crate) log: GroupLog,
+    pub(crate) snapshots: Arc<SnapshotStore>,
+}
 
 /// A group on this node.
 pub struct Group<S> {
     id: GroupId,
-    state: Arc<S>,
+    state: Arc<StateCell<S>>,
+    snapshots: Arc<SnapshotStore>,
     core: Arc<Core>,
     log: GroupLog,
     proposer: Proposer,
@@ -28,16 +37,16 @@ pub struct Group<S> {
 
 impl<S: StateMachine> Group<S> {
     pub(crate) fn new(
-        state: Arc<S>,
+        storage: GroupStorage<S>,
         core: Arc<Core>,
-        log: GroupLog,
         limits: ProposerLimits,
         gate: watch::Receiver<bool>,
         disk: watch::Receiver<DiskUse>,
     ) -> Self {
+        let GroupStorage { state, log, snapshots } = storage;
         let proposer = Proposer::start(core.clone(), new_proposer_id(), limits, disk);
         let barrier = ReadBarrier::start(core.clone(), gate);
-        Self { id: log.group(), state, core, log, proposer, barrier }
+        Self { id: log.group(), state, snapshots, core, log, proposer, barrier }
     }
 
     /// Its number.
@@ -45,9 +54,46 @@ impl<S: StateMachine> Group<S> {
         self.id
     }
 
-    /// Its state, to read from. What a finished [`Group::propose`] changed is in it.
-    pub fn state(&self) -> &Arc<S> {
+    /// Its state, to read from. What a finished [`Group::propose`] changed is in it. A snapshot that another node sends
+    /// puts a new state in its place, so a caller takes the state anew for each read and does not keep it for longer.
+    pub fn state(&self) -> Arc<S> {
+        self.state.get()
+    }
+
+    pub(crate) fn state_cell(&self) -> &Arc<StateCell<S>> {
         &self.state
+    }
+
+    /// The newest snapshot, to be sent to another node; `None` if there is none yet. It stays on the disk as long as the
+    /// reader lives. Hashes the files that no reader has read before.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Storage`]
+    pub async fn snapshot(&self) -> Result<Option<SnapshotReader>, SnapshotError> {
+        let Some(files) = self.snapshots.current() else { return Ok(None) };
+        let read = tokio::task::spawn_blocking(move || SnapshotReader::new(files));
+        read.await.map_err(|panic| SnapshotError::Storage(panic.to_string()))?.map(Some)
+    }
+
+    /// Begins to receive a snapshot that another node of the group sends. Makes a directory.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Refused`] when the manifest is not valid, or not of this group, or the disk has no room.
+    pub fn receive(&self, manifest: &[u8]) -> Result<SnapshotReceiver, SnapshotError> {
+        self.snapshots.receive(manifest)
+    }
+
+    /// Replaces the state by a snapshot that was received from `leader`, if it is newer than what is committed here.
+    /// Readers of the old state finish on it. A crash on the way leaves the old or the new state. Returns this node's
+    /// vote: a leader whose vote is less leads no more, and nothing happened.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Refused`] when the state cannot be opened or is not what its manifest says; nothing has changed.
+    pub async fn install(&self, leader: Vote, snapshot: ReceivedSnapshot) -> Result<Vote, SnapshotError> {
+        let state = self.state();
+        let check = tokio::task::spawn_blocking(move || snapshot.check(state.as_ref()).map(|()| snapshot));
+        let snapshot = check.await.map_err(|panic| SnapshotError::Storage(panic.to_string()))??;
+        self.core.install(leader, snapshot.files()).await
     }
 
     /// Carries out commands, in order, and returns one outcome per command. When it returns, what happened survives
@@ -82,7 +128,7 @@ impl<S: StateMachine> Group<S> {
 
     /// Figures now.
     pub fn metrics(&self) -> GroupMetrics {
-        let health = self.core.health();
+        let (health, state) = (self.core.health(), self.state());
         let counts = self.proposer.metrics();
         let ordering = std::sync::atomic::Ordering::Relaxed;
         GroupMetrics {
@@ -96,8 +142,8 @@ impl<S: StateMachine> Group<S> {
             unknown: counts.unknown.load(ordering),
             last_index: self.log.bounds().last.map(|last| last.index),
             committed_index: self.log.committed().ok().flatten().map(|committed| committed.index),
-            applied_index: self.state.applied().ok().and_then(|applied| applied.position).map(|at| at.index),
-            durable_index: self.state.durable().map(|durable| durable.index),
+            applied_index: state.applied().ok().and_then(|applied| applied.position).map(|at| at.index),
+            durable_index: state.durable().map(|durable| durable.index),
             purged_index: self.log.bounds().purged.map(|purged| purged.index),
             log_bytes: self.log.bytes(),
             quorum_ack_age_ms: health.quorum_ack_age_ms,

@@ -6,17 +6,22 @@ use std::time::Duration;
 
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::ids::{CollectionId, GroupId};
+use azimuth_engine::replica::LogPosition;
+use openraft::storage::RaftLogStorage;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::consensus::double::Double;
-use crate::consensus::{Core, CoreOptions, EncodedCommand, Proposal, SnapshotStore};
+use crate::consensus::{
+    Core, CoreOptions, EncodedCommand, Installation, LogStore, NoPeers, Owner, Proposal, SnapshotStore,
+};
 use crate::disk::{DiskUse, Space};
 use crate::error::ProposeError;
-use crate::group::Group;
+use crate::group::{Group, GroupStorage};
 use crate::node::{blocking, pass_gate};
 use crate::options::{ProposerLimits, RaftTimings};
-use crate::raftlog::RaftLog;
+use crate::raftlog::{GroupLog, Kind, RaftLog, Record};
+use crate::state::StateCell;
 
 const STORE: Uuid = Uuid::from_u128(1);
 const GROUP: GroupId = GroupId(1);
@@ -33,14 +38,16 @@ impl Harness {
         let log_dir = dir.join("raftlog");
         let log = blocking(move || Ok(RaftLog::open(&log_dir, STORE)?)).await.unwrap();
         let group_log = log.group(GROUP).unwrap();
-        let state = Arc::new(Double::open(dir).unwrap());
-        let snapshots = Arc::new(SnapshotStore::open(dir.join("snap"), GROUP, STORE).unwrap());
+        let state = Arc::new(StateCell::new(Arc::new(Double::open(dir).unwrap())));
+        let owner = Owner { cluster: STORE, store: STORE, group: GROUP };
+        let snapshots = Arc::new(SnapshotStore::open(dir.join("snap"), owner).unwrap());
         let options = CoreOptions { node: 5, store: STORE, cluster: STORE, timings: RaftTimings::default() };
-        let core = Core::start(options, group_log.clone(), state.clone(), snapshots).await.unwrap();
+        let storage = GroupStorage { state: state.clone(), log: group_log.clone(), snapshots: snapshots.clone() };
+        let core = Core::start(options, group_log, state, snapshots, NoPeers).await.unwrap();
         core.lead_alone().await.unwrap();
         core.wait_for(|health| health.leader).await;
         let (gate, disk) = (watch::channel(false).0, watch::channel(DiskUse::new(90)).0);
-        let group = Group::new(state, Arc::new(core), group_log, limits, gate.subscribe(), disk.subscribe());
+        let group = Group::new(storage, Arc::new(core), limits, gate.subscribe(), disk.subscribe());
         Self { log, group, gate, disk }
     }
 
@@ -180,8 +187,8 @@ async fn a_repeated_batch_changes_nothing() {
     let harness = Harness::open(dir.path(), ProposerLimits::default()).await;
     harness.pass_gate().await;
     let batch = || {
-        let commands = numbers(0..3).into_iter().map(|command| EncodedCommand::new(command).unwrap()).collect();
-        Proposal::new(77, 1, commands).unwrap()
+        let commands: Vec<_> = numbers(0..3).iter().map(|command| EncodedCommand::new(command).unwrap()).collect();
+        Proposal::new(77, 1, &commands).unwrap()
     };
     let first = harness.group.core().submit(batch()).await.unwrap().applied().await.unwrap();
     let again = harness.group.core().submit(batch()).await.unwrap().applied().await.unwrap();
@@ -189,6 +196,19 @@ async fn a_repeated_batch_changes_nothing() {
     assert_eq!(again.1, vec![Outcome::Repeated; 3]);
     assert_eq!(harness.group.state().kept().numbers, [0, 1, 2]);
     harness.stop().await;
+}
+
+/// Bytes are decoded at apply, on every node: an entry that none can read ends them, by its number.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_cannot_be_decoded_ends_the_replica() {
+    let dir = tempfile::tempdir().unwrap();
+    let harness = Harness::open(dir.path(), ProposerLimits::default()).await;
+    harness.pass_gate().await;
+    let core = harness.group.core().clone();
+    core.submit(Proposal::of_payload(bytes::Bytes::from_static(b"\xff"))).await.unwrap();
+    let died = core.wait_for(|_| false).await.died.unwrap();
+    assert!(died.contains("commands of entry 3"), "{died}");
+    assert_eq!(harness.group.state().kept().numbers, [0; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,28 +250,66 @@ async fn the_log_brings_back_what_the_state_lost_and_is_purged_only_up_to_what_i
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_log_is_never_purged_above_what_is_durable() {
-    use openraft::storage::RaftLogStorage;
+fn position(index: u64) -> LogPosition {
+    LogPosition { term: 1, node: 1, index }
+}
 
-    use crate::consensus::LogStore;
-    let dir = tempfile::tempdir().unwrap();
-    let log_dir = dir.path().join("raftlog");
+fn log_id(index: u64) -> openraft::LogId<u64> {
+    openraft::LogId::new(openraft::CommittedLeaderId::new(1, 1), index)
+}
+
+/// A log with ten entries, whose state is durable up to the sixth.
+async fn log_store(dir: &Path, installation: Installation) -> (RaftLog, GroupLog, LogStore) {
+    let log_dir = dir.join("raftlog");
     let log = blocking(move || Ok(RaftLog::open(&log_dir, STORE)?)).await.unwrap();
     let group = log.group(GROUP).unwrap();
-    let position = |index| azimuth_engine::replica::LogPosition { term: 1, node: 1, index };
-    let records: Vec<_> = (0..10)
-        .map(|index| crate::raftlog::Record {
-            position: position(index),
-            kind: crate::raftlog::Kind::Blank,
-            payload: bytes::Bytes::new(),
-        })
-        .collect();
-    group.append(&records).await.unwrap();
-    let mut store = LogStore::new(group.clone(), Arc::new(move || Some(position(5))));
-    let id = |index| openraft::LogId::new(openraft::CommittedLeaderId::new(1, 1), index);
-    assert!(store.purge(id(6)).await.is_err());
+    let blank = |index| Record { position: position(index), kind: Kind::Blank, payload: bytes::Bytes::new() };
+    group.append(&(0..10).map(blank).collect::<Vec<_>>()).await.unwrap();
+    let store = LogStore::new(group.clone(), Arc::new(move || Some(position(5))), installation);
+    (log, group, store)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_never_purged_above_what_is_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_log, group, mut store) = log_store(dir.path(), Installation::new()).await;
+    assert!(store.purge(log_id(6)).await.is_err());
     assert_eq!(group.bounds().purged, None);
-    store.purge(id(5)).await.unwrap();
+    store.purge(log_id(5)).await.unwrap();
     assert_eq!(group.bounds().purged, Some(position(5)));
+}
+
+/// openraft purges the log before the install is done; a leader may send entries behind the snapshot meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_purge_of_an_install_and_the_entries_after_it_wait_for_the_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let installation = Installation::new();
+    let (_log, group, mut store) = log_store(dir.path(), installation.clone()).await;
+    let expected = installation.expect(position(20));
+    assert!(store.purge(log_id(21)).await.is_err(), "beyond the snapshot");
+    store.purge(log_id(20)).await.unwrap();
+    group.begin_install(position(20)).await.unwrap();
+    let truncating = tokio::spawn(async move { store.truncate(log_id(21)).await.map(|()| store) });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!truncating.is_finished());
+    assert_eq!(group.bounds().purged, None, "the state is not durable yet");
+    assert_eq!(group.read(0..10).unwrap().len(), 10);
+    installation.installed(position(20));
+    truncating.await.unwrap().unwrap();
+    let bounds = group.bounds();
+    assert_eq!((bounds.purged, bounds.last, group.installing()), (Some(position(20)), Some(position(20)), None));
+    drop(expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_waits_for_an_install_fails_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let installation = Installation::new();
+    let (_log, group, mut store) = log_store(dir.path(), installation.clone()).await;
+    let _expected = installation.expect(position(20));
+    store.purge(log_id(20)).await.unwrap();
+    installation.failed(&"the disk is gone");
+    let error = store.truncate(log_id(21)).await.unwrap_err();
+    assert!(error.to_string().contains("the disk is gone"), "{error}");
+    assert_eq!(group.bounds().purged, None);
 }

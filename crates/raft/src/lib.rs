@@ -15,6 +15,10 @@
 
 mod background;
 mod barrier;
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod cluster_tests;
 mod consensus;
 #[cfg(test)]
 mod crash_tests;
@@ -36,18 +40,22 @@ mod options;
 mod progress;
 mod proposer;
 mod raftlog;
+mod recovery;
 mod reserve;
 #[cfg(test)]
 #[path = "../testing/sample.rs"]
 mod sample;
 mod seal;
+mod state;
 mod supervisor;
 
+pub use consensus::{ReceivedSnapshot, SnapshotReader, SnapshotReceiver};
 pub use disk::DiskUse;
-pub use error::{FatalError, ProposeError, ReadError, StartError};
+pub use error::{FatalError, ProposeError, ReadError, SnapshotError, StartError};
 pub use group::Group;
 pub use identity::{FORMAT_VERSION, Identity};
 pub use metrics::{COMMANDS_BOUNDS, FlushSnapshot, GroupMetrics, Histogram, TIME_BOUNDS_US};
 pub use node::Node;
 pub use options::{FlushLimits, NodeOptions, ProposerLimits, RaftTimings};
 pub use progress::{Phase, Progress, Replay};
+pub use raftlog::Vote;

@@ -16,18 +16,20 @@ use azimuth_engine::storage::Generations;
 use tokio::sync::watch;
 
 use crate::background::Background;
-use crate::consensus::{Core, CoreOptions, Proposal, SnapshotStore};
+use crate::consensus::{Core, CoreOptions, NoPeers, Owner, Proposal, SnapshotStore};
 use crate::disk::{DiskUse, Space};
 use crate::error::{FatalError, StartError};
 use crate::failure::Failure;
 use crate::folder::Anchors;
-use crate::group::Group;
+use crate::group::{Group, GroupStorage};
 use crate::identity::{DataDir, Identity};
 use crate::options::NodeOptions;
 use crate::progress::{Phase, Progress, Replay};
 use crate::proposer::new_proposer_id;
-use crate::raftlog::{GroupLog, LogError, RaftLog, check_database_files};
+use crate::raftlog::{LogError, RaftLog, check_database_files};
+use crate::recovery::recover;
 use crate::reserve::Reserve;
+use crate::state::StateCell;
 use crate::supervisor::{Supervisor, Watched};
 
 /// How often the progress of a replay is looked at.
@@ -78,7 +80,8 @@ impl Node {
         let disk = opener.disk;
         let (meta, data) = opened.inspect_err(|_| close_quietly(&log))?;
         let (failure, threads) = (Failure::new(), options.background_threads);
-        let background = Arc::new(Background::start(data.group.state(), threads, failure.clone(), disk.subscribe())?);
+        let background =
+            Arc::new(Background::start(data.group.state_cell(), threads, failure.clone(), disk.subscribe())?);
         report(&options, |progress| progress.phase = Phase::Gate);
         let watched = Watched {
             options: &options,
@@ -186,7 +189,7 @@ impl Node {
 
     /// Ends the background threads and saves the indexes that they have built.
     async fn stop_background(&self) {
-        let (background, data) = (self.background.clone(), self.data.state().clone());
+        let (background, data) = (self.background.clone(), self.data.state());
         let full = self.disk().refuses();
         let saved = tokio::task::spawn_blocking(move || {
             background.stop();
@@ -219,7 +222,7 @@ async fn settle<S: StateMachine>(group: &Group<S>, timeout: Duration, flushes: b
         Err(_) => tracing::warn!(group = %group.id(), "the snapshot at the stop took too long; the log keeps the rest"),
     }
     core.shutdown().await.map_err(StartError::Storage)?;
-    let state = group.state().clone();
+    let state = group.state();
     if flushes {
         blocking(move || Ok(state.flush()?)).await?;
     }
@@ -281,17 +284,19 @@ impl Opener<'_> {
             open(state_dir, group_options)
         })
         .await?;
-        let replay = check_against_log(state.as_ref(), &log)?;
+        let replay = recover(state.as_ref(), &log).await?;
         let identity = self.dir.identity();
-        let snapshots = Arc::new(SnapshotStore::open(dir.join("snap"), id, identity.store_uuid)?);
+        let owner = Owner { cluster: identity.cluster_id, store: identity.store_uuid, group: id };
+        let snapshots = Arc::new(SnapshotStore::open(dir.join("snap"), owner)?);
+        let storage = GroupStorage { state: Arc::new(StateCell::new(state)), log, snapshots };
 
-        let last_index = log.bounds().last.map_or(0, |last| last.index);
+        let last_index = storage.log.bounds().last.map_or(0, |last| last.index);
         report(self.options, |progress| {
             progress.phase = Phase::Replay(id);
             progress.replay_entries += replay;
             progress.replays.push(Replay { group: id, applied_index: last_index.saturating_sub(replay), last_index });
         });
-        follow_replay(self.options, id, &state, last_index);
+        follow_replay(self.options, id, &storage.state, last_index);
         tracing::info!(group = %id, entries = replay, "applying what the log has and the state has not");
         let options = CoreOptions {
             node: identity.node_id,
@@ -299,11 +304,12 @@ impl Opener<'_> {
             cluster: identity.cluster_id,
             timings: self.options.timings,
         };
-        let core = Core::start(options, log.clone(), state.clone(), snapshots).await.map_err(StartError::Storage)?;
+        let (state, log, snapshots) = (storage.state.clone(), storage.log.clone(), storage.snapshots.clone());
+        let core = Core::start(options, log, state, snapshots, NoPeers).await.map_err(StartError::Storage)?;
         core.lead_alone().await.map_err(StartError::Storage)?;
         let gate = watch::channel(false).0;
         let (limits, disk) = (self.options.proposer, self.disk.subscribe());
-        let group = Group::new(state, Arc::new(core), log, limits, gate.subscribe(), disk);
+        let group = Group::new(storage, Arc::new(core), limits, gate.subscribe(), disk);
         Ok(Opened { group: Arc::new(group), gate })
     }
 }
@@ -319,31 +325,10 @@ fn check_generations(dir: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Holds a group's state against its log, and returns how many entries the state lacks.
-///
-/// openraft would take a state that is ahead of its log for one that was installed from a snapshot, and drop the log.
-/// With one voter it means that acknowledged entries are gone, or that the two belong to different times.
-fn check_against_log<S: StateMachine>(state: &S, log: &GroupLog) -> Result<u64, StartError> {
-    let (applied, bounds, group) = (state.applied()?.position, log.bounds(), log.group());
-    if applied > bounds.last {
-        let text = format!("group {group}: the state has applied {applied:?}, but the log ends at {:?}", bounds.last);
-        return Err(StartError::Damaged(text));
-    }
-    if applied < bounds.purged {
-        let text = format!(
-            "group {group}: the state has applied {applied:?}, but the log was purged up to {:?}",
-            bounds.purged
-        );
-        return Err(StartError::Damaged(text));
-    }
-    let next = |position: Option<azimuth_engine::replica::LogPosition>| position.map_or(0, |at| at.index + 1);
-    Ok(next(bounds.last) - next(applied))
-}
-
 /// Writes an entry through the log of a group and waits until it is applied.
 pub(crate) async fn pass_gate(core: &Core) -> Result<(), String> {
     core.wait_for(|health| health.leader).await;
-    let no_op = Proposal::new(new_proposer_id(), 1, Vec::new()).map_err(|error| error.to_string())?;
+    let no_op = Proposal::new(new_proposer_id(), 1, &[]).map_err(|error| error.to_string())?;
     let submitted = core.submit(no_op).await.map_err(|error| format!("{error:?}"))?;
     submitted.applied().await.map(|_| ()).map_err(|error| format!("{error:?}"))
 }
@@ -372,22 +357,18 @@ fn make_room(options: &NodeOptions, log_dir: &Path) -> Result<DiskUse, StartErro
 
 /// The parts of the data folder that must stay the same files and directories while it is open.
 fn anchors(dir: &DataDir) -> Result<Anchors, StartError> {
-    let mut parts = dir.parts();
-    for group in [GroupId::META, GroupId::FIRST_DATA] {
-        let generations = Generations::new(&dir.group_dir(group));
-        parts.extend(generations.current()?.map(|current| generations.path(current)));
-    }
-    Ok(Anchors::new(parts, &dir.log_dir())?)
+    let groups = [GroupId::META, GroupId::FIRST_DATA].map(|group| dir.group_dir(group));
+    Ok(Anchors::new(dir.parts(), groups, &dir.log_dir())?)
 }
 
 /// Reports the progress of a group until it has applied its log as of the start.
-fn follow_replay<S: StateMachine>(options: &NodeOptions, id: GroupId, state: &Arc<S>, last_index: u64) {
+fn follow_replay<S: StateMachine>(options: &NodeOptions, id: GroupId, state: &Arc<StateCell<S>>, last_index: u64) {
     let options = options.clone();
     // Holds no reference that would delay a stop, and ends when the state is dropped.
     let state = Arc::downgrade(state);
     tokio::spawn(async move {
         for looks in 1_u64.. {
-            let applied = state.upgrade().and_then(|state| state.applied().ok());
+            let applied = state.upgrade().and_then(|state| state.get().applied().ok());
             let Some(applied) = applied else { return };
             let applied_index = applied.position.map_or(0, |position| position.index);
             report(&options, |progress| {

@@ -133,9 +133,9 @@ impl Proposer {
         let mut parts: Vec<Vec<EncodedCommand>> = Vec::new();
         let mut bytes = 0;
         for command in commands {
-            let encoded = EncodedCommand::new(command)
+            let encoded = EncodedCommand::new(&command)
                 .map_err(|error| ProposeError::Unknown(format!("a command cannot be encoded: {error}")))?;
-            let command_bytes = encoded.encoded.len();
+            let command_bytes = encoded.bytes();
             let bytes_max = self.limits.command_bytes_max.min(self.limits.queue_bytes_max);
             if command_bytes > bytes_max {
                 return Err(ProposeError::TooLarge { bytes: command_bytes, bytes_max });
@@ -161,7 +161,7 @@ impl Proposer {
         &self,
         commands: Vec<EncodedCommand>,
     ) -> Result<oneshot::Receiver<Result<Vec<Outcome>, ProposeError>>, ProposeError> {
-        let bytes: usize = commands.iter().map(|command| command.encoded.len()).sum();
+        let bytes: usize = commands.iter().map(EncodedCommand::bytes).sum();
         let permits = u32::try_from(permits(bytes)).unwrap_or(u32::MAX);
         let (answer, answered) = oneshot::channel();
         let admitted = timeout(self.limits.queue_timeout, async {
@@ -256,7 +256,7 @@ impl Batcher {
         self.sequence += 1;
         self.metrics.entry_commands.add(commands.len() as u64);
         let started = Instant::now();
-        let submitted = match Proposal::new(self.id, self.sequence, commands) {
+        let submitted = match Proposal::new(self.id, self.sequence, &commands) {
             Ok(proposal) => self.core.submit(proposal).await,
             Err(error) => Err(SubmitRefused::Lost(error.to_string())),
         };

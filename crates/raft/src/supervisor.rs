@@ -253,7 +253,7 @@ async fn keep_durable<S: StateMachine>(
 
 /// Makes state durable outside of a snapshot. Returns whether that worked; if not, RocksDB tries again by itself.
 async fn flushed<S: StateMachine>(group: &Arc<Group<S>>) -> bool {
-    let state = group.state().clone();
+    let state = group.state();
     match tokio::task::spawn_blocking(move || state.flush()).await {
         Ok(Ok(_)) => true,
         Ok(Err(error)) => {
@@ -292,7 +292,7 @@ impl Reclaim {
     }
 
     async fn run<S: StateMachine>(&mut self, group: &Arc<Group<S>>) {
-        let (state, began) = (group.state().clone(), Instant::now());
+        let (state, began) = (group.state(), Instant::now());
         match tokio::task::spawn_blocking(move || state.reclaim_space()).await {
             Ok(Ok(())) => tracing::info!(group = %group.id(), seconds = began.elapsed().as_secs(), "reclaimed space"),
             // `watch_storage` or the snapshot finds a failure of the storage.
@@ -309,7 +309,7 @@ async fn watch_storage<S: StateMachine>(group: Arc<Group<S>>, disk: watch::Recei
     let mut found = String::new();
     loop {
         tokio::time::sleep(STORAGE_INTERVAL).await;
-        let state = group.state().clone();
+        let state = group.state();
         let Ok(Err(error)) = tokio::task::spawn_blocking(move || state.check_storage()).await else { continue };
         // RocksDB goes on by itself once there is room.
         if !disk.borrow().refuses() {

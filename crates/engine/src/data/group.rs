@@ -1,8 +1,14 @@
 //! A data group: state, maintenance and applied log together.
+//!
+//! An installed checkpoint of another replica replaces the store, and the files of vector indexes stay: they belong to the
+//! group and not to a generation. Replicas of a group give the same doc ids to the same objects, so the new state brings
+//! the indexes up to date by the difference, as every start does.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::{Effects, GroupOptions, State, apply};
 use crate::Result;
@@ -10,7 +16,7 @@ use crate::command::{Command, Outcome};
 use crate::exec::ReadContext;
 use crate::ids::{CollectionId, ShardKey};
 use crate::maintain::{Maintenance, WorkBudget, WorkReport};
-use crate::replica::{Applied, AppliedLog, AppliedState, Attempt, Entry, LogPosition, StateMachine};
+use crate::replica::{self, Applied, AppliedLog, AppliedState, Attempt, Entry, LogPosition, StateMachine};
 use crate::storage::{OpenReport, Store};
 
 /// A group that holds objects.
@@ -22,6 +28,9 @@ pub struct DataGroup {
     pub(crate) maintenance: Maintenance,
     log: AppliedLog,
     pub(super) counters: Counters,
+    options: GroupOptions,
+    /// Whether an installed checkpoint has taken the group's place; see [`DataGroup::while_present`].
+    replaced: RwLock<bool>,
 }
 
 /// Counts since the group was opened.
@@ -43,19 +52,31 @@ impl DataGroup {
     ///
     /// # Errors
     /// [`Error::Damaged`](crate::Error::Damaged) when stored data fail their checks or are of a later version.
-    #[expect(clippy::needless_pass_by_value, reason = "callers build options for one group")]
     pub fn open(dir: &Path, options: GroupOptions) -> Result<(Arc<Self>, OpenReport)> {
         let (store, mut report) = Store::open(dir, options.group, &options.storage)?;
-        let log = AppliedLog::load(&store, options.group)?;
-        let this = Self {
-            state: State::load(store, options.group, options.segment_entries_min)?,
-            maintenance: Maintenance::new(&dir.join("hnsw"), &options),
-            log,
-            counters: Counters::default(),
-        };
+        let this = Self::with_store(store, &dir.join("hnsw"), options)?;
         report.collections = this.state.collection_count();
         this.maintenance.inspect_due(&this.state, this.log.position())?;
         Ok((Arc::new(this), report))
+    }
+
+    fn with_store(store: Store, index_dir: &Path, options: GroupOptions) -> Result<Self> {
+        let log = AppliedLog::load(&store, options.group)?;
+        Ok(Self {
+            state: State::load(store, options.group, options.segment_entries_min)?,
+            maintenance: Maintenance::new(index_dir, &options),
+            log,
+            counters: Counters::default(),
+            options,
+            replaced: RwLock::new(false),
+        })
+    }
+
+    /// Keeps the state from being replaced while the guard lives; `None` once it was replaced: the files of the vector
+    /// indexes are the new state's then.
+    fn while_present(&self) -> Option<RwLockReadGuard<'_, bool>> {
+        let replaced = self.replaced.read();
+        (!*replaced).then_some(replaced)
     }
 
     pub(super) fn context(&self) -> ReadContext<'_> {
@@ -96,6 +117,7 @@ impl DataGroup {
     /// # Errors
     /// Storage errors; the node must stop.
     pub fn work(&self, budget: &WorkBudget) -> Result<WorkReport> {
+        let Some(_present) = self.while_present() else { return Ok(WorkReport::default()) };
         self.maintenance.work(&self.state, budget)
     }
 
@@ -109,6 +131,7 @@ impl DataGroup {
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) naming the first that failed; the others are written.
     pub fn save_indexes(&self) -> Result<()> {
+        let Some(_present) = self.while_present() else { return Ok(()) };
         self.maintenance.indexes.save()
     }
 
@@ -118,6 +141,7 @@ impl DataGroup {
     /// # Errors
     /// As [`save_indexes`](Self::save_indexes).
     pub fn save_grown_indexes(&self) -> Result<()> {
+        let Some(_present) = self.while_present() else { return Ok(()) };
         self.maintenance.indexes.save_grown()
     }
 
@@ -155,6 +179,24 @@ impl StateMachine for DataGroup {
 
     fn checkpoint(&self, dir: &Path) -> Result<Applied> {
         self.log.checkpoint(&self.state.store, dir)
+    }
+
+    fn inspect(&self, dir: &Path) -> Result<Applied> {
+        replica::inspect(dir, self.state.group)
+    }
+
+    fn install(&self, dir: &Path, position: LogPosition) -> Result<Arc<Self>> {
+        // Waits for the present steps of background work. None begins until the new state has taken over.
+        let mut replaced = self.replaced.write();
+        let store = replica::open_beside(&self.state.store, dir, self.state.group, position)?;
+        let next = Self::with_store(store, self.maintenance.indexes.dir(), self.options.clone())?;
+        // The record of the queue is the other replica's, whose vector indexes are not these.
+        next.maintenance.remove_dropped();
+        next.maintenance.inspect_all(&next.state);
+        self.state.store.give_way_to(&next.state.store)?;
+        *replaced = true;
+        next.maintenance.remove_unknown_indexes(&next.state);
+        Ok(Arc::new(next))
     }
 
     fn check_storage(&self) -> Result<()> {

@@ -75,7 +75,7 @@ impl IndexCache {
     }
 
     /// Folder of the indexes' files.
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 

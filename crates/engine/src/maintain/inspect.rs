@@ -24,14 +24,17 @@ impl Maintenance {
         self.remove_dropped();
         match QueueRecord::load(&state.store, state.group, position)? {
             Some(shards) => self.queue.lock().inspect(shards),
-            None => {
-                for collection in state.collections() {
-                    let at = |shard: ShardId| ShardKey { collection: collection.id, shard };
-                    self.queue.lock().inspect(collection.shards.values().map(|shard| at(shard.id)));
-                }
-            }
+            None => self.inspect_all(state),
         }
         Ok(())
+    }
+
+    /// Queues inspections of all shards.
+    pub(crate) fn inspect_all(&self, state: &State) {
+        for collection in state.collections() {
+            let at = |shard: ShardId| ShardKey { collection: collection.id, shard };
+            self.queue.lock().inspect(collection.shards.values().map(|shard| at(shard.id)));
+        }
     }
 
     /// Writes the queue to the store for the next start; `position` becomes durable with it.

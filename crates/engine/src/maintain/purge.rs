@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{Maintenance, WorkReport};
 use crate::data::State;
 use crate::ids::{CollectionId, VectorId};
-use crate::shard::indexes::index_dir;
+use crate::shard::indexes::{index_dir, shard_of_index_dir};
 use crate::storage::Family;
 use crate::storage::key::{self, MetaKey};
 use crate::{Error, Result};
@@ -57,6 +57,17 @@ impl Maintenance {
             remove_index_files(self.indexes.dir(), dropped)?;
         }
         changes.write()
+    }
+
+    /// Removes the files of vector indexes of collections and shards that the state does not know. The marks by which
+    /// the other replica removed its own may be gone already.
+    pub(crate) fn remove_unknown_indexes(&self, state: &State) {
+        for entry in std::fs::read_dir(self.indexes.dir()).into_iter().flatten().flatten() {
+            let unknown = entry.file_name().to_str().and_then(shard_of_index_dir).is_some_and(|at| !state.knows(at));
+            if unknown && let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "remove files of a dropped vector index");
+            }
+        }
     }
 }
 

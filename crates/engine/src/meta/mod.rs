@@ -14,7 +14,7 @@ pub use catalog::Catalog;
 use crate::command::{Command, Outcome};
 use crate::ids::{CollectionId, GroupId};
 use crate::replica::{
-    Applied, AppliedLog, AppliedState, Attempt, Entry, Executor, LogPosition, StateHasher, StateMachine,
+    self, Applied, AppliedLog, AppliedState, Attempt, Entry, Executor, LogPosition, StateHasher, StateMachine,
 };
 use crate::schema::{Collection, check_kept, decode_schema, encode_schema, encode_to_apply};
 use crate::storage::key::{self, MetaKey};
@@ -44,13 +44,18 @@ impl MetaGroup {
     /// [`Error::Damaged`] when stored data fail their checks or are of a later version.
     pub fn open(dir: &Path, group: GroupId, budget: &StorageBudget) -> Result<(Arc<Self>, OpenReport)> {
         let (store, mut report) = Store::open(dir, group, budget)?;
+        let this = Self::with_store(store, group)?;
+        report.collections = this.catalog().len();
+        Ok((Arc::new(this), report))
+    }
+
+    fn with_store(store: Store, group: GroupId) -> Result<Self> {
         let mut catalog = Catalog::default();
         for (_, value) in store.entries(Family::Meta, &key::meta(group, MetaKey::Collection, &[]))? {
             catalog.insert(Arc::new(decode_schema(&value)?));
         }
-        report.collections = catalog.len();
         let log = AppliedLog::load(&store, group)?;
-        Ok((Arc::new(Self { group, store, log, catalog: ArcSwap::from_pointee(catalog) }), report))
+        Ok(Self { group, store, log, catalog: ArcSwap::from_pointee(catalog) })
     }
 
     /// All collections as of now.
@@ -224,6 +229,17 @@ impl StateMachine for MetaGroup {
 
     fn checkpoint(&self, dir: &Path) -> Result<Applied> {
         self.log.checkpoint(&self.store, dir)
+    }
+
+    fn inspect(&self, dir: &Path) -> Result<Applied> {
+        replica::inspect(dir, self.group)
+    }
+
+    fn install(&self, dir: &Path, position: LogPosition) -> Result<Arc<Self>> {
+        let store = replica::open_beside(&self.store, dir, self.group, position)?;
+        let next = Self::with_store(store, self.group)?;
+        self.store.give_way_to(&next.store)?;
+        Ok(Arc::new(next))
     }
 
     fn check_storage(&self) -> Result<()> {

@@ -11,20 +11,23 @@
 //! entries after it.
 //!
 //! Read in this order: `applied` (position, members and proposers), `contain` (commands that cannot be carried out), `log`
-//! (apply, flush and checkpoint, the same for both kinds of groups), `hash`.
+//! (apply, flush and checkpoint, the same for both kinds of groups), `install` (checkpoints of other replicas), `hash`.
 
 mod applied;
 mod contain;
 mod hash;
+mod install;
 mod log;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use applied::{AppliedState, Executor};
 pub(crate) use contain::{Attempt, Contained};
 pub(crate) use hash::StateHasher;
+pub(crate) use install::{inspect, open_beside};
 pub(crate) use log::AppliedLog;
 
 use contain::contained;
@@ -120,6 +123,23 @@ pub trait StateMachine: Send + Sync + 'static {
     /// Writes a consistent copy of the group's RocksDB to `dir`, which must not exist (hard links where the file
     /// system allows). What is returned was read from the copy itself.
     fn checkpoint(&self, dir: &Path) -> Result<Applied>;
+
+    /// How far the checkpoint in `dir` is, which may be of another replica of the group. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::Error::Damaged) when this program cannot open it as a checkpoint of the group; the
+    /// state itself is not affected.
+    fn inspect(&self, dir: &Path) -> Result<Applied>;
+
+    /// Makes the checkpoint in `dir`, which is at `position`, the state of the group, durably, and returns that state.
+    /// The files in `dir` must be synced and on the same file system; they are not changed, and not needed afterwards.
+    ///
+    /// A crash before the return leaves the old or the new state, never a mix. Readers of `self` finish on it; what it
+    /// holds on the disk is removed when it is dropped. `self` must not apply, work or save afterwards: background work
+    /// on it does nothing. After an error `self` is still the state on the disk.
+    fn install(&self, dir: &Path, position: LogPosition) -> Result<Arc<Self>>
+    where
+        Self: Sized;
 
     /// Returns the error that stopped the state's storage in the background, if there was one and no call has returned
     /// it yet. Costs nothing as long as there is none.

@@ -22,7 +22,7 @@ use roaring::RoaringTreemap;
 use super::doc_index::DocIndex;
 use super::{Shard, ShardView};
 use crate::error::panic_text;
-use crate::ids::{DocId, ShardKey, VectorId};
+use crate::ids::{CollectionId, DocId, ShardId, ShardKey, VectorId};
 use crate::object::{Vector, codec};
 use crate::schema::VectorConfig;
 use crate::storage::{Family, Store, key};
@@ -364,6 +364,13 @@ pub(crate) fn each_vector(
 /// Folder of an index' files.
 pub(crate) fn index_dir(dir: &Path, at: ShardKey, vector: VectorId) -> PathBuf {
     dir.join(format!("c{}-s{}-v{vector}", at.collection, at.shard))
+}
+
+/// The shard in the name of an index folder; see [`index_dir`].
+pub(crate) fn shard_of_index_dir(name: &str) -> Option<ShardKey> {
+    let (collection, rest) = name.strip_prefix('c')?.split_once("-s")?;
+    let (shard, _) = rest.split_once("-v")?;
+    Some(ShardKey { collection: CollectionId(collection.parse().ok()?), shard: ShardId(shard.parse().ok()?) })
 }
 
 fn insert(index: &DocIndex, doc_id: DocId, values: &Vector) -> Result<()> {

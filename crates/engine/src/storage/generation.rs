@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{Error, Result};
 
@@ -59,7 +60,7 @@ impl Generations {
     }
 
     /// Makes generation `n` the present one, durably. Its folder and files must already be synced by the caller, who
-    /// has closed the group. The other generations are removed when the group is opened next.
+    /// has closed the group or replaces its state. The other generations are removed when the group is opened next.
     pub fn switch(&self, n: u64) -> Result<()> {
         let body = format!("azimuth-group {FORMAT} {n}");
         let new = self.dir.join(POINTER_NEW);
@@ -78,6 +79,45 @@ impl Generations {
             fs::remove_dir_all(self.path(n))?;
         }
         Ok(others.len())
+    }
+}
+
+/// A generation whose database is open. Everything that keeps the database open also holds this value, and drops it
+/// after the database: a generation that was replaced leaves the disk with its last reader.
+pub(super) struct OpenGeneration {
+    generations: Generations,
+    number: u64,
+    replaced: AtomicBool,
+}
+
+impl OpenGeneration {
+    pub(super) fn new(generations: Generations, number: u64) -> Self {
+        Self { generations, number, replaced: AtomicBool::new(false) }
+    }
+
+    pub(super) fn generations(&self) -> &Generations {
+        &self.generations
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Notes that another generation is the present one.
+    pub(super) fn replaced(&self) {
+        self.replaced.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for OpenGeneration {
+    fn drop(&mut self) {
+        if !*self.replaced.get_mut() {
+            return;
+        }
+        let path = self.generations.path(self.number);
+        if let Err(error) = fs::remove_dir_all(&path) {
+            tracing::warn!(path = %path.display(), %error, "remove a replaced generation; the next start tries again");
+        }
     }
 }
 

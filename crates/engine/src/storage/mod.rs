@@ -3,10 +3,11 @@
 //! Knows bytes, and no schema, object or index.
 //!
 //! Read in this order: `key` (how everything is addressed), `store` (reads and writes), `record` (versioned records of
-//! the `meta` family), `generation` (the folder that is in use).
+//! the `meta` family), `generation` (the folder that is in use), `install` (a checkpoint as the next generation).
 
 mod budget;
 mod generation;
+mod install;
 pub(crate) mod key;
 pub(crate) mod record;
 mod snapshot;

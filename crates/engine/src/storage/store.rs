@@ -15,7 +15,7 @@ use rocksdb::{
 };
 
 use super::StorageBudget;
-use super::generation::Generations;
+use super::generation::{Generations, OpenGeneration};
 use super::key::{self, MetaKey};
 use super::snapshot::Snapshot;
 use crate::ids::GroupId;
@@ -74,6 +74,8 @@ pub(crate) struct Store {
     budget: StorageBudget,
     /// Errors of RocksDB's background work that are known not to have stopped it.
     background_errors: AtomicU64,
+    /// Where it lies; `None` for a checkpoint. Dropped after the database.
+    generation: Option<Arc<OpenGeneration>>,
 }
 
 /// The store at one moment.
@@ -100,9 +102,7 @@ impl Store {
         if current.is_some() && !path.join("CURRENT").exists() {
             return Err(Error::Damaged(format!("{} is not there", path.display())));
         }
-        let db = DB::open_cf_descriptors(&db_options(budget), &path, families(budget))?;
-        let (db, background_errors) = (Arc::new(db), AtomicU64::new(0));
-        let store = Self { db, budget: budget.clone(), background_errors };
+        let store = Self::open_generation(&generations, report.generation, budget)?;
         let format_key = key::meta(group, MetaKey::Format, &[]);
         match store.get(Family::Meta, &format_key)? {
             Some(bytes) if bytes.as_ref() == GROUP_FORMAT.to_be_bytes() => {}
@@ -128,11 +128,37 @@ impl Store {
         Ok((store, report))
     }
 
+    /// Opens the database in a generation, or creates it, without a look at its content.
+    pub(super) fn open_generation(generations: &Generations, number: u64, budget: &StorageBudget) -> Result<Self> {
+        let db = DB::open_cf_descriptors(&db_options(budget), generations.path(number), families(budget))?;
+        Ok(Self {
+            db: Arc::new(db),
+            budget: budget.clone(),
+            background_errors: AtomicU64::new(0),
+            generation: Some(Arc::new(OpenGeneration::new(generations.clone(), number))),
+        })
+    }
+
     /// Opens a checkpoint to read from it.
     pub(crate) fn open_read_only(path: &Path) -> Result<Self> {
         let budget = StorageBudget::new(1 << 20, 1 << 20);
         let db = DB::open_cf_descriptors_read_only(&db_options(&budget), path, families(&budget), false)?;
-        Ok(Self { db: Arc::new(db), budget, background_errors: AtomicU64::new(0) })
+        Ok(Self { db: Arc::new(db), budget, background_errors: AtomicU64::new(0), generation: None })
+    }
+
+    /// The folder of its database.
+    pub(crate) fn path(&self) -> &Path {
+        self.db.path()
+    }
+
+    /// The generation that it lies in; `None` for a checkpoint.
+    pub(super) fn generation(&self) -> Option<&Arc<OpenGeneration>> {
+        self.generation.as_ref()
+    }
+
+    /// The memory that it shares with the other groups of the node.
+    pub(super) fn budget(&self) -> &StorageBudget {
+        &self.budget
     }
 
     fn family(&self, family: Family) -> Arc<BoundColumnFamily<'_>> {
@@ -163,7 +189,7 @@ impl Store {
 
     /// A snapshot of the store, from which views of the present state can be made later.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot::of(&self.db))
+        Arc::new(Snapshot::of(&self.db, self.generation.as_ref()))
     }
 
     /// The store at the moment of a snapshot of it.

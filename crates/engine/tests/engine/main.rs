@@ -8,6 +8,7 @@ mod charges;
 mod damage;
 mod fixtures;
 mod folding;
+mod installs;
 mod limits;
 mod memory;
 mod model;

@@ -9,19 +9,21 @@ use azimuth_engine::command::Outcome;
 use azimuth_engine::replica::{LogPosition, StateMachine};
 use openraft::error::{CheckIsLeaderError, ClientWriteError, Fatal, RaftError};
 use openraft::raft::ClientWriteResponse;
-use openraft::{Config, Raft, ServerState, SnapshotPolicy};
+use openraft::{Config, Raft, RaftNetworkFactory, ServerState, SnapshotPolicy};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::installation::Installation;
 use super::log_store::LogStore;
 use super::membership::Peer;
-use super::network::NoPeers;
 use super::proposal::Proposal;
-use super::snapshot::SnapshotStore;
-use super::state_machine::{StateAdapter, refuse_install};
+use super::snapshot::{SnapshotFiles, SnapshotStore};
+use super::state_machine::StateAdapter;
 use super::types::{self, TypeConfig};
+use crate::error::SnapshotError;
 use crate::options::RaftTimings;
-use crate::raftlog::GroupLog;
+use crate::raftlog::{GroupLog, Vote};
+use crate::state::StateCell;
 
 /// Appends in flight to a follower carry at most this many entries.
 const REPLICATE_ENTRIES_MAX: u64 = 64;
@@ -42,6 +44,9 @@ pub(crate) struct CoreOptions {
 pub(crate) struct Core {
     raft: Raft<TypeConfig>,
     options: CoreOptions,
+    installation: Installation,
+    /// Held while a snapshot is installed.
+    installing: Arc<tokio::sync::Mutex<()>>,
     apply_us: Arc<AtomicU64>,
 }
 
@@ -96,24 +101,26 @@ impl Submitted {
 }
 
 impl Core {
-    /// Starts a replica: re-applies what is committed and not yet in the state, then runs.
+    /// Starts a replica: re-applies what is committed and not yet in the state, then runs. An install that a crash
+    /// interrupted must be settled before ([`recovery`](crate::recovery)).
     ///
     /// # Errors
     /// Text of what storage or openraft said.
     pub(crate) async fn start<S: StateMachine>(
         options: CoreOptions,
         log: GroupLog,
-        state: Arc<S>,
+        state: Arc<StateCell<S>>,
         snapshots: Arc<SnapshotStore>,
+        network: impl RaftNetworkFactory<TypeConfig>,
     ) -> Result<Self, String> {
         let config = config(&options, log.group().0)?;
-        let limit = state.clone();
-        let log_store = LogStore::new(log, Arc::new(move || limit.durable()));
+        let (limit, installation) = (state.clone(), Installation::new());
+        let log_store = LogStore::new(log.clone(), Arc::new(move || limit.get().durable()), installation.clone());
         let apply_us = Arc::new(AtomicU64::new(0));
-        let machine = StateAdapter::new(state, snapshots, refuse_install::<S>, apply_us.clone());
-        let raft =
-            Raft::new(options.node, config, NoPeers, log_store, machine).await.map_err(|fatal| fatal.to_string())?;
-        Ok(Self { raft, options, apply_us })
+        let machine = StateAdapter::new(state, log, snapshots, installation.clone(), apply_us.clone());
+        let raft = Raft::new(options.node, config, network, log_store, machine).await;
+        let raft = raft.map_err(|fatal| fatal.to_string())?;
+        Ok(Self { raft, options, installation, installing: Arc::default(), apply_us })
     }
 
     /// Makes this node the only voter of a group that has never had one, and its leader.
@@ -130,7 +137,7 @@ impl Core {
 
     /// Puts a proposal into the log, behind all that were submitted before.
     pub(crate) async fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitRefused> {
-        let answer = self.raft.client_write_ff(Arc::new(proposal)).await;
+        let answer = self.raft.client_write_ff(proposal).await;
         answer.map(Submitted).map_err(|_| SubmitRefused::Stopped)
     }
 
@@ -171,6 +178,41 @@ impl Core {
     /// Asks for a snapshot, after which the log is purged up to it. Does not wait.
     pub(crate) async fn snapshot(&self) -> Result<(), String> {
         self.raft.trigger().snapshot().await.map_err(|fatal| fatal.to_string())
+    }
+
+    /// Replaces state and log by a snapshot that `leader` has sent, if it is newer. Returns the vote of this node
+    /// afterwards: a leader whose vote is less leads no more, and nothing happened. Goes on when the caller does not wait.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Stopped`] when the core is dead or dies of it.
+    pub(crate) async fn install(&self, leader: Vote, files: &Arc<SnapshotFiles>) -> Result<Vote, SnapshotError> {
+        let refused = |error: &dyn ToString| SnapshotError::Refused(error.to_string());
+        let snapshot = files.snapshot().map_err(|error| refused(&error))?;
+        let position = files.manifest().position.ok_or_else(|| refused(&"it is empty"))?;
+        let (raft, installation) = (self.raft.clone(), self.installation.clone());
+        let alone = self.installing.clone().lock_owned().await;
+        let install = tokio::spawn(async move {
+            let _alone = alone;
+            let _expected = installation.expect(position);
+            raft.install_full_snapshot(types::openraft_vote(leader), snapshot).await
+        });
+        match install.await {
+            Ok(Ok(response)) => Ok(types::stored_vote(&response.vote)),
+            Ok(Err(fatal)) => Err(SnapshotError::Stopped(fatal.to_string())),
+            Err(error) => Err(SnapshotError::Stopped(error.to_string())),
+        }
+    }
+
+    /// openraft itself, for tests that connect replicas.
+    #[cfg(test)]
+    pub(super) fn raft(&self) -> &Raft<TypeConfig> {
+        &self.raft
+    }
+
+    /// Calls `hook` at each step of the installs from now on.
+    #[cfg(test)]
+    pub(crate) fn on_install(&self, hook: impl FnMut(super::Step) + Send + 'static) {
+        self.installation.on_step(hook);
     }
 
     /// Stops it. What is in the log and not applied stays in the log.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use azimuth_engine::Result;
@@ -28,32 +29,30 @@ pub(crate) struct Double {
     dir: PathBuf,
     kept: Mutex<Kept>,
     durable: Mutex<Option<LogPosition>>,
+    /// An installed checkpoint has taken its place, and its file.
+    replaced: Mutex<bool>,
     pub(crate) apply_takes: Mutex<Duration>,
+    pub(crate) install_fails: Mutex<bool>,
 }
 
 impl Double {
     pub(crate) fn open(dir: &Path) -> Result<Self> {
-        let kept = match fs::read(dir.join("double")) {
-            Ok(bytes) => postcard::from_bytes(&bytes).expect("written by the double"),
-            Err(_) => Kept::default(),
-        };
-        Ok(Self {
+        Ok(Self::with(dir, read(dir).unwrap_or_default()))
+    }
+
+    fn with(dir: &Path, kept: Kept) -> Self {
+        Self {
             dir: dir.to_path_buf(),
             durable: Mutex::new(kept.position),
             kept: Mutex::new(kept),
+            replaced: Mutex::default(),
             apply_takes: Mutex::default(),
-        })
+            install_fails: Mutex::default(),
+        }
     }
 
     pub(crate) fn kept(&self) -> Kept {
         self.kept.lock().clone()
-    }
-
-    /// Takes over a checkpoint.
-    pub(crate) fn install(&self, dir: &Path) -> Result<()> {
-        *self.kept.lock() = postcard::from_bytes(&fs::read(dir.join("double"))?).expect("written by the double");
-        self.flush()?;
-        Ok(())
     }
 }
 
@@ -96,7 +95,11 @@ impl StateMachine for Double {
     }
 
     fn flush(&self) -> Result<Option<LogPosition>> {
+        let replaced = self.replaced.lock();
         let kept = self.kept();
+        if *replaced {
+            return Ok(kept.position);
+        }
         fs::write(self.dir.join("double.new"), postcard::to_stdvec(&kept).expect("plain data"))?;
         fs::rename(self.dir.join("double.new"), self.dir.join("double"))?;
         *self.durable.lock() = kept.position;
@@ -109,6 +112,27 @@ impl StateMachine for Double {
         fs::write(dir.join("double"), postcard::to_stdvec(&kept).expect("plain data"))?;
         Ok(Applied { position: kept.position, membership: kept.membership })
     }
+
+    fn inspect(&self, dir: &Path) -> Result<Applied> {
+        let kept = read(dir)?;
+        Ok(Applied { position: kept.position, membership: kept.membership })
+    }
+
+    fn install(&self, dir: &Path, position: LogPosition) -> Result<Arc<Self>> {
+        if *self.install_fails.lock() {
+            return Err(azimuth_engine::Error::Storage("made to fail".into()));
+        }
+        let mut replaced = self.replaced.lock();
+        let next = Self::with(&self.dir, read(dir)?);
+        assert_eq!(next.kept().position, Some(position));
+        next.flush()?;
+        *replaced = true;
+        Ok(Arc::new(next))
+    }
+}
+
+fn read(dir: &Path) -> Result<Kept> {
+    Ok(postcard::from_bytes(&fs::read(dir.join("double"))?).expect("written by the double"))
 }
 
 /// `DropCollection(n)` is the command of these tests: its outcome carries the number back.

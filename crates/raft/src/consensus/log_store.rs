@@ -1,4 +1,7 @@
 //! A group's log as openraft wants to see it.
+//!
+//! A purge that belongs to an install waits for it in a task of its own, and the next change of the log waits for that
+//! task: see [`Installation`].
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -8,7 +11,9 @@ use std::sync::Arc;
 use azimuth_engine::replica::LogPosition;
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{EntryPayload, LogId, LogState, RaftLogReader};
+use tokio::task::JoinHandle;
 
+use super::installation::{Installation, Step};
 use super::membership;
 use super::proposal::Proposal;
 use super::types::{self, StorageError, TypeConfig};
@@ -29,13 +34,45 @@ pub(crate) type PurgeLimit = Arc<dyn Fn() -> Option<LogPosition> + Send + Sync>;
 pub(crate) struct LogStore {
     log: GroupLog,
     purge_limit: PurgeLimit,
+    installation: Installation,
+    /// The purge that waits for an install.
+    waiting: Option<JoinHandle<Result<(), LogError>>>,
     recent: Recent,
 }
 
 impl LogStore {
     /// Gives openraft a log to write. Nothing above `purge_limit` will be purged.
-    pub(crate) fn new(log: GroupLog, purge_limit: PurgeLimit) -> Self {
-        Self { log, purge_limit, recent: Recent::default() }
+    pub(crate) fn new(log: GroupLog, purge_limit: PurgeLimit, installation: Installation) -> Self {
+        Self { log, purge_limit, installation, waiting: None, recent: Recent::default() }
+    }
+
+    /// Waits until the log is what openraft takes it for.
+    async fn settled(&mut self) -> Result<(), LogError> {
+        match self.waiting.take() {
+            Some(purge) => purge.await.unwrap_or_else(|panic| Err(LogError::Storage(panic.to_string()))),
+            None => Ok(()),
+        }
+    }
+
+    async fn purge_to(&mut self, upto: LogPosition) -> Result<(), LogError> {
+        self.settled().await?;
+        self.recent.purge(upto.index);
+        let limit = (self.purge_limit)();
+        if Some(upto) <= limit {
+            return self.log.purge(upto).await;
+        }
+        if !self.installation.covers(upto) {
+            let text = format!("purge up to {upto:?}, but the state is durable only up to {limit:?}");
+            return Err(LogError::Misuse(text));
+        }
+        let (log, installation) = (self.log.clone(), self.installation.clone());
+        self.waiting = Some(tokio::spawn(async move {
+            installation.wait(upto).await.map_err(LogError::Storage)?;
+            log.purge(upto).await?;
+            installation.at(Step::Purged);
+            Ok(())
+        }));
+        Ok(())
     }
 }
 
@@ -45,15 +82,15 @@ pub(crate) struct LogReader {
     log: GroupLog,
 }
 
-/// Proposals that were appended and not yet read back for apply, so that apply need not decode them again.
+/// Proposals that were appended and not yet read back for apply, so that apply need not read the log.
 #[derive(Default)]
 struct Recent {
-    proposals: BTreeMap<u64, (LogPosition, Arc<Proposal>)>,
+    proposals: BTreeMap<u64, (LogPosition, Proposal)>,
     bytes: usize,
 }
 
 impl Recent {
-    fn put(&mut self, position: LogPosition, proposal: Arc<Proposal>) {
+    fn put(&mut self, position: LogPosition, proposal: Proposal) {
         self.bytes += proposal.payload().len();
         if let Some((_, replaced)) = self.proposals.insert(position.index, (position, proposal)) {
             self.bytes -= replaced.payload().len();
@@ -81,6 +118,14 @@ impl Recent {
 
     fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Drops everything up to an index: a snapshot has it, so it is not applied any more.
+    fn purge(&mut self, index: u64) {
+        let Some(first) = index.checked_add(1) else { return self.clear() };
+        let kept = self.proposals.split_off(&first);
+        let dropped = std::mem::replace(&mut self.proposals, kept);
+        self.bytes -= dropped.values().map(|(_, proposal)| proposal.payload().len()).sum::<usize>();
     }
 }
 
@@ -156,7 +201,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
         let records = entries.iter().map(record).collect::<Result<Vec<_>, _>>()?;
-        let appended = self.log.append(&records).await;
+        let appended = match self.settled().await {
+            Ok(()) => self.log.append(&records).await,
+            failed => failed,
+        };
         if appended.is_ok() {
             for entry in entries {
                 if let EntryPayload::Normal(proposal) = entry.payload {
@@ -170,17 +218,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate(&mut self, log_id: LogId<u64>) -> Result<(), StorageError> {
         self.recent.clear();
+        self.settled().await.map_err(|error| types::log_failed(true, &error))?;
         self.log.truncate(log_id.index).await.map_err(|error| types::log_failed(true, &error))
     }
 
     async fn purge(&mut self, log_id: LogId<u64>) -> Result<(), StorageError> {
-        let upto = types::position(&log_id);
-        let limit = (self.purge_limit)();
-        if Some(upto) > limit {
-            let text = format!("purge up to {upto:?}, but the state is durable only up to {limit:?}");
-            return Err(types::log_failed(true, &LogError::Misuse(text)));
-        }
-        self.log.purge(upto).await.map_err(|error| types::log_failed(true, &error))
+        self.purge_to(types::position(&log_id)).await.map_err(|error| types::log_failed(true, &error))
     }
 }
 
@@ -200,7 +243,7 @@ fn bounds(range: &impl RangeBounds<u64>) -> Range<u64> {
 
 fn read(log: &GroupLog, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
     let records = log.read_limited(range, bytes_max).map_err(|error| types::log_failed(false, &error))?;
-    records.into_iter().map(|record| entry(&record)).collect()
+    records.into_iter().map(entry).collect()
 }
 
 fn record(entry: &Entry) -> Result<Record, StorageError> {
@@ -214,15 +257,11 @@ fn record(entry: &Entry) -> Result<Record, StorageError> {
     })
 }
 
-fn entry(record: &Record) -> Result<Entry, StorageError> {
-    let damaged = |error: postcard::Error| {
-        let text = format!("commands of entry {}: {error}", record.position.index);
-        types::log_failed(false, &LogError::Damaged(text))
-    };
+fn entry(record: Record) -> Result<Entry, StorageError> {
     let payload = match record.kind {
         Kind::Blank => EntryPayload::Blank,
         Kind::Membership => EntryPayload::Membership(membership::decode(&record.payload)?),
-        Kind::Batch => EntryPayload::Normal(Arc::new(Proposal::decode(record.payload.clone()).map_err(damaged)?)),
+        Kind::Batch => EntryPayload::Normal(Proposal::of_payload(record.payload)),
     };
     Ok(Entry { log_id: types::log_id(record.position), payload })
 }

@@ -1,73 +1,71 @@
 //! A batch of commands on its way into the log.
+//!
+//! It is bytes from the task that proposes it until it is applied: in the queue, in the log, and between nodes. Only
+//! apply needs the commands.
 
 use azimuth_engine::command::Command;
 use azimuth_engine::replica::Batch;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A command with its encoded form, which whoever proposes makes, so that the one who writes the log need not.
+/// A command in postcard, encoded by the task that proposes it.
 #[derive(Debug)]
-pub(crate) struct EncodedCommand {
-    /// The command.
-    pub(crate) command: Command,
-    /// The command in postcard.
-    pub(crate) encoded: Vec<u8>,
-}
+pub(crate) struct EncodedCommand(Vec<u8>);
 
 impl EncodedCommand {
     /// Encodes it.
-    pub(crate) fn new(command: Command) -> Result<Self, postcard::Error> {
-        Ok(Self { encoded: postcard::to_stdvec(&command)?, command })
+    pub(crate) fn new(command: &Command) -> Result<Self, postcard::Error> {
+        Ok(Self(postcard::to_stdvec(command)?))
+    }
+
+    /// Bytes of the encoded form.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len()
     }
 }
 
-/// A batch with its encoded form.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Proposal {
-    batch: Batch,
-    payload: Bytes,
-}
+/// A batch in postcard. Clones share the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proposal(Bytes);
 
 impl Proposal {
-    /// Puts a batch together. The payload is the batch in postcard: its two numbers, how many commands, the commands.
-    pub(crate) fn new(proposer: u64, sequence: u64, encoded: Vec<EncodedCommand>) -> Result<Self, postcard::Error> {
-        let bytes = encoded.iter().map(|command| command.encoded.len()).sum::<usize>();
+    /// Puts a batch together: its two numbers, how many commands, the commands.
+    pub(crate) fn new(proposer: u64, sequence: u64, commands: &[EncodedCommand]) -> Result<Self, postcard::Error> {
+        let bytes = commands.iter().map(EncodedCommand::bytes).sum::<usize>();
         let mut payload = Vec::with_capacity(bytes + 24);
-        payload = postcard::to_extend(&(proposer, sequence, encoded.len()), payload)?;
-        let mut commands = Vec::with_capacity(encoded.len());
-        for command in encoded {
-            payload.extend_from_slice(&command.encoded);
-            commands.push(command.command);
+        payload = postcard::to_extend(&(proposer, sequence, commands.len()), payload)?;
+        for command in commands {
+            payload.extend_from_slice(&command.0);
         }
-        Ok(Self { batch: Batch { proposer, sequence, commands }, payload: payload.into() })
+        Ok(Self(payload.into()))
     }
 
-    /// Reads a payload.
-    pub(crate) fn decode(payload: Bytes) -> Result<Self, postcard::Error> {
-        Ok(Self { batch: postcard::from_bytes(&payload)?, payload })
+    /// A batch that the log or another node has. The bytes are checked when they are decoded.
+    pub(crate) fn of_payload(payload: Bytes) -> Self {
+        Self(payload)
     }
 
     /// The batch in postcard.
     pub(crate) fn payload(&self) -> &Bytes {
-        &self.payload
+        &self.0
     }
 
-    /// The batch.
-    pub(crate) fn into_batch(self) -> Batch {
-        self.batch
+    /// Reads the batch.
+    pub(crate) fn decode(&self) -> Result<Batch, postcard::Error> {
+        postcard::from_bytes(&self.0)
     }
 }
 
 impl Serialize for Proposal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serde_bytes::serialize(self.payload.as_ref(), serializer)
+        serde_bytes::serialize(self.0.as_ref(), serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Proposal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let payload: Vec<u8> = serde_bytes::deserialize(deserializer)?;
-        Self::decode(payload.into()).map_err(serde::de::Error::custom)
+        Ok(Self(payload.into()))
     }
 }
 
@@ -88,12 +86,12 @@ mod tests {
     #[test]
     fn payload_is_the_batch_in_postcard() {
         let commands: Vec<_> = (0..300).map(|id| Command::DeleteCollection(CollectionId(id))).collect();
-        let encoded = commands.iter().cloned().map(|command| EncodedCommand::new(command).unwrap()).collect();
-        let proposal = Proposal::new(u64::MAX, 300, encoded).unwrap();
+        let encoded: Vec<_> = commands.iter().map(|command| EncodedCommand::new(command).unwrap()).collect();
+        let proposal = Proposal::new(u64::MAX, 300, &encoded).unwrap();
         let batch = Batch { proposer: u64::MAX, sequence: 300, commands };
         assert_eq!(proposal.payload().as_ref(), postcard::to_stdvec(&batch).unwrap());
-        assert_eq!(Proposal::decode(proposal.payload().clone()).unwrap(), proposal);
-        assert_eq!(proposal.into_batch(), batch);
+        assert_eq!(Proposal::of_payload(proposal.payload().clone()).decode().unwrap(), batch);
+        assert!(Proposal::of_payload(proposal.payload().slice(..20)).decode().is_err());
     }
 
     const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/consensus/fixtures/commands-3.bin");
@@ -111,7 +109,7 @@ mod tests {
         }
         let record = Record::decode(GROUP, position.index, include_bytes!("fixtures/commands-3.bin")).unwrap();
         assert_eq!((record.position, record.kind), (position, Kind::Batch));
-        assert_eq!(Proposal::decode(record.payload).unwrap().into_batch(), expected);
+        assert_eq!(Proposal::of_payload(record.payload).decode().unwrap(), expected);
     }
 
     /// As above, for the command that was added after those.
@@ -129,7 +127,7 @@ mod tests {
         }
         let record = Record::decode(GROUP, position.index, include_bytes!("fixtures/delete-version-3.bin")).unwrap();
         assert_eq!((record.position, record.kind), (position, Kind::Batch));
-        assert_eq!(Proposal::decode(record.payload).unwrap().into_batch(), expected);
+        assert_eq!(Proposal::of_payload(record.payload).decode().unwrap(), expected);
     }
 
     fn every_command() -> Vec<Command> {

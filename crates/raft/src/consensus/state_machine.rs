@@ -4,38 +4,31 @@
 //! core, and with it the node: state that missed an entry must not answer.
 
 use std::iter::Peekable;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use azimuth_engine::command::Outcome;
 use azimuth_engine::replica::{Entry, EntryBody, LogPosition, StateMachine};
-use bytes::Bytes;
 use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, LogId, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StoredMembership};
 
+use super::installation::{Installation, Step};
 use super::membership::{self, Peer};
-use super::proposal::Proposal;
 use super::snapshot::SnapshotStore;
 use super::types::{self, SnapshotDir, StorageError, TypeConfig};
+use crate::raftlog::{GroupLog, LogError};
+use crate::state::StateCell;
 
 /// Bytes of entries that are applied in one write, or one larger entry.
 const PART_BYTES_MAX: usize = 4 << 20;
 
-/// Replaces the state by what a snapshot directory holds.
-pub(crate) type Install<S> = fn(&S, &Path) -> azimuth_engine::Result<()>;
-
-/// Refuses: a group with one voter never gets a snapshot from somebody else.
-pub(crate) fn refuse_install<S>(_state: &S, _dir: &Path) -> azimuth_engine::Result<()> {
-    Err(azimuth_engine::Error::Unsupported("installing a snapshot from another node".into()))
-}
-
-/// The state machine of a group.
+/// The state machine of a group. It also tells the log of the group when a snapshot is installed.
 pub(crate) struct StateAdapter<S> {
-    state: Arc<S>,
+    state: Arc<StateCell<S>>,
+    log: GroupLog,
     snapshots: Arc<SnapshotStore>,
-    install: Install<S>,
+    installation: Installation,
     /// Microseconds spent on applying entries.
     apply_us: Arc<AtomicU64>,
 }
@@ -43,12 +36,60 @@ pub(crate) struct StateAdapter<S> {
 impl<S: StateMachine> StateAdapter<S> {
     /// Gives openraft a state machine. The time spent on applying entries is added to `apply_us`.
     pub(crate) fn new(
-        state: Arc<S>,
+        state: Arc<StateCell<S>>,
+        log: GroupLog,
         snapshots: Arc<SnapshotStore>,
-        install: Install<S>,
+        installation: Installation,
         apply_us: Arc<AtomicU64>,
     ) -> Self {
-        Self { state, snapshots, install, apply_us }
+        Self { state, log, snapshots, installation, apply_us }
+    }
+
+    /// Reports an error, which ends the task of the state machine, to the log that may wait for it.
+    fn reported<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
+        result.inspect_err(|error| self.installation.failed(error))
+    }
+
+    async fn apply_all(&self, entries: Vec<openraft::Entry<TypeConfig>>) -> Result<Vec<Vec<Outcome>>, StorageError> {
+        let (state, apply_us) = (self.state.get(), self.apply_us.clone());
+        blocking(move || {
+            let started = Instant::now();
+            let mut outcomes = Vec::with_capacity(entries.len());
+            let mut entries = entries.into_iter().peekable();
+            while entries.peek().is_some() {
+                outcomes.extend(apply_part(state.as_ref(), &next_part(&mut entries))?);
+            }
+            let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            apply_us.fetch_add(took_us, Ordering::Relaxed);
+            Ok(outcomes)
+        })
+        .await
+    }
+
+    /// Makes a snapshot that is on the disk the state: see [`Installation`] for the order.
+    async fn install(&self, position: Option<LogPosition>, snapshot: SnapshotDir) -> Result<(), StorageError> {
+        let (Some(position), SnapshotDir(Some(files))) = (position, snapshot) else {
+            return Err(types::state_failed("an empty snapshot cannot be installed"));
+        };
+        self.installation.at(Step::Begun);
+        self.log.begin_install(position).await.map_err(|error| types::log_failed(true, &error))?;
+        self.installation.at(Step::Noted);
+        let this = self.clone();
+        blocking(move || {
+            let next = this.state.get().install(&files.state_dir(), position);
+            let next = next.map_err(|error| types::state_failed(&error))?;
+            this.state.replace(next.clone());
+            this.installation.at(Step::Replaced);
+            let built = this.snapshots.build(next.as_ref())?;
+            if built.manifest().position != Some(position) {
+                return Err(types::state_failed("an installed snapshot holds another position than it said"));
+            }
+            this.installation.at(Step::Built);
+            Ok(())
+        })
+        .await?;
+        self.installation.installed(position);
+        Ok(())
     }
 }
 
@@ -56,8 +97,9 @@ impl<S> Clone for StateAdapter<S> {
     fn clone(&self) -> Self {
         Self {
             state: self.state.clone(),
+            log: self.log.clone(),
             snapshots: self.snapshots.clone(),
-            install: self.install,
+            installation: self.installation.clone(),
             apply_us: self.apply_us.clone(),
         }
     }
@@ -75,8 +117,8 @@ async fn blocking<T: Send + 'static>(
 
 impl<S: StateMachine> RaftSnapshotBuilder<TypeConfig> for StateAdapter<S> {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
-        let (state, snapshots) = (self.state.clone(), self.snapshots.clone());
-        blocking(move || snapshots.build(state.as_ref())).await
+        let (state, snapshots) = (self.state.get(), self.snapshots.clone());
+        blocking(move || snapshots.build(state.as_ref())?.snapshot()).await
     }
 }
 
@@ -84,7 +126,7 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for StateAdapter<S> {
     type SnapshotBuilder = Self;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId<u64>>, StoredMembership<u64, Peer>), StorageError> {
-        let applied = self.state.applied().map_err(|error| types::state_failed(&error))?;
+        let applied = self.state.get().applied().map_err(|error| types::state_failed(&error))?;
         Ok((applied.position.map(types::log_id), membership::stored(applied.membership.as_ref())?))
     }
 
@@ -93,20 +135,8 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for StateAdapter<S> {
         I: IntoIterator<Item = openraft::Entry<TypeConfig>> + Send,
         I::IntoIter: Send,
     {
-        let entries: Vec<_> = entries.into_iter().collect();
-        let (state, apply_us) = (self.state.clone(), self.apply_us.clone());
-        blocking(move || {
-            let started = Instant::now();
-            let mut outcomes = Vec::with_capacity(entries.len());
-            let mut entries = entries.into_iter().peekable();
-            while entries.peek().is_some() {
-                outcomes.extend(apply_part(state.as_ref(), next_part(&mut entries))?);
-            }
-            let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            apply_us.fetch_add(took_us, Ordering::Relaxed);
-            Ok(outcomes)
-        })
-        .await
+        let applied = self.apply_all(entries.into_iter().collect()).await;
+        self.reported(applied)
     }
 
     async fn get_snapshot_builder(&mut self) -> Self {
@@ -114,7 +144,7 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for StateAdapter<S> {
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<SnapshotDir>, StorageError> {
-        Ok(Box::new(self.snapshots.receiving()))
+        Ok(Box::default())
     }
 
     async fn install_snapshot(
@@ -122,21 +152,13 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for StateAdapter<S> {
         meta: &SnapshotMeta<u64, Peer>,
         snapshot: Box<SnapshotDir>,
     ) -> Result<(), StorageError> {
-        let this = self.clone();
-        let expected = meta.last_log_id.as_ref().map(types::position);
-        blocking(move || {
-            (this.install)(&this.state, &snapshot.path).map_err(|error| types::state_failed(&error))?;
-            let built = this.snapshots.build(this.state.as_ref())?;
-            if built.meta.last_log_id.as_ref().map(types::position) != expected {
-                return Err(types::state_failed("an installed snapshot holds another position than it said"));
-            }
-            Ok(())
-        })
-        .await
+        let installed = self.install(meta.last_log_id.as_ref().map(types::position), *snapshot).await;
+        self.reported(installed)
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError> {
-        self.snapshots.current()
+        let current = self.snapshots.current().map(|files| files.snapshot()).transpose();
+        self.reported(current)
     }
 }
 
@@ -161,13 +183,15 @@ fn payload_bytes(entry: &openraft::Entry<TypeConfig>) -> usize {
 
 fn apply_part<S: StateMachine>(
     state: &S,
-    entries: Vec<openraft::Entry<TypeConfig>>,
+    entries: &[openraft::Entry<TypeConfig>],
 ) -> Result<Vec<Vec<Outcome>>, StorageError> {
     let count = entries.len();
-    let kept: Vec<_> = entries.iter().map(Kept::new).collect();
-    let entries = entries.into_iter().map(engine_entry).collect::<Result<Vec<_>, _>>()?;
-    let again = |number: usize| kept[number].entry();
-    let outcomes = state.apply_contained(entries, &again).map_err(|error| types::state_failed(&error))?;
+    let decoded = entries.iter().map(engine_entry).collect::<Result<Vec<_>, _>>()?;
+    // For an apply that has to find out which of its commands cannot be carried out.
+    let again = |number: usize| {
+        engine_entry(&entries[number]).map_err(|error| azimuth_engine::Error::Damaged(error.to_string()))
+    };
+    let outcomes = state.apply_contained(decoded, &again).map_err(|error| types::state_failed(&error))?;
     if outcomes.len() != count {
         let text = format!("{} answers for {count} entries", outcomes.len());
         return Err(types::state_failed(&text));
@@ -175,39 +199,18 @@ fn apply_part<S: StateMachine>(
     Ok(outcomes)
 }
 
-fn engine_entry(entry: openraft::Entry<TypeConfig>) -> Result<Entry, StorageError> {
-    let body = match entry.payload {
+fn engine_entry(entry: &openraft::Entry<TypeConfig>) -> Result<Entry, StorageError> {
+    let position = types::position(&entry.log_id);
+    let body = match &entry.payload {
         EntryPayload::Blank => EntryBody::Blank,
-        EntryPayload::Membership(members) => EntryBody::Membership(membership::encode(&members)?),
-        EntryPayload::Normal(proposal) => EntryBody::Batch(Arc::unwrap_or_clone(proposal).into_batch()),
+        EntryPayload::Membership(members) => EntryBody::Membership(membership::encode(members)?),
+        EntryPayload::Normal(proposal) => {
+            let batch = proposal.decode().map_err(|error| {
+                let text = format!("commands of entry {}: {error}", position.index);
+                types::log_failed(false, &LogError::Damaged(text))
+            });
+            EntryBody::Batch(batch?)
+        }
     };
-    Ok(Entry { position: types::position(&entry.log_id), body })
-}
-
-/// An entry in a form that costs nothing to keep while its commands are applied.
-enum Kept {
-    /// Commands, as the log has them.
-    Batch(LogPosition, Bytes),
-    Other(openraft::Entry<TypeConfig>),
-}
-
-impl Kept {
-    fn new(entry: &openraft::Entry<TypeConfig>) -> Self {
-        match &entry.payload {
-            EntryPayload::Normal(proposal) => Self::Batch(types::position(&entry.log_id), proposal.payload().clone()),
-            EntryPayload::Blank | EntryPayload::Membership(_) => Self::Other(entry.clone()),
-        }
-    }
-
-    /// The entry once more, for an apply that has to find out which of its commands cannot be carried out.
-    fn entry(&self) -> azimuth_engine::Result<Entry> {
-        let damaged = |error: &dyn ToString| azimuth_engine::Error::Damaged(error.to_string());
-        match self {
-            Self::Batch(position, payload) => {
-                let proposal = Proposal::decode(payload.clone()).map_err(|error| damaged(&error))?;
-                Ok(Entry { position: *position, body: EntryBody::Batch(proposal.into_batch()) })
-            }
-            Self::Other(entry) => engine_entry(entry.clone()).map_err(|error| damaged(&error)),
-        }
-    }
+    Ok(Entry { position, body })
 }

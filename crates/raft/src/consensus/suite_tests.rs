@@ -9,11 +9,13 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::double::Double;
+use super::installation::Installation;
 use super::log_store::LogStore;
-use super::snapshot::SnapshotStore;
+use super::snapshot::{Owner, SnapshotStore};
 use super::state_machine::StateAdapter;
 use super::types::{StorageError, TypeConfig};
 use crate::raftlog::RaftLog;
+use crate::state::StateCell;
 
 struct Builder;
 
@@ -28,10 +30,13 @@ impl StoreBuilder<TypeConfig, LogStore, StateAdapter<Double>, Guard> for Builder
         let log = tokio::task::spawn_blocking(move || RaftLog::open(&log_dir, store)).await.unwrap().unwrap();
         // The suite purges entries that it never applied.
         let no_limit = || Some(LogPosition { term: u64::MAX, node: 0, index: u64::MAX });
-        let log_store = LogStore::new(log.group(GroupId(7)).unwrap(), Arc::new(no_limit));
-        let snapshots = SnapshotStore::open(dir.path().join("snap"), GroupId(7), store).unwrap();
-        let double = Arc::new(Double::open(dir.path()).unwrap());
-        let machine = StateAdapter::new(double, Arc::new(snapshots), Double::install, Arc::default());
+        let (group_log, installation) = (log.group(GroupId(7)).unwrap(), Installation::new());
+        let log_store = LogStore::new(group_log.clone(), Arc::new(no_limit), installation.clone());
+        // The suite installs a snapshot of one node on another by its directory.
+        let owner = Owner { cluster: Uuid::from_u128(1), store, group: GroupId(7) };
+        let snapshots = Arc::new(SnapshotStore::open(dir.path().join("snap"), owner).unwrap());
+        let double = Arc::new(StateCell::new(Arc::new(Double::open(dir.path()).unwrap())));
+        let machine = StateAdapter::new(double, group_log, snapshots, installation, Arc::default());
         Ok((Guard((dir, log)), log_store, machine))
     }
 }

@@ -1,7 +1,6 @@
 //! What openraft is told about us, and conversions at its border.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use azimuth_engine::command::Outcome;
@@ -10,12 +9,13 @@ use openraft::{CommittedLeaderId, LogId, StorageIOError};
 
 use super::membership::Peer;
 use super::proposal::Proposal;
+use super::snapshot::SnapshotFiles;
 use crate::raftlog::{LogError, Vote};
 
 openraft::declare_raft_types!(
     /// Types of a group.
     pub(crate) TypeConfig:
-        D = Arc<Proposal>,
+        D = Proposal,
         R = Vec<Outcome>,
         NodeId = u64,
         Node = Peer,
@@ -26,12 +26,9 @@ openraft::declare_raft_types!(
 
 pub(crate) type StorageError = openraft::StorageError<u64>;
 
-/// A snapshot on this node: a directory that is never written to again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SnapshotDir {
-    /// Where it lies.
-    pub(crate) path: PathBuf,
-}
+/// A snapshot on this node: a directory that is never written to again; `None` before anything was received into it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SnapshotDir(pub(crate) Option<Arc<SnapshotFiles>>);
 
 pub(crate) fn position(id: &LogId<u64>) -> LogPosition {
     LogPosition { term: id.leader_id.term, node: id.leader_id.node_id, index: id.index }

@@ -152,6 +152,11 @@ impl Batch<'_> {
     pub(crate) fn put_meta(&mut self, key: &[u8], value: &[u8]) {
         self.writes.put_cf(&self.meta, key, value);
     }
+
+    /// Removes a value of family `meta`.
+    pub(crate) fn delete_meta(&mut self, key: &[u8]) {
+        self.writes.delete_cf(&self.meta, key);
+    }
 }
 
 /// Reliability first: a damaged record before the end of the write-ahead log refuses to open, checks are paranoid,

@@ -31,6 +31,8 @@ pub(crate) enum Step {
     Delete { group: GroupId, from: u64, to: u64 },
     /// Sets a value of family `meta`.
     Meta(Vec<u8>, Vec<u8>),
+    /// Removes a value of family `meta`.
+    DeleteMeta(Vec<u8>),
 }
 
 /// What one request changes, all of it or nothing.
@@ -47,6 +49,7 @@ impl Change {
             Step::Entries(_, entries) => entries.iter().map(|(_, encoded)| encoded.len()).sum(),
             Step::Delete { .. } => 0,
             Step::Meta(key, value) => key.len() + value.len(),
+            Step::DeleteMeta(key) => key.len(),
         };
         self.0.iter().map(step_bytes).sum()
     }
@@ -267,6 +270,7 @@ impl Writer {
                 }
                 Step::Delete { group, from, to } => batch.delete_entries(*group, *from, *to),
                 Step::Meta(key, value) => batch.put_meta(key, value),
+                Step::DeleteMeta(key) => batch.delete_meta(key),
             }
         }
         for (key, value) in riders {

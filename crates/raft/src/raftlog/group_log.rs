@@ -43,6 +43,8 @@ pub(crate) struct GroupLog {
     database: Arc<Database>,
     flusher: Arc<Flusher>,
     bounds: Arc<Mutex<Bounds>>,
+    /// The last entry of a snapshot whose install has begun.
+    installing: Arc<Mutex<Option<LogPosition>>>,
     appended_bytes: Arc<AtomicU64>,
 }
 
@@ -53,6 +55,7 @@ impl GroupLog {
         let mut bounds = Bounds { purged, last: purged };
         database.vote(group)?;
         let committed = database.position(group, Meta::Committed)?;
+        let installing = database.position(group, Meta::Installing)?;
         let mut stored_bytes = 0;
         database.scan(group, bounds.first_index(), |record| {
             if record.position.index != bounds.end_index() || bounds.last > Some(record.position) {
@@ -72,6 +75,7 @@ impl GroupLog {
             database,
             flusher,
             bounds: Arc::new(Mutex::new(bounds)),
+            installing: Arc::new(Mutex::new(installing)),
             appended_bytes: Arc::new(stored_bytes.into()),
         })
     }
@@ -148,16 +152,43 @@ impl GroupLog {
         Ok(())
     }
 
-    /// Removes the entries up to `upto`; the note of it is written with the removal.
+    /// Notes that the install of a snapshot begins, up to whose last entry the log will be purged. The note is durable
+    /// when this returns, and ends with that purge.
+    pub(crate) async fn begin_install(&self, position: LogPosition) -> Result<()> {
+        let key = key::meta(self.group, Meta::Installing);
+        self.flusher.submit(Change::put_meta(key, record::encode_position(position))).durable().await?;
+        *self.installing.lock() = Some(position);
+        Ok(())
+    }
+
+    /// The last entry of a snapshot whose install was begun, and up to which the log is not purged.
+    pub(crate) fn installing(&self) -> Option<LogPosition> {
+        *self.installing.lock()
+    }
+
+    /// Takes back the note of an install that did not happen.
+    pub(crate) async fn abandon_install(&self) -> Result<()> {
+        let delete = Step::DeleteMeta(key::meta(self.group, Meta::Installing));
+        self.flusher.submit(Change(vec![delete])).durable().await?;
+        *self.installing.lock() = None;
+        Ok(())
+    }
+
+    /// Removes the entries up to `upto`; the note of it is written with the removal, which also ends the install of a
+    /// snapshot up to there.
     pub(crate) async fn purge(&self, upto: LogPosition) -> Result<()> {
-        let bounds = self.bounds();
-        if bounds.purged >= Some(upto) {
-            return Ok(());
+        let installed = self.installing().is_some_and(|position| position <= upto);
+        if self.bounds().purged >= Some(upto) {
+            return if installed { self.abandon_install().await } else { Ok(()) };
         }
         // From 0: dropping files can bring entries back that were purged earlier; nobody reads them.
         let delete = Step::Delete { group: self.group, from: 0, to: upto.index + 1 };
         let note = Step::Meta(key::meta(self.group, Meta::Purged), record::encode_position(upto));
-        self.flusher.submit(Change(vec![note, delete])).durable().await?;
+        let end = installed.then(|| Step::DeleteMeta(key::meta(self.group, Meta::Installing)));
+        self.flusher.submit(Change([note, delete].into_iter().chain(end).collect())).durable().await?;
+        if installed {
+            *self.installing.lock() = None;
+        }
         {
             let mut bounds = self.bounds.lock();
             bounds.purged = Some(upto);

@@ -19,6 +19,8 @@ pub(crate) enum Meta {
     Committed = 2,
     /// The last entry that was purged.
     Purged = 3,
+    /// The last entry of a snapshot whose install has begun; gone once the log is purged up to it.
+    Installing = 4,
 }
 
 /// Key of an entry.

@@ -28,7 +28,8 @@ use database::Database;
 use flusher::Flusher;
 pub(crate) use group_log::GroupLog;
 pub(crate) use precheck::check as check_database_files;
-pub(crate) use record::{Kind, Record, Vote};
+pub use record::Vote;
+pub(crate) use record::{Kind, Record};
 #[cfg(test)]
 pub(crate) use record::{decode_position, encode_position};
 

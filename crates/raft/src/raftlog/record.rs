@@ -130,13 +130,13 @@ fn checksum(group: GroupId, bytes: &[u8]) -> u32 {
 
 /// The promise of a node to follow one leader in a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Vote {
+pub struct Vote {
     /// The term.
-    pub(crate) term: u64,
+    pub term: u64,
     /// Whom it follows.
-    pub(crate) node: u64,
+    pub node: u64,
     /// Whether a quorum made the same promise.
-    pub(crate) committed: bool,
+    pub committed: bool,
 }
 
 impl Vote {

@@ -93,11 +93,11 @@ impl App {
         self.node.get().ok_or_else(|| AppError::Unavailable("the node is starting".to_owned()))
     }
 
-    /// The data group.
+    /// The present state of the data group; taken anew for each use, as a snapshot can replace it.
     ///
     /// # Errors
     /// [`AppError::Unavailable`] while the node starts.
-    pub(crate) fn data(&self) -> AppResult<&Arc<DataGroup>> {
+    pub(crate) fn data(&self) -> AppResult<Arc<DataGroup>> {
         Ok(self.node()?.data().state())
     }
 

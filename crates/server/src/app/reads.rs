@@ -97,7 +97,7 @@ impl App {
             if let Some(cause) = watched.cause() {
                 return Err(azimuth_engine::Error::Interrupted(cause));
             }
-            let read = || watched.watch(|| read(node.data().state()));
+            let read = || watched.watch(|| read(&node.data().state()));
             request_memory::within(share, read).inspect_err(|error| node.report(error))
         });
         let running = running.map_err(|error| AppError::Internal(format!("no thread for a read: {error}")))?;
@@ -123,7 +123,7 @@ impl App {
         }
         if let Some(_here) = self.reads.inline.enter() {
             let node = self.node()?;
-            let result = catch_unwind(AssertUnwindSafe(|| self.reads.inline.timed(|| read(node.data().state()))));
+            let result = catch_unwind(AssertUnwindSafe(|| self.reads.inline.timed(|| read(&node.data().state()))));
             let result = result.map_err(|_| AppError::Internal("a read panicked".to_owned()))?;
             return Ok(result.inspect_err(|error| node.report(error))?);
         }

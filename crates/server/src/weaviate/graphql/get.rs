@@ -65,7 +65,7 @@ pub(super) async fn class(
         return Err(FieldError("_additional.queryProfile is not supported yet".to_owned()));
     }
     let plain = alone && related.is_none() && !shape.follows_references();
-    let is_short = plain && search.is_short(app.data().map_err(refuse)?);
+    let is_short = plain && search.is_short(&*app.data().map_err(refuse)?);
     if !is_short {
         app.open_indexes(search.shard_target.at, search.vectors()).await.map_err(refuse)?;
     }

@@ -29,7 +29,7 @@ pub(super) async fn search(
     let start = Instant::now();
     let prepared = Prepared::new(app, principal, request)?;
     let search = &prepared.search;
-    let is_short = prepared.selection.references.is_empty() && search.is_short(app.data().map_err(status)?);
+    let is_short = prepared.selection.references.is_empty() && search.is_short(&*app.data().map_err(status)?);
     if !is_short {
         app.open_indexes(search.shard_target.at, search.vectors()).await.map_err(status)?;
     }
