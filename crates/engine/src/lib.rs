@@ -3,8 +3,8 @@
 //! Synchronous. It does no network I/O, reads no clock and asks the system for no randomness: the same
 //! commands in the same order give the same logical state everywhere, which [`data::DataGroup::state_hash`] proves.
 //!
-//! Read in this order: [`schema`] and [`object`] (what is stored), [`command`] (how it changes), [`replica`] (the log that
-//! brings commands), [`storage`] (the RocksDB below), `shard` (the state of a shard in memory), [`data`] (how commands
+//! Read in this order: [`schema`] and [`object`] (stored values), [`command`] (changes), [`replica`] (the log that brings
+//! commands), [`storage`] (the RocksDB below), `shard` (the state of a shard in memory), [`data`] (how commands
 //! change it), [`query`] and `exec` (reads), `inverted` and [`vector`] (the derived indexes), [`maintain`] (background work).
 #![warn(missing_docs)]
 

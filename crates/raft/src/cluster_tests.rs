@@ -26,7 +26,7 @@ async fn behind<S: Replicated>(seed: u64, faults: Faults) -> Cluster<S> {
     let cluster = Cluster::<S>::start(seed, faults, &[2], false).await;
     cluster.rounds(0..3).await;
     cluster.converge().await;
-    // A crash falls back to what was flushed.
+    // A crash falls back to the flushed state.
     cluster.replicas[&2].state().flush().unwrap();
     cluster.network.cut(2, true);
     cluster.rounds(3..7).await;
@@ -133,8 +133,8 @@ fn names_below(dir: &Path) -> BTreeSet<PathBuf> {
     names
 }
 
-/// What kill -9 leaves at a step of an install: a copy of the files, without what the process has in memory. From that
-/// moment on the leader hears nothing of the replica.
+/// The files that kill -9 leaves at a step of an install: a copy without the contents of memory. From then on the replica
+/// sends nothing to the leader.
 async fn crashes_at<S: Replicated>(step: Step) {
     let mut cluster = behind::<S>(2, Faults::default()).await;
     let old = cluster.replicas[&2].applied();

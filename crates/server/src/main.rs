@@ -1,7 +1,7 @@
 //! `azimuth`: a vector database server in one process.
 //!
 //! Read in this order: [`settings`], [`serve`] (listeners and life cycle), [`weaviate`] (its three
-//! wires), [`app`] (what they all call), [`auth`], [`cli`] (subcommands that are clients).
+//! wires), [`app`] (the calls that all wires make), [`auth`], [`cli`] (subcommands that are clients).
 
 mod app;
 mod auth;

@@ -33,7 +33,7 @@ async fn list(server: &Server, sender: &mut SendRequest<Bytes>, limit: usize) ->
     body(ask(server, sender, limit).await).await
 }
 
-/// Reads 16 KiB of a body or what is left of it, and makes room for as much. Frames may be much smaller.
+/// Reads 16 KiB of a body, or its rest, and makes room for as much. Frames may be much smaller.
 async fn part(body: &mut RecvStream) -> Option<usize> {
     let mut bytes = 0;
     while bytes < 16 << 10 {
@@ -135,7 +135,7 @@ async fn an_answer_that_is_left_is_reset_beside_one_that_is_read() {
     is_served(&mut server, "streams that were reset").await;
 }
 
-/// What was only needed to make an answer is free once it is made, also if no byte of the answer can be sent.
+/// Memory that was needed only to make an answer is free once the answer is made, also if none of it can be sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_window_holds_no_more_than_the_answer() {
     let server = builder().variable("AZIMUTH_MEMORY_WAIT_SECONDS_MAX", "0").start();

@@ -1,7 +1,7 @@
 //! Execution of reads on one data group: objects by id, listings, filters, vector searches.
 //!
-//! A read runs on one thread against one view of a shard, from beginning to end. It changes nothing but what is in memory:
-//! it loads shards, opens vector indexes, and asks for maintenance of what it finds damaged.
+//! A read runs on one thread against one view of a shard, from beginning to end. It changes memory only: it loads shards,
+//! opens vector indexes, and requests maintenance of damaged rows and indexes.
 //!
 //! Read in this order: `fetch` (objects by id), `search` (plan, hits, objects), then `listing`, `sort` and `near` (the ways
 //! to find hits), `filter` (the inverted index), `status` and `cost`.

@@ -9,7 +9,7 @@
 //!
 //! Searchable text has postings and is filtered through them; text that is only filterable has plain sets.
 //!
-//! Read in this order: [`form`] (what of an object is indexed, and the forms on disk), [`writer`], [`reader`].
+//! Read in this order: [`form`] (the indexed parts of an object, and the forms on disk), [`writer`], [`reader`].
 
 pub(crate) mod form;
 pub(crate) mod reader;

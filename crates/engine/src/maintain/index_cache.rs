@@ -196,7 +196,7 @@ impl IndexCache {
     /// Drops the least recently used indexes: small ones, which are rebuilt by reading their vectors, beyond their own
     /// budget, and any beyond the budget of all.
     pub(super) fn keep_budget(&self) {
-        // One at a time: of two that drop the same index, one could drop what a query has opened again in between.
+        // One at a time: the slower of two threads that drop the same index could drop one that a query has opened again.
         let Some(_alone) = self.dropping.try_lock() else { return };
         let (mut small, mut all) = (Vec::new(), 0);
         let mut large = Vec::new();

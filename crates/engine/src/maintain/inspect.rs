@@ -1,4 +1,4 @@
-//! Inspections: what is due in a shard. Few shards are inspected in one step, after an apply changed them or at the start.
+//! Inspections: find the maintenance that a shard needs. Few shards are inspected in one step, after an apply changed them or at the start.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ impl Maintenance {
         }
     }
 
-    /// Inspects some shards and queues what is due there. Returns how many.
+    /// Inspects some shards and queues the maintenance that they need. Returns the number of shards.
     pub(super) fn inspect_some(&self, state: &State) -> Result<usize> {
         for inspected in 0..INSPECTIONS_MAX {
             let Some(at) = self.queue.lock().next_inspection() else { return Ok(inspected) };

@@ -1,9 +1,9 @@
 //! Background maintenance of a data group: graphs, the inverted index, dropped data, indexes in memory.
 //!
-//! [`Maintenance`] knows what is due. It reads the group's [`State`], changes derived data only, and learns of applies by
+//! [`Maintenance`] holds the queue of pending work. It reads the group's [`State`], changes derived data only, and learns of applies by
 //! their [`Effects`]. Steps are bounded by counts, because the engine reads no clock.
 //!
-//! Read in this order: `work` (one step), `queue` (shards with something due), `inspect` (what is due in a shard),
+//! Read in this order: `work` (one step), `queue` (shards with pending work), `inspect` (finds the work of a shard),
 //! `compaction` and `rebuild` (the inverted index), `purge` (dropped data), `index_cache` (vector indexes in memory).
 
 mod compaction;

@@ -134,8 +134,8 @@ pub trait StateMachine: Send + Sync + 'static {
     /// Makes the checkpoint in `dir`, which is at `position`, the state of the group, durably, and returns that state.
     /// The files in `dir` must be synced and on the same file system; they are not changed, and not needed afterwards.
     ///
-    /// A crash before the return leaves the old or the new state, never a mix. Readers of `self` finish on it; what it
-    /// holds on the disk is removed when it is dropped. `self` must not apply, work or save afterwards: background work
+    /// A crash before the return leaves the old or the new state, never a mix. Readers of `self` finish on it; its files
+    /// are removed when it is dropped. `self` must not apply, work or save afterwards: background work
     /// on it does nothing. After an error `self` is still the state on the disk.
     fn install(&self, dir: &Path, position: LogPosition) -> Result<Arc<Self>>
     where

@@ -7,7 +7,8 @@ use crate::{Error, Result};
 /// Checks a collection that is to be created, or to take the place of `old`.
 ///
 /// # Errors
-/// [`Error::Limit`], which names the limit and what the collection would have. What `old` exceeds already is no reason.
+/// [`Error::Limit`], which names the limit and the value that the collection would have. A limit that `old` exceeds
+/// already is an error only if `new` exceeds it further.
 pub fn check_schema(new: &Collection, old: Option<&Collection>) -> Result<()> {
     let name = &new.name;
     let check = |what: &str, max: usize, of: fn(&Collection) -> usize| {

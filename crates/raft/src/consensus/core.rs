@@ -101,11 +101,11 @@ impl Submitted {
 }
 
 impl Core {
-    /// Starts a replica: re-applies what is committed and not yet in the state, then runs. An install that a crash
+    /// Starts a replica: re-applies committed entries that the state lacks, then runs. An install that a crash
     /// interrupted must be settled before ([`recovery`](crate::recovery)).
     ///
     /// # Errors
-    /// Text of what storage or openraft said.
+    /// The text of the error of storage or openraft.
     pub(crate) async fn start<S: StateMachine>(
         options: CoreOptions,
         log: GroupLog,

@@ -165,7 +165,7 @@ impl Link {
         passed.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))
     }
 
-    /// The way back: what was asked for has happened when it is lost.
+    /// Carries an answer back. A request whose answer is lost has been carried out.
     async fn answer<T, E: std::error::Error>(&self, answer: Result<T, E>) -> Result<T, Failed<E>> {
         let answer = answer.map_err(|error| RPCError::RemoteError(RemoteError::new(self.to, error)))?;
         let passed = self.network.pass(self.to, self.from).await;

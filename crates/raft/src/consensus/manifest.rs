@@ -1,4 +1,4 @@
-//! The manifest of a snapshot: what a receiver checks before it takes the files, and each file against.
+//! The manifest of a snapshot: a receiver checks it before it takes the files, and checks each file against it.
 //!
 //! Stored and sent form: a [sealed](crate::seal) value that begins with `AZSNAP`, the version u16 (little-endian, 2) and
 //! [`Manifest`] in postcard. Version 1 had no such beginning, and a snapshot of it is made anew. Names come from another

@@ -2,7 +2,7 @@
 //!
 //! To the rest of the crate a replica of a group is a [`Core`]: it takes proposals in order, answers how far reads may
 //! go, and says when it died. Read next: [`types`] (what openraft is told about us), [`log_store`] and
-//! [`state_machine`] (what it demands of storage), [`snapshot`] and [`installation`] (how one replaces a state), [`core`].
+//! [`state_machine`] (openraft's interface to storage), [`snapshot`] and [`installation`] (how one replaces a state), [`core`].
 
 mod core;
 mod hashes;

@@ -2,7 +2,7 @@
 //! that have not left the process yet.
 //!
 //! Each request has a [`Share`], which is charged piece by piece and gives released memory back. A read that finds no room
-//! gives up what it holds and waits for its [turn](in_turn); a request that finds none in time is refused, and the process
+//! gives its memory back and waits for its [turn](in_turn); a request that finds none in time is refused, and the process
 //! goes on. Three accounts are kept: of the process, of the peer address and of the connection. One peer, one connection
 //! and one request get three quarters of the whole at most, and the last eighth is kept for small requests: a request or
 //! peer that holds much cannot shut out others.

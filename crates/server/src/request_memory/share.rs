@@ -156,7 +156,7 @@ impl Share {
     }
 
     /// The read has ended. If there was no memory for it for now, returns the bytes that the request would have held; else
-    /// what was set aside for the read and not used is given back.
+    /// gives back the memory that was set aside for the read and not used.
     pub(super) fn end_read(&mut self) -> Option<usize> {
         if let (Some(read), Some(refusal)) = (&self.read, self.refused)
             && refusal.is_for_now()
@@ -168,8 +168,8 @@ impl Share {
         None
     }
 
-    /// The request gives back what its read held above `base` bytes. Returns what is missing to `total` bytes, and the
-    /// accounts to take it from.
+    /// Gives back the memory that the read held above `base` bytes. Returns the number of bytes missing to `total`, and
+    /// the accounts from which to take them.
     pub(super) fn begin_turn(&mut self, base: usize, total: usize) -> (Payer, usize) {
         self.settle(base);
         (self.payer.clone(), total.saturating_sub(self.held))

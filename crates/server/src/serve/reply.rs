@@ -60,7 +60,7 @@ impl Held {
         let large = size.lower() > SMALL_MAX as u64;
         if let Some(bytes) = size.exact().and_then(|bytes| usize::try_from(bytes).ok()) {
             // The body lies in memory as a whole. HTTP/2 asks for its first part only when the peer has room for it, which
-            // may be late: what was needed to make the answer must not stay charged until then.
+            // may be late: the memory that was needed to make the answer must not stay charged until then.
             share.lock().settle(bytes);
         }
         Self {

@@ -32,7 +32,7 @@ pub(crate) struct Step {
     pub cursor: Option<Vec<u8>>,
 }
 
-/// Compacts from `cursor` (or the shard's beginning) over at most `keys_max` entries, and adds what is to change to `changes`.
+/// Compacts from `cursor` (or the shard's beginning) over at most `keys_max` entries, and adds the writes to `changes`.
 ///
 /// # Errors
 /// [`Error::DamagedIndex`] at an entry that fails its checks; nothing of the step may be written then.

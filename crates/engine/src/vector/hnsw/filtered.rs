@@ -22,7 +22,7 @@ pub(in crate::vector) struct FilteredSearch {
 }
 
 /// The `ef` nearest accepted nodes that a graph search on level 0 from `starts` finds, in `scratch.candidates`. `false`
-/// if it gave up after `seen_max` nodes; the candidate list then holds what was found so far. The starts exist in the
+/// if it gave up after `seen_max` nodes; the candidate list then holds the nodes found so far. The starts exist in the
 /// tables.
 pub(in crate::vector) fn filtered_search(
     tables: &Tables,
@@ -124,7 +124,7 @@ fn gather_accepted(tables: &Tables, slot: u32, accept: &impl Fn(u32) -> bool, sc
     looked
 }
 
-/// Scores the batch; what is near enough joins the frontier and, if accepted, the candidate list.
+/// Scores the batch; a node that is near enough joins the frontier and, if accepted, the candidate list.
 fn score_batch(scorer: &impl Scorer, accept: &impl Fn(u32) -> bool, scratch: &mut Scratch) {
     let Scratch { candidates, batch, scores, frontier, .. } = scratch;
     // SAFETY: starts exist, the rest is from lists of links; the visited set takes only slots of the tables.

@@ -257,7 +257,7 @@ impl Execution<'_> {
         go(&starts, ef, strategy, scratch)
     }
 
-    /// Offers what a graph search found and the filter allows, nearest first, on the originals.
+    /// Offers the nodes that a graph search found and the filter allows, nearest first, on the originals.
     fn collect(&mut self, scratch: &mut Scratch) -> bool {
         let Self { core, view, query, top, allow, .. } = self;
         let tables = &*view.tables;

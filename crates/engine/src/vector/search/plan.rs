@@ -100,7 +100,7 @@ pub(in crate::vector) enum SearchEstimate {
 /// The filter is against the query if the share around it is below one in so many of the share in the graph.
 const AGAINST_PARTS: usize = 3;
 
-/// Candidates more for each hit that lies farther out because what is nearer is excluded. The `k` nearest of one in `r`
+/// Candidates more for each hit that lies farther out because nearer vectors are excluded. The `k` nearest of one in `r`
 /// are among the `k * r` nearest of all, and a graph search finds those with fewer candidates for each than the first
 /// `k`.
 const WIDER_PER_HIT: usize = 2;
@@ -168,7 +168,7 @@ mod cost {
     pub(in crate::vector) const LOOKED_THROUGH: usize = 4;
 }
 
-/// Chooses the cheapest way that finds what is asked.
+/// Chooses the cheapest plan that finds the requested hits.
 pub(in crate::vector) fn plan(hnsw: Option<&HnswConfig>, now: Situation) -> SearchPlan {
     if now.k == 0 || now.live == 0 || now.allowed == Some(0) {
         return SearchPlan::Empty;

@@ -1,4 +1,4 @@
-//! For the benches: what a graph search spends its time on.
+//! For the benches: the parts of a graph search that take its time.
 //!
 //! A graph search's distances are taken down once and can then be repeated without the graph search around them: in the
 //! same order and batches, so that every row comes from where it came from in the graph search, or with rows that are
@@ -140,7 +140,7 @@ impl<'a> GraphSearchTrial<'a> {
     }
 }
 
-/// What is repeated of a graph search.
+/// The part of a graph search that is repeated.
 #[derive(Clone, Copy)]
 enum Step {
     Search,

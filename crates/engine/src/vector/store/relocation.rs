@@ -56,7 +56,7 @@ pub(in crate::vector) fn free_slots(writer: &mut Writer, high: u32) -> FreeSlots
     }
 }
 
-/// Where the slots in use could end, with `free` of them free: what is linked from there on has room below. `None` if
+/// Where the slots in use could end, with `free` of them free: vectors linked from there on have room below. `None` if
 /// nothing is gained.
 pub(in crate::vector) fn compact_end(store: &Store, view: &View, free: usize) -> Option<u32> {
     let high = store.high(view);
