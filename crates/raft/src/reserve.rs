@@ -20,6 +20,8 @@ const BYTES_MAX: u64 = 128 << 20;
 const DISK_SHARE: u64 = 16;
 /// The parts in which it is given back.
 const PARTS: u64 = 4;
+/// A block of a file system, or a multiple of one.
+const BLOCK_BYTES: u64 = 64 << 10;
 /// Points of the limit of the disk that stay free when space is set aside.
 const FREE_PERCENT: u64 = 5;
 
@@ -84,7 +86,9 @@ impl Reserve {
         if length == 0 {
             return Ok(false);
         }
-        file.set_len(length.saturating_sub(bytes.max(part))).map(|()| true)
+        let kept = length.saturating_sub(bytes.max(part));
+        // A block that is kept in part gives nothing back.
+        file.set_len(kept - kept % BLOCK_BYTES).map(|()| true)
     }
 }
 
@@ -117,7 +121,7 @@ mod tests {
         let length = || fs::metadata(&reserve.path).unwrap().len();
         let whole = length();
         assert!(reserve.release(1, space(100)).unwrap() && length() == whole / 4 * 3, "a part");
-        assert!(reserve.release(whole / 2, space(100)).unwrap() && length() == whole / 4, "what is asked for");
+        assert!(reserve.release(whole / 2 - 1, space(100)).unwrap() && length() == whole / 4, "whole blocks");
         assert!(reserve.release(1, space(100)).unwrap() && !reserve.release(1, space(100)).unwrap(), "until the end");
         assert!(fs::metadata(&reserve.path).unwrap().blocks() == 0 && reserve.space().is_some());
         reserve.keep(space(86), disk).unwrap();

@@ -22,6 +22,8 @@ const WRITE_BUFFER_BYTES: u64 = 32 << 20;
 /// is set aside for the next start ([`crate::reserve`]).
 const WRITE_BUFFER_DISK_SHARE: u64 = 64;
 const WRITE_BUFFER_BYTES_MIN: u64 = 1 << 20;
+/// Disk space that a manifest takes ahead; RocksDB's 4 MiB count on a full disk.
+const MANIFEST_PREALLOCATED_BYTES: usize = 64 << 10;
 
 /// The log's RocksDB. Anybody may read; only the flusher writes.
 pub(crate) struct Database {
@@ -31,9 +33,7 @@ pub(crate) struct Database {
 impl Database {
     /// Opens it; creates what is missing only if it `may_be_new`.
     pub(crate) fn open(dir: &Path, may_be_new: bool) -> Result<Self> {
-        let disk_bytes = Space::of(dir).map_or(u64::MAX, |space| space.total_bytes);
-        let buffer_bytes = WRITE_BUFFER_BYTES.min(disk_bytes / WRITE_BUFFER_DISK_SHARE).max(WRITE_BUFFER_BYTES_MIN);
-        let families = [LOG, META].map(|name| ColumnFamilyDescriptor::new(name, family_options(buffer_bytes)));
+        let families = [LOG, META].map(|name| ColumnFamilyDescriptor::new(name, family_options(buffer_bytes(dir))));
         let db = DBWithThreadMode::open_cf_descriptors(&database_options(may_be_new), dir, families)?;
         Ok(Self { db })
     }
@@ -169,6 +169,7 @@ fn database_options(may_be_new: bool) -> Options {
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_paranoid_checks(true);
     options.set_manual_wal_flush(true);
+    options.set_manifest_preallocation_size(MANIFEST_PREALLOCATED_BYTES);
     // Both families leave memory together: a write-ahead log is kept only until its entries are in table files.
     options.set_atomic_flush(true);
     options.set_max_background_jobs(2);
@@ -176,6 +177,18 @@ fn database_options(may_be_new: bool) -> Options {
     options.set_max_log_file_size(1 << 20);
     options.set_stats_dump_period_sec(0);
     options
+}
+
+/// Bytes of one memory table.
+fn buffer_bytes(dir: &Path) -> u64 {
+    let disk_bytes = Space::of(dir).map_or(u64::MAX, |space| space.total_bytes);
+    WRITE_BUFFER_BYTES.min(disk_bytes / WRITE_BUFFER_DISK_SHARE).max(WRITE_BUFFER_BYTES_MIN)
+}
+
+/// Bytes of disk that an open takes ahead for the new write-ahead log: 1.1 times a memory table (RocksDB,
+/// `GetWalPreallocateBlockSize`).
+pub(super) fn preallocated_bytes(dir: &Path) -> u64 {
+    buffer_bytes(dir) / 10 * 11
 }
 
 fn family_options(buffer_bytes: u64) -> Options {

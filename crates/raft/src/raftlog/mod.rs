@@ -91,12 +91,13 @@ impl RaftLog {
         Ok(log)
     }
 
-    /// Bytes that opening the log in `dir` may write at most: RocksDB writes the content of its write-ahead logs into
-    /// tables.
+    /// Bytes of disk that opening the log in `dir` may take at most: RocksDB writes the content of its write-ahead logs
+    /// into tables, and takes space ahead for a new write-ahead log.
     pub(crate) fn open_bytes_max(dir: &Path) -> u64 {
         let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
         let logs = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
-        logs.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+        let replayed: u64 = logs.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
+        replayed.saturating_add(database::preallocated_bytes(dir))
     }
 
     /// The log of one group, checked from its first entry to its last.
