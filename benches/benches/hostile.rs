@@ -88,6 +88,7 @@ fn main() -> Outcome<()> {
     let budget = (options.budget_mib << 20).to_string();
     let server = Server::start_with(&binary, &data, &[("AZIMUTH_REQUESTS_BYTES_MAX", &budget)])?;
     let runtime = tokio::runtime::Runtime::new()?;
+    let _entered = runtime.enter();
     runtime.block_on(load(&server.client()?))?;
     println!("budget {} MiB, resident after loading {}\n", options.budget_mib, megabytes(server.memory()?.resident));
     println!("| attack | search p50, p99 | during | write p50, p99 | during | errors | ready, longest | peak |");
