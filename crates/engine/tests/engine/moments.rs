@@ -1,7 +1,7 @@
 //! Every search beside writers answers from one state: its result is the naive answer of one of the states that were
 //! published while the search ran, with nothing missing, repeated or newer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use azimuth_engine::command::Command;
@@ -54,8 +54,9 @@ struct Thing {
 /// The objects of a published state.
 type State = BTreeMap<u64, Thing>;
 
+/// Multiples of 1/256: all sums of their squared differences are exact in `f32`, so that no order depends on rounding.
 fn values(rng: &mut ChaCha8Rng, count: u32) -> Vec<f32> {
-    (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+    (0..count).map(|_| rng.random_range(-256..256_i16).into()).map(|steps: f32| steps / 256.0).collect()
 }
 
 fn thing(rng: &mut ChaCha8Rng) -> Thing {
@@ -116,7 +117,19 @@ impl Search {
         }
     }
 
-    fn naive(&self, state: &State) -> Vec<Uuid> {
+    /// Whether `found` is the answer of this state: the right objects at the right distances. Objects at one distance may
+    /// come in any order, and any of them may be the last within the limit.
+    fn is_answer(&self, state: &State, found: &[Uuid]) -> bool {
+        let naive = self.naive(state);
+        let distances: BTreeMap<Uuid, f64> = naive.iter().map(|(distance, id)| (*id, *distance)).collect();
+        let distinct: BTreeSet<&Uuid> = found.iter().collect();
+        distinct.len() == found.len()
+            && found.len() == naive.len().min(self.limit)
+            && found.iter().zip(&naive).all(|(id, (distance, _))| distances.get(id) == Some(distance))
+    }
+
+    /// All objects that match, by distance.
+    fn naive(&self, state: &State) -> Vec<(f64, Uuid)> {
         let distance = |thing: &Thing| {
             let plain = self.plain.as_ref().map_or(0.0, |query| squared(query, &thing.plain));
             let nearest = |row: &[f32]| {
@@ -128,8 +141,7 @@ impl Search {
         let mut hits: Vec<(f64, u64)> = matching.map(|(n, thing)| (distance(thing), *n)).collect();
         hits.retain(|(distance, _)| self.max_distance.is_none_or(|max| *distance <= f64::from(max)));
         hits.sort_by(|a, b| a.0.total_cmp(&b.0));
-        hits.truncate(self.limit);
-        hits.into_iter().map(|(_, n)| id(n)).collect()
+        hits.into_iter().map(|(distance, n)| (distance, id(n))).collect()
     }
 }
 
@@ -146,7 +158,7 @@ impl History {
         let found = answer();
         let states = self.states.lock();
         for (search, found) in searches.iter().zip(&found) {
-            let right = states[first..].iter().any(|state| search.naive(state) == *found);
+            let right = states[first..].iter().any(|state| search.is_answer(state, found));
             let (moments, naive) = (states.len() - first, search.naive(&states[first]));
             assert!(right, "of {moments} states none gives\n{found:?}, the first gives\n{naive:?}");
         }
