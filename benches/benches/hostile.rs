@@ -63,7 +63,10 @@ struct Target {
     over: Arc<AtomicBool>,
 }
 
-const ATTACKS: [Attack; 10] = [
+const ATTACKS: [Attack; 11] = [
+    // Not an attack: two threads that compute without a request. Attackers share the processors with the server here, so
+    // this row gives the share of a slowdown that no server could prevent.
+    Attack { name: "none, two threads that compute", threads: 2, step: compute },
     Attack { name: "lists never read", threads: 6, step: never_read },
     Attack { name: "40 aliases of large lists", threads: 2, step: aliases },
     Attack { name: "searches of k = 10,000, filtered", threads: 4, step: wide_searches },
@@ -280,6 +283,14 @@ fn exchange(target: &Target, method: &str, path: &str, body: &str) {
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
             Err(_) => return,
         }
+    }
+}
+
+/// Keeps a processor busy for about a millisecond.
+fn compute(_: &Target) {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1) {
+        std::hint::spin_loop();
     }
 }
 
