@@ -9,6 +9,7 @@ mod body;
 mod connection;
 mod cors;
 mod files;
+mod large;
 mod log;
 mod otlp;
 mod peers;

@@ -55,13 +55,13 @@ impl Kind {
 /// Answers a request whose body was read. Reads that find no memory wait for their turn.
 pub(super) async fn answered(
     app: Arc<App>,
-    accepted: &rest::Accepted,
+    accepted: rest::Accepted,
     head_only: bool,
     kind: Kind,
     share: Arc<Mutex<Share>>,
 ) -> Response<Body> {
     let answer = || async {
-        let reply = rest::handle(&app, accepted).await;
+        let reply = rest::handle(&app, &accepted).await;
         render(reply, head_only, kind, share.clone()).await
     };
     match kind {

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::answer::{Kind, answered, plain, render};
 use super::body::{self, Metered, Pace};
 use super::cors::Cors;
+use super::large::LargeRequests;
 use super::otlp::{Exporter, Span};
 use super::peers::Connection;
 use super::reply::Held;
@@ -58,6 +59,7 @@ struct Shared {
     cors: Cors,
     memory: Arc<RequestMemory>,
     exporter: Option<Exporter>,
+    large: LargeRequests,
 }
 
 /// The protocol that a request speaks.
@@ -200,7 +202,7 @@ impl Shared {
         let cors = Cors::new(&app.settings)?;
         let settings = &app.settings;
         let memory = RequestMemory::new(settings.requests_bytes_max, settings.peer_bytes_max, settings.memory_wait_max);
-        Ok(Arc::new(Self { app, cors, memory, exporter }))
+        Ok(Arc::new(Self { app, cors, memory, exporter, large: LargeRequests::default() }))
     }
 
     async fn rest(&self, request: Request<Incoming>) -> Response<Body> {
@@ -234,8 +236,15 @@ impl Shared {
         let accepted = body.and_then(|body| rest::accept(&app, principal, head.method, &head.uri, head.headers, body));
         let mut response = match accepted {
             Ok(accepted) => {
+                let is_large = LargeRequests::takes(accepted.body_bytes());
                 let limit = app.settings.read_time_max;
-                deadline::within(limit, answered(app, &accepted, head_only, kind, share)).await
+                let answer = deadline::within(limit, answered(app, accepted, head_only, kind, share.clone()));
+                if is_large {
+                    let answer = self.large.run(request_memory::within_async(share, answer)).await;
+                    answer.unwrap_or_else(|| plain(StatusCode::INTERNAL_SERVER_ERROR))
+                } else {
+                    answer.await
+                }
             }
             Err(reply) => render(reply, head_only, kind, share).await,
         };

@@ -40,6 +40,13 @@ pub(crate) struct Accepted {
     request: RestRequest,
 }
 
+impl Accepted {
+    /// Bytes of the body.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.request.body.len()
+    }
+}
+
 /// Finds who answers a request. CORS headers, the redirect of `/` and the missing body of an answer to HEAD are the
 /// caller's.
 ///
