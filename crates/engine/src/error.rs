@@ -3,8 +3,10 @@
 use std::any::Any;
 use std::io;
 
+use serde::{Deserialize, Serialize};
+
 /// Why a read was ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// It took longer than it may.
     Deadline,
@@ -13,7 +15,7 @@ pub enum Cause {
 }
 
 /// Errors, by the caller's next step.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// The request can never succeed as it is; the text says why, for the person who sent it.
     #[error("{0}")]

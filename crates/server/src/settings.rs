@@ -112,6 +112,8 @@ pub(crate) struct Settings {
     pub(crate) collections_max: Option<usize>,
     /// `AZIMUTH_READ_SECONDS_MAX`: how long a request may read; gRPC callers set their own limit by `grpc-timeout`.
     pub(crate) read_time_max: Duration,
+    /// Reads of shards and their answers pass through their encoded form, as if the shards were on another node; for tests.
+    pub(crate) encode_reads: bool,
     /// Whether objects may expire: `OBJECTS_TTL_DELETE_SCHEDULE` is set.
     pub(crate) object_ttl_enabled: bool,
     /// `ASYNC_INDEXING`: whether `dynamic` indexes are accepted; indexing is always asynchronous here.
@@ -182,6 +184,7 @@ impl Settings {
             connections_max: number("AZIMUTH_CONNECTIONS_MAX", 10_000)?,
             idle_max: Duration::from_secs(number("AZIMUTH_IDLE_SECONDS_MAX", 75)?.max(1)),
             collections_max: usize::try_from(number("MAXIMUM_ALLOWED_COLLECTIONS_COUNT", -1_i64)?).ok(),
+            encode_reads: flag("AZIMUTH_ENCODE_READS", false),
             read_time_max: Duration::from_secs(number("AZIMUTH_READ_SECONDS_MAX", 60)?.max(1)),
             object_ttl_enabled: !text("OBJECTS_TTL_DELETE_SCHEDULE", "").is_empty(),
             async_indexing,

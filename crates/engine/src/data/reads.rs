@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{DataGroup, ShardStatus};
+use super::{DataGroup, ShardAnswer, ShardRead, ShardStatus};
 use crate::Result;
 use crate::ids::{CollectionId, ShardKey, VectorId};
 use crate::inverted::reader::audit;
@@ -67,6 +67,16 @@ impl DataGroup {
     /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard.
     pub fn shard_status(&self, at: ShardKey) -> Result<ShardStatus> {
         self.context().shard_status(at)
+    }
+
+    /// Answers a read that may have come from another process.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard or for a read that can never be
+    /// answered, [`Error::Unreadable`](crate::Error::Unreadable) when an object cannot be decoded, and the errors of
+    /// [`Include::charge`].
+    pub fn execute(&self, read: ShardRead) -> Result<ShardAnswer> {
+        self.context().execute(read)
     }
 
     /// Answers a query.

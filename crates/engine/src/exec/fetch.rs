@@ -29,6 +29,20 @@ impl ReadContext<'_> {
         Ok(Some(StoredObject { doc_id, object }))
     }
 
+    /// The live objects among these versions, in the order of `doc_ids`.
+    ///
+    /// # Errors
+    /// As [`ReadContext::get`]; an object that cannot be decoded is left out.
+    pub(crate) fn versions(self, at: ShardKey, doc_ids: &[DocId], include: &Include) -> Result<Vec<Option<Object>>> {
+        let (schema, shard) = self.state.known(at)?;
+        let view = shard.view(&self.state.store);
+        let get = |doc_id: &DocId| match view.state.live.contains(doc_id.0) {
+            true => readable(read_object(&shard, &view, &schema, *doc_id, include)),
+            false => Ok(None),
+        };
+        doc_ids.iter().map(get).collect()
+    }
+
     /// Whether there is an object with that id.
     ///
     /// # Errors
@@ -126,7 +140,7 @@ pub(crate) fn found_version(shard: &Shard, view: &ShardView<'_>, doc_id: DocId) 
     let row = view.store.get(Family::Objects, &shard.prefix.object(doc_id))?;
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
     let header = codec::decode_header(&row).map_err(|error| shard.unreadable.note(shard.at, doc_id, &error))?;
-    Ok(FoundVersion { id: header.id, doc_id, row_bytes: row.len() })
+    Ok(FoundVersion { id: header.id, doc_id, updated_ms: header.updated_ms, row_bytes: row.len() })
 }
 
 /// The id of a live object.

@@ -186,6 +186,15 @@ impl Search<'_> {
         batch.iter().zip(&indexes).map(of).collect()
     }
 
+    /// The candidates of a search by several vectors with their distances.
+    pub(super) fn candidates(&self, near: &Near, plan: &Plan, allow: Option<&RoaringTreemap>) -> Result<Vec<Measured>> {
+        let AccessPath::Combined { k: Some(k), .. } = plan.path else { return Ok(Vec::new()) };
+        let indexes: Vec<_> = near.targets.iter().map(|target| self.target_index(target)).collect();
+        let query = |target_index| IndexQuery { target_index, k, max_distance: None, allow };
+        let found = nearest_of_each(&indexes.iter().map(query).collect::<Vec<_>>());
+        measured(near, &indexes, &found.into_iter().collect::<Result<Vec<_>>>()?)
+    }
+
     fn target_index<'s>(&'s self, target: &'s Target) -> TargetIndex<'s> {
         TargetIndex { search: self, target, index: self.index_of(target.vector) }
     }
@@ -385,8 +394,15 @@ fn combined_nearest(
     }
 }
 
-/// The hits of all targets with one distance each: objects that a target did not find itself are compared here.
+/// The hits of all targets with one distance each.
 fn combined(near: &Near, indexes: &[TargetIndex<'_>], found: &[Vec<Neighbor>]) -> Result<Vec<Neighbor>> {
+    let weights: Vec<f32> = near.targets.iter().map(|target| target.weight).collect();
+    let combined = combine(near.combination, &weights, &measured(near, indexes, found)?).into_iter();
+    Ok(combined.map(|(distance, doc_id)| Neighbor { doc_id, distance }).collect())
+}
+
+/// The hits of all targets with their distances: objects that a target did not find itself are compared here.
+fn measured(near: &Near, indexes: &[TargetIndex<'_>], found: &[Vec<Neighbor>]) -> Result<Vec<Measured>> {
     let mut measured: BTreeMap<DocId, Vec<Option<f32>>> = BTreeMap::new();
     for (at, hits) in found.iter().enumerate() {
         for hit in hits {
@@ -402,11 +418,7 @@ fn combined(near: &Near, indexes: &[TargetIndex<'_>], found: &[Vec<Neighbor>]) -
             measured.entry(hit.doc_id).and_modify(|distances| distances[at] = Some(hit.distance));
         }
     }
-    let objects: Vec<Measured> =
-        measured.into_iter().map(|(doc_id, distances)| Measured { doc_id, distances }).collect();
-    let weights: Vec<f32> = near.targets.iter().map(|target| target.weight).collect();
-    let combined = combine(near.combination, &weights, &objects).into_iter();
-    Ok(combined.map(|(distance, doc_id)| Neighbor { doc_id, distance }).collect())
+    Ok(measured.into_iter().map(|(doc_id, distances)| Measured { doc_id, distances }).collect())
 }
 
 fn refused(error: &VectorError) -> Error {

@@ -13,7 +13,9 @@ use super::near::BatchedQuery;
 use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::object::FoundVersion;
-use crate::query::{AccessPath, Cardinalities, Filter, Hit, Include, Plan, Query, Rank, SortTerms};
+use crate::query::{
+    AccessPath, Cardinalities, Filter, Hit, Include, Measured, Near, Plan, Query, Rank, sort_hits,
+};
 use crate::schema::Collection;
 use crate::shard::doc_index::DocIndex;
 use crate::shard::{Shard, ShardView};
@@ -76,6 +78,29 @@ impl ReadContext<'_> {
         // Queries that could not be batched, or failed, run alone.
         let answer = |(query, answer): (&Query, Option<_>)| answer.unwrap_or_else(|| self.search(at, query));
         queries.iter().zip(answers).map(answer).collect()
+    }
+
+    /// The candidates of a search by several vectors with their distances, as [`ReadContext::search`] would combine them for
+    /// the first `keep` hits.
+    ///
+    /// # Errors
+    /// As [`ReadContext::search`].
+    pub(crate) fn measure(
+        self,
+        at: ShardKey,
+        near: Near,
+        filter: Option<Filter>,
+        keep: usize,
+    ) -> Result<Vec<Measured>> {
+        let (schema, shard) = self.state.known(at)?;
+        let include = Include::default();
+        let query = Query { rank: Rank::Near(near), filter, offset: 0, limit: keep, sort: Vec::new(), include };
+        let search = Search::begin(self, &schema, &shard, &vectors_of([&query]))?;
+        let (matches, plan) = search.plan(&query)?;
+        match &query.rank {
+            Rank::Near(near) => search.candidates(near, &plan, matches.as_ref()),
+            Rank::Listing { .. } => Ok(Vec::new()),
+        }
     }
 
     /// How [`ReadContext::search`] would answer a query now.
@@ -266,15 +291,7 @@ impl<'a> Search<'a> {
         };
         let mut hits: Vec<Hit> = found.into_iter().zip(objects).filter_map(hit).collect();
         if sort_here {
-            let terms = SortTerms::new(self.schema, &query.sort)?;
-            let mut keyed = Vec::with_capacity(hits.len());
-            for hit in hits {
-                let keys = terms.keys(&hit.object);
-                query.include.charge.take(keys.bytes())?;
-                keyed.push((keys, hit));
-            }
-            keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
-            hits = keyed.into_iter().map(|(_, hit)| hit).collect();
+            hits = sort_hits(self.schema, &query.sort, hits, query.include.charge)?;
             if !query.include.properties {
                 hits.iter_mut().for_each(|hit| hit.object.properties.clear());
             }

@@ -50,7 +50,7 @@ pub enum Vector {
 }
 
 /// A stored object with the doc id of its present version.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredObject {
     /// The present version.
     pub doc_id: DocId,
@@ -59,12 +59,14 @@ pub struct StoredObject {
 }
 
 /// A version of an object that a search found, without the object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundVersion {
     /// The object.
     pub id: Uuid,
     /// The version.
     pub doc_id: DocId,
+    /// When it was written, in Unix milliseconds.
+    pub updated_ms: i64,
     /// Bytes of the object's row, vectors aside: roughly the cost of reading the object or of writing it again.
     pub row_bytes: usize,
 }

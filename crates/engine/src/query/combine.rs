@@ -1,19 +1,23 @@
 //! Distances to several targets, made into one.
 
+use serde::{Deserialize, Serialize};
+
 use super::Combination;
 use crate::ids::DocId;
 
 /// An object and its distance to each target, in the targets' order; `None` where it is not known or not there.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Measured {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The object's version.
     pub doc_id: DocId,
+    /// One per target.
     pub distances: Vec<Option<f32>>,
 }
 
 /// The combined distances, ascending by (distance, doc id). Objects that the combination drops are left out.
 ///
 /// `weights`: one per target.
-pub(crate) fn combine(combination: Combination, weights: &[f32], objects: &[Measured]) -> Vec<(f32, DocId)> {
+pub fn combine(combination: Combination, weights: &[f32], objects: &[Measured]) -> Vec<(f32, DocId)> {
     let mut combined: Vec<(f32, DocId)> = match combination {
         Combination::Minimum => {
             let least = |object: &Measured| object.distances.iter().flatten().copied().min_by(f32::total_cmp);

@@ -1,11 +1,12 @@
 //! Filters: a tree of conditions on properties, ids, times, lengths and references.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::object::{Date, Geo};
 
 /// A condition. Its builder limits depth and number of leaves.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Filter {
     /// All of these; not empty.
     And(Vec<Filter>),
@@ -25,7 +26,7 @@ pub enum Filter {
 }
 
 /// Comparisons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Operator {
     Equal,
@@ -43,7 +44,7 @@ pub enum Operator {
 }
 
 /// Where a compared value is found: reference steps first, the subject last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Path {
     /// References to follow, outermost first.
     pub through: Vec<PathStep>,
@@ -52,7 +53,7 @@ pub struct Path {
 }
 
 /// A reference to follow.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathStep {
     /// The reference property.
     pub property: String,
@@ -61,7 +62,7 @@ pub struct PathStep {
 }
 
 /// What is compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
     /// A property's value; nested ones as `outer.inner`.
     Property(String),
@@ -78,7 +79,7 @@ pub enum Subject {
 }
 
 /// What a subject is compared with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum FilterValue {
     Bool(bool),

@@ -7,21 +7,24 @@ mod near;
 mod plan;
 mod sort;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use charge::Charge;
-pub(crate) use combine::{Measured, combine, least_unnamed};
+pub(crate) use combine::least_unnamed;
+pub use combine::{Measured, combine};
 pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 pub use near::{Combination, DISTANCE_SLACK, Near, TARGETS_MAX, Target};
 pub(crate) use plan::Cardinalities;
 pub use plan::{AccessPath, Plan};
-pub(crate) use sort::{SortKeys, SortTerms};
+pub(crate) use sort::SortTerms;
+pub use sort::{SortKeys, sort_hits};
 
 use crate::ids::{DocId, VectorId};
 use crate::object::Object;
 
 /// A query of one shard.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Query {
     /// What is ranked, and by what.
     pub rank: Rank,
@@ -38,7 +41,7 @@ pub struct Query {
 }
 
 /// How hits are ranked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Rank {
     /// By id in byte order; with a filter in the order of the doc ids.
     Listing {
@@ -50,7 +53,7 @@ pub enum Rank {
 }
 
 /// One sort key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sort {
     /// A property name, or `_id`, `_creationTimeUnix`, `_lastUpdateTimeUnix`.
     pub property: String,
@@ -59,18 +62,19 @@ pub struct Sort {
 }
 
 /// The parts of an object that a read returns.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Include {
     /// Properties (all of them) or none.
     pub properties: bool,
     /// These vectors.
     pub vectors: Vec<VectorId>,
     /// Charged with the memory that the objects take.
+    #[serde(skip)]
     pub charge: Charge,
 }
 
 /// A hit of a query.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     /// The version that matched.
     pub doc_id: DocId,
@@ -83,7 +87,7 @@ pub struct Hit {
 }
 
 /// The rank of a hit by several searches together.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Greater is better.
     pub value: f32,

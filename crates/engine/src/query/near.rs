@@ -1,10 +1,12 @@
 //! Vector searches: which vectors of the objects are compared with what, and how several distances become one.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::VectorId;
 use crate::object::Vector;
 
 /// A vector search: the objects with the least distance.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Near {
     /// What is compared, 1 to [`TARGETS_MAX`]. One vector of the objects may stand here several times.
     pub targets: Vec<Target>,
@@ -15,7 +17,7 @@ pub struct Near {
 }
 
 /// One comparison of a vector search.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Which vector of the objects.
     pub vector: VectorId,
@@ -31,7 +33,7 @@ pub struct Target {
 /// So pages of one search never overlap, in a shard of up to 10,000 objects every page is exact, and the work is
 /// bounded. (In Weaviate each target contributes as many as the page reaches, so that its pages repeat and omit
 /// objects.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Combination {
     /// The least. Objects that lack a target take part with the others.
     #[default]

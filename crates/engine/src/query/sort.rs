@@ -6,7 +6,9 @@
 
 use std::cmp::Ordering;
 
-use super::Sort;
+use serde::{Deserialize, Serialize};
+
+use super::{Charge, Hit, Sort};
 use crate::object::{Geo, Object, Value};
 use crate::schema::{Collection, DataType, Primitive};
 use crate::{Error, Result};
@@ -24,11 +26,11 @@ enum Term {
 }
 
 /// What an object is sorted by. The order is that of the clauses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SortKeys(Vec<(Key, bool)>);
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SortKeys(Vec<(Key, bool)>);
 
 /// One comparable value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Key {
     Missing,
     Bool(bool),
@@ -67,6 +69,26 @@ impl SortTerms {
         };
         SortKeys(self.terms.iter().map(|(term, descending)| (key(term), *descending)).collect())
     }
+}
+
+/// The hits (with their properties) in the order of the clauses; hits that these do not tell apart keep their order.
+///
+/// # Errors
+/// [`Error::Invalid`] naming each clause that cannot be sorted by, and the errors of `charge`, which is charged with the
+/// memory of the keys.
+pub fn sort_hits(schema: &Collection, clauses: &[Sort], hits: Vec<Hit>, charge: Charge) -> Result<Vec<Hit>> {
+    if clauses.is_empty() {
+        return Ok(hits);
+    }
+    let terms = SortTerms::new(schema, clauses)?;
+    let mut keyed = Vec::with_capacity(hits.len());
+    for hit in hits {
+        let keys = terms.keys(&hit.object);
+        charge.take(keys.bytes())?;
+        keyed.push((keys, hit));
+    }
+    keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(keyed.into_iter().map(|(_, hit)| hit).collect())
 }
 
 impl SortKeys {

@@ -10,6 +10,7 @@ mod kept;
 mod lookup;
 mod property;
 mod record;
+mod routing;
 mod size;
 mod vector;
 
@@ -19,6 +20,7 @@ pub(crate) use kept::check_kept;
 pub use lookup::PropertyLookup;
 pub use property::{DataType, Primitive, Property, TextAnalyzer, Tokenization};
 pub(crate) use record::{decode_schema, embedded, encode_schema, encode_to_apply};
+pub use routing::shard_of;
 pub use size::{check_schema, property_count, schema_depth};
 pub use vector::{VectorConfig, VectorIndexKind, VectorSpace};
 

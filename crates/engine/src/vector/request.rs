@@ -1,6 +1,7 @@
 //! What goes into a search and what comes out of every call of [`VectorIndex`](super::VectorIndex).
 
 use roaring::RoaringTreemap;
+use serde::{Deserialize, Serialize};
 
 use super::DocId;
 
@@ -131,7 +132,7 @@ pub struct IndexStats {
 }
 
 /// Bytes of an index by part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IndexMemory {
     /// f32 originals in anonymous memory.
     pub originals_bytes: u64,

@@ -11,6 +11,7 @@ mod reads;
 mod reconcile;
 pub(crate) mod schema;
 pub(crate) mod search;
+pub(crate) mod shards;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -97,7 +98,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Unavailable`] while the node starts.
-    pub(crate) fn data(&self) -> AppResult<Arc<DataGroup>> {
+    fn data(&self) -> AppResult<Arc<DataGroup>> {
         Ok(self.node()?.data().state())
     }
 

@@ -9,14 +9,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::interrupt::{Cause, Interrupt};
+use azimuth_engine::object::StoredObject;
+use azimuth_engine::query::{Filter, Include};
+use azimuth_raft::Node;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout_at;
+use uuid::Uuid;
 
 use super::inline::InlineReads;
 use super::read_threads::ReadThreads;
+use super::shards::{Encoded, Local, ShardTarget, Shards};
 use super::{App, AppError, AppResult, deadline};
 use crate::{metrics, request_memory};
 
@@ -73,7 +77,7 @@ impl Drop for Running {
 }
 
 impl App {
-    /// Reads from the data group, off the threads that serve connections, until the deadline of the request and for as long
+    /// Reads shards, off the threads that serve connections, until the deadline of the request and for as long
     /// as the returned future lives. Damage and failures of the disk, which a read may be the first to meet, end the node.
     ///
     /// # Errors
@@ -81,7 +85,7 @@ impl App {
     pub(crate) async fn read<T, F>(&self, read: F) -> AppResult<T>
     where
         T: Send + 'static,
-        F: FnOnce(&DataGroup) -> azimuth_engine::Result<T> + Send + 'static,
+        F: FnOnce(Shards<'_>) -> azimuth_engine::Result<T> + Send + 'static,
     {
         let node = self.node()?.clone();
         let deadline = deadline::of_request(self.settings.read_time_max);
@@ -90,14 +94,14 @@ impl App {
         let permit = permit.map_err(|_| AppError::Internal("reads are closed".to_owned()))?;
         let interrupt = Interrupt::new();
         let _caller = EndWhenDropped(interrupt.clone());
-        let watched = interrupt.clone();
+        let (watched, encoded) = (interrupt.clone(), self.settings.encode_reads);
         let share = request_memory::current();
         let running = self.reads.threads.run(move || {
             let (_permit, _running) = (permit, Running::new());
             if let Some(cause) = watched.cause() {
                 return Err(azimuth_engine::Error::Interrupted(cause));
             }
-            let read = || watched.watch(|| read(&node.data().state()));
+            let read = || watched.watch(|| with_shards(&node, encoded, read));
             request_memory::within(share, read).inspect_err(|error| node.report(error))
         });
         let running = running.map_err(|error| AppError::Internal(format!("no thread for a read: {error}")))?;
@@ -116,36 +120,87 @@ impl App {
     pub(crate) async fn read_inline<T, F>(&self, is_short: bool, read: F) -> AppResult<T>
     where
         T: Send + 'static,
-        F: FnOnce(&DataGroup) -> azimuth_engine::Result<T> + Send + 'static,
+        F: FnOnce(Shards<'_>) -> azimuth_engine::Result<T> + Send + 'static,
     {
         if !is_short {
             return self.read(read).await;
         }
         if let Some(_here) = self.reads.inline.enter() {
             let node = self.node()?;
-            let result = catch_unwind(AssertUnwindSafe(|| self.reads.inline.timed(|| read(&node.data().state()))));
+            let read = || self.reads.inline.timed(|| with_shards(node, self.settings.encode_reads, read));
+            let result = catch_unwind(AssertUnwindSafe(read));
             let result = result.map_err(|_| AppError::Internal("a read panicked".to_owned()))?;
             return Ok(result.inspect_err(|error| node.report(error))?);
         }
         let inline = self.reads.inline.clone();
-        self.read(move |data| inline.timed(|| read(data))).await
+        self.read(move |shards| inline.timed(|| read(shards))).await
+    }
+
+    /// Vector components that a search without a filter compares, as [`near_cost`](azimuth_engine::data::DataGroup::near_cost) estimates it for each shard.
+    /// `None` when the number is not known.
+    pub(crate) fn near_cost(&self, target: &ShardTarget, vectors: &[VectorId], k: usize) -> Option<u64> {
+        let data = self.data().ok()?;
+        let cost = |at| data.near_cost(at, vectors.iter().copied(), k);
+        target.all().try_fold(0_u64, |sum, at| Some(sum.saturating_add(cost(at)?)))
+    }
+
+    /// Whether the shard is in memory: a read of any other shard loads it first.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] while the node starts.
+    pub(crate) fn is_loaded(&self, at: ShardKey) -> AppResult<bool> {
+        Ok(self.data()?.is_loaded(at))
+    }
+
+    /// The object with that id.
+    ///
+    /// # Errors
+    /// The error of the read.
+    pub(crate) async fn get(&self, at: ShardKey, id: Uuid, include: Include) -> AppResult<Option<StoredObject>> {
+        self.read(move |shards| shards.get(at, id, include)).await
+    }
+
+    /// Whether there is an object with that id.
+    ///
+    /// # Errors
+    /// The error of the read.
+    pub(crate) async fn exists(&self, at: ShardKey, id: Uuid) -> AppResult<bool> {
+        let there = self.read_inline(self.is_loaded(at)?, move |shards| shards.exist(&[(at, id)])).await?;
+        Ok(there == [true])
+    }
+
+    /// Number of objects, or of those that match.
+    ///
+    /// # Errors
+    /// The error of the read.
+    pub(crate) async fn count(&self, target: ShardTarget, filter: Option<Filter>) -> AppResult<u64> {
+        self.read(move |shards| Ok(shards.count(&target, filter.as_ref())?)).await
     }
 
     /// Opens the indexes of these vectors, if they are not in memory. The read itself reports errors of the indexes.
     ///
     /// # Errors
     /// [`AppError::Deadline`]; the opening goes on.
-    pub(crate) async fn open_indexes(&self, at: ShardKey, vectors: Vec<VectorId>) -> AppResult<()> {
+    pub(crate) async fn open_indexes(&self, target: &ShardTarget, vectors: &[VectorId]) -> AppResult<()> {
+        for at in target.all() {
+            self.open_indexes_of(at, vectors).await?;
+        }
+        Ok(())
+    }
+
+    async fn open_indexes_of(&self, at: ShardKey, vectors: &[VectorId]) -> AppResult<()> {
         let node = self.node()?.clone();
-        if vectors.is_empty() || node.data().state().has_open(at, &vectors) {
+        if vectors.is_empty() || node.data().state().has_open(at, vectors) {
             return Ok(());
         }
         let deadline = deadline::of_request(self.settings.read_time_max);
+        let (vectors, encoded) = (vectors.to_vec(), self.settings.encode_reads);
         let opened = timeout_at(deadline, async {
             let alone = self.opening_of(at).clone().lock_owned().await;
             let task = tokio::task::spawn_blocking(move || {
                 let _alone = alone;
-                node.data().state().open_indexes(at, &vectors).inspect_err(|error| node.report(error))
+                let open = |shards: Shards<'_>| shards.open_indexes(at, vectors);
+                with_shards(&node, encoded, open).inspect_err(|error| node.report(error))
             });
             task.await
         });
@@ -170,4 +225,11 @@ impl App {
              AZIMUTH_READ_SECONDS_MAX)"
         ))
     }
+}
+
+/// Reads the shards of this node, through the encoded form of reads and answers if so set.
+fn with_shards<T>(node: &Node, encoded: bool, read: impl FnOnce(Shards<'_>) -> T) -> T {
+    let data = node.data().state();
+    let local = Local(&data);
+    if encoded { read(Shards::new(&Encoded(local))) } else { read(Shards::new(&local)) }
 }

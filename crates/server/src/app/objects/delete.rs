@@ -1,13 +1,13 @@
 //! Deleting all objects that match a filter, so many per call.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::ids::ShardKey;
-use azimuth_engine::object::FoundVersion;
 use azimuth_engine::query::Filter;
 use uuid::Uuid;
 
+use crate::app::shards::{FoundIn, ShardTarget};
 use crate::app::{App, AppResult};
 
 /// How often an object that is written again meanwhile is checked again.
@@ -19,7 +19,7 @@ pub(crate) struct Deleted {
     /// How many objects match, beyond the limit too. Those that were overwritten before they were deleted, and match no
     /// more, are not counted.
     pub(crate) matches: u64,
-    /// Those that were within the limit, in doc id order, and whether they are gone (on a dry run: would be).
+    /// Those that were within the limit, in the order of a listing, and whether they are gone (on a dry run: would be).
     pub(crate) objects: Vec<(Uuid, bool)>,
 }
 
@@ -30,28 +30,28 @@ pub(crate) struct Deleted {
 ///
 /// # Errors
 /// What the search or the write ends with.
-pub(crate) async fn matching(app: &App, at: ShardKey, filter: Filter, dry_run: bool) -> AppResult<Deleted> {
+pub(crate) async fn matching(app: &App, target: ShardTarget, filter: Filter, dry_run: bool) -> AppResult<Deleted> {
     let limit = app.settings.query_maximum_results;
     let first = filter.clone();
-    let (found, mut matches) = app.read(move |data| data.matching(at, &first, limit)).await?;
+    let (found, mut matches) = app.read(move |shards| shards.matching(&target, &first, limit)).await?;
     if dry_run {
-        return Ok(Deleted { matches, objects: found.iter().map(|found| (found.id, true)).collect() });
+        return Ok(Deleted { matches, objects: found.iter().map(|found| (found.version.id, true)).collect() });
     }
-    let ids: Vec<Uuid> = found.iter().map(|found| found.id).collect();
+    let ids: Vec<Uuid> = found.iter().map(|found| found.version.id).collect();
     let mut fates: HashMap<Uuid, bool> = HashMap::with_capacity(ids.len());
     let mut due = found;
     for _ in 0..ATTEMPTS_MAX {
-        let changed = delete(app, at, due, &mut fates).await?;
+        let changed = delete(app, due, &mut fates).await?;
         if changed.is_empty() {
             due = Vec::new();
             break;
         }
         let filter = filter.clone();
         let (before, asked) = (changed.len() as u64, changed);
-        due = app.read(move |data| data.matching_of(at, &filter, &asked)).await?;
+        due = app.read(move |shards| shards.matching_of(&asked, &filter)).await?;
         matches = matches.saturating_sub(before - due.len() as u64);
     }
-    fates.extend(due.iter().map(|found| (found.id, false)));
+    fates.extend(due.iter().map(|found| (found.version.id, false)));
     let objects = ids.into_iter().filter_map(|id| Some((id, *fates.get(&id)?))).collect();
     Ok(Deleted { matches, objects })
 }
@@ -59,18 +59,20 @@ pub(crate) async fn matching(app: &App, at: ShardKey, filter: Filter, dry_run: b
 /// Deletes these versions, notes which objects are gone, and returns the objects that have another version by now.
 async fn delete(
     app: &App,
-    at: ShardKey,
-    versions: Vec<FoundVersion>,
+    versions: Vec<FoundIn>,
     fates: &mut HashMap<Uuid, bool>,
-) -> AppResult<HashSet<Uuid>> {
-    let command = |found: &FoundVersion| Command::DeleteVersion { at, id: found.id, doc_id: found.doc_id };
-    let commands = versions.iter().map(|found| (found.row_bytes, command(found))).collect();
-    let outcomes = app.propose_in_turns(commands).await?;
-    let mut changed = HashSet::new();
-    for (FoundVersion { id, .. }, outcome) in versions.into_iter().zip(outcomes) {
+) -> AppResult<Vec<(ShardKey, Uuid)>> {
+    let command = |found: &FoundIn| {
+        let FoundIn { at, version } = *found;
+        (version.row_bytes, Command::DeleteVersion { at, id: version.id, doc_id: version.doc_id })
+    };
+    let outcomes = app.propose_in_turns(versions.iter().map(command).collect()).await?;
+    let mut changed = Vec::new();
+    for (FoundIn { at, version }, outcome) in versions.into_iter().zip(outcomes) {
+        let id = version.id;
         match outcome {
             Outcome::Done | Outcome::NotFound => drop(fates.insert(id, true)),
-            Outcome::Conflict(_) => drop(changed.insert(id)),
+            Outcome::Conflict(_) => changed.push((at, id)),
             _ => drop(fates.insert(id, false)),
         }
     }

@@ -1,8 +1,8 @@
 //! Whether the targets of references exist.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::ShardKey;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::Beacon;
@@ -30,36 +30,28 @@ pub(crate) async fn exist(app: &App, targets: &[Target]) -> AppResult<Vec<bool>>
     }
     let catalog = app.catalog()?;
     // References often lead to few objects: each is looked for once.
-    let mut wanted: Vec<(Uuid, Vec<ShardKey>)> = Vec::new();
+    let mut wanted: Vec<(ShardKey, Uuid)> = Vec::new();
+    let mut places_of: Vec<Range<usize>> = Vec::new();
     let mut known: HashMap<&Target, usize> = HashMap::new();
     let mut positions = Vec::with_capacity(targets.len());
     for target in targets {
         let position = *known.entry(target).or_insert_with(|| {
-            wanted.push((target.beacon.id, places(&catalog, target)));
-            wanted.len() - 1
+            let first = wanted.len();
+            wanted.extend(places(&catalog, target).into_iter().map(|at| (at, target.beacon.id)));
+            places_of.push(first..wanted.len());
+            places_of.len() - 1
         });
         positions.push(position);
     }
-    let there = app.read(move |data| wanted.into_iter().map(|(id, places)| is_in(data, id, &places)).collect());
-    let there: Vec<bool> = there.await?;
-    Ok(positions.into_iter().map(|position| there[position]).collect())
-}
-
-fn is_in(data: &DataGroup, id: Uuid, places: &[ShardKey]) -> azimuth_engine::Result<bool> {
-    for &at in places {
-        // A collection that is being created or deleted holds no object.
-        if data.knows(at) && data.exists(at, id)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let there = app.read(move |shards| shards.exist(&wanted)).await?;
+    Ok(positions.into_iter().map(|position| there[places_of[position].clone()].contains(&true)).collect())
 }
 
 /// The shards that can hold a target.
 fn places(catalog: &Catalog, target: &Target) -> Vec<ShardKey> {
     let place = |collection: &azimuth_engine::schema::Collection| {
         let tenant = target.tenant.as_deref().filter(|_| collection.multi_tenancy.enabled);
-        route(collection, tenant).ok()
+        route(collection, tenant, target.beacon.id).ok()
     };
     match &target.beacon.collection {
         Some(name) => catalog.find(name).and_then(|collection| place(collection)).into_iter().collect(),

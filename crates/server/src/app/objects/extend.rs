@@ -6,7 +6,7 @@
 //! which dimension vectors have) are looked up, and the drafts that fail are left out of the plan that is carried out.
 //! That plan is made anew from the state that it replaces, under the lock of the collection.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use azimuth_engine::ids::{ShardKey, VectorId};
@@ -21,6 +21,7 @@ use super::existence::{self, Target};
 use super::prepare::{Purpose, check, dangling};
 use super::write::wrong_dimension;
 use super::{Draft, ObjectError, Wire, shard, vectors};
+use crate::app::shards::Shards;
 use crate::app::{App, AppError, AppResult, Change};
 
 /// How often a plan is made anew without the drafts that a lookup refused.
@@ -197,7 +198,7 @@ impl Request<'_> {
             tenant.and_then(|tenant| Some((tenant, shard::opened(collection, tenant, self.purpose.creates())?)));
         let at = match opened {
             Some(_) => None,
-            None => Some(shard::route_to_write(collection, tenant)?).filter(|_| !plan.created),
+            None => Some(shard::route_to_write(collection, tenant, draft.id.unwrap_or_default())?).filter(|_| !plan.created),
         };
         plan.changed |= !extension.is_empty() || opened.is_some();
         extension.apply(collection);
@@ -224,25 +225,25 @@ impl Request<'_> {
             wrong.push((index, ObjectError::Invalid(dangling(self.name, property, target.beacon.id))));
         }
         let (insert, ids) = (self.purpose == Purpose::Insert, self.ids(&accepted));
-        let stored = self.app.read(move |data| {
+        let stored = self.app.read(move |shards| {
             let mut wrong = Vec::new();
-            let mut seen: HashMap<(Option<ShardKey>, Option<&str>, VectorId), usize> = HashMap::new();
+            let known = known_dimensions(shards, &collection, &accepted)?;
+            let there = if insert { stored_already(shards, &accepted, &ids)? } else { HashSet::new() };
+            let mut seen: HashMap<(&str, VectorId), usize> = HashMap::new();
             for (draft, id) in accepted.iter().zip(ids) {
                 let heavy = draft.heavy.as_ref().map_or(Ok(()), |properties| weight::check(&collection, properties));
                 if let Err(why) = heavy {
                     wrong.push((draft.index, ObjectError::Invalid(why)));
                     continue;
                 }
-                if let (true, Some(at), Some(id)) = (insert, draft.at, id)
-                    && data.exists(at, id)?
-                {
+                if let Some(id) = id.filter(|_| there.contains(&draft.index)) {
                     wrong.push((draft.index, ObjectError::Exists(id)));
                     continue;
                 }
                 for (&vector, &given) in &draft.dimensions {
-                    let known = draft.at.and_then(|at| data.vector_dimension(at, vector)).map(|known| known as usize);
-                    let expected =
-                        *seen.entry((draft.at, draft.tenant.as_deref(), vector)).or_insert(known.unwrap_or(given));
+                    let tenant = draft.tenant.as_deref().unwrap_or_default();
+                    let known = known.get(&(tenant, vector)).map(|known| *known as usize);
+                    let expected = *seen.entry((tenant, vector)).or_insert(known.unwrap_or(given));
                     if expected != given {
                         let why = wrong_dimension(id.unwrap_or_default(), given, expected);
                         wrong.push((draft.index, ObjectError::Invalid(why)));
@@ -263,4 +264,39 @@ impl Request<'_> {
     fn ids(&self, accepted: &[Accepted]) -> Vec<Option<Uuid>> {
         accepted.iter().map(|draft| self.drafts[draft.index].id).collect()
     }
+}
+
+/// Positions of the drafts whose object exists.
+fn stored_already(shards: Shards<'_>, accepted: &[Accepted], ids: &[Option<Uuid>]) -> azimuth_engine::Result<HashSet<usize>> {
+    let placed = accepted.iter().zip(ids).filter_map(|(draft, id)| Some((draft.index, (draft.at?, (*id)?))));
+    let (positions, wanted): (Vec<_>, Vec<_>) = placed.unzip();
+    let there = shards.exist(&wanted)?;
+    Ok(positions.into_iter().zip(there).filter(|(_, there)| *there).map(|(position, _)| position).collect())
+}
+
+/// Lengths of the drafts' vectors, by tenant, as far as stored objects fixed them. All shards of a collection without tenants
+/// have the same.
+fn known_dimensions<'a>(
+    shards: Shards<'_>,
+    collection: &Collection,
+    accepted: &'a [Accepted],
+) -> azimuth_engine::Result<HashMap<(&'a str, VectorId), u32>> {
+    let mut vectors: BTreeMap<&str, (BTreeSet<ShardKey>, BTreeSet<VectorId>)> = BTreeMap::new();
+    for draft in accepted.iter().filter(|draft| !draft.dimensions.is_empty()) {
+        let Some(at) = draft.at else { continue };
+        let (of, wanted) = vectors.entry(draft.tenant.as_deref().unwrap_or_default()).or_default();
+        of.insert(at);
+        wanted.extend(draft.dimensions.keys());
+    }
+    let mut known = HashMap::new();
+    for (tenant, (mut of, vectors)) in vectors {
+        if !collection.multi_tenancy.enabled {
+            let all = collection.shards.values();
+            of.extend(all.map(|shard| ShardKey { collection: collection.id, shard: shard.id }));
+        }
+        let (of, vectors): (Vec<_>, Vec<_>) = (of.into_iter().collect(), vectors.into_iter().collect());
+        let dimensions = shards.dimensions(&of, &vectors)?;
+        known.extend(dimensions.into_iter().map(|(vector, dimension)| ((tenant, vector), dimension)));
+    }
+    Ok(known)
 }

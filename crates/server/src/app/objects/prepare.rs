@@ -129,13 +129,13 @@ fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Resu
     let given = std::mem::take(&mut draft.vectors);
     let assigned = vectors::assign(&collection, given).map_err(ObjectError::Invalid)?;
     let vectors: Vectors = assigned.into_iter().filter_map(|(id, vector)| Some((id, vector?))).collect();
+    let id = draft.id.unwrap_or_else(Uuid::new_v4);
     let at = match purpose {
         Purpose::Validate => ShardKey { collection: collection.id, shard: azimuth_engine::ids::ShardId::FIRST },
         Purpose::Write | Purpose::Insert | Purpose::Replace | Purpose::Merge => {
-            route_to_write(&collection, draft.tenant.as_deref())?
+            route_to_write(&collection, draft.tenant.as_deref(), id)?
         }
     };
-    let id = draft.id.unwrap_or_else(Uuid::new_v4);
     let object = Object { id, created_ms: now, updated_ms: now, properties, vectors };
     Ok((Prepared { at, object, collection }, references))
 }

@@ -53,7 +53,7 @@ pub(crate) async fn apply(
         }
         Change::Remove => {
             let include = Include { properties: true, ..Include::default() };
-            let stored = app.read(move |data| data.get(at, id, &include)).await?.ok_or(ObjectError::NotFound)?;
+            let stored = app.get(at, id, include).await?.ok_or(ObjectError::NotFound)?;
             let mut there = match stored.object.properties.get(property) {
                 Some(Value::References(there)) => there.clone(),
                 _ => Vec::new(),
@@ -232,7 +232,7 @@ fn check(catalog: &Catalog, from: &Collection, reference: &NewReference) -> Resu
         return Err(ObjectError::Invalid(format!("target class \"{name}\" not found in schema")));
     }
     check_tenancy(catalog, from, &to).map_err(ObjectError::Invalid)?;
-    let at = shard::route_to_write(from, reference.tenant.as_deref()).map_err(|error| match error {
+    let at = shard::route_to_write(from, reference.tenant.as_deref(), reference.id).map_err(|error| match error {
         ObjectError::Shard(why) if from.multi_tenancy.enabled => {
             ObjectError::Shard(format!("source: get object {}/{}: determine shard: {why}", from.name, reference.id))
         }

@@ -1,19 +1,21 @@
-//! Which shard a request goes to: the only one of a collection, or its tenant's.
+//! Which shards a request goes to: by the id of its object, all of a collection, or its tenant's.
 
 use std::sync::Arc;
 
 use azimuth_engine::ids::{ShardId, ShardKey};
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::schema::{Collection, Shard, TenantStatus};
+use azimuth_engine::schema::{Collection, Shard, TenantStatus, shard_of};
+use uuid::Uuid;
 
 use super::ObjectError;
+use crate::app::shards::{ShardTarget, virtual_shards};
 use crate::app::{App, AppError, AppResult, Change};
 
-/// The shard of `collection` that holds `tenant`'s objects.
+/// The shard that holds the object `id` of `tenant`, or of a collection without tenants.
 ///
 /// # Errors
 /// [`ObjectError::Shard`] in the wire's words.
-pub(crate) fn route(collection: &Collection, tenant: Option<&str>) -> Result<ShardKey, ObjectError> {
+pub(crate) fn route(collection: &Collection, tenant: Option<&str>, id: Uuid) -> Result<ShardKey, ObjectError> {
     let refuse = |text: String| Err(ObjectError::Shard(text));
     let tenant = tenant.filter(|tenant| !tenant.is_empty());
     let shard = match (collection.multi_tenancy.enabled, tenant) {
@@ -32,7 +34,7 @@ pub(crate) fn route(collection: &Collection, tenant: Option<&str>) -> Result<Sha
             }
             Some(shard) => shard,
         },
-        (false, None) => match collection.shard(None) {
+        (false, None) => match shard_by_id(collection, id) {
             None => return refuse(format!("class {} has no shard", collection.name)),
             Some(shard) => shard,
         },
@@ -44,18 +46,55 @@ pub(crate) fn route(collection: &Collection, tenant: Option<&str>) -> Result<Sha
 ///
 /// # Errors
 /// [`ObjectError::Shard`], or [`ObjectError::Invalid`] for a shard that is read-only.
-pub(crate) fn route_to_write(collection: &Collection, tenant: Option<&str>) -> Result<ShardKey, ObjectError> {
-    let at = route(collection, tenant)?;
-    let shard = match tenant.filter(|tenant| !tenant.is_empty()) {
-        Some(tenant) => collection.shards.get_key_value(tenant),
-        None => collection.shards.iter().next(),
-    };
-    match shard {
+pub(crate) fn route_to_write(
+    collection: &Collection,
+    tenant: Option<&str>,
+    id: Uuid,
+) -> Result<ShardKey, ObjectError> {
+    let at = route(collection, tenant, id)?;
+    match collection.shards.iter().find(|(_, shard)| shard.id == at.shard) {
         Some((name, shard)) if shard.read_only => {
-            Err(ObjectError::Invalid(format!("shard {name} of class {} is read-only", collection.name)))
+            Err(ObjectError::Invalid(read_only(collection, name)))
         }
         _ => Ok(at),
     }
+}
+
+/// The shard of a collection without tenants that holds the object `id`.
+fn shard_by_id(collection: &Collection, id: Uuid) -> Option<&Shard> {
+    let shards = &collection.shards;
+    if shards.len() < 2 {
+        return shards.values().next();
+    }
+    let mut in_order: Vec<&Shard> = shards.values().collect();
+    in_order.sort_unstable_by_key(|shard| shard.id);
+    in_order.get(shard_of(id, in_order.len(), virtual_shards(collection))?).copied()
+}
+
+/// The shards in which the objects of `tenant`, or of a collection without tenants, are written.
+///
+/// # Errors
+/// As [`route_to_write`], for any of the shards.
+pub(crate) fn targets_to_write(collection: &Arc<Collection>, tenant: Option<&str>) -> Result<ShardTarget, ObjectError> {
+    let target = targets(collection, tenant)?;
+    let shards = || collection.shards.iter().filter(|(_, shard)| target.all().any(|at| at.shard == shard.id));
+    match shards().find(|(_, shard)| shard.read_only) {
+        Some((name, _)) => Err(ObjectError::Invalid(read_only(collection, name))),
+        None => Ok(target),
+    }
+}
+
+/// The shards that hold the objects of `tenant`, or of a collection without tenants.
+///
+/// # Errors
+/// As [`route`].
+pub(crate) fn targets(collection: &Arc<Collection>, tenant: Option<&str>) -> Result<ShardTarget, ObjectError> {
+    route(collection, tenant, Uuid::nil())?;
+    ShardTarget::new(collection.clone(), tenant.unwrap_or_default()).map_err(ObjectError::Shard)
+}
+
+fn read_only(collection: &Collection, shard: &str) -> String {
+    format!("shard {shard} of class {} is read-only", collection.name)
 }
 
 /// Activates a tenant that a read or a change of one object names, where the collection asks for it.

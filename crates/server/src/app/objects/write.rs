@@ -60,8 +60,7 @@ pub(crate) async fn merge(
     id: Uuid,
     mut draft: Draft,
 ) -> Result<(), ObjectError> {
-    let is_short = app.data()?.is_loaded(at);
-    if !app.read_inline(is_short, move |data| data.exists(at, id)).await? {
+    if !app.exists(at, id).await? {
         return Err(ObjectError::NotFound);
     }
     draft.collection.clone_from(&collection.name);
@@ -112,8 +111,7 @@ pub(super) async fn change_all(
     let updated_ms = now_ms();
     let places: Vec<(ShardKey, Uuid)> = changes.iter().map(|(at, id, _)| (*at, *id)).collect();
     let asked = places.clone();
-    let sizes = app.read(move |data| asked.into_iter().map(|(at, id)| data.row_bytes(at, id)).collect());
-    let sizes: Vec<usize> = sizes.await?;
+    let sizes = app.read(move |shards| shards.row_bytes(&asked)).await?;
     let command = |(at, id, patch)| Command::Merge { at, id, patch: Box::new(patch), updated_ms };
     let outcomes = app.propose_in_turns(sizes.into_iter().zip(changes.into_iter().map(command)).collect()).await?;
     Ok(places.into_iter().zip(outcomes).map(|((_, id), outcome)| written(id, outcome).map(|_| ())).collect())

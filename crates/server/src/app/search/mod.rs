@@ -1,4 +1,4 @@
-//! Searches: what a front end asks for, made into a query of one shard.
+//! Searches: the request of a front end, made into a query of shards.
 //!
 //! A front end resolves names and limits first ([`ShardTarget`], [`target`], [`page`]) and then answers everything in one
 //! read: [`Search::hits`] is synchronous and runs inside [`App::read`](crate::app::App::read).
@@ -10,30 +10,15 @@ pub(crate) mod page;
 pub(crate) mod related;
 pub(crate) mod target;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use azimuth_engine::data::DataGroup;
-use azimuth_engine::ids::{ShardKey, VectorId};
+use azimuth_engine::ids::VectorId;
 use azimuth_engine::query::{Combination, DISTANCE_SLACK, Filter, Hit, Include, Near, Query, Rank, Sort, Target};
-use azimuth_engine::schema::{Collection, TenantStatus};
 use azimuth_engine::{Error, Result};
 use fusion::Fusion;
 use target::{Chosen, Method};
 use uuid::Uuid;
 
-use crate::request_memory;
-
-/// The shard that a request is about.
-#[derive(Debug, Clone)]
-pub(crate) struct ShardTarget {
-    /// The collection.
-    pub(crate) collection: Arc<Collection>,
-    /// Name of the shard, or of the tenant.
-    pub(crate) shard: String,
-    /// Its ids.
-    pub(crate) at: ShardKey,
-}
+use super::App;
+use super::shards::{ShardError, ShardTarget, Shards};
 
 /// Hits up to which a search is short.
 const SHORT_HITS_MAX: usize = 100;
@@ -74,7 +59,7 @@ pub(crate) struct ObjectTarget {
     pub(crate) weight: f32,
 }
 
-/// A search of one shard.
+/// A search.
 #[derive(Debug, Clone)]
 pub(crate) struct Search {
     /// Where.
@@ -95,57 +80,6 @@ pub(crate) struct Search {
     pub(crate) include: Include,
     /// Turns distances into scores, for hybrid search.
     pub(crate) fusion: Option<Fusion>,
-}
-
-impl ShardTarget {
-    /// The shard of a tenant, or the only shard when `tenant` is empty.
-    ///
-    /// # Errors
-    /// Says what is wrong with the tenant, without the path that front ends put before it.
-    pub(crate) fn new(collection: Arc<Collection>, tenant: &str) -> std::result::Result<Self, String> {
-        let name = &collection.name;
-        let wanted = match (collection.multi_tenancy.enabled, tenant) {
-            (true, "") => {
-                return Err(format!("class {name} has multi-tenancy enabled, but request was without tenant"));
-            }
-            (true, tenant) => Some(tenant),
-            (false, "") => None,
-            (false, _) => return Err(format!("class {name} has multi-tenancy disabled, but request was with tenant")),
-        };
-        let found = match wanted {
-            Some(tenant) => collection.shards.get_key_value(tenant),
-            None => collection.shards.iter().next(),
-        };
-        let Some((shard_name, shard)) = found else {
-            return Err(format!("tenant not found: {tenant:?}"));
-        };
-        if shard.status != TenantStatus::Hot {
-            return Err(format!("tenant not active: '{tenant}'"));
-        }
-        let at = ShardKey { collection: collection.id, shard: shard.id };
-        let shard = shard_name.clone();
-        Ok(Self { collection, shard, at })
-    }
-
-    /// The shard that references lead to: where `collection` has tenants, that of the object's own tenant.
-    ///
-    /// # Errors
-    /// As [`ShardTarget::new`].
-    pub(crate) fn behind(collection: Arc<Collection>, tenant: &str) -> std::result::Result<Self, String> {
-        let tenant = if collection.multi_tenancy.enabled { tenant } else { "" };
-        Self::new(collection, tenant)
-    }
-
-    /// Puts the path of a listing before what is wrong with the place.
-    pub(crate) fn listing_error(collection: &Collection, why: &str) -> String {
-        format!("explorer: list class: search: object search at index {}: {why}", collection.name.to_lowercase())
-    }
-
-    /// Puts the path of a vector search before what is wrong with the place.
-    pub(crate) fn vector_error(collection: &Collection, why: &str) -> String {
-        let index = collection.name.to_lowercase();
-        format!("{VECTOR_SEARCH}: vector search: object vector search at index {index}: {why}")
-    }
 }
 
 /// Path of every error of a vector search.
@@ -204,7 +138,7 @@ impl Ranking {
 impl Search {
     /// Whether about a millisecond is enough, judged by counts: few hits of indexes in memory, by vectors of one row,
     /// with few vectors to compare, no filter, and nothing to sort.
-    pub(crate) fn is_short(&self, data: &DataGroup) -> bool {
+    pub(crate) fn is_short(&self, app: &App) -> bool {
         let hits = self.offset.saturating_add(self.limit);
         let plain = !self.ranking.is_bounded() && !self.ranking.compares_several() && self.filter.is_none();
         if !plain
@@ -218,7 +152,7 @@ impl Search {
         // A multi-vector may be megabytes long.
         let vectors = &self.shard_target.collection.vectors;
         let is_multi = |id: &VectorId| vectors.iter().any(|(_, config)| config.id == *id && config.multi);
-        let cost = data.near_cost(self.shard_target.at, self.ranking.targets(), hits);
+        let cost = app.near_cost(&self.shard_target, &self.vectors(), hits);
         cost.is_some_and(|cost| cost <= SHORT_COMPONENTS_MAX) && !self.include.vectors.iter().any(is_multi)
     }
 
@@ -234,41 +168,38 @@ impl Search {
     ///
     /// # Errors
     /// [`Error::Invalid`] with the path that the wire puts before the cause.
-    pub(crate) fn hits(self, data: &DataGroup) -> Result<Vec<Hit>> {
-        let (shard_target, cut, query) = self.query(data)?;
-        let hits = data.search(shard_target.at, &query).map_err(|error| explain(error, &shard_target, cut.listing))?;
+    pub(crate) fn hits(self, shards: Shards<'_>) -> Result<Vec<Hit>> {
+        let (shard_target, cut, query) = self.query(shards)?;
+        let hits = shards.search(&shard_target, query).map_err(|error| explain(error, &shard_target, cut.listing))?;
         Ok(cut.of(hits))
     }
 
     /// The hits of several searches, which share what they can.
-    pub(crate) fn hits_of_each(data: &DataGroup, searches: Vec<Self>) -> Vec<Result<Vec<Hit>>> {
+    pub(crate) fn hits_of_each(shards: Shards<'_>, searches: Vec<Self>) -> Vec<Result<Vec<Hit>>> {
         let mut answers: Vec<Result<Vec<Hit>>> = searches.iter().map(|_| Ok(Vec::new())).collect();
-        let mut shards: BTreeMap<ShardKey, (Vec<Together>, Vec<Query>)> = BTreeMap::new();
+        let (mut batch, mut queries) = (Vec::new(), Vec::new());
         for (number, search) in searches.into_iter().enumerate() {
-            match search.query(data) {
+            match search.query(shards) {
                 Ok((shard_target, cut, query)) => {
-                    let (asked, queries) = shards.entry(shard_target.at).or_default();
-                    asked.push(Together { number, shard_target, cut });
+                    batch.push((number, shard_target, cut));
                     queries.push(query);
                 }
                 Err(error) => answers[number] = Err(error),
             }
         }
-        for (at, (asked, queries)) in shards {
-            for (asked, hits) in asked.into_iter().zip(data.search_many(at, &queries)) {
-                let Together { number, shard_target, cut } = asked;
-                let hits = hits.map_err(|error| explain(error, &shard_target, cut.listing));
-                answers[number] = hits.map(|hits| cut.of(hits));
-            }
+        let found = shards.search_each(batch.iter().map(|(_, target, _)| target).zip(queries).collect());
+        for ((number, shard_target, cut), hits) in batch.iter().zip(found) {
+            let hits = hits.map_err(|error| explain(error, shard_target, cut.listing));
+            answers[*number] = hits.map(|hits| cut.of(hits));
         }
         answers
     }
 
     /// The engine's query, its shard, and the selection from its hits.
-    fn query(self, data: &DataGroup) -> Result<(ShardTarget, Cut, Query)> {
+    fn query(self, shards: Shards<'_>) -> Result<(ShardTarget, Cut, Query)> {
         let Self { shard_target, ranking, filter, offset, limit, sort, include, autocut, fusion } = self;
         let listing = !ranking.is_search();
-        let mut rank = rank(data, &shard_target, ranking)?;
+        let mut rank = rank(shards, &shard_target, ranking)?;
         let mut max_distance = None;
         if let Some(fusion) = fusion {
             let cut = Cut { listing, autocut, max_distance, fusion: Some((fusion, offset, limit)) };
@@ -315,19 +246,12 @@ impl Cut {
     }
 }
 
-/// A search that is answered with others of its shard.
-struct Together {
-    number: usize,
-    shard_target: ShardTarget,
-    cut: Cut,
-}
-
-fn rank(data: &DataGroup, shard_target: &ShardTarget, ranking: Ranking) -> Result<Rank> {
+fn rank(shards: Shards<'_>, shard_target: &ShardTarget, ranking: Ranking) -> Result<Rank> {
     match ranking {
         Ranking::Listing { after } => Ok(Rank::Listing { after }),
         Ranking::Vector(near) => Ok(Rank::Near(near)),
         Ranking::Object { id, targets, combination, max_distance } => {
-            let targets = with_vectors(data, shard_target, id, targets)?;
+            let targets = with_vectors(shards, shard_target, id, targets)?;
             Ok(Rank::Near(Near { targets, combination, max_distance }))
         }
     }
@@ -335,7 +259,7 @@ fn rank(data: &DataGroup, shard_target: &ShardTarget, ranking: Ranking) -> Resul
 
 /// The vectors of the object that `nearObject` names.
 fn with_vectors(
-    data: &DataGroup,
+    shards: Shards<'_>,
     shard_target: &ShardTarget,
     id: Uuid,
     targets: Vec<ObjectTarget>,
@@ -343,8 +267,8 @@ fn with_vectors(
     let refuse =
         |why: String| Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"));
     let vectors = targets.iter().map(|target| target.vector).collect();
-    let include = Include { properties: false, vectors, charge: request_memory::reading() };
-    let Some(stored) = data.get(shard_target.at, id, &include)? else {
+    let include = Include { properties: false, vectors, ..Include::default() };
+    let Some(stored) = shards.get(shard_target.of(id), id, include)? else {
         return Err(refuse("vector not found".to_owned()));
     };
     let target = |ObjectTarget { vector, name, weight }| match stored.object.vectors.get(&vector) {
@@ -356,13 +280,13 @@ fn with_vectors(
 }
 
 /// Puts the path of the search before what the engine says.
-fn explain(error: Error, shard_target: &ShardTarget, listing: bool) -> Error {
-    let Error::Invalid(text) = error else { return error };
+fn explain(failed: ShardError, shard_target: &ShardTarget, listing: bool) -> Error {
+    let ShardError { at, error: Error::Invalid(text) } = failed else { return failed.error };
     if text.starts_with("sort parameter at position") {
         return Error::Invalid(format!("invalid 'sort' parameter: {text}"));
     }
     let index = shard_target.collection.name.to_lowercase();
-    let shard = &shard_target.shard;
+    let shard = shard_target.name_of(at);
     Error::Invalid(if text.starts_with("Filtering by property") {
         text
     } else if listing {

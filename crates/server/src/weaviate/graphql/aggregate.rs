@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::FieldError;
 use super::arguments;
 use super::document::Field;
-use crate::app::search::ShardTarget;
+use crate::app::shards::ShardTarget;
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 
@@ -38,9 +38,9 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
     let filter = arguments::filter(app, &catalog, &collection, class)?;
     let tenant = arguments::text(class, "tenant").unwrap_or_default();
     let shard_target = ShardTarget::new(collection, &tenant).map_err(|why| FieldError(format!("aggregate: {why}")))?;
-    let (at, shard) = (shard_target.at, shard_target.shard);
+    let shard = shard_target.first().name.clone();
     let count = app
-        .read(move |data| data.count(at, filter.as_ref()))
+        .count(shard_target, filter)
         .await
         .map_err(|error| FieldError(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {error}")))?;
     let mut group = Map::new();

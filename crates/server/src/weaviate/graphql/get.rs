@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::{Filter, Include};
@@ -15,7 +14,8 @@ use super::shape::Shape;
 use super::{FieldError, near};
 use crate::app::schema::names::no_such_property;
 use crate::app::search::related::unite;
-use crate::app::search::{Ranking, Search, ShardTarget, VECTOR_SEARCH, page, target};
+use crate::app::search::{Ranking, Search, VECTOR_SEARCH, page, target};
+use crate::app::shards::{ShardTarget, Shards};
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 use crate::request_memory;
@@ -51,7 +51,7 @@ pub(super) async fn class(
     }
     let ranked = search.ranking.is_search();
     if let Some(by) = by.as_ref().filter(|by| ranked && collection.property(&by.property).is_none()) {
-        let (shard, property) = (&search.shard_target.shard, &by.property);
+        let (shard, property) = (&search.shard_target.first().name, &by.property);
         let no_such = no_such_property(property, &collection.name);
         let why =
             format!("shard {}_{shard}: {no_such}: unrecognized property: {property}", collection.name.to_lowercase());
@@ -65,21 +65,21 @@ pub(super) async fn class(
         return Err(FieldError("_additional.queryProfile is not supported yet".to_owned()));
     }
     let plain = alone && related.is_none() && !shape.follows_references();
-    let is_short = plain && search.is_short(&*app.data().map_err(refuse)?);
+    let is_short = plain && search.is_short(app);
     if !is_short {
-        app.open_indexes(search.shard_target.at, search.vectors()).await.map_err(refuse)?;
+        app.open_indexes(&search.shard_target, &search.vectors()).await.map_err(refuse)?;
     }
-    let found = move |data: &DataGroup| {
-        let hits = search.hits(data)?;
+    let found = move |shards: Shards<'_>| {
+        let hits = search.hits(shards)?;
         match by {
-            Some(by) => in_groups(data, &shape, &hits, &by, ranked),
+            Some(by) => in_groups(shards, &shape, &hits, &by, ranked),
             None => {
                 let hits = match related {
                     Some(related) => unite(hits, related)?,
                     None => hits,
                 };
                 // Each hit is dropped as soon as it is shown.
-                hits.into_iter().map(|hit| shape.hit_json(data, &hit, ranked)).collect()
+                hits.into_iter().map(|hit| shape.hit_json(shards, &hit, ranked)).collect()
             }
         }
     };

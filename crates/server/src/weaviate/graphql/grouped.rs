@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use azimuth_engine::Result;
-use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::Hit;
@@ -14,17 +13,18 @@ use super::arguments::object;
 use super::document::Field;
 use super::shape::{Ranked, Shape};
 use crate::app::search::grouping::{self, Group, GroupBy};
+use crate::app::shards::Shards;
 use crate::app::search::related::{Related, Strategy};
 use crate::weaviate::tree::Tree;
 
 /// One answer per group; hits that no search ranked are in no group, each of them an answer without anything.
-pub(super) fn in_groups(data: &DataGroup, shape: &Shape, hits: &[Hit], by: &GroupBy, near: bool) -> Result<Vec<Tree>> {
+pub(super) fn in_groups(shards: Shards<'_>, shape: &Shape, hits: &[Hit], by: &GroupBy, near: bool) -> Result<Vec<Tree>> {
     if !near {
-        return hits.iter().map(|_| shape.group_json(data, None)).collect();
+        return hits.iter().map(|_| shape.group_json(shards, None)).collect();
     }
     let groups = grouping::group(hits, by);
     let groups = groups.iter().enumerate();
-    groups.map(|(id, group)| shape.group_json(data, Some(Grouped { id, path: &by.property, group, hits }))).collect()
+    groups.map(|(id, group)| shape.group_json(shards, Some(Grouped { id, path: &by.property, group, hits }))).collect()
 }
 
 /// The `groupBy` argument. Its path has one member; another number means no property.
@@ -112,7 +112,7 @@ impl GroupShape {
     ///
     /// # Errors
     /// When a reference cannot be read.
-    pub(super) fn json(&self, data: &DataGroup, grouped: Grouped<'_>) -> Result<Tree> {
+    pub(super) fn json(&self, shards: Shards<'_>, grouped: Grouped<'_>) -> Result<Tree> {
         let Grouped { id, path, group, hits } = grouped;
         let members = self.members.iter().map(|(key, member)| {
             let value = match member {
@@ -128,7 +128,7 @@ impl GroupShape {
                     let distance =
                         |hit: &Hit| hit.distance.map(|distance| if hit.score.is_some() { 0.0 } else { distance });
                     let ranked = |hit| Ranked { distance: distance(hit), score: None, near: true };
-                    Tree::List(hits.map(|hit| shape.json(data, &hit.object, ranked(hit))).collect::<Result<_>>()?)
+                    Tree::List(hits.map(|hit| shape.json(shards, &hit.object, ranked(hit))).collect::<Result<_>>()?)
                 }
             };
             Ok((key.clone(), value))

@@ -10,7 +10,8 @@ use super::arguments::object;
 use super::document::Field;
 use crate::app::search::fusion::{self, Fusion};
 use crate::app::search::target::{self, Chosen, Method, TargetError, Threshold};
-use crate::app::search::{Ranking, ShardTarget, VECTOR_SEARCH};
+use crate::app::search::{Ranking, VECTOR_SEARCH};
+use crate::app::shards::ShardTarget;
 
 /// The vector search of a class.
 pub(super) struct NearSearch<'a> {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Object, Phone, Value, Vector};
@@ -14,7 +13,8 @@ use serde_json::{Value as Json, json};
 use super::document::Field;
 use super::grouped::{GroupShape, Grouped};
 use crate::app::objects::weight;
-use crate::app::search::{ShardTarget, target};
+use crate::app::search::target;
+use crate::app::shards::{ShardTarget, Shards};
 use crate::request_memory;
 use crate::weaviate::tree::{Members, Tree, Whole};
 
@@ -106,17 +106,17 @@ impl Shape {
     ///
     /// # Errors
     /// When a reference cannot be read.
-    pub(super) fn hit_json(&self, data: &DataGroup, hit: &Hit, near: bool) -> Result<Tree> {
+    pub(super) fn hit_json(&self, shards: Shards<'_>, hit: &Hit, near: bool) -> Result<Tree> {
         // A score stands in place of a distance.
         let distance = hit.distance.filter(|_| hit.score.is_none());
-        self.json(data, &hit.object, Ranked { distance, score: hit.score.as_deref(), near })
+        self.json(shards, &hit.object, Ranked { distance, score: hit.score.as_deref(), near })
     }
 
     /// An object in this shape.
     ///
     /// # Errors
     /// When a reference cannot be read.
-    pub(super) fn json(&self, data: &DataGroup, object: &Object, ranked: Ranked<'_>) -> Result<Tree> {
+    pub(super) fn json(&self, shards: Shards<'_>, object: &Object, ranked: Ranked<'_>) -> Result<Tree> {
         interrupt::check()?;
         let mut shaped = Members::new();
         for (key, member) in &self.members {
@@ -128,7 +128,7 @@ impl Shape {
                     None => Tree::NULL,
                 },
                 Member::Reference { property, targets } => match object.properties.get(property) {
-                    Some(Value::References(beacons)) => references(data, targets, beacons)?,
+                    Some(Value::References(beacons)) => references(shards, targets, beacons)?,
                     _ => Tree::NULL,
                 },
                 Member::Additional(fields) => {
@@ -145,7 +145,7 @@ impl Shape {
     ///
     /// # Errors
     /// When a reference cannot be read.
-    pub(super) fn group_json(&self, data: &DataGroup, grouped: Option<Grouped<'_>>) -> Result<Tree> {
+    pub(super) fn group_json(&self, shards: Shards<'_>, grouped: Option<Grouped<'_>>) -> Result<Tree> {
         let mut shaped = Members::new();
         for (key, member) in &self.members {
             let value = match member {
@@ -155,7 +155,7 @@ impl Shape {
                     let mut additional = Members::new();
                     for Additional { field, group } in fields {
                         let value = match (group, grouped) {
-                            (Some(shape), Some(grouped)) => shape.json(data, grouped)?,
+                            (Some(shape), Some(grouped)) => shape.json(shards, grouped)?,
                             _ => Tree::NULL,
                         };
                         additional.insert(field.key.clone(), value);
@@ -308,7 +308,7 @@ fn phone(phone: &Phone, field: &str) -> Json {
 
 /// The objects that references lead to, for the requested classes; references to missing objects are left out. Null
 /// when no object of a list exists, unlike the list of an object without references, which is empty.
-fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::object::Beacon]) -> Result<Tree> {
+fn references(shards: Shards<'_>, targets: &[Shape], beacons: &[azimuth_engine::object::Beacon]) -> Result<Tree> {
     let mut found = Vec::with_capacity(beacons.len());
     for beacon in beacons {
         for shape in targets {
@@ -319,8 +319,8 @@ fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::ob
                 ShardTarget::behind(shape.collection.clone(), &shape.tenant).map_err(|why| unreachable(&why))?;
             // As on the wire: objects behind references come without their vectors.
             let include = Include { properties: true, charge: request_memory::reading(), ..Include::default() };
-            if let Some(stored) = data.get(shard_target.at, beacon.id, &include)? {
-                found.push(shape.json(data, &stored.object, Ranked::default())?);
+            if let Some(stored) = shards.get(shard_target.of(beacon.id), beacon.id, include)? {
+                found.push(shape.json(shards, &stored.object, Ranked::default())?);
                 break;
             }
         }

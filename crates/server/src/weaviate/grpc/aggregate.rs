@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::search::{filter_of, find_collection};
 use super::{status, took};
-use crate::app::search::ShardTarget;
+use crate::app::shards::ShardTarget;
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 use crate::pb::weaviate::aggregate_reply::{Result as Answer, Single};
@@ -30,7 +30,7 @@ pub(super) async fn aggregate(
         .map_err(|error| parse(Status::new(error.code(), format!("extract filters: {}", error.message()))))?;
     let shard_target =
         ShardTarget::new(collection, &request.tenant).map_err(|why| Status::unknown(format!("aggregate: {why}")))?;
-    let (at, shard) = (shard_target.at, shard_target.shard);
+    let shard = shard_target.first().name.clone();
     let explain = |error| match error {
         AppError::Invalid(text) => {
             AppError::Invalid(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {text}"))
@@ -38,7 +38,7 @@ pub(super) async fn aggregate(
         other => other,
     };
     let count = if request.objects_count {
-        let count = app.read(move |data| data.count(at, filter.as_ref())).await;
+        let count = app.count(shard_target, filter).await;
         count.map_err(explain).map_err(status)?
     } else {
         0

@@ -222,9 +222,9 @@ pub(crate) async fn batch_delete(
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref()).map_err(parse)?;
     let filter = filter.ok_or_else(|| parse(Status::unknown("no filters in batch delete request")))?;
     let collection = shard::activate(app, &collection, tenant).await.map_err(status)?;
-    let at = shard::route_to_write(&collection, tenant)
+    let target = shard::targets_to_write(&collection, tenant)
         .map_err(|error| Status::unknown(format!("batch delete: cannot find objects: {}", error.text())))?;
-    let deleted = delete::matching(app, at, filter, request.dry_run).await.map_err(status)?;
+    let deleted = delete::matching(app, target, filter, request.dry_run).await.map_err(status)?;
     let failed = deleted.objects.iter().filter(|(_, gone)| !gone).count();
     let successful = if request.dry_run { deleted.matches } else { (deleted.objects.len() - failed) as u64 };
     let object = |(id, gone): &(uuid::Uuid, bool)| BatchDeleteObject {

@@ -1,7 +1,6 @@
 //! `group_by` of a search.
 
 use azimuth_engine::Result;
-use azimuth_engine::data::DataGroup;
 use azimuth_engine::interrupt;
 use azimuth_engine::query::Hit;
 use azimuth_engine::schema::Collection;
@@ -12,6 +11,7 @@ use super::selection::Selection;
 use crate::app::objects::weight;
 use crate::app::schema::names::no_such_property;
 use crate::app::search::grouping::{self, GroupBy};
+use crate::app::shards::Shards;
 use crate::pb::weaviate::{GroupBy as Message, GroupByResult};
 use crate::request_memory;
 
@@ -41,7 +41,7 @@ pub(super) fn group_by(
 /// # Errors
 /// When a reference cannot be read.
 pub(super) fn results(
-    data: &DataGroup,
+    shards: Shards<'_>,
     selection: &Selection,
     hits: &[Hit],
     by: &GroupBy,
@@ -58,7 +58,7 @@ pub(super) fn results(
             // A hit is in the group of each member of its list.
             let vectors: usize = hit.object.vectors.values().map(weight::vector).sum();
             request_memory::charge(weight::object(&hit.object) + vectors)?;
-            result(data, &selection, hit.object.clone(), ranked)
+            result(shards, &selection, hit.object.clone(), ranked)
         });
         let objects = members.collect::<Result<Vec<_>>>()?;
         results.push(GroupByResult {

@@ -1,13 +1,13 @@
 //! Objects as search answers carry them.
 
-use azimuth_engine::data::DataGroup;
 use azimuth_engine::object::{Beacon, Object, Properties, Value, Vector};
 use azimuth_engine::query::Score;
 use azimuth_engine::schema::{DataType, Primitive};
 use azimuth_engine::{Error, Result};
 
 use super::selection::{Field, Metadata, Reference, Selection};
-use crate::app::search::{ShardTarget, target};
+use crate::app::search::target;
+use crate::app::shards::{ShardTarget, Shards};
 use crate::pb::weaviate::list_value::Kind as ListKind;
 use crate::pb::weaviate::value::Kind;
 use crate::pb::weaviate::{
@@ -39,19 +39,19 @@ pub(super) struct Ranked {
 ///
 /// # Errors
 /// When a reference cannot be read.
-pub(super) fn result(data: &DataGroup, selection: &Selection, object: Object, ranked: Ranked) -> Result<SearchResult> {
+pub(super) fn result(shards: Shards<'_>, selection: &Selection, object: Object, ranked: Ranked) -> Result<SearchResult> {
     let metadata = metadata(&selection.metadata, &object, ranked)?;
-    let properties = properties(data, selection, object)?;
+    let properties = properties(shards, selection, object)?;
     Ok(SearchResult { properties: Some(properties), metadata: Some(metadata), generative: None })
 }
 
-fn properties(data: &DataGroup, selection: &Selection, mut object: Object) -> Result<PropertiesResult> {
+fn properties(shards: Shards<'_>, selection: &Selection, mut object: Object) -> Result<PropertiesResult> {
     // Properties that the object lacks have a place in the message, too.
     request_memory::charge(selection.fields.as_ref().map_or(0, Vec::len) * FIELD_BYTES)?;
     let mut references = Vec::new();
     for reference in &selection.references {
         if let Some(Value::References(beacons)) = object.properties.get(&reference.property) {
-            let properties = targets(data, reference, beacons)?;
+            let properties = targets(shards, reference, beacons)?;
             // An empty list is kept; a list whose targets are all missing is left out.
             if !properties.is_empty() || beacons.is_empty() {
                 references.push(RefPropertiesResult { properties, prop_name: reference.property.clone() });
@@ -68,7 +68,7 @@ fn properties(data: &DataGroup, selection: &Selection, mut object: Object) -> Re
 }
 
 /// The objects that references lead to; those that are not there are left out.
-fn targets(data: &DataGroup, reference: &Reference, beacons: &[Beacon]) -> Result<Vec<PropertiesResult>> {
+fn targets(shards: Shards<'_>, reference: &Reference, beacons: &[Beacon]) -> Result<Vec<PropertiesResult>> {
     let shard_target = |selection: &Selection| {
         let shard_target = ShardTarget::behind(selection.collection.clone(), &selection.tenant);
         shard_target.map_err(|why| Error::Invalid(format!("resolve references: {why}")))
@@ -82,9 +82,9 @@ fn targets(data: &DataGroup, reference: &Reference, beacons: &[Beacon]) -> Resul
             if beacon.collection.as_ref().is_some_and(|name| *name != selection.collection.name) {
                 continue;
             }
-            if let Some(stored) = data.get(shard_target.at, beacon.id, include)? {
+            if let Some(stored) = shards.get(shard_target.of(beacon.id), beacon.id, include.clone())? {
                 let metadata = metadata(&selection.metadata, &stored.object, Ranked::default())?;
-                let mut result = properties(data, selection, stored.object)?;
+                let mut result = properties(shards, selection, stored.object)?;
                 result.metadata = Some(metadata);
                 results.push(result);
                 break;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use azimuth_engine::data::DataGroup;
 use azimuth_engine::interrupt;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::{Filter, Hit, Sort};
@@ -15,7 +14,8 @@ use super::selection::Selection;
 use super::{grouped, hybrid, near, status, took};
 use crate::app::schema::names::upper_first;
 use crate::app::search::grouping::GroupBy;
-use crate::app::search::{Ranking, Search, ShardTarget, VECTOR_SEARCH, page, target};
+use crate::app::search::{Ranking, Search, VECTOR_SEARCH, page, target};
+use crate::app::shards::{ShardTarget, Shards};
 use crate::app::{App, filter};
 use crate::auth::{Access, Principal};
 use crate::pb::weaviate::{Filters, GroupByResult, SearchReply, SearchRequest, SearchResult};
@@ -29,13 +29,13 @@ pub(super) async fn search(
     let start = Instant::now();
     let prepared = Prepared::new(app, principal, request)?;
     let search = &prepared.search;
-    let is_short = prepared.selection.references.is_empty() && search.is_short(&*app.data().map_err(status)?);
+    let is_short = prepared.selection.references.is_empty() && search.is_short(app);
     if !is_short {
-        app.open_indexes(search.shard_target.at, search.vectors()).await.map_err(status)?;
+        app.open_indexes(&search.shard_target, &search.vectors()).await.map_err(status)?;
     }
-    let answer = move |data: &DataGroup| {
-        let hits = prepared.search.clone().hits(data)?;
-        prepared.answer(data, hits)
+    let answer = move |shards: Shards<'_>| {
+        let hits = prepared.search.clone().hits(shards)?;
+        prepared.answer(shards, hits)
     };
     let answer = app.read_inline(is_short, answer).await;
     Ok(reply(answer.map_err(status)?, start))
@@ -88,9 +88,9 @@ impl Prepared {
     }
 
     /// The answer that these hits of the search make.
-    pub(super) fn answer(&self, data: &DataGroup, hits: Vec<Hit>) -> azimuth_engine::Result<Answer> {
+    pub(super) fn answer(&self, shards: Shards<'_>, hits: Vec<Hit>) -> azimuth_engine::Result<Answer> {
         if let Some(by) = &self.group_by {
-            return grouped::results(data, &self.selection, &hits, by).map(Answer::Groups);
+            return grouped::results(shards, &self.selection, &hits, by).map(Answer::Groups);
         }
         let mut results = Vec::with_capacity(hits.len());
         for hit in hits {
@@ -98,7 +98,7 @@ impl Prepared {
             // A score stands in place of a distance.
             let distance = hit.distance.filter(|_| hit.score.is_none());
             let ranked = Ranked { distance, score: hit.score, cosine: self.cosine, scored: true };
-            results.push(result(data, &self.selection, hit.object, ranked)?);
+            results.push(result(shards, &self.selection, hit.object, ranked)?);
         }
         Ok(Answer::Hits(results))
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use azimuth_engine::data::DataGroup;
 use futures_util::future::join_all;
 use tonic::Status;
 
@@ -11,6 +10,7 @@ use super::search::{Answer, Prepared, reply};
 use super::{status, took};
 use crate::app::App;
 use crate::app::search::Search;
+use crate::app::shards::Shards;
 use crate::auth::Principal;
 use crate::pb::azimuth::{Failure, Outcome, SearchManyReply, SearchManyRequest, outcome};
 
@@ -51,7 +51,7 @@ pub(super) async fn search_many(
     }
     for prepared in &good {
         let search = &prepared.search;
-        app.open_indexes(search.shard_target.at, search.vectors()).await.map_err(status)?;
+        app.open_indexes(&search.shard_target, &search.vectors()).await.map_err(status)?;
     }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let part = good.len().div_ceil(processors).max(PART_MIN);
@@ -59,7 +59,7 @@ pub(super) async fn search_many(
     while !good.is_empty() {
         let rest = good.split_off(part.min(good.len()));
         let searches = std::mem::replace(&mut good, rest);
-        parts.push(app.read(move |data| Ok(answers(data, &searches))));
+        parts.push(app.read(move |shards| Ok(answers(shards, &searches))));
     }
     let mut found = Vec::with_capacity(places.len());
     for part in join_all(parts).await {
@@ -74,9 +74,9 @@ pub(super) async fn search_many(
     Ok(SearchManyReply { took: took(start), outcomes })
 }
 
-fn answers(data: &DataGroup, searches: &[Prepared]) -> Vec<azimuth_engine::Result<Answer>> {
-    let hits = Search::hits_of_each(data, searches.iter().map(|prepared| prepared.search.clone()).collect());
-    searches.iter().zip(hits).map(|(prepared, hits)| prepared.answer(data, hits?)).collect()
+fn answers(shards: Shards<'_>, searches: &[Prepared]) -> Vec<azimuth_engine::Result<Answer>> {
+    let hits = Search::hits_of_each(shards, searches.iter().map(|prepared| prepared.search.clone()).collect());
+    searches.iter().zip(hits).map(|(prepared, hits)| prepared.answer(shards, hits?)).collect()
 }
 
 fn failure(status: &Status) -> Outcome {

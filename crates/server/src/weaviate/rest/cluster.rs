@@ -5,7 +5,6 @@ use std::sync::Arc;
 use azimuth_engine::ids::ShardKey;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::{Collection, TenantStatus};
-use azimuth_engine::vector::IndexMemory;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -84,7 +83,7 @@ async fn shards_of(
                 continue;
             }
             let at = ShardKey { collection: collection.id, shard: shard.id };
-            let status = app.read(move |data| data.shard_status(at)).await?;
+            let status = app.read(move |shards| shards.status(at)).await?;
             objects += status.objects;
             let mut shown = json!({
                 "name": name,
@@ -98,8 +97,7 @@ async fn shards_of(
                 "numberOfReplicas": 1,
                 "replicationFactor": collection.replication.factor,
             });
-            let mut memory = IndexMemory::default();
-            status.vectors.iter().filter_map(|vector| vector.index.as_ref()).for_each(|index| memory += index.memory);
+            let memory = status.index_memory;
             // Clients pass over what they do not know; small shards look as they always did.
             if memory.links_bytes > 0 {
                 let parts = memory.parts().into_iter().map(|(part, bytes)| (part.to_owned(), Value::from(bytes)));
@@ -155,7 +153,7 @@ async fn list_shards(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> 
             continue;
         }
         let at = ShardKey { collection: collection.id, shard: shard.id };
-        let status = app.read(move |data| data.shard_status(at)).await?;
+        let status = app.read(move |shards| shards.status(at)).await?;
         let shown = if shard.read_only { "READONLY" } else { "READY" };
         list.push(json!({"name": name, "status": shown, "vectorQueueSize": status.vector_queue}));
     }

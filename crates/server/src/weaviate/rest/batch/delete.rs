@@ -66,10 +66,10 @@ pub(super) async fn delete(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
             "validate: invalid output: \"{output}\", possible values are: \"minimal\", \"verbose\""
         )));
     }
-    let located = shard::route_to_write(&collection, tenant);
-    let at = located.map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", error.text())))?;
+    let located = shard::targets_to_write(&collection, tenant);
+    let target = located.map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", error.text())))?;
     let dry_run = body.get("dryRun").and_then(Value::as_bool).unwrap_or(false);
-    let deleted = delete::matching(app, at, filter, dry_run).await?;
+    let deleted = delete::matching(app, target, filter, dry_run).await?;
     request_memory::force(deleted.objects.len() * ANSWER_BYTES);
     Ok(Reply::ok(json!({
         "deletionTimeUnixMilli": body.get("deletionTimeUnixMilli").cloned().unwrap_or_else(|| Value::from(NO_TIME_MS)),

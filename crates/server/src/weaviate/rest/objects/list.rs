@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::data::DataGroup;
 use azimuth_engine::query::{Query, Rank, Sort};
 use azimuth_engine::schema::Collection;
 use http::StatusCode;
@@ -14,6 +13,7 @@ use super::single::{all_shown, collection, include};
 use crate::app::App;
 use crate::app::objects::{shard, uuid_text};
 use crate::app::search::page;
+use crate::app::shards::Shards;
 use crate::auth::Access;
 use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::tree::{Members, Tree};
@@ -83,7 +83,7 @@ async fn of_collection(
     let collection = shard::activate(app, collection, tenant).await?;
     let prefix = format!("msg:search index {} code:422 err:", collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
-    let at = shard::route(&collection, tenant).map_err(|error| refuse(error, &words))?;
+    let target = shard::targets(&collection, tenant).map_err(|error| refuse(error, &words))?;
     let sort = sort(req);
     let after = after(req, page, &sort)?;
     let query = Query {
@@ -94,7 +94,7 @@ async fn of_collection(
         sort,
         include: include(req, &collection),
     };
-    let shown = app.read(move |data| all_shown(&collection, data.search(at, &query)?)).await;
+    let shown = app.read(move |shards| all_shown(&collection, shards.search(&target, query)?)).await;
     shown.map_err(|error| {
         let text = format!("msg:sorting code:400 err:{error}");
         match error {
@@ -144,7 +144,7 @@ async fn of_all(app: &Arc<App>, req: &RestRequest, page: &Page) -> Result<Vec<Tr
         if objects.len() >= page.limit {
             break;
         }
-        let Ok(at) = shard::route(&collection, None) else { continue };
+        let Ok(target) = shard::targets(&collection, None) else { continue };
         let query = Query {
             rank: Rank::Listing { after: None },
             filter: None,
@@ -154,8 +154,8 @@ async fn of_all(app: &Arc<App>, req: &RestRequest, page: &Page) -> Result<Vec<Tr
             include: include(req, &collection),
         };
         let first = skip;
-        let shown = move |data: &DataGroup| {
-            let hits = data.search(at, &query)?;
+        let shown = move |shards: Shards<'_>| {
+            let hits = shards.search(&target, query)?;
             let skipped = first.min(hits.len());
             Ok((skipped, all_shown(&collection, hits.into_iter().skip(skipped))?))
         };

@@ -59,7 +59,7 @@ pub(super) async fn handle(
         let checked = beacons.iter().try_for_each(|to| references::check_tenancy(&catalog, &collection, to));
         checked.map_err(refuse_input)?;
     }
-    if !app.read(move |data| data.exists(at, id)).await? {
+    if !app.exists(at, id).await? {
         return Err(Reply::empty(StatusCode::NOT_FOUND));
     }
     if change != Change::Remove
@@ -141,6 +141,6 @@ async fn place(
         ),
     };
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
-    let at = shard::route_to_write(&collection, tenant).map_err(|error| refuse(error, &words))?;
+    let at = shard::route_to_write(&collection, tenant, id).map_err(|error| refuse(error, &words))?;
     Ok((collection, at))
 }

@@ -37,18 +37,11 @@ pub(super) type Place = (Arc<Collection>, ShardKey);
 pub(super) async fn anywhere(app: &App, id: Uuid, tenant: Option<&str>) -> Result<Option<Place>, Reply> {
     let collections = app.catalog()?.collections();
     let places: Vec<Place> = (collections.into_iter())
-        .filter_map(|collection| shard::route(&collection, tenant).ok().map(|at| (collection, at)))
+        .filter_map(|collection| shard::route(&collection, tenant, id).ok().map(|at| (collection, at)))
         .collect();
-    let found = app.read(move |data| {
-        for (collection, at) in places {
-            // A collection that is being created or deleted holds no object.
-            if data.knows(at) && data.exists(at, id)? {
-                return Ok(Some((collection, at)));
-            }
-        }
-        Ok(None)
-    });
-    Ok(found.await?)
+    let wanted: Vec<_> = places.iter().map(|(_, at)| (*at, id)).collect();
+    let there = app.read(move |shards| shards.exist(&wanted)).await?;
+    Ok(places.into_iter().zip(there).find(|(_, there)| *there).map(|(place, _)| place))
 }
 
 /// The place that a request names.
@@ -69,7 +62,7 @@ async fn place(
     let collection = shard::activate(app, &collection(app, class)?, tenant).await?;
     let prefix = prefix(&collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
-    let at = shard::route(&collection, tenant).map_err(|error| refuse(error, &words))?;
+    let at = shard::route(&collection, tenant, id).map_err(|error| refuse(error, &words))?;
     Ok((collection, at))
 }
 
@@ -100,8 +93,8 @@ pub(super) async fn get(app: &Arc<App>, req: &RestRequest, class: Option<&str>, 
     let include = include(req, &collection);
     // A multi-vector may be megabytes long.
     let is_multi = |id: &VectorId| collection.vectors.iter().any(|(_, config)| config.id == *id && config.multi);
-    let is_short = app.data()?.is_loaded(at) && !include.vectors.iter().any(is_multi);
-    let stored = app.read_inline(is_short, move |data| data.get(at, id, &include)).await?;
+    let is_short = app.is_loaded(at)? && !include.vectors.iter().any(is_multi);
+    let stored = app.read_inline(is_short, move |shards| shards.get(at, id, include)).await?;
     let stored = stored.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;
     request_memory::charge(weight::object(&stored.object)).map_err(AppError::from)?;
     let tenant = req.query.get("tenant").filter(|_| collection.multi_tenancy.enabled);
@@ -167,8 +160,7 @@ pub(super) async fn head(app: &Arc<App>, req: &RestRequest, class: Option<&str>,
     let id = path_id(id)?;
     authorize(app, req, Access::Read, class, id)?;
     let (_, at) = place(app, req, class, id, reading).await?;
-    let is_short = app.data()?.is_loaded(at);
-    let there = app.read_inline(is_short, move |data| data.exists(at, id)).await?;
+    let there = app.exists(at, id).await?;
     Ok(Reply::empty(if there { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }))
 }
 

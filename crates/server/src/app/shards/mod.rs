@@ -1,0 +1,361 @@
+//! Reads of shards: the one way from front ends to stored objects.
+//!
+//! A read names the shards that it concerns ([`ShardTarget`]); [`Shards`] sends a request to each of them, gathers the answers
+//! and merges them. Requests and answers are values ([`ShardRead`]), so that an [`Executor`] can answer them in this process or
+//! on another node.
+
+mod executor;
+mod merge;
+mod target;
+
+use std::collections::BTreeMap;
+
+use azimuth_engine::data::{ShardAnswer, ShardHits, ShardRead, ShardSummary};
+use azimuth_engine::ids::{ShardKey, VectorId};
+use azimuth_engine::object::{FoundVersion, Object, StoredObject};
+use azimuth_engine::query::{Combination, Filter, Hit, Include, Near, Query, Rank, Sort, sort_hits};
+use azimuth_engine::{Error, Result};
+use uuid::Uuid;
+
+pub(crate) use executor::{Encoded, Executor, Local};
+pub(crate) use target::{ShardTarget, virtual_shards};
+
+/// The shards of all collections, as one read sees them.
+#[derive(Clone, Copy)]
+pub(crate) struct Shards<'a>(&'a dyn Executor);
+
+/// The error of one shard.
+#[derive(Debug)]
+pub(crate) struct ShardError {
+    /// The shard.
+    pub(crate) at: ShardKey,
+    /// What it answered.
+    pub(crate) error: Error,
+}
+
+impl From<ShardError> for Error {
+    fn from(failed: ShardError) -> Self {
+        failed.error
+    }
+}
+
+/// A version of an object that a condition found, and its shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FoundIn {
+    /// The shard.
+    pub(crate) at: ShardKey,
+    /// The version.
+    pub(crate) version: FoundVersion,
+}
+
+impl<'a> Shards<'a> {
+    /// Shards that this executor reads.
+    pub(crate) fn new(executor: &'a dyn Executor) -> Self {
+        Self(executor)
+    }
+
+    /// The object with that id.
+    ///
+    /// # Errors
+    /// As [`DataGroup::execute`](azimuth_engine::data::DataGroup::execute).
+    pub(crate) fn get(self, at: ShardKey, id: Uuid, include: Include) -> Result<Option<StoredObject>> {
+        match self.one(ShardRead::Get { at, id, include })? {
+            ShardAnswer::Object(object) => Ok(object.map(|object| *object)),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// The objects with these ids, in order; `None` for those that do not exist.
+    ///
+    /// # Errors
+    /// As [`Shards::get`].
+    pub(crate) fn get_each(self, wanted: &[(ShardKey, Uuid)], include: &Include) -> Result<Vec<Option<Object>>> {
+        let read = |at, ids| ShardRead::GetEach { at, ids, include: include.clone() };
+        self.each(wanted, read, |answer| match answer {
+            ShardAnswer::Objects(objects) => Some(objects),
+            _ => None,
+        })
+    }
+
+    /// Whether these objects exist, in order.
+    ///
+    /// # Errors
+    /// As [`Shards::get`].
+    pub(crate) fn exist(self, wanted: &[(ShardKey, Uuid)]) -> Result<Vec<bool>> {
+        self.each(wanted, |at, ids| ShardRead::Exist { at, ids }, |answer| match answer {
+            ShardAnswer::Flags(flags) => Some(flags),
+            _ => None,
+        })
+    }
+
+    /// Bytes of the rows of these objects, in order.
+    ///
+    /// # Errors
+    /// As [`Shards::get`].
+    pub(crate) fn row_bytes(self, wanted: &[(ShardKey, Uuid)]) -> Result<Vec<usize>> {
+        self.each(wanted, |at, ids| ShardRead::RowBytes { at, ids }, |answer| match answer {
+            ShardAnswer::Sizes(sizes) => Some(sizes),
+            _ => None,
+        })
+    }
+
+    /// Lengths of these vectors, where objects of one of the shards fixed them.
+    ///
+    /// # Errors
+    /// As [`Shards::get`].
+    pub(crate) fn dimensions(self, shards: &[ShardKey], vectors: &[VectorId]) -> Result<BTreeMap<VectorId, u32>> {
+        let mut known = BTreeMap::new();
+        let read = |at: &ShardKey| ShardRead::Dimensions { at: *at, vectors: vectors.to_vec() };
+        for answer in self.0.execute(shards.iter().map(read).collect()) {
+            let ShardAnswer::Dimensions(dimensions) = answer? else { return Err(mismatch()) };
+            for (vector, dimension) in vectors.iter().zip(dimensions) {
+                if let Some(dimension) = dimension {
+                    known.entry(*vector).or_insert(dimension);
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// Number of objects, or of those that match.
+    ///
+    /// # Errors
+    /// As [`Shards::search`].
+    pub(crate) fn count(self, target: &ShardTarget, filter: Option<&Filter>) -> std::result::Result<u64, ShardError> {
+        let mut total = 0_u64;
+        for (at, answer) in self.scatter(target, |at| ShardRead::Count { at, filter: filter.cloned() }) {
+            match answer {
+                Ok(ShardAnswer::Count(count)) => total += count,
+                Ok(_) => return Err(ShardError { at, error: mismatch() }),
+                Err(error) => return Err(ShardError { at, error }),
+            }
+        }
+        Ok(total)
+    }
+
+    /// The first versions that match, at most `limit`, in the order of a listing, and the number of all that match.
+    ///
+    /// # Errors
+    /// As [`Shards::search`].
+    pub(crate) fn matching(self, target: &ShardTarget, filter: &Filter, limit: usize) -> Result<(Vec<FoundIn>, u64)> {
+        let read = |at| ShardRead::Matching { at, filter: filter.clone(), limit };
+        let (mut lists, mut total) = (Vec::new(), 0_u64);
+        for (at, answer) in self.scatter(target, read) {
+            let ShardAnswer::Matching { found, matches } = answer? else { return Err(mismatch()) };
+            total += matches;
+            lists.push(found.into_iter().map(|version| FoundIn { at, version }).collect());
+        }
+        let order = |found: &FoundIn| (found.version.updated_ms, found.version.id);
+        Ok((merge::merge(lists, limit, |a, b| order(a).cmp(&order(b))), total))
+    }
+
+    /// Those of these objects that match, in no order.
+    ///
+    /// # Errors
+    /// As [`Shards::search`].
+    pub(crate) fn matching_of(self, wanted: &[(ShardKey, Uuid)], filter: &Filter) -> Result<Vec<FoundIn>> {
+        let parts = by_shard(wanted);
+        let read = |(at, positions): (&ShardKey, &Vec<usize>)| {
+            let ids = positions.iter().map(|&position| wanted[position].1).collect();
+            ShardRead::MatchingOf { at: *at, filter: filter.clone(), ids }
+        };
+        let mut all = Vec::new();
+        for (at, answer) in parts.keys().zip(self.0.execute(parts.iter().map(read).collect())) {
+            let ShardAnswer::Matching { found, .. } = answer? else { return Err(mismatch()) };
+            all.extend(found.into_iter().map(|version| FoundIn { at: *at, version }));
+        }
+        Ok(all)
+    }
+
+    /// Sizes and queues of a shard.
+    ///
+    /// # Errors
+    /// As [`Shards::get`].
+    pub(crate) fn status(self, at: ShardKey) -> Result<ShardSummary> {
+        match self.one(ShardRead::Status { at })? {
+            ShardAnswer::Status(status) => Ok(status),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// Opens the indexes of these vectors.
+    ///
+    /// # Errors
+    /// As [`Shards::get`].
+    pub(crate) fn open_indexes(self, at: ShardKey, vectors: Vec<VectorId>) -> Result<()> {
+        self.one(ShardRead::OpenIndexes { at, vectors }).map(drop)
+    }
+
+    /// The hits of a query, in order. Over several shards they are those that one shard with all objects would give, except
+    /// that hits of equal rank follow one another by the time of their last write and then by id.
+    ///
+    /// # Errors
+    /// As [`DataGroup::search`](azimuth_engine::data::DataGroup::search), with the shard.
+    pub(crate) fn search(self, target: &ShardTarget, query: Query) -> std::result::Result<Vec<Hit>, ShardError> {
+        let mut found = self.search_each(vec![(target, query)]);
+        found.pop().unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    /// The hits of several queries; those of one shard share what they can.
+    pub(crate) fn search_each(self, searches: Vec<(&ShardTarget, Query)>) -> Vec<std::result::Result<Vec<Hit>, ShardError>> {
+        let mut batches: BTreeMap<(ShardKey, bool), (Vec<usize>, Vec<Query>)> = BTreeMap::new();
+        let mut found: Vec<std::result::Result<Vec<ShardHits>, ShardError>> = searches.iter().map(|_| Ok(Vec::new())).collect();
+        let mut queries = Vec::with_capacity(searches.len());
+        for (number, (target, query)) in searches.into_iter().enumerate() {
+            let mut batch = |at, merged, query| {
+                let (numbers, queries) = batches.entry((at, merged)).or_default();
+                numbers.push(number);
+                queries.push(query);
+            };
+            if let Some(at) = target.only() {
+                batch(at, false, query);
+                queries.push((target, None));
+                continue;
+            }
+            if !depends_on_all(&query) {
+                for at in target.all() {
+                    batch(at, true, merge::query_of_shard(&query));
+                }
+            }
+            queries.push((target, Some(query)));
+        }
+        let (numbers, reads): (Vec<_>, Vec<_>) = batches
+            .into_iter()
+            .map(|((at, with_keys), (numbers, queries))| ((at, numbers), ShardRead::Search { at, queries, with_keys }))
+            .unzip();
+        for ((at, numbers), answer) in numbers.into_iter().zip(self.0.execute(reads)) {
+            for (number, hits) in numbers.iter().zip(hits_of_each(answer, numbers.len())) {
+                match (&mut found[*number], hits) {
+                    (Ok(lists), Ok(hits)) => lists.push(hits),
+                    (all @ Ok(_), Err(error)) => *all = Err(ShardError { at, error }),
+                    (Err(_), _) => {}
+                }
+            }
+        }
+        let merged = |((target, query), found): ((&ShardTarget, Option<Query>), std::result::Result<Vec<ShardHits>, ShardError>)| {
+            let mut lists = found?;
+            match query {
+                None => Ok(lists.pop().unwrap_or_default().hits),
+                Some(query) if depends_on_all(&query) => self.search_relative(target, query),
+                Some(query) => {
+                    let hits = merge::hits(&query, lists);
+                    if merge::sorts_after(&query) { sorted(target, &query.sort, hits, &query.include) } else { Ok(hits) }
+                }
+            }
+        };
+        queries.into_iter().zip(found).map(merged).collect()
+    }
+
+    /// A search by several vectors whose distances are brought to one scale over the candidates of all shards.
+    fn search_relative(self, target: &ShardTarget, query: Query) -> std::result::Result<Vec<Hit>, ShardError> {
+        let Query { rank: Rank::Near(near), filter, offset, limit, sort, include } = query else { return Ok(Vec::new()) };
+        let keep = offset.saturating_add(limit);
+        let read = |at| ShardRead::Measure { at, near: near.clone(), filter: filter.clone(), keep };
+        let mut candidates = Vec::new();
+        for (at, answer) in self.scatter(target, read) {
+            match answer {
+                Ok(ShardAnswer::Measured(measured)) => candidates.push((at, measured)),
+                Ok(_) => return Err(ShardError { at, error: mismatch() }),
+                Err(error) => return Err(ShardError { at, error }),
+            }
+        }
+        let page = merge::relative_page(&near, candidates, offset, limit);
+        let mut doc_ids: BTreeMap<ShardKey, Vec<_>> = BTreeMap::new();
+        for found in &page {
+            doc_ids.entry(found.at).or_default().push(found.doc_id);
+        }
+        let with_sorted = Include { properties: include.properties || !sort.is_empty(), ..include.clone() };
+        let read = |(at, doc_ids): (&ShardKey, &Vec<_>)| ShardRead::GetVersions {
+            at: *at,
+            doc_ids: doc_ids.clone(),
+            include: with_sorted.clone(),
+        };
+        let mut objects = BTreeMap::new();
+        for ((at, doc_ids), answer) in doc_ids.iter().zip(self.0.execute(doc_ids.iter().map(read).collect())) {
+            match answer {
+                Ok(ShardAnswer::Objects(of_shard)) => {
+                    objects.extend(doc_ids.iter().map(|doc_id| (*at, *doc_id)).zip(of_shard));
+                }
+                Ok(_) => return Err(ShardError { at: *at, error: mismatch() }),
+                Err(error) => return Err(ShardError { at: *at, error }),
+            }
+        }
+        let hit = |found: merge::Ranked| {
+            let object = objects.remove(&(found.at, found.doc_id)).flatten()?;
+            Some(Hit { doc_id: found.doc_id, distance: Some(found.distance), score: None, object })
+        };
+        sorted(target, &sort, page.into_iter().filter_map(hit).collect(), &include)
+    }
+
+    fn one(self, read: ShardRead) -> Result<ShardAnswer> {
+        self.0.execute(vec![read]).pop().unwrap_or_else(|| Err(mismatch()))
+    }
+
+    /// The same read of all shards of the target, with their answers.
+    fn scatter(
+        self,
+        target: &ShardTarget,
+        read: impl Fn(ShardKey) -> ShardRead,
+    ) -> impl Iterator<Item = (ShardKey, Result<ShardAnswer>)> {
+        let answers = self.0.execute(target.all().map(read).collect());
+        target.all().zip(answers).collect::<Vec<_>>().into_iter()
+    }
+
+    /// A read of each shard that has some of the objects; the results in the order of the objects.
+    fn each<T>(
+        self,
+        wanted: &[(ShardKey, Uuid)],
+        read: impl Fn(ShardKey, Vec<Uuid>) -> ShardRead,
+        results: impl Fn(ShardAnswer) -> Option<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        let parts = by_shard(wanted);
+        let ids = |positions: &Vec<usize>| positions.iter().map(|&position| wanted[position].1).collect();
+        let reads = parts.iter().map(|(at, positions)| read(*at, ids(positions))).collect();
+        let mut all: Vec<Option<T>> = wanted.iter().map(|_| None).collect();
+        for (positions, answer) in parts.values().zip(self.0.execute(reads)) {
+            for (position, result) in positions.iter().zip(results(answer?).ok_or_else(mismatch)?) {
+                all[*position] = Some(result);
+            }
+        }
+        all.into_iter().collect::<Option<Vec<T>>>().ok_or_else(mismatch)
+    }
+}
+
+/// Ranked hits of several shards in the order of these clauses.
+fn sorted(target: &ShardTarget, sort: &[Sort], hits: Vec<Hit>, include: &Include) -> std::result::Result<Vec<Hit>, ShardError> {
+    let mut hits = sort_hits(&target.collection, sort, hits, include.charge)
+        .map_err(|error| ShardError { at: target.first().at, error })?;
+    if !include.properties {
+        hits.iter_mut().for_each(|hit| hit.object.properties.clear());
+    }
+    Ok(hits)
+}
+
+/// Positions of the objects by shard.
+fn by_shard(wanted: &[(ShardKey, Uuid)]) -> BTreeMap<ShardKey, Vec<usize>> {
+    let mut parts: BTreeMap<ShardKey, Vec<usize>> = BTreeMap::new();
+    for (position, (at, _)) in wanted.iter().enumerate() {
+        parts.entry(*at).or_default().push(position);
+    }
+    parts
+}
+
+/// Whether the rank of a hit depends on the candidates of all shards.
+fn depends_on_all(query: &Query) -> bool {
+    matches!(&query.rank, Rank::Near(Near { targets, combination: Combination::RelativeScore, .. }) if targets.len() > 1)
+}
+
+/// The hits of each of `count` queries, or for each the error of the read.
+fn hits_of_each(answer: Result<ShardAnswer>, count: usize) -> Vec<Result<ShardHits>> {
+    let error = match answer {
+        Ok(ShardAnswer::Hits(hits)) if hits.len() == count => return hits,
+        Ok(_) => mismatch(),
+        Err(error) => error,
+    };
+    (0..count).map(|_| Err(error.clone())).collect()
+}
+
+/// The error of an answer that does not fit its request.
+fn mismatch() -> Error {
+    Error::Invalid("a shard answered something else than it was asked".to_owned())
+}
