@@ -294,12 +294,8 @@ impl Player {
                 match method {
                     "POST" => list.extend(targets.iter().cloned()),
                     "PUT" => *list = targets.to_vec(),
-                    // One occurrence.
-                    _ => {
-                        if let Some(at) = list.iter().position(|target| targets.contains(target)) {
-                            list.remove(at);
-                        }
-                    }
+                    // Every occurrence.
+                    _ => list.retain(|target| Some(target) != targets.first()),
                 }
                 Fate::Taken
             }

@@ -30,6 +30,7 @@ mod search_many;
 mod selections;
 mod semantics;
 mod settings;
+mod shards;
 mod slow_readers;
 mod stateful;
 mod storage;

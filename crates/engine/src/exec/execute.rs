@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use super::ReadContext;
 use super::request::{ShardAnswer, ShardHits, ShardRead, ShardSummary};
+use crate::Result;
 use crate::ids::ShardKey;
 use crate::query::{Include, Query, SortTerms};
 use crate::vector::IndexMemory;
-use crate::Result;
 
 impl ReadContext<'_> {
     /// Answers a read.

@@ -13,9 +13,7 @@ use super::near::BatchedQuery;
 use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::object::FoundVersion;
-use crate::query::{
-    AccessPath, Cardinalities, Filter, Hit, Include, Measured, Near, Plan, Query, Rank, sort_hits,
-};
+use crate::query::{AccessPath, Cardinalities, Filter, Hit, Include, Measured, Near, Plan, Query, Rank, sort_hits};
 use crate::schema::Collection;
 use crate::shard::doc_index::DocIndex;
 use crate::shard::{Shard, ShardView};

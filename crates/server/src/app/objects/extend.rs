@@ -198,7 +198,9 @@ impl Request<'_> {
             tenant.and_then(|tenant| Some((tenant, shard::opened(collection, tenant, self.purpose.creates())?)));
         let at = match opened {
             Some(_) => None,
-            None => Some(shard::route_to_write(collection, tenant, draft.id.unwrap_or_default())?).filter(|_| !plan.created),
+            None => {
+                Some(shard::route_to_write(collection, tenant, draft.id.unwrap_or_default())?).filter(|_| !plan.created)
+            }
         };
         plan.changed |= !extension.is_empty() || opened.is_some();
         extension.apply(collection);
@@ -267,7 +269,11 @@ impl Request<'_> {
 }
 
 /// Positions of the drafts whose object exists.
-fn stored_already(shards: Shards<'_>, accepted: &[Accepted], ids: &[Option<Uuid>]) -> azimuth_engine::Result<HashSet<usize>> {
+fn stored_already(
+    shards: Shards<'_>,
+    accepted: &[Accepted],
+    ids: &[Option<Uuid>],
+) -> azimuth_engine::Result<HashSet<usize>> {
     let placed = accepted.iter().zip(ids).filter_map(|(draft, id)| Some((draft.index, (draft.at?, (*id)?))));
     let (positions, wanted): (Vec<_>, Vec<_>) = placed.unzip();
     let there = shards.exist(&wanted)?;

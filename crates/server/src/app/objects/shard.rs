@@ -46,16 +46,10 @@ pub(crate) fn route(collection: &Collection, tenant: Option<&str>, id: Uuid) -> 
 ///
 /// # Errors
 /// [`ObjectError::Shard`], or [`ObjectError::Invalid`] for a shard that is read-only.
-pub(crate) fn route_to_write(
-    collection: &Collection,
-    tenant: Option<&str>,
-    id: Uuid,
-) -> Result<ShardKey, ObjectError> {
+pub(crate) fn route_to_write(collection: &Collection, tenant: Option<&str>, id: Uuid) -> Result<ShardKey, ObjectError> {
     let at = route(collection, tenant, id)?;
     match collection.shards.iter().find(|(_, shard)| shard.id == at.shard) {
-        Some((name, shard)) if shard.read_only => {
-            Err(ObjectError::Invalid(read_only(collection, name)))
-        }
+        Some((name, shard)) if shard.read_only => Err(ObjectError::Invalid(read_only(collection, name))),
         _ => Ok(at),
     }
 }

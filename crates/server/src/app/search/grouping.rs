@@ -31,10 +31,10 @@ pub(crate) struct Group {
 
 /// The groups in the order of their first hits. A list puts its object into the group of each of its members, once, as far
 /// as there are groups.
-pub(crate) fn group(hits: &[Hit], by: &GroupBy) -> Vec<Group> {
+pub(crate) fn group<'h>(hits: impl IntoIterator<Item = &'h Hit>, by: &GroupBy) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
-    for (position, hit) in hits.iter().enumerate() {
+    for (position, hit) in hits.into_iter().enumerate() {
         // Hits of a fusion have a score in place of a distance.
         let distance = hit.distance.filter(|_| hit.score.is_none()).unwrap_or_default();
         for value in values(&hit.object.properties, &by.property) {

@@ -4,6 +4,7 @@
 //! read: [`Search::hits`] is synchronous and runs inside [`App::read`](crate::app::App::read).
 
 mod autocut;
+pub(crate) mod find;
 pub(crate) mod fusion;
 pub(crate) mod grouping;
 pub(crate) mod page;

@@ -6,6 +6,7 @@
 
 mod executor;
 mod merge;
+mod references;
 mod target;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use azimuth_engine::{Error, Result};
 use uuid::Uuid;
 
 pub(crate) use executor::{Encoded, Executor, Local};
+pub(crate) use references::{Follow, FollowTarget, Followed, HitTree};
 pub(crate) use target::{ShardTarget, virtual_shards};
 
 /// The shards of all collections, as one read sees them.
@@ -82,10 +84,14 @@ impl<'a> Shards<'a> {
     /// # Errors
     /// As [`Shards::get`].
     pub(crate) fn exist(self, wanted: &[(ShardKey, Uuid)]) -> Result<Vec<bool>> {
-        self.each(wanted, |at, ids| ShardRead::Exist { at, ids }, |answer| match answer {
-            ShardAnswer::Flags(flags) => Some(flags),
-            _ => None,
-        })
+        self.each(
+            wanted,
+            |at, ids| ShardRead::Exist { at, ids },
+            |answer| match answer {
+                ShardAnswer::Flags(flags) => Some(flags),
+                _ => None,
+            },
+        )
     }
 
     /// Bytes of the rows of these objects, in order.
@@ -93,10 +99,14 @@ impl<'a> Shards<'a> {
     /// # Errors
     /// As [`Shards::get`].
     pub(crate) fn row_bytes(self, wanted: &[(ShardKey, Uuid)]) -> Result<Vec<usize>> {
-        self.each(wanted, |at, ids| ShardRead::RowBytes { at, ids }, |answer| match answer {
-            ShardAnswer::Sizes(sizes) => Some(sizes),
-            _ => None,
-        })
+        self.each(
+            wanted,
+            |at, ids| ShardRead::RowBytes { at, ids },
+            |answer| match answer {
+                ShardAnswer::Sizes(sizes) => Some(sizes),
+                _ => None,
+            },
+        )
     }
 
     /// Lengths of these vectors, where objects of one of the shards fixed them.
@@ -197,9 +207,13 @@ impl<'a> Shards<'a> {
     }
 
     /// The hits of several queries; those of one shard share what they can.
-    pub(crate) fn search_each(self, searches: Vec<(&ShardTarget, Query)>) -> Vec<std::result::Result<Vec<Hit>, ShardError>> {
+    pub(crate) fn search_each(
+        self,
+        searches: Vec<(&ShardTarget, Query)>,
+    ) -> Vec<std::result::Result<Vec<Hit>, ShardError>> {
         let mut batches: BTreeMap<(ShardKey, bool), (Vec<usize>, Vec<Query>)> = BTreeMap::new();
-        let mut found: Vec<std::result::Result<Vec<ShardHits>, ShardError>> = searches.iter().map(|_| Ok(Vec::new())).collect();
+        let mut found: Vec<std::result::Result<Vec<ShardHits>, ShardError>> =
+            searches.iter().map(|_| Ok(Vec::new())).collect();
         let mut queries = Vec::with_capacity(searches.len());
         for (number, (target, query)) in searches.into_iter().enumerate() {
             let mut batch = |at, merged, query| {
@@ -232,14 +246,21 @@ impl<'a> Shards<'a> {
                 }
             }
         }
-        let merged = |((target, query), found): ((&ShardTarget, Option<Query>), std::result::Result<Vec<ShardHits>, ShardError>)| {
+        let merged = |((target, query), found): (
+            (&ShardTarget, Option<Query>),
+            std::result::Result<Vec<ShardHits>, ShardError>,
+        )| {
             let mut lists = found?;
             match query {
                 None => Ok(lists.pop().unwrap_or_default().hits),
                 Some(query) if depends_on_all(&query) => self.search_relative(target, query),
                 Some(query) => {
                     let hits = merge::hits(&query, lists);
-                    if merge::sorts_after(&query) { sorted(target, &query.sort, hits, &query.include) } else { Ok(hits) }
+                    if merge::sorts_after(&query) {
+                        sorted(target, &query.sort, hits, &query.include)
+                    } else {
+                        Ok(hits)
+                    }
                 }
             }
         };
@@ -248,7 +269,9 @@ impl<'a> Shards<'a> {
 
     /// A search by several vectors whose distances are brought to one scale over the candidates of all shards.
     fn search_relative(self, target: &ShardTarget, query: Query) -> std::result::Result<Vec<Hit>, ShardError> {
-        let Query { rank: Rank::Near(near), filter, offset, limit, sort, include } = query else { return Ok(Vec::new()) };
+        let Query { rank: Rank::Near(near), filter, offset, limit, sort, include } = query else {
+            return Ok(Vec::new());
+        };
         let keep = offset.saturating_add(limit);
         let read = |at| ShardRead::Measure { at, near: near.clone(), filter: filter.clone(), keep };
         let mut candidates = Vec::new();
@@ -322,7 +345,12 @@ impl<'a> Shards<'a> {
 }
 
 /// Ranked hits of several shards in the order of these clauses.
-fn sorted(target: &ShardTarget, sort: &[Sort], hits: Vec<Hit>, include: &Include) -> std::result::Result<Vec<Hit>, ShardError> {
+fn sorted(
+    target: &ShardTarget,
+    sort: &[Sort],
+    hits: Vec<Hit>,
+    include: &Include,
+) -> std::result::Result<Vec<Hit>, ShardError> {
     let mut hits = sort_hits(&target.collection, sort, hits, include.charge)
         .map_err(|error| ShardError { at: target.first().at, error })?;
     if !include.properties {

@@ -13,9 +13,9 @@ use super::grouped::{group_by, in_groups, related};
 use super::shape::Shape;
 use super::{FieldError, near};
 use crate::app::schema::names::no_such_property;
-use crate::app::search::related::unite;
+use crate::app::search::find::Find;
 use crate::app::search::{Ranking, Search, VECTOR_SEARCH, page, target};
-use crate::app::shards::{ShardTarget, Shards};
+use crate::app::shards::{HitTree, ShardTarget};
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 use crate::request_memory;
@@ -64,27 +64,14 @@ pub(super) async fn class(
     if shape.asks("queryProfile") {
         return Err(FieldError("_additional.queryProfile is not supported yet".to_owned()));
     }
-    let plain = alone && related.is_none() && !shape.follows_references();
-    let is_short = plain && search.is_short(app);
-    if !is_short {
-        app.open_indexes(&search.shard_target, &search.vectors()).await.map_err(refuse)?;
-    }
-    let found = move |shards: Shards<'_>| {
-        let hits = search.hits(shards)?;
-        match by {
-            Some(by) => in_groups(shards, &shape, &hits, &by, ranked),
-            None => {
-                let hits = match related {
-                    Some(related) => unite(hits, related)?,
-                    None => hits,
-                };
-                // Each hit is dropped as soon as it is shown.
-                hits.into_iter().map(|hit| shape.hit_json(shards, &hit, ranked)).collect()
-            }
-        }
+    let related = related.filter(|_| by.is_none());
+    let find = Find { search, related, follow: shape.follow(), is_one_of_several: !alone };
+    let shown = move |hits: Vec<HitTree>| match by {
+        Some(by) => in_groups(&shape, &hits, &by, ranked),
+        // Each hit is dropped as soon as it is shown.
+        None => hits.into_iter().map(|hit| shape.hit_json(&hit, ranked)).collect(),
     };
-    let found = app.read_inline(is_short, found).await;
-    Ok(Tree::List(found.map_err(refuse)?))
+    Ok(Tree::List(app.find(find, shown).await.map_err(refuse)?))
 }
 
 fn assemble(

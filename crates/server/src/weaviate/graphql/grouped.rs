@@ -13,18 +13,18 @@ use super::arguments::object;
 use super::document::Field;
 use super::shape::{Ranked, Shape};
 use crate::app::search::grouping::{self, Group, GroupBy};
-use crate::app::shards::Shards;
 use crate::app::search::related::{Related, Strategy};
+use crate::app::shards::{Follow, HitTree};
 use crate::weaviate::tree::Tree;
 
 /// One answer per group; hits that no search ranked are in no group, each of them an answer without anything.
-pub(super) fn in_groups(shards: Shards<'_>, shape: &Shape, hits: &[Hit], by: &GroupBy, near: bool) -> Result<Vec<Tree>> {
+pub(super) fn in_groups(shape: &Shape, hits: &[HitTree], by: &GroupBy, near: bool) -> Result<Vec<Tree>> {
     if !near {
-        return hits.iter().map(|_| shape.group_json(shards, None)).collect();
+        return hits.iter().map(|_| shape.group_json(None)).collect();
     }
-    let groups = grouping::group(hits, by);
+    let groups = grouping::group(hits.iter().map(|tree| &tree.hit), by);
     let groups = groups.iter().enumerate();
-    groups.map(|(id, group)| shape.group_json(shards, Some(Grouped { id, path: &by.property, group, hits }))).collect()
+    groups.map(|(id, group)| shape.group_json(Some(Grouped { id, path: &by.property, group, hits }))).collect()
 }
 
 /// The `groupBy` argument. Its path has one member; another number means no property.
@@ -75,44 +75,50 @@ pub(super) struct Grouped<'a> {
     pub(super) id: usize,
     pub(super) path: &'a str,
     pub(super) group: &'a Group,
-    pub(super) hits: &'a [Hit],
+    pub(super) hits: &'a [HitTree],
 }
 
 impl GroupShape {
     /// What is asked of a group.
-    pub(super) fn new(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, fields: &[Field]) -> Self {
-        let member = |field: &Field| match field.name.as_str() {
+    pub(super) fn new(
+        catalog: &Catalog,
+        collection: &Arc<Collection>,
+        tenant: &str,
+        fields: &[Field],
+        followed: &mut usize,
+    ) -> Self {
+        let mut member = |field: &Field| match field.name.as_str() {
             "id" => Member::Id,
             "count" => Member::Count,
             "minDistance" => Member::MinDistance,
             "maxDistance" => Member::MaxDistance,
             "groupedBy" => Member::GroupedBy(field.fields.clone()),
-            "hits" => Member::Hits(Shape::new(catalog, collection, tenant, &field.fields)),
+            "hits" => Member::Hits(Shape::after(catalog, collection, tenant, &field.fields, followed)),
             _ => Member::TypeName,
         };
         let type_name = format!("{}AdditionalGroup", collection.name);
         Self { type_name, members: fields.iter().map(|field| (field.key.clone(), member(field))).collect() }
     }
 
-    /// Whether references of its hits are followed.
-    pub(super) fn follows_references(&self) -> bool {
-        self.members.iter().any(|(_, member)| matches!(member, Member::Hits(shape) if shape.follows_references()))
+    /// The references of its hits that are followed, in the order of their positions.
+    pub(super) fn follow(&self) -> Vec<Follow> {
+        self.hits().flat_map(Shape::follow).collect()
+    }
+
+    fn hits(&self) -> impl Iterator<Item = &Shape> {
+        self.members.iter().filter_map(|(_, member)| if let Member::Hits(shape) = member { Some(shape) } else { None })
     }
 
     /// Vectors that must be read of its hits.
     pub(super) fn vectors(&self) -> Vec<VectorId> {
-        let hits = self
-            .members
-            .iter()
-            .filter_map(|(_, member)| if let Member::Hits(shape) = member { Some(shape) } else { None });
-        hits.flat_map(Shape::vectors).collect()
+        self.hits().flat_map(Shape::vectors).collect()
     }
 
     /// A group in this shape.
     ///
     /// # Errors
-    /// When a reference cannot be read.
-    pub(super) fn json(&self, shards: Shards<'_>, grouped: Grouped<'_>) -> Result<Tree> {
+    /// When the request may have no more memory.
+    pub(super) fn json(&self, grouped: Grouped<'_>) -> Result<Tree> {
         let Grouped { id, path, group, hits } = grouped;
         let members = self.members.iter().map(|(key, member)| {
             let value = match member {
@@ -128,7 +134,9 @@ impl GroupShape {
                     let distance =
                         |hit: &Hit| hit.distance.map(|distance| if hit.score.is_some() { 0.0 } else { distance });
                     let ranked = |hit| Ranked { distance: distance(hit), score: None, near: true };
-                    Tree::List(hits.map(|hit| shape.json(shards, &hit.object, ranked(hit))).collect::<Result<_>>()?)
+                    let shown =
+                        hits.map(|HitTree { hit, references }| shape.json(&hit.object, references, ranked(hit)));
+                    Tree::List(shown.collect::<Result<_>>()?)
                 }
             };
             Ok((key.clone(), value))

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::object::{Object, Phone, Value, Vector};
-use azimuth_engine::query::{Hit, Include, Score};
+use azimuth_engine::object::{Beacon, Object, Phone, Value, Vector};
+use azimuth_engine::query::{Include, Score};
 use azimuth_engine::schema::{Collection, DataType};
-use azimuth_engine::{Error, Result, interrupt};
+use azimuth_engine::{Result, interrupt};
 use serde_json::{Value as Json, json};
 
 use super::document::Field;
 use super::grouped::{GroupShape, Grouped};
 use crate::app::objects::weight;
 use crate::app::search::target;
-use crate::app::shards::{ShardTarget, Shards};
+use crate::app::shards::{Follow, FollowTarget, Followed, HitTree};
 use crate::request_memory;
 use crate::weaviate::tree::{Members, Tree, Whole};
 
@@ -34,8 +34,9 @@ enum Member {
         property: String,
         fields: Vec<Field>,
     },
-    /// One shape for each class that a fragment is on.
+    /// One shape for each class that a fragment is on; `position` is that of the reference among those that are followed.
     Reference {
+        position: usize,
         property: String,
         targets: Vec<Shape>,
     },
@@ -62,8 +63,47 @@ struct Additional {
 impl Shape {
     /// What is asked of a class' objects; the fields were checked against its schema.
     pub(super) fn new(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, fields: &[Field]) -> Self {
-        let member = |field: &Field| (field.key.clone(), member(catalog, collection, tenant, field));
+        Self::after(catalog, collection, tenant, fields, &mut 0)
+    }
+
+    /// The same for objects of which `followed` references are followed already.
+    pub(super) fn after(
+        catalog: &Catalog,
+        collection: &Arc<Collection>,
+        tenant: &str,
+        fields: &[Field],
+        followed: &mut usize,
+    ) -> Self {
+        let member = |field: &Field| (field.key.clone(), member(catalog, collection, tenant, field, followed));
         Self { collection: collection.clone(), tenant: tenant.to_owned(), members: fields.iter().map(member).collect() }
+    }
+
+    /// The references that are followed, those of the members of groups too, in the order of their positions.
+    pub(super) fn follow(&self) -> Vec<Follow> {
+        let mut all = Vec::new();
+        for (_, member) in &self.members {
+            match member {
+                Member::TypeName | Member::Plain { .. } => {}
+                Member::Reference { property, targets, .. } => {
+                    let targets = targets.iter().map(Self::as_target).collect();
+                    all.push(Follow { property: property.clone(), targets });
+                }
+                Member::Additional(fields) => {
+                    all.extend(fields.iter().filter_map(|field| field.group.as_ref()).flat_map(GroupShape::follow));
+                }
+            }
+        }
+        all
+    }
+
+    fn as_target(&self) -> FollowTarget {
+        FollowTarget {
+            collection: self.collection.clone(),
+            tenant: self.tenant.clone(),
+            // As in Weaviate, objects behind references come without their vectors.
+            include: Include { properties: true, ..Include::default() },
+            follow: self.follow(),
+        }
     }
 
     /// Vectors that must be read.
@@ -84,12 +124,6 @@ impl Shape {
         vectors
     }
 
-    /// Whether objects of other classes are read, also for the members of groups.
-    pub(super) fn follows_references(&self) -> bool {
-        let references = self.members.iter().any(|(_, member)| matches!(member, Member::Reference { .. }));
-        references || self.additional().any(|asked| asked.group.as_ref().is_some_and(GroupShape::follows_references))
-    }
-
     /// Whether that field of `_additional` is asked for.
     pub(super) fn asks(&self, additional: &str) -> bool {
         self.additional().any(|asked| asked.field.name == additional)
@@ -105,18 +139,18 @@ impl Shape {
     /// A hit in this shape; `near` is whether a vector search found it.
     ///
     /// # Errors
-    /// When a reference cannot be read.
-    pub(super) fn hit_json(&self, shards: Shards<'_>, hit: &Hit, near: bool) -> Result<Tree> {
+    /// When the request may have no more memory.
+    pub(super) fn hit_json(&self, HitTree { hit, references }: &HitTree, near: bool) -> Result<Tree> {
         // A score stands in place of a distance.
         let distance = hit.distance.filter(|_| hit.score.is_none());
-        self.json(shards, &hit.object, Ranked { distance, score: hit.score.as_deref(), near })
+        self.json(&hit.object, references, Ranked { distance, score: hit.score.as_deref(), near })
     }
 
     /// An object in this shape.
     ///
     /// # Errors
-    /// When a reference cannot be read.
-    pub(super) fn json(&self, shards: Shards<'_>, object: &Object, ranked: Ranked<'_>) -> Result<Tree> {
+    /// When the request may have no more memory.
+    pub(super) fn json(&self, object: &Object, followed: &[Vec<Followed>], ranked: Ranked<'_>) -> Result<Tree> {
         interrupt::check()?;
         let mut shaped = Members::new();
         for (key, member) in &self.members {
@@ -127,8 +161,8 @@ impl Shape {
                     Some(value) => charged_plain(value, fields)?.into(),
                     None => Tree::NULL,
                 },
-                Member::Reference { property, targets } => match object.properties.get(property) {
-                    Some(Value::References(beacons)) => references(shards, targets, beacons)?,
+                Member::Reference { position, property, targets } => match object.properties.get(property) {
+                    Some(Value::References(beacons)) => references(targets, followed.get(*position), beacons)?,
                     _ => Tree::NULL,
                 },
                 Member::Additional(fields) => {
@@ -144,8 +178,8 @@ impl Shape {
     /// What stands for a group: no properties, and of the rest the group itself. Without one even that is null.
     ///
     /// # Errors
-    /// When a reference cannot be read.
-    pub(super) fn group_json(&self, shards: Shards<'_>, grouped: Option<Grouped<'_>>) -> Result<Tree> {
+    /// When the request may have no more memory.
+    pub(super) fn group_json(&self, grouped: Option<Grouped<'_>>) -> Result<Tree> {
         let mut shaped = Members::new();
         for (key, member) in &self.members {
             let value = match member {
@@ -155,7 +189,7 @@ impl Shape {
                     let mut additional = Members::new();
                     for Additional { field, group } in fields {
                         let value = match (group, grouped) {
-                            (Some(shape), Some(grouped)) => shape.json(shards, grouped)?,
+                            (Some(shape), Some(grouped)) => shape.json(grouped)?,
                             _ => Tree::NULL,
                         };
                         additional.insert(field.key.clone(), value);
@@ -220,22 +254,24 @@ impl Shape {
     }
 }
 
-/// The error of references whose shard cannot be told.
-fn unreachable(why: &str) -> Error {
-    Error::Invalid(format!("resolve references: {why}"))
-}
-
 fn vector(vector: &Vector) -> Tree {
     Tree::Vector(vector.clone(), Whole::Fraction)
 }
 
-fn member(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, field: &Field) -> Member {
+fn member(
+    catalog: &Catalog,
+    collection: &Arc<Collection>,
+    tenant: &str,
+    field: &Field,
+    followed: &mut usize,
+) -> Member {
     let property = match field.name.as_str() {
         "__typename" => return Member::TypeName,
         "_additional" => {
             let asked = field.fields.iter().map(|field| Additional {
                 field: field.clone(),
-                group: (field.name == "group").then(|| GroupShape::new(catalog, collection, tenant, &field.fields)),
+                group: (field.name == "group")
+                    .then(|| GroupShape::new(catalog, collection, tenant, &field.fields, followed)),
             });
             return Member::Additional(asked.collect());
         }
@@ -251,7 +287,9 @@ fn member(catalog: &Catalog, collection: &Arc<Collection>, tenant: &str, field: 
                 let fields: Vec<Field> = field.fields.iter().filter(wanted).cloned().collect();
                 on_it.then(|| Shape::new(catalog, target, tenant, &fields))
             };
-            Member::Reference { property, targets: targets.filter_map(shape).collect() }
+            let position = *followed;
+            *followed += 1;
+            Member::Reference { position, property, targets: targets.filter_map(shape).collect() }
         }
         _ => Member::Plain { property, fields: field.fields.clone() },
     }
@@ -308,21 +346,11 @@ fn phone(phone: &Phone, field: &str) -> Json {
 
 /// The objects that references lead to, for the requested classes; references to missing objects are left out. Null
 /// when no object of a list exists, unlike the list of an object without references, which is empty.
-fn references(shards: Shards<'_>, targets: &[Shape], beacons: &[azimuth_engine::object::Beacon]) -> Result<Tree> {
-    let mut found = Vec::with_capacity(beacons.len());
-    for beacon in beacons {
-        for shape in targets {
-            if beacon.collection.as_ref().is_some_and(|name| *name != shape.collection.name) {
-                continue;
-            }
-            let shard_target =
-                ShardTarget::behind(shape.collection.clone(), &shape.tenant).map_err(|why| unreachable(&why))?;
-            // As on the wire: objects behind references come without their vectors.
-            let include = Include { properties: true, charge: request_memory::reading(), ..Include::default() };
-            if let Some(stored) = shards.get(shard_target.of(beacon.id), beacon.id, include)? {
-                found.push(shape.json(shards, &stored.object, Ranked::default())?);
-                break;
-            }
+fn references(targets: &[Shape], followed: Option<&Vec<Followed>>, beacons: &[Beacon]) -> Result<Tree> {
+    let mut found = Vec::new();
+    for Followed { target, tree } in followed.into_iter().flatten() {
+        if let Some(shape) = targets.get(*target) {
+            found.push(shape.json(&tree.object, &tree.references, Ranked::default())?);
         }
     }
     Ok(if found.is_empty() && !beacons.is_empty() { Tree::NULL } else { Tree::List(found) })

@@ -2,7 +2,6 @@
 
 use azimuth_engine::Result;
 use azimuth_engine::interrupt;
-use azimuth_engine::query::Hit;
 use azimuth_engine::schema::Collection;
 use tonic::Status;
 
@@ -11,7 +10,7 @@ use super::selection::Selection;
 use crate::app::objects::weight;
 use crate::app::schema::names::no_such_property;
 use crate::app::search::grouping::{self, GroupBy};
-use crate::app::shards::Shards;
+use crate::app::shards::HitTree;
 use crate::pb::weaviate::{GroupBy as Message, GroupByResult};
 use crate::request_memory;
 
@@ -39,26 +38,21 @@ pub(super) fn group_by(
 /// The groups of these hits. Of a member's metadata only id, distance and vectors are told.
 ///
 /// # Errors
-/// When a reference cannot be read.
-pub(super) fn results(
-    shards: Shards<'_>,
-    selection: &Selection,
-    hits: &[Hit],
-    by: &GroupBy,
-) -> Result<Vec<GroupByResult>> {
+/// When the request may have no more memory.
+pub(super) fn results(selection: &Selection, hits: &[HitTree], by: &GroupBy) -> Result<Vec<GroupByResult>> {
     let mut selection = selection.clone();
     selection.metadata.asked.creation_time_unix = false;
     selection.metadata.asked.last_update_time_unix = false;
     let mut results = Vec::new();
-    for group in grouping::group(hits, by) {
+    for group in grouping::group(hits.iter().map(|tree| &tree.hit), by) {
         let members = group.members.iter().map(|&position| {
             interrupt::check()?;
-            let hit = &hits[position];
+            let HitTree { hit, references } = &hits[position];
             let ranked = Ranked { distance: hit.distance.filter(|_| hit.score.is_none()), ..Ranked::default() };
             // A hit is in the group of each member of its list.
             let vectors: usize = hit.object.vectors.values().map(weight::vector).sum();
             request_memory::charge(weight::object(&hit.object) + vectors)?;
-            result(shards, &selection, hit.object.clone(), ranked)
+            result(&selection, hit.object.clone(), references, ranked)
         });
         let objects = members.collect::<Result<Vec<_>>>()?;
         results.push(GroupByResult {

@@ -1,13 +1,14 @@
 //! Objects as search answers carry them.
 
-use azimuth_engine::object::{Beacon, Object, Properties, Value, Vector};
+use azimuth_engine::Result;
+use azimuth_engine::object::{Object, Properties, Value, Vector};
 use azimuth_engine::query::Score;
 use azimuth_engine::schema::{DataType, Primitive};
-use azimuth_engine::{Error, Result};
 
 use super::selection::{Field, Metadata, Reference, Selection};
-use crate::app::search::target;
-use crate::app::shards::{ShardTarget, Shards};
+use crate::app::objects::weight;
+use crate::app::search::target as vector_target;
+use crate::app::shards::Followed;
 use crate::pb::weaviate::list_value::Kind as ListKind;
 use crate::pb::weaviate::value::Kind;
 use crate::pb::weaviate::{
@@ -38,20 +39,26 @@ pub(super) struct Ranked {
 /// A hit.
 ///
 /// # Errors
-/// When a reference cannot be read.
-pub(super) fn result(shards: Shards<'_>, selection: &Selection, object: Object, ranked: Ranked) -> Result<SearchResult> {
+/// When the request may have no more memory.
+pub(super) fn result(
+    selection: &Selection,
+    object: Object,
+    references: &[Vec<Followed>],
+    ranked: Ranked,
+) -> Result<SearchResult> {
     let metadata = metadata(&selection.metadata, &object, ranked)?;
-    let properties = properties(shards, selection, object)?;
+    let properties = properties(selection, object, references)?;
     Ok(SearchResult { properties: Some(properties), metadata: Some(metadata), generative: None })
 }
 
-fn properties(shards: Shards<'_>, selection: &Selection, mut object: Object) -> Result<PropertiesResult> {
+fn properties(selection: &Selection, mut object: Object, followed: &[Vec<Followed>]) -> Result<PropertiesResult> {
     // Properties that the object lacks have a place in the message, too.
     request_memory::charge(selection.fields.as_ref().map_or(0, Vec::len) * FIELD_BYTES)?;
     let mut references = Vec::new();
-    for reference in &selection.references {
+    for (reference, followed) in selection.references.iter().zip(followed) {
         if let Some(Value::References(beacons)) = object.properties.get(&reference.property) {
-            let properties = targets(shards, reference, beacons)?;
+            let properties = followed.iter().filter_map(|followed| target(reference, followed));
+            let properties = properties.collect::<Result<Vec<_>>>()?;
             // An empty list is kept; a list whose targets are all missing is left out.
             if !properties.is_empty() || beacons.is_empty() {
                 references.push(RefPropertiesResult { properties, prop_name: reference.property.clone() });
@@ -67,31 +74,17 @@ fn properties(shards: Shards<'_>, selection: &Selection, mut object: Object) -> 
     })
 }
 
-/// The objects that references lead to; those that are not there are left out.
-fn targets(shards: Shards<'_>, reference: &Reference, beacons: &[Beacon]) -> Result<Vec<PropertiesResult>> {
-    let shard_target = |selection: &Selection| {
-        let shard_target = ShardTarget::behind(selection.collection.clone(), &selection.tenant);
-        shard_target.map_err(|why| Error::Invalid(format!("resolve references: {why}")))
+/// The object that a reference leads to.
+fn target(reference: &Reference, followed: &Followed) -> Option<Result<PropertiesResult>> {
+    let selection = reference.targets.get(followed.target)?;
+    let tree = &followed.tree;
+    let shown = || {
+        request_memory::charge(weight::object(&tree.object))?;
+        let metadata = metadata(&selection.metadata, &tree.object, Ranked::default())?;
+        let properties = properties(selection, tree.object.clone(), &tree.references)?;
+        Ok(PropertiesResult { metadata: Some(metadata), ..properties })
     };
-    let places =
-        reference.targets.iter().map(|selection| Ok((selection, shard_target(selection)?, selection.include())));
-    let places = places.collect::<Result<Vec<_>>>()?;
-    let mut results = Vec::new();
-    for beacon in beacons {
-        for (selection, shard_target, include) in &places {
-            if beacon.collection.as_ref().is_some_and(|name| *name != selection.collection.name) {
-                continue;
-            }
-            if let Some(stored) = shards.get(shard_target.of(beacon.id), beacon.id, include.clone())? {
-                let metadata = metadata(&selection.metadata, &stored.object, Ranked::default())?;
-                let mut result = properties(shards, selection, stored.object)?;
-                result.metadata = Some(metadata);
-                results.push(result);
-                break;
-            }
-        }
-    }
-    Ok(results)
+    Some(shown())
 }
 
 fn metadata(selection: &Metadata, object: &Object, ranked: Ranked) -> Result<MetadataResult> {
@@ -114,7 +107,7 @@ fn metadata(selection: &Metadata, object: &Object, ranked: Ranked) -> Result<Met
             (result.distance, result.distance_present) = (distance, true);
         }
         if asked.certainty && ranked.cosine {
-            (result.certainty, result.certainty_present) = (target::certainty(distance), true);
+            (result.certainty, result.certainty_present) = (vector_target::certainty(distance), true);
         }
     }
     result.score_present = asked.score && ranked.scored;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use azimuth_engine::interrupt;
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::query::{Filter, Hit, Sort};
+use azimuth_engine::query::{Filter, Sort};
 use azimuth_engine::schema::Collection;
 use tonic::Status;
 
@@ -13,9 +13,10 @@ use super::reply::{Ranked, result};
 use super::selection::Selection;
 use super::{grouped, hybrid, near, status, took};
 use crate::app::schema::names::upper_first;
+use crate::app::search::find::Find;
 use crate::app::search::grouping::GroupBy;
 use crate::app::search::{Ranking, Search, VECTOR_SEARCH, page, target};
-use crate::app::shards::{ShardTarget, Shards};
+use crate::app::shards::{HitTree, ShardTarget};
 use crate::app::{App, filter};
 use crate::auth::{Access, Principal};
 use crate::pb::weaviate::{Filters, GroupByResult, SearchReply, SearchRequest, SearchResult};
@@ -28,23 +29,15 @@ pub(super) async fn search(
 ) -> Result<SearchReply, Status> {
     let start = Instant::now();
     let prepared = Prepared::new(app, principal, request)?;
-    let search = &prepared.search;
-    let is_short = prepared.selection.references.is_empty() && search.is_short(app);
-    if !is_short {
-        app.open_indexes(&search.shard_target, &search.vectors()).await.map_err(status)?;
-    }
-    let answer = move |shards: Shards<'_>| {
-        let hits = prepared.search.clone().hits(shards)?;
-        prepared.answer(shards, hits)
-    };
-    let answer = app.read_inline(is_short, answer).await;
+    let find = Find { follow: prepared.selection.follow(), ..Find::new(prepared.search.clone()) };
+    let answer = app.find(find, move |hits| prepared.answer(hits)).await;
     Ok(reply(answer.map_err(status)?, start))
 }
 
 /// A request that was checked.
 pub(super) struct Prepared {
     pub(super) search: Search,
-    selection: Selection,
+    pub(super) selection: Selection,
     group_by: Option<GroupBy>,
     /// Whether hits have a certainty.
     cosine: bool,
@@ -88,17 +81,17 @@ impl Prepared {
     }
 
     /// The answer that these hits of the search make.
-    pub(super) fn answer(&self, shards: Shards<'_>, hits: Vec<Hit>) -> azimuth_engine::Result<Answer> {
+    pub(super) fn answer(&self, hits: Vec<HitTree>) -> azimuth_engine::Result<Answer> {
         if let Some(by) = &self.group_by {
-            return grouped::results(shards, &self.selection, &hits, by).map(Answer::Groups);
+            return grouped::results(&self.selection, &hits, by).map(Answer::Groups);
         }
         let mut results = Vec::with_capacity(hits.len());
-        for hit in hits {
+        for HitTree { hit, references } in hits {
             interrupt::check()?;
             // A score stands in place of a distance.
             let distance = hit.distance.filter(|_| hit.score.is_none());
             let ranked = Ranked { distance, score: hit.score, cosine: self.cosine, scored: true };
-            results.push(result(shards, &self.selection, hit.object, ranked)?);
+            results.push(result(&self.selection, hit.object, &references, ranked)?);
         }
         Ok(Answer::Hits(results))
     }

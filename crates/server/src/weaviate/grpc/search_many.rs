@@ -9,8 +9,8 @@ use tonic::Status;
 use super::search::{Answer, Prepared, reply};
 use super::{status, took};
 use crate::app::App;
-use crate::app::search::Search;
-use crate::app::shards::Shards;
+use crate::app::search::find::Find;
+use crate::app::shards::HitTree;
 use crate::auth::Principal;
 use crate::pb::azimuth::{Failure, Outcome, SearchManyReply, SearchManyRequest, outcome};
 
@@ -49,17 +49,16 @@ pub(super) async fn search_many(
             format!("the limits of the searches add up to {hits}, {hits_max} are possible (QUERY_MAXIMUM_RESULTS)");
         return Err(Status::invalid_argument(text));
     }
-    for prepared in &good {
-        let search = &prepared.search;
-        app.open_indexes(&search.shard_target, &search.vectors()).await.map_err(status)?;
-    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let part = good.len().div_ceil(processors).max(PART_MIN);
     let mut parts = Vec::new();
     while !good.is_empty() {
         let rest = good.split_off(part.min(good.len()));
         let searches = std::mem::replace(&mut good, rest);
-        parts.push(app.read(move |shards| Ok(answers(shards, &searches))));
+        let find =
+            |prepared: &Prepared| Find { follow: prepared.selection.follow(), ..Find::new(prepared.search.clone()) };
+        let finds = searches.iter().map(find).collect();
+        parts.push(app.find_each(finds, move |found| answers(&searches, found)));
     }
     let mut found = Vec::with_capacity(places.len());
     for part in join_all(parts).await {
@@ -74,9 +73,11 @@ pub(super) async fn search_many(
     Ok(SearchManyReply { took: took(start), outcomes })
 }
 
-fn answers(shards: Shards<'_>, searches: &[Prepared]) -> Vec<azimuth_engine::Result<Answer>> {
-    let hits = Search::hits_of_each(shards, searches.iter().map(|prepared| prepared.search.clone()).collect());
-    searches.iter().zip(hits).map(|(prepared, hits)| prepared.answer(shards, hits?)).collect()
+fn answers(
+    searches: &[Prepared],
+    found: Vec<azimuth_engine::Result<Vec<HitTree>>>,
+) -> Vec<azimuth_engine::Result<Answer>> {
+    searches.iter().zip(found).map(|(prepared, hits)| prepared.answer(hits?)).collect()
 }
 
 fn failure(status: &Status) -> Outcome {

@@ -13,6 +13,7 @@ use tonic::Status;
 use super::search::find_collection;
 use crate::app::filter::wire_name;
 use crate::app::schema::names::{lower_first, no_such_property};
+use crate::app::shards::{Follow, FollowTarget};
 use crate::pb::weaviate::{MetadataRequest, ObjectPropertiesRequest, PropertiesRequest, RefPropertiesRequest};
 use crate::request_memory;
 
@@ -112,14 +113,29 @@ impl Selection {
                 depth + 1,
             )
             .map_err(|error| wrap(error.message().to_owned()))?;
-            selection.follow(found.0, target);
+            selection.add_reference(found.0, target);
         }
         Ok(selection)
     }
 
+    /// The references that are read with the objects, in the order of [`references`](Self::references).
+    pub(super) fn follow(&self) -> Vec<Follow> {
+        let target = |selection: &Self| FollowTarget {
+            collection: selection.collection.clone(),
+            tenant: selection.tenant.clone(),
+            include: selection.include(),
+            follow: selection.follow(),
+        };
+        let follow = |reference: &Reference| Follow {
+            property: reference.property.clone(),
+            targets: reference.targets.iter().map(target).collect(),
+        };
+        self.references.iter().map(follow).collect()
+    }
+
     /// Adds a reference property. If the property is selected already, its targets are answered once, with the union of
     /// both selections.
-    fn follow(&mut self, property: String, target: Self) {
+    fn add_reference(&mut self, property: String, target: Self) {
         let Some(known) = self.references.iter_mut().find(|known| known.property == property) else {
             self.references.push(Reference { property, targets: vec![target] });
             return;
@@ -138,7 +154,7 @@ impl Selection {
             (Some(_), None) => {}
         }
         for Reference { property, targets } in other.references {
-            targets.into_iter().for_each(|target| self.follow(property.clone(), target));
+            targets.into_iter().for_each(|target| self.add_reference(property.clone(), target));
         }
         self.metadata.merge(other.metadata);
     }

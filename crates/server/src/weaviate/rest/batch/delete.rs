@@ -67,7 +67,8 @@ pub(super) async fn delete(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
         )));
     }
     let located = shard::targets_to_write(&collection, tenant);
-    let target = located.map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", error.text())))?;
+    let target =
+        located.map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", error.text())))?;
     let dry_run = body.get("dryRun").and_then(Value::as_bool).unwrap_or(false);
     let deleted = delete::matching(app, target, filter, dry_run).await?;
     request_memory::force(deleted.objects.len() * ANSWER_BYTES);

@@ -1,0 +1,82 @@
+//! Searches as front ends run them: hits with the objects that their references lead to, and their rendering.
+
+use std::sync::Arc;
+
+use azimuth_engine::{Error, Result};
+
+use super::Search;
+use super::related::{Related, unite};
+use crate::app::shards::{Follow, HitTree, Shards};
+use crate::app::{App, AppResult};
+
+/// A search and the objects that are read with its hits.
+#[derive(Debug, Clone)]
+pub(crate) struct Find {
+    /// The search.
+    pub(crate) search: Search,
+    /// Unites hits that are close to each other.
+    pub(crate) related: Option<Related>,
+    /// References that are followed.
+    pub(crate) follow: Vec<Follow>,
+    /// Whether the same request asks for something else, which would have to wait if this ran on its thread.
+    pub(crate) is_one_of_several: bool,
+}
+
+impl Find {
+    /// A search alone.
+    pub(crate) fn new(search: Search) -> Self {
+        Self { search, related: None, follow: Vec::new(), is_one_of_several: false }
+    }
+
+    fn is_short(&self, app: &App) -> bool {
+        !self.is_one_of_several && self.related.is_none() && self.follow.is_empty() && self.search.is_short(app)
+    }
+
+    fn hits(self, shards: Shards<'_>) -> Result<Vec<HitTree>> {
+        let hits = self.search.hits(shards)?;
+        let hits = match self.related {
+            Some(related) => unite(hits, related)?,
+            None => hits,
+        };
+        shards.with_references(hits, &self.follow)
+    }
+}
+
+impl App {
+    /// Runs a search; `show` makes the answer of its hits on the same thread, within the same deadline.
+    ///
+    /// # Errors
+    /// The error of the read or of `show`.
+    pub(crate) async fn find<T, F>(self: &Arc<Self>, find: Find, show: F) -> AppResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Vec<HitTree>) -> Result<T> + Send + 'static,
+    {
+        let is_short = find.is_short(self);
+        if !is_short {
+            self.open_indexes(&find.search.shard_target, &find.search.vectors()).await?;
+        }
+        self.read_inline(is_short, move |shards| show(find.hits(shards)?)).await
+    }
+
+    /// Runs several searches, which share what they can; `show` makes the answers of their hits.
+    ///
+    /// # Errors
+    /// What hinders all of them.
+    pub(crate) async fn find_each<T, F>(self: &Arc<Self>, finds: Vec<Find>, show: F) -> AppResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Vec<Result<Vec<HitTree>>>) -> T + Send + 'static,
+    {
+        for find in &finds {
+            self.open_indexes(&find.search.shard_target, &find.search.vectors()).await?;
+        }
+        let found = move |shards: Shards<'_>| {
+            let (searches, follow): (Vec<_>, Vec<_>) = finds.into_iter().map(|find| (find.search, find.follow)).unzip();
+            let hits = Search::hits_of_each(shards, searches).into_iter().zip(follow);
+            let trees = hits.map(|(hits, follow)| shards.with_references(hits?, &follow));
+            Ok::<_, Error>(show(trees.collect()))
+        };
+        self.read(found).await
+    }
+}
