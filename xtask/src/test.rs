@@ -3,7 +3,7 @@
 use crate::{Failure, cargo, process, setup};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// What the test runners reported.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,22 +14,24 @@ struct Counts {
 }
 
 /// Runs the tests whose name holds `filter`, all without one; ends with one line `N passed, N failed`.
+///
+/// Without a filter the black-box tests run a second time, with servers that pass every read of a shard through its encoded
+/// form, as reads of another node's shards are.
 pub(crate) fn run(root: &Path, filter: Option<&str>) -> Result<(), Failure> {
     setup::everything(root)?;
     cargo::build_server(root)?;
     process::run(cargo::command(root, "test").args(["--workspace", "--no-run"]))?;
-    let mut command = cargo::command(root, "test");
-    command.args(["--workspace", "--no-fail-fast"]).args(filter);
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut counts = Counts::default();
-    for line in BufReader::new(child.stdout.take().ok_or("no pipe from cargo")?).lines() {
-        let line = line?;
-        println!("{line}");
-        counts.add(&line);
+    let mut command = cargo::command(root, "test");
+    let mut success = counts.add_all(command.args(["--workspace", "--no-fail-fast"]).args(filter))?;
+    if filter.is_none() {
+        println!("\nblack-box tests with encoded reads (AZIMUTH_ENCODE_READS=true)");
+        let mut command = cargo::command(root, "test");
+        command.args(["--package", "azimuth-tests", "--test", "blackbox"]).env("AZIMUTH_ENCODE_READS", "true");
+        success &= counts.add_all(&mut command)?;
     }
-    let status = child.wait()?;
     println!("\n{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.ignored);
-    match (status.success(), counts.passed) {
+    match (success, counts.passed) {
         (false, _) => Err("some tests failed".into()),
         (true, 0) => Err(format!("no test is called `{}`", filter.unwrap_or_default()).into()),
         (true, _) => Ok(()),
@@ -37,6 +39,17 @@ pub(crate) fn run(root: &Path, filter: Option<&str>) -> Result<(), Failure> {
 }
 
 impl Counts {
+    /// Runs a command and adds its results. Returns whether the command succeeded.
+    fn add_all(&mut self, command: &mut Command) -> Result<bool, Failure> {
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        for line in BufReader::new(child.stdout.take().ok_or("no pipe from cargo")?).lines() {
+            let line = line?;
+            println!("{line}");
+            self.add(&line);
+        }
+        Ok(child.wait()?.success())
+    }
+
     /// Adds what a `test result:` line of the standard test runner says; other lines say nothing.
     fn add(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else { return };

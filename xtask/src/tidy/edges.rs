@@ -14,7 +14,7 @@ const ENGINE_MODULES: [(&str, &[&str]); 29] = [
     ("schema", &["error", "ids", "limits", "vector"]),
     ("object", &["error", "ids", "limits", "schema"]),
     ("command", &["error", "ids", "object", "query", "schema"]),
-    ("query", &["error", "ids", "object", "schema"]),
+    ("query", &["error", "ids", "object", "schema", "vector"]),
     ("tokenizer", &["schema"]),
     // Bytes in RocksDB: no schema, object or index.
     ("storage", &["error", "ids", "interrupt", "limits"]),

@@ -21,7 +21,6 @@ mod transaction;
 #[cfg(test)]
 mod contained_tests;
 
-pub use crate::exec::request::{ShardAnswer, ShardHits, ShardRead, ShardSummary, decode_answer, encode_answer};
 pub use group::DataGroup;
 pub use metrics::{GroupMetrics, ShardStatus, VectorStatus};
 pub use options::GroupOptions;

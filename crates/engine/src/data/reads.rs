@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{DataGroup, ShardAnswer, ShardRead, ShardStatus};
+use super::{DataGroup, ShardStatus};
 use crate::Result;
 use crate::ids::{CollectionId, ShardKey, VectorId};
 use crate::inverted::reader::audit;
 use crate::object::{FoundVersion, StoredObject};
-use crate::query::{Filter, Hit, Include, Plan, Query};
+use crate::query::{Filter, Hit, Include, Plan, Query, ShardAnswer, ShardRead};
 use crate::schema::Collection;
 
 impl DataGroup {

@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use super::ReadContext;
-use super::request::{ShardAnswer, ShardHits, ShardRead, ShardSummary};
 use crate::Result;
 use crate::ids::ShardKey;
-use crate::query::{Include, Query, SortTerms};
+use crate::query::{Include, Query, ShardAnswer, ShardHits, ShardRead, ShardSummary, SortTerms};
 use crate::vector::IndexMemory;
 
 impl ReadContext<'_> {

@@ -4,8 +4,8 @@
 //! opens vector indexes, and requests maintenance of damaged rows and indexes.
 //!
 //! Read in this order: `fetch` (objects by id), `search` (plan, hits, objects), then `listing`, `sort` and `near` (the ways
-//! to find hits), `filter` (the inverted index), `status` and `cost`. `request` has the reads as values, `execute` answers
-//! them.
+//! to find hits), `filter` (the inverted index), `status` and `cost`. `execute` answers the reads that
+//! are values.
 
 mod cost;
 mod execute;
@@ -13,7 +13,6 @@ mod fetch;
 mod filter;
 mod listing;
 mod near;
-pub(crate) mod request;
 mod search;
 mod sort;
 mod status;

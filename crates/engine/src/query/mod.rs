@@ -5,6 +5,7 @@ mod combine;
 mod filter;
 mod near;
 mod plan;
+mod request;
 mod sort;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 pub use near::{Combination, DISTANCE_SLACK, Near, TARGETS_MAX, Target};
 pub(crate) use plan::Cardinalities;
 pub use plan::{AccessPath, Plan};
+pub use request::{ShardAnswer, ShardHits, ShardRead, ShardSummary, decode_answer, encode_answer};
 pub(crate) use sort::SortTerms;
 pub use sort::{SortKeys, sort_hits};
 

@@ -1,7 +1,8 @@
 //! Who answers the reads of shards.
 
 use azimuth_engine::Result;
-use azimuth_engine::data::{DataGroup, ShardAnswer, ShardRead, decode_answer, encode_answer};
+use azimuth_engine::data::DataGroup;
+use azimuth_engine::query::{ShardAnswer, ShardRead, decode_answer, encode_answer};
 
 use crate::request_memory;
 

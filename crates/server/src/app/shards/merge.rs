@@ -2,9 +2,8 @@
 
 use std::cmp::Ordering;
 
-use azimuth_engine::data::ShardHits;
 use azimuth_engine::ids::{DocId, ShardKey};
-use azimuth_engine::query::{DISTANCE_SLACK, Hit, Measured, Near, Query, Rank, SortKeys, combine};
+use azimuth_engine::query::{DISTANCE_SLACK, Hit, Measured, Near, Query, Rank, ShardHits, SortKeys, combine};
 use uuid::Uuid;
 
 /// The query whose hits in each shard suffice for the hits of `query` over all of them.

@@ -11,10 +11,12 @@ mod target;
 
 use std::collections::BTreeMap;
 
-use azimuth_engine::data::{ShardAnswer, ShardHits, ShardRead, ShardSummary};
 use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::object::{FoundVersion, Object, StoredObject};
-use azimuth_engine::query::{Combination, Filter, Hit, Include, Near, Query, Rank, Sort, sort_hits};
+use azimuth_engine::query::{
+    Combination, Filter, Hit, Include, Near, Query, Rank, ShardAnswer, ShardHits, ShardRead, ShardSummary, Sort,
+    sort_hits,
+};
 use azimuth_engine::{Error, Result};
 use uuid::Uuid;
 

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::{Charge, Filter, Hit, Include, Measured, Near, Query, SortKeys};
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::object::{FoundVersion, Object, StoredObject};
-use crate::query::{Charge, Filter, Hit, Include, Measured, Near, Query, SortKeys};
 use crate::vector::IndexMemory;
 use crate::{Error, Result};
 
