@@ -25,13 +25,14 @@ pub fn shard_of(id: Uuid, shards: usize, virtual_shards: u64) -> Option<usize> {
 mod tests {
     use super::*;
 
+    /// The hashes were computed with another implementation, Python's mmh3.
     #[test]
     fn objects_stay_where_they_are() {
         let ids = ["00000000-0000-0000-0000-000000000001", "f47ac10b-58cc-4372-a567-0e02b2c3d479"];
         let ids = ids.map(|id| Uuid::parse_str(id).unwrap());
         let positions = |shards, virtual_shards| ids.map(|id| shard_of(id, shards, virtual_shards));
-        assert_eq!(positions(8, 1024), FROZEN_8);
-        assert_eq!(positions(3, 384), FROZEN_3);
+        assert_eq!(positions(8, 1024), [Some(4), Some(5)]);
+        assert_eq!(positions(3, 384), [Some(2), Some(1)]);
         assert_eq!(positions(1, 128), [Some(0); 2]);
         assert_eq!(positions(0, 0), [None; 2]);
     }

@@ -14,6 +14,13 @@ pub use stopwords::stopwords;
 
 use crate::schema::{TextAnalyzer, Tokenization};
 
+// Terms are part of the state that all replicas share, and the standard library's tables of Unicode decide them. Another
+// version needs a feature level at which all replicas of a group change over, and an index that is rebuilt.
+const _: () = assert!(
+    matches!(char::UNICODE_VERSION, (17, 0, 0)),
+    "the toolchain has other Unicode tables than those by which stored texts were cut into terms"
+);
+
 /// Cuts `text` into terms, in their order, repetitions kept.
 ///
 /// The tokenizers that need a dictionary (`gse`, `gse_ch`, `kagome_kr`, `kagome_ja`) are not there; the schema refuses
