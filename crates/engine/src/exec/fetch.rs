@@ -9,6 +9,7 @@ use crate::object::{FoundVersion, Object, StoredObject, codec};
 use crate::query::Include;
 use crate::schema::Collection;
 use crate::shard::{Shard, ShardView};
+use crate::storage::key::ShardPrefix;
 use crate::storage::{Family, key};
 use crate::{Error, Result};
 
@@ -48,8 +49,15 @@ impl ReadContext<'_> {
     /// # Errors
     /// [`Error::Invalid`] when the group does not know the shard.
     pub(crate) fn exists(self, at: ShardKey, id: Uuid) -> Result<bool> {
-        let (_, shard) = self.state.known(at)?;
-        Ok(self.state.store.get(Family::Ids, &shard.prefix.id(id))?.is_some())
+        // Without loading the shard: references without a collection are looked for in all of them.
+        let prefix = match self.state.loaded(at) {
+            Some(_) => self.state.known(at)?.1.prefix,
+            None if self.state.knows(at) => ShardPrefix::new(self.state.group, at),
+            None => {
+                return Err(Error::Invalid(format!("shard {} of collection {} is not there", at.shard, at.collection)));
+            }
+        };
+        Ok(self.state.store.get(Family::Ids, &prefix.id(id))?.is_some())
     }
 
     /// Bytes of an object's row, vectors aside; 0 if there is none.

@@ -14,6 +14,7 @@ mod extend;
 #[cfg(test)]
 mod fuzz;
 mod gofmt;
+mod lengths;
 mod phone;
 mod prepare;
 pub(crate) mod references;

@@ -12,7 +12,7 @@ use super::convert::Converted;
 use super::existence::{self, Target};
 use super::extend::extend;
 use super::prepare::{check, check_weight, dangling};
-use super::{Draft, ObjectError, Prepared, Purpose, vectors};
+use super::{Draft, ObjectError, Prepared, Purpose, lengths, vectors};
 use crate::app::{App, AppResult, now_ms};
 
 /// Writes objects in one call; per object its creation time, in order. What was refused before stays refused.
@@ -21,9 +21,10 @@ use crate::app::{App, AppResult, now_ms};
 /// Only what hinders all of them.
 pub(crate) async fn write(
     app: &App,
-    prepared: Vec<Result<Prepared, ObjectError>>,
+    mut prepared: Vec<Result<Prepared, ObjectError>>,
     mode: PutMode,
 ) -> Result<Vec<Result<i64, ObjectError>>, ObjectError> {
+    lengths::check(app, &mut prepared).await?;
     let mut last = None;
     for prepared in prepared.iter().flatten() {
         // Objects of one collection follow one another.
@@ -72,6 +73,8 @@ pub(crate) async fn merge(
     let collection = catalog.find(&collection.name).unwrap_or(collection);
     let Converted { mut properties, nulls, references } = check(&catalog, collection, &Extension::default(), &draft)?;
     let vectors = vectors::assign(collection, draft.vectors).map_err(ObjectError::Invalid)?;
+    lengths::check_one(app, collection, id, vectors.iter().filter_map(|(id, vector)| Some((*id, vector.as_ref()?))))
+        .await?;
     let target = |(_, beacon): &(String, _)| Target { beacon: Clone::clone(beacon), tenant: draft.tenant.clone() };
     let targets: Vec<Target> = references.iter().map(target).collect();
     let there = existence::exist(app, &targets).await?;
