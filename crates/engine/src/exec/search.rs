@@ -12,8 +12,9 @@ use super::filter::Filtered;
 use super::near::BatchedQuery;
 use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
+use crate::inverted::DocSet;
 use crate::object::FoundVersion;
-use crate::query::{AccessPath, Cardinalities, Filter, Hit, Include, Plan, Query, Rank, SortTerms};
+use crate::query::{AccessPath, Cardinalities, Filter, Hit, Plan, Query, Rank, SortTerms};
 use crate::schema::Collection;
 use crate::shard::doc_index::DocIndex;
 use crate::shard::{Shard, ShardView};
@@ -223,7 +224,7 @@ impl<'a> Search<'a> {
         let with_vector = match &query.rank {
             Rank::Near(near) => {
                 self.check_near(near)?;
-                near.vectors().filter_map(|vector| self.with_vector(vector)).map(RoaringTreemap::len).max().unwrap_or(0)
+                near.vectors().filter_map(|vector| self.with_vector(vector)).map(DocSet::len).max().unwrap_or(0)
             }
             Rank::Listing { .. } => 0,
         };
@@ -232,7 +233,7 @@ impl<'a> Search<'a> {
         Ok(Plan::of(query, &counts))
     }
 
-    fn with_vector(&self, vector: VectorId) -> Option<&RoaringTreemap> {
+    fn with_vector(&self, vector: VectorId) -> Option<&DocSet> {
         self.view.state.with_vector.get(&vector)
     }
 
@@ -257,7 +258,11 @@ impl<'a> Search<'a> {
     /// Reads the objects of the hits; ranked hits are sorted here if the query says so.
     fn read(&self, query: &Query, plan: &Plan, found: Vec<Found>) -> Result<Vec<Hit>> {
         let sort_here = !query.sort.is_empty() && plan.path != AccessPath::Sorted;
-        let include = Include { properties: query.include.properties || sort_here, ..query.include.clone() };
+        let terms = sort_here.then(|| SortTerms::new(self.schema, &query.sort)).transpose()?;
+        let mut include = query.include.clone();
+        if let Some(terms) = &terms {
+            include.properties.merge(terms.projection());
+        }
         let doc_ids: Vec<DocId> = found.iter().map(|found| found.doc_id).collect();
         let objects = read_objects(self.shard, &self.view, self.schema, &doc_ids, &include)?;
         let hit = |(Found { doc_id, distance }, object): (Found, Option<_>)| {
@@ -265,8 +270,7 @@ impl<'a> Search<'a> {
             Some(Hit { doc_id, distance, score: None, object })
         };
         let mut hits: Vec<Hit> = found.into_iter().zip(objects).filter_map(hit).collect();
-        if sort_here {
-            let terms = SortTerms::new(self.schema, &query.sort)?;
+        if let Some(terms) = terms {
             let mut keyed = Vec::with_capacity(hits.len());
             for hit in hits {
                 let keys = terms.keys(&hit.object);
@@ -275,9 +279,7 @@ impl<'a> Search<'a> {
             }
             keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
             hits = keyed.into_iter().map(|(_, hit)| hit).collect();
-            if !query.include.properties {
-                hits.iter_mut().for_each(|hit| hit.object.properties.clear());
-            }
+            hits.iter_mut().for_each(|hit| query.include.properties.retain(&mut hit.object.properties));
         }
         Ok(hits)
     }

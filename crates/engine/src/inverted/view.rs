@@ -1,7 +1,6 @@
 //! The inverted index of a shard as readers and background work see it.
 
-use roaring::RoaringTreemap;
-
+use super::DocSet;
 use super::form::terms::OBJECT;
 use crate::ids::DocId;
 use crate::storage::key::{InvKind, ShardPrefix, with_doc_id};
@@ -13,7 +12,7 @@ pub(crate) struct IndexView<'a> {
     pub store: &'a StoreView<'a>,
     pub prefix: ShardPrefix,
     /// Live doc ids.
-    pub live: &'a RoaringTreemap,
+    pub live: &'a DocSet,
     /// Doc ids from this one on are in the store already, and belong to a batch that is about to be published.
     pub next_doc_id: u64,
     /// No segment begins below this doc id.

@@ -9,10 +9,12 @@
 //! are bytes. Every value that encoding accepts reads back equal: encoding and decoding have the same depth limit
 //! ([`STORED_DEPTH_MAX`], in objects and lists around a value).
 
+mod wanted;
 mod weight;
 
 use uuid::Uuid;
 
+pub(crate) use wanted::Wanted;
 pub(crate) use weight::weight;
 
 use super::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors, value_depth};
@@ -139,21 +141,19 @@ pub(crate) fn decode_header(row: &[u8]) -> Result<Header> {
     Reader { rest: row }.header()
 }
 
-/// Decodes a row into an object without vectors; `properties` says whether they are read at all.
-pub(crate) fn decode(row: &[u8], schema: &Collection, properties: bool) -> Result<(Header, Object)> {
+/// Decodes a row into an object without vectors, with the wanted properties. Of those behind the last wanted one nothing
+/// is read.
+pub(crate) fn decode(row: &[u8], wanted: &Wanted<'_>) -> Result<(Header, Object)> {
     let mut reader = Reader { rest: row };
     let header = reader.header()?;
-    let mut object = Object {
+    let properties = reader.wanted(wanted)?;
+    let object = Object {
         id: header.id,
         created_ms: header.created_ms,
         updated_ms: header.updated_ms,
-        properties: Properties::new(),
+        properties,
         vectors: Vectors::new(),
     };
-    if properties {
-        object.properties = reader.properties(schema)?;
-        reader.end()?;
-    }
     Ok((header, object))
 }
 
@@ -350,9 +350,13 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self) -> Result<String> {
+        self.str().map(str::to_owned)
+    }
+
+    fn str(&mut self) -> Result<&'a str> {
         let len = self.count()?;
         let bytes = self.take(len)?;
-        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| damaged("text is not UTF-8"))
+        std::str::from_utf8(bytes).map_err(|_| damaged("text is not UTF-8"))
     }
 
     fn flag(&mut self) -> Result<bool> {
@@ -478,6 +482,7 @@ fn damaged(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::Projection;
     use std::collections::BTreeMap;
 
     fn schema() -> Collection {
@@ -508,21 +513,21 @@ mod tests {
     #[test]
     fn rows_read_back() {
         let (header, properties, bytes) = row();
-        let (found, object) = decode(&bytes, &schema(), true).unwrap();
+        let (found, object) = decode(&bytes, &Wanted::all(&schema())).unwrap();
         assert_eq!((found, object.properties), (header.clone(), properties));
         assert_eq!(decode_header(&bytes).unwrap(), header);
-        assert!(decode(&bytes, &schema(), false).unwrap().1.properties.is_empty());
+        assert!(decode(&bytes, &Wanted::new(&schema(), &Projection::None)).unwrap().1.properties.is_empty());
     }
 
     #[test]
     fn damage_is_an_error_and_never_a_panic() {
         let (_, _, bytes) = row();
         for end in 0..bytes.len() {
-            assert!(matches!(decode(&bytes[..end], &schema(), true), Err(Error::Damaged(_))), "cut at {end}");
+            assert!(matches!(decode(&bytes[..end], &Wanted::all(&schema())), Err(Error::Damaged(_))), "cut at {end}");
             for bit in 0..8 {
                 let mut flipped = bytes.clone();
                 flipped[end] ^= 1 << bit;
-                drop(decode(&flipped, &schema(), true));
+                drop(decode(&flipped, &Wanted::all(&schema())));
             }
         }
         let vector = encode_vector(&Vector::Multi { dim: 2, rows: vec![1.0; 4] });
@@ -541,7 +546,7 @@ mod tests {
             for depth in 0..STORED_DEPTH_MAX + 4 {
                 let properties = Properties::from([("p".to_owned(), value.clone())]);
                 match encode(&header, &properties, &schema()) {
-                    Ok(bytes) => assert_eq!(decode(&bytes, &schema(), true).unwrap().1.properties, properties),
+                    Ok(bytes) => assert_eq!(decode(&bytes, &Wanted::all(&schema())).unwrap().1.properties, properties),
                     Err(error) => {
                         assert!(matches!(error, Error::Limit(_)) && value_depth(&value) > STORED_DEPTH_MAX, "{error}");
                     }
@@ -563,7 +568,7 @@ mod tests {
             bytes.extend([Tag::List as u8, 1, Tag::Object as u8, 1, 1, b'a']);
         }
         bytes.extend([Tag::List as u8, 1, Tag::Text as u8, 1, b'x']);
-        let (header, object) = decode(&bytes, &schema(), true).unwrap();
+        let (header, object) = decode(&bytes, &Wanted::all(&schema())).unwrap();
         assert_eq!(value_depth(&object.properties["p"]), 65);
         assert_eq!(encode(&header, &object.properties, &schema()).unwrap(), bytes);
     }
@@ -575,7 +580,7 @@ mod tests {
         // One property without an id and with an empty name, then lists in lists.
         bytes.extend([1, 0, 0]);
         bytes.extend([Tag::List as u8, 1].repeat(100_000));
-        assert!(matches!(decode(&bytes, &schema(), true), Err(Error::Damaged(_))));
+        assert!(matches!(decode(&bytes, &Wanted::all(&schema())), Err(Error::Damaged(_))));
         let mut reader = Reader { rest: &[0xff, 0xff, 0xff, 0xff, 0x0f, 1] };
         assert!(reader.count().is_err());
     }

@@ -5,6 +5,7 @@ mod combine;
 mod filter;
 mod near;
 mod plan;
+mod projection;
 mod sort;
 
 use uuid::Uuid;
@@ -15,6 +16,7 @@ pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 pub use near::{Combination, DISTANCE_SLACK, Near, TARGETS_MAX, Target};
 pub(crate) use plan::Cardinalities;
 pub use plan::{AccessPath, Plan};
+pub use projection::Projection;
 pub(crate) use sort::{SortKeys, SortTerms};
 
 use crate::ids::{DocId, VectorId};
@@ -61,8 +63,8 @@ pub struct Sort {
 /// The parts of an object that a read returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Include {
-    /// Properties (all of them) or none.
-    pub properties: bool,
+    /// These properties.
+    pub properties: Projection,
     /// These vectors.
     pub vectors: Vec<VectorId>,
     /// Charged with the memory that the objects take.

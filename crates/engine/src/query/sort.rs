@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use super::Sort;
+use super::{Projection, Sort};
 use crate::object::{Geo, Object, Value};
 use crate::schema::{Collection, DataType, Primitive};
 use crate::{Error, Result};
@@ -57,7 +57,16 @@ impl SortTerms {
         if refused.is_empty() { Ok(Self { terms }) } else { Err(Error::Invalid(refused.join(", "))) }
     }
 
-    /// What `object` (with its properties) is sorted by.
+    /// The properties that [`SortTerms::keys`] looks at.
+    pub(crate) fn projection(&self) -> Projection {
+        Projection::of(self.terms.iter().filter_map(|(term, _)| match term {
+            // A path into an object names no property.
+            Term::Property(name) if !name.contains('.') => Some(name.as_str()),
+            Term::Property(_) | Term::Id | Term::Created | Term::Updated => None,
+        }))
+    }
+
+    /// What `object` (with the properties of [`SortTerms::projection`]) is sorted by.
     pub(crate) fn keys(&self, object: &Object) -> SortKeys {
         let key = |term: &Term| match term {
             Term::Id => Key::Text(object.id.to_string()),

@@ -17,12 +17,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use roaring::RoaringTreemap;
 
 use crate::ids::{DocId, GroupId, ShardKey, VectorId};
-use crate::inverted::IndexView;
-use crate::inverted::form::docset;
 use crate::inverted::form::terms::{OBJECT, vector_key};
+use crate::inverted::{DocSet, IndexView};
 use crate::storage::key::{self, InvKind, MetaKey, ShardPrefix};
 use crate::storage::{Family, Snapshot, Store, StoreView, record};
 use crate::{Error, Result};
@@ -68,9 +66,9 @@ struct Frozen {
 pub(crate) struct ShardState {
     pub record: ShardRecord,
     /// Live doc ids.
-    pub live: RoaringTreemap,
+    pub live: DocSet,
     /// Live doc ids that have the vector; no entry for vectors that none has.
-    pub with_vector: BTreeMap<VectorId, RoaringTreemap>,
+    pub with_vector: BTreeMap<VectorId, DocSet>,
     /// How often doc ids were taken away since the shard was loaded.
     pub removals: u64,
 }
@@ -231,14 +229,14 @@ impl ShardState {
     }
 }
 
-fn load_set(view: &StoreView<'_>, prefix: &[u8]) -> Result<RoaringTreemap> {
-    let mut set = RoaringTreemap::new();
+fn load_set(view: &StoreView<'_>, prefix: &[u8]) -> Result<DocSet> {
+    let mut set = DocSet::default();
     let mut cursor = view.cursor(Family::Inverted, prefix, None);
     cursor.seek(prefix);
     while let Some((key, value)) = cursor.item()? {
         // Apply keeps these sets itself: they are not derived from other data and cannot be rebuilt.
         let first = key::parse_doc_id(key)?;
-        docset::decode_into(&mut set, first, value).map_err(|error| Error::Damaged(error.to_string()))?;
+        set.decode_chunk(first, value).map_err(|error| Error::Damaged(error.to_string()))?;
         cursor.next();
     }
     Ok(set)

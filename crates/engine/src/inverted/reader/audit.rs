@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::DocId;
-use crate::inverted::IndexView;
 use crate::inverted::form::postings::{self, Posting};
 use crate::inverted::form::segment::Segment;
 use crate::inverted::form::{docset, terms};
 use crate::inverted::writer::staged::Staged;
-use crate::object::codec;
+use crate::inverted::{DocSet, IndexView};
+use crate::object::codec::{self, Wanted};
 use crate::schema::Collection;
 use crate::storage::Family;
 use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES};
@@ -55,7 +55,7 @@ pub(crate) fn differences(view: &IndexView<'_>, schema: &Collection) -> Result<V
 
 impl Contents {
     /// Takes in an entry; the key comes without the shard's prefix. Of text both kinds count as one.
-    fn take(&mut self, key: &[u8], bytes: &[u8], live: &roaring::RoaringTreemap) -> Result<Vec<Posting>> {
+    fn take(&mut self, key: &[u8], bytes: &[u8], live: &DocSet) -> Result<Vec<Posting>> {
         let first = key::parse_doc_id(key)?;
         let mut value = key.get(..key.len().saturating_sub(DOC_BYTES)).unwrap_or_default().to_vec();
         let kind = value.get(2).and_then(|&byte| InvKind::from_byte(byte));
@@ -74,7 +74,7 @@ impl Contents {
             Some(_) => docset::decode_into(&mut set, first, bytes)?,
             None => return Err(Error::DamagedIndex(format!("key {key:02x?}"))),
         }
-        let members: Vec<u64> = (set & live).iter().collect();
+        let members: Vec<u64> = live.and(&set).iter().collect();
         if !members.is_empty() {
             self.members.entry(value).or_default().extend(members);
         }
@@ -117,11 +117,12 @@ fn stored(view: &IndexView<'_>, findings: &mut Vec<String>) -> Result<Contents> 
 
 fn of_rows(view: &IndexView<'_>, schema: &Collection) -> Result<Contents> {
     let mut contents = Contents::default();
+    let wanted = Wanted::all(schema);
     for doc_id in view.live.iter().map(DocId) {
         let row = view.store.get(Family::Objects, &view.prefix.object(doc_id))?;
         let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
         // An unreadable row has no index entries to compare.
-        let Ok((_, object)) = codec::decode(&row, schema, true) else { continue };
+        let Ok((_, object)) = codec::decode(&row, &wanted) else { continue };
         let mut staged = Staged::default();
         terms::index(schema, &object, &mut staged.object(doc_id));
         for (key, bytes) in staged.entries(view.prefix)? {

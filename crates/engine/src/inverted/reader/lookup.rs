@@ -15,8 +15,9 @@ use crate::inverted::IndexView;
 use crate::inverted::form::segment::Segment;
 use crate::inverted::form::terms::{self, OBJECT};
 use crate::inverted::form::{docset, postings};
-use crate::object::{Beacon, Value, codec};
-use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
+use crate::object::codec::{self, Wanted};
+use crate::object::{Beacon, Value};
+use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Projection, Subject};
 use crate::schema::{Collection, DataType, Property};
 use crate::storage::Family;
 use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES};
@@ -180,10 +181,12 @@ impl Lookup<'_> {
             Ok(Uuid::from_slice(value).is_ok_and(|id| ids.contains(&id)))
         })?;
         let mut found = RoaringTreemap::new();
+        let projection = Projection::of([property.name.as_str()]);
+        let wanted = Wanted::new(self.schema, &projection);
         for doc_id in candidates {
             let row = self.view.store.get(Family::Objects, &self.view.prefix.object(DocId(doc_id)))?;
             let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
-            let object = match codec::decode(&row, self.schema, true) {
+            let object = match codec::decode(&row, &wanted) {
                 Ok((_, object)) => object,
                 Err(error) => {
                     self.context.unreadable(DocId(doc_id), &error);
@@ -237,7 +240,7 @@ impl Lookup<'_> {
 
     /// Live objects that are not in `set`.
     pub(crate) fn complement(&self, set: &RoaringTreemap) -> RoaringTreemap {
-        self.view.live - set
+        self.view.live.without(set)
     }
 
     /// Live objects that have exactly this value.
@@ -247,7 +250,7 @@ impl Lookup<'_> {
         self.entries(&start, key::after_prefix(&start).as_deref(), |key, bytes| {
             read_entry(&mut found, kind, key, bytes)
         })?;
-        Ok(found & self.view.live)
+        Ok(self.view.live.and(&found))
     }
 
     /// Hands over all entries with keys from `start` up to `end`: those under keys of their own, then those of the segments.
@@ -338,7 +341,7 @@ impl Lookup<'_> {
             };
             if take { read_entry(&mut found, kind, key, bytes) } else { Ok(()) }
         })?;
-        Ok(found & self.view.live)
+        Ok(self.view.live.and(&found))
     }
 }
 

@@ -8,8 +8,8 @@ use super::condition::{bounds, wrong_text};
 use super::like::Pattern;
 use super::lookup::Lookup;
 use crate::inverted::form::terms;
-use crate::object::codec;
-use crate::query::{FilterValue, Operator};
+use crate::object::codec::{self, Wanted};
+use crate::query::{FilterValue, Operator, Projection};
 use crate::schema::{Property, Tokenization};
 use crate::storage::Family;
 use crate::storage::key::InvKind;
@@ -123,7 +123,8 @@ fn like(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &str) 
 fn has_term(lookup: &Lookup<'_>, property: &Property, doc_id: u64, wanted: impl Fn(&str) -> bool) -> Result<bool> {
     let row = lookup.view.store.get(Family::Objects, &lookup.view.prefix.object(crate::ids::DocId(doc_id)))?;
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
-    let object = match codec::decode(&row, lookup.schema, true) {
+    let projection = Projection::of([property.name.as_str()]);
+    let object = match codec::decode(&row, &Wanted::new(lookup.schema, &projection)) {
         Ok((_, object)) => object,
         Err(error) => {
             lookup.context.unreadable(crate::ids::DocId(doc_id), &error);

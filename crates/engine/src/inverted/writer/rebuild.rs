@@ -16,7 +16,7 @@ use crate::ids::DocId;
 use crate::inverted::IndexView;
 use crate::inverted::form::segment::Segment;
 use crate::inverted::form::{docset, postings, terms};
-use crate::object::codec;
+use crate::object::codec::{self, Wanted};
 use crate::schema::Collection;
 use crate::storage::key::{self, InvKind, PREFIX_BYTES};
 use crate::storage::{Changes, Family};
@@ -33,12 +33,12 @@ pub(crate) fn rows(
     let live = view.live;
     let count = below.0.checked_sub(1).map_or(0, |last| live.rank(last));
     let Some(first) = live.select(count.saturating_sub(rows_max)).filter(|_| count > 0) else { return Ok(None) };
-    let mut members = live.iter();
-    members.advance_to(first);
+    let members = live.iter_from(first);
     let mut staged = Staged::default();
+    let wanted = Wanted::all(schema);
     for doc_id in members.take_while(|doc_id| *doc_id < below.0).map(DocId) {
         let row = view.store.get(Family::Objects, &view.prefix.object(doc_id))?;
-        match row.as_deref().map(|row| codec::decode(row, schema, true)) {
+        match row.as_deref().map(|row| codec::decode(row, &wanted)) {
             Some(Ok((_, object))) => {
                 terms::index(schema, &object, &mut staged.object(doc_id));
             }

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::{ShardKey, VectorId};
-use azimuth_engine::query::{Combination, DISTANCE_SLACK, Filter, Hit, Include, Near, Query, Rank, Sort, Target};
+use azimuth_engine::query::{
+    Combination, DISTANCE_SLACK, Filter, Hit, Include, Near, Projection, Query, Rank, Sort, Target,
+};
 use azimuth_engine::schema::{Collection, TenantStatus};
 use azimuth_engine::{Error, Result};
 use fusion::Fusion;
@@ -343,7 +345,7 @@ fn with_vectors(
     let refuse =
         |why: String| Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"));
     let vectors = targets.iter().map(|target| target.vector).collect();
-    let include = Include { properties: false, vectors, charge: request_memory::reading() };
+    let include = Include { properties: Projection::None, vectors, charge: request_memory::reading() };
     let Some(stored) = data.get(shard_target.at, id, &include)? else {
         return Err(refuse("vector not found".to_owned()));
     };

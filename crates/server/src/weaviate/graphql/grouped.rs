@@ -6,7 +6,7 @@ use azimuth_engine::Result;
 use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::query::Hit;
+use azimuth_engine::query::{Hit, Projection};
 use azimuth_engine::schema::Collection;
 use serde_json::{Value as Json, json};
 
@@ -101,11 +101,18 @@ impl GroupShape {
 
     /// Vectors that must be read of its hits.
     pub(super) fn vectors(&self) -> Vec<VectorId> {
-        let hits = self
-            .members
-            .iter()
-            .filter_map(|(_, member)| if let Member::Hits(shape) = member { Some(shape) } else { None });
-        hits.flat_map(Shape::vectors).collect()
+        self.hits().flat_map(Shape::vectors).collect()
+    }
+
+    /// Properties that must be read of its hits.
+    pub(super) fn projection(&self) -> Projection {
+        let mut projection = Projection::None;
+        self.hits().for_each(|shape| projection.merge(shape.projection()));
+        projection
+    }
+
+    fn hits(&self) -> impl Iterator<Item = &Shape> {
+        self.members.iter().filter_map(|(_, member)| if let Member::Hits(shape) = member { Some(shape) } else { None })
     }
 
     /// A group in this shape.

@@ -6,7 +6,7 @@ use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Object, Phone, Value, Vector};
-use azimuth_engine::query::{Hit, Include, Score};
+use azimuth_engine::query::{Hit, Include, Projection, Score};
 use azimuth_engine::schema::{Collection, DataType};
 use azimuth_engine::{Error, Result, interrupt};
 use serde_json::{Value as Json, json};
@@ -82,6 +82,20 @@ impl Shape {
             }
         }
         vectors
+    }
+
+    /// Properties that must be read.
+    pub(super) fn projection(&self) -> Projection {
+        let mut projection: Projection = (self.members.iter())
+            .filter_map(|(_, member)| match member {
+                Member::Plain { property, fields } => Some((property.clone(), members_of(fields))),
+                Member::Reference { property, .. } => Some((property.clone(), Projection::All)),
+                Member::TypeName | Member::Additional(_) => None,
+            })
+            .collect();
+        let groups = self.additional().filter_map(|asked| asked.group.as_ref());
+        groups.for_each(|group| projection.merge(group.projection()));
+        projection
     }
 
     /// Whether objects of other classes are read, also for the members of groups.
@@ -220,6 +234,12 @@ impl Shape {
     }
 }
 
+/// The part of a value that these fields show.
+fn members_of(fields: &[Field]) -> Projection {
+    let members: Projection = fields.iter().map(|field| (field.name.clone(), members_of(&field.fields))).collect();
+    if members.is_none() { Projection::All } else { members }
+}
+
 /// The error of references whose shard cannot be told.
 fn unreachable(why: &str) -> Error {
     Error::Invalid(format!("resolve references: {why}"))
@@ -318,7 +338,8 @@ fn references(data: &DataGroup, targets: &[Shape], beacons: &[azimuth_engine::ob
             let shard_target =
                 ShardTarget::behind(shape.collection.clone(), &shape.tenant).map_err(|why| unreachable(&why))?;
             // As on the wire: objects behind references come without their vectors.
-            let include = Include { properties: true, charge: request_memory::reading(), ..Include::default() };
+            let include =
+                Include { properties: shape.projection(), charge: request_memory::reading(), ..Include::default() };
             if let Some(stored) = data.get(shard_target.at, beacon.id, &include)? {
                 found.push(shape.json(data, &stored.object, Ranked::default())?);
                 break;
