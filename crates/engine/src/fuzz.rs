@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::command::{Command, Patch, PutMode};
 use crate::ids::{CollectionId, DocId, PropertyId, ShardId, ShardKey, VectorId};
-use crate::inverted::form::{docset, postings, segment, terms};
+use crate::inverted::form::{column, docset, postings, segment, terms};
 use crate::object::codec::{self, Header, Wanted};
 use crate::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
 use crate::replica::Batch;
@@ -132,6 +132,29 @@ fn blocks_of_postings() {
     check("postings", &[example], |bytes| {
         let Ok(block) = postings::decode(DocId(9), bytes) else { return };
         assert_eq!(postings::decode(DocId(9), &postings::encode(&block)).expect("what was written"), block);
+    });
+}
+
+#[test]
+fn column_values() {
+    let mut examples = Vec::new();
+    for value in properties().into_values().chain([Value::Int(3), Value::Uuid(Uuid::nil()), Value::List(Vec::new())]) {
+        let mut column = column::Column::default();
+        [9, 10, 12].iter().for_each(|doc_id| column.push(DocId(*doc_id), &value));
+        examples.extend(column.entries().map(|(_, bytes)| bytes));
+    }
+    check("column", &examples, |bytes| {
+        let mut read = column::Column::default();
+        let decoded = read.decode(DocId(9), bytes);
+        let counted = column::each(DocId(9), bytes, |_| false, |_, _| Ok(()));
+        // What is skipped is checked less.
+        assert!(decoded.is_err() || counted.is_ok());
+        if decoded.is_ok() {
+            let (first, again) = read.entries().next().expect("an entry has values");
+            let mut second = column::Column::default();
+            second.decode(first, &again).expect("what was written can be read");
+            assert_eq!(second, read);
+        }
     });
 }
 

@@ -21,7 +21,7 @@ use crate::object::codec::{self, Header, Wanted};
 use crate::object::{Object, Vector};
 use crate::schema::Collection;
 use crate::shard::indexes::Added;
-use crate::shard::records::ShardRecord;
+use crate::shard::records::{ColumnsRecord, ShardRecord};
 use crate::shard::{Shard, ShardState};
 use crate::storage::key::{self, InvKind, MetaKey, with_doc_id};
 use crate::storage::{Changes, Family, record};
@@ -43,6 +43,8 @@ pub(crate) struct ShardDraft<'a> {
     removed_of: BTreeMap<VectorId, Vec<DocId>>,
     staged: Staged,
     versions_written: u64,
+    /// The record of the shard's columns that this transaction writes, if the store has none.
+    columns: Option<ColumnsRecord>,
 }
 
 /// An object that the transaction read or wrote.
@@ -80,6 +82,7 @@ impl<'a> ShardDraft<'a> {
         Self {
             state,
             record: base.record.clone(),
+            columns: shard.missing_columns_record(),
             shard,
             base,
             rows: HashMap::new(),
@@ -249,6 +252,11 @@ impl<'a> ShardDraft<'a> {
         self.shard.unreadable.forget(&self.removed);
     }
 
+    /// Notes that the record of the shard's columns is written.
+    pub(crate) fn note_columns(&self) {
+        self.columns.into_iter().for_each(|columns| self.shard.set_columns(columns));
+    }
+
     /// Whether doc ids of the base are removed.
     pub(crate) fn takes_away(&self) -> bool {
         !self.removed.is_empty()
@@ -315,6 +323,9 @@ impl<'a> ShardDraft<'a> {
         }
         let first = DocId(self.base.record.next_doc_id);
         self.staged.write(prefix, first, self.state.segment_entries_min, changes)?;
+        if let Some(columns) = self.columns {
+            columns.put(changes, self.state.group, self.shard.at)?;
+        }
         let record_key = key::meta(self.state.group, MetaKey::Shard, &key::shard_bytes(self.shard.at));
         changes.put(Family::Meta, &record_key, &record::encode(&state.record)?);
         debug_assert_eq!(state.validate(), Ok(()));

@@ -61,6 +61,11 @@ impl DocSet {
         self.position(doc_id >> CHUNK_BITS).is_ok_and(|at| self.chunks[at].members.contains(low(doc_id)))
     }
 
+    /// The least member.
+    pub(crate) fn min(&self) -> Option<u64> {
+        self.iter().next()
+    }
+
     /// The greatest member.
     pub(crate) fn max(&self) -> Option<u64> {
         let chunk = self.chunks.last()?;
@@ -244,6 +249,7 @@ mod tests {
     fn check(set: &DocSet, model: &BTreeSet<u64>, seed: u64) {
         assert_eq!(set.iter().collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>(), "seed {seed}");
         assert_eq!((set.len(), set.is_empty()), (model.len() as u64, model.is_empty()), "seed {seed}");
+        assert_eq!(set.min(), model.first().copied(), "seed {seed}");
         assert_eq!(set.max(), model.last().copied(), "seed {seed}");
         assert_eq!(*set.whole(), model.iter().collect::<RoaringTreemap>(), "seed {seed}");
     }

@@ -63,6 +63,12 @@ enum Tag {
     References = 13,
 }
 
+/// Tags of values that columns recognise.
+pub(crate) const INT_TAG: u8 = Tag::Int as u8;
+pub(crate) const NUMBER_TAG: u8 = Tag::Number as u8;
+pub(crate) const TEXT_TAG: u8 = Tag::Text as u8;
+pub(crate) const UUID_TAG: u8 = Tag::Uuid as u8;
+
 /// First byte of a row of `vec`. Never renumber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -218,7 +224,23 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn put_value(out: &mut Vec<u8>, value: &Value) {
+/// At least as few bytes as [`put_value`] writes of a value, known without writing it.
+pub(crate) fn bytes_min(value: &Value) -> usize {
+    match value {
+        Value::Text(text) | Value::Blob(text) => text.len(),
+        Value::List(values) => values.len(),
+        _ => 1,
+    }
+}
+
+/// Appends a text as [`put_value`] does.
+pub(crate) fn put_text_value(out: &mut Vec<u8>, text: &str) {
+    out.push(TEXT_TAG);
+    put_text(out, text);
+}
+
+/// Appends a value, as rows have it.
+pub(crate) fn put_value(out: &mut Vec<u8>, value: &Value) {
     let tag = |out: &mut Vec<u8>, tag: Tag| out.push(tag as u8);
     match value {
         Value::Null => tag(out, Tag::Null),
@@ -231,10 +253,7 @@ fn put_value(out: &mut Vec<u8>, value: &Value) {
             tag(out, Tag::Number);
             out.extend_from_slice(&value.to_le_bytes());
         }
-        Value::Text(text) => {
-            tag(out, Tag::Text);
-            put_text(out, text);
-        }
+        Value::Text(text) => put_text_value(out, text),
         Value::Date(date) => {
             tag(out, Tag::Date);
             put_zigzag(out, date.unix_s);
@@ -304,7 +323,7 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or_else(|| damaged("cut short"))?;
         self.rest = rest;
         Ok(*head)
@@ -338,7 +357,7 @@ impl<'a> Reader<'a> {
         u16::try_from(self.varint()?).map_err(|_| damaged("number too large"))
     }
 
-    fn zigzag(&mut self) -> Result<i64> {
+    pub(crate) fn zigzag(&mut self) -> Result<i64> {
         let value = self.varint()?;
         Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
     }
@@ -353,7 +372,7 @@ impl<'a> Reader<'a> {
         self.str().map(str::to_owned)
     }
 
-    fn str(&mut self) -> Result<&'a str> {
+    pub(crate) fn str(&mut self) -> Result<&'a str> {
         let len = self.count()?;
         let bytes = self.take(len)?;
         std::str::from_utf8(bytes).map_err(|_| damaged("text is not UTF-8"))
@@ -413,7 +432,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `depth` containers are around the value.
-    fn value(&mut self, depth: usize) -> Result<Value> {
+    pub(crate) fn value(&mut self, depth: usize) -> Result<Value> {
         if depth > STORED_DEPTH_MAX {
             return Err(damaged("value nested too deeply"));
         }

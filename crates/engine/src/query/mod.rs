@@ -17,7 +17,7 @@ pub use near::{Combination, DISTANCE_SLACK, Near, TARGETS_MAX, Target};
 pub(crate) use plan::Cardinalities;
 pub use plan::{AccessPath, Plan};
 pub use projection::Projection;
-pub(crate) use sort::{SortKeys, SortTerms};
+pub(crate) use sort::{SortKey, SortKeys, SortTerm, SortTerms};
 
 use crate::ids::{DocId, VectorId};
 use crate::object::Object;

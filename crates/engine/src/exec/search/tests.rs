@@ -203,7 +203,7 @@ fn readers_go_on_from_before_a_write_that_takes_rows_away() {
     let group = open(dir.path());
     let (schema, shard) = group.state.known(AT).expect("known");
     let listing = Query { rank: Rank::Listing { after: None }, limit: 100, ..queries()[0].clone() };
-    shard.freeze(group.state.store.snapshot(), shard.segments_from());
+    shard.freeze(group.state.store.snapshot(), shard.derived());
     // The steps of a commit before it publishes.
     let mut changes = group.state.store.changes();
     for doc_id in shard.state().live.iter().map(DocId) {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::DocId;
+use crate::inverted::form::column::Column;
 use crate::inverted::form::postings::{self, Posting};
-use crate::inverted::form::segment::Segment;
 use crate::inverted::form::{docset, terms};
 use crate::inverted::writer::staged::Staged;
 use crate::inverted::{DocSet, IndexView};
@@ -22,6 +22,8 @@ const FINDINGS_MAX: usize = 20;
 struct Contents {
     members: BTreeMap<Vec<u8>, BTreeSet<u64>>,
     postings: BTreeMap<Vec<u8>, BTreeMap<u64, Posting>>,
+    /// Values as in rows, by column.
+    columns: BTreeMap<Vec<u8>, BTreeMap<u64, Vec<u8>>>,
 }
 
 /// The differences between index and rows, one sentence each; empty when there are none. Reads everything into memory.
@@ -49,6 +51,17 @@ pub(crate) fn differences(view: &IndexView<'_>, schema: &Collection) -> Result<V
             }
         }
     }
+    for key in found.columns.keys().chain(wanted.columns.keys()).collect::<BTreeSet<_>>() {
+        let (found, wanted) = (found.columns.get(key), wanted.columns.get(key));
+        let docs = found.into_iter().chain(wanted).flat_map(BTreeMap::keys).copied().collect::<BTreeSet<u64>>();
+        for doc_id in docs.into_iter().filter(|doc_id| *doc_id >= view.columns_from.0) {
+            let of = |column: Option<&BTreeMap<u64, Vec<u8>>>| column.and_then(|column| column.get(&doc_id)).cloned();
+            if of(found) != of(wanted) {
+                let (found, wanted) = (of(found), of(wanted));
+                findings.push(format!("column {key:02x?}, {doc_id}: {found:02x?} in place of {wanted:02x?}"));
+            }
+        }
+    }
     findings.truncate(FINDINGS_MAX);
     Ok(findings)
 }
@@ -68,6 +81,14 @@ impl Contents {
                 self.postings.entry(value.clone()).or_default().extend(all.map(|posting| (posting.doc_id.0, *posting)));
                 set.extend(block.iter().map(|posting| posting.doc_id.0));
                 value[2] = InvKind::Term as u8;
+            }
+            Some(InvKind::Column) => {
+                let mut column = Column::default();
+                column.decode(first, bytes)?;
+                let live = column.iter().filter(|(doc_id, _)| live.contains(*doc_id));
+                let values = live.map(|(doc_id, value)| (doc_id, value.to_vec()));
+                self.columns.entry(value).or_default().extend(values);
+                return Ok(block);
             }
             // Entries of earlier versions hold no more than the entries that replaced them.
             Some(InvKind::Reference) => return Ok(block),
@@ -103,14 +124,12 @@ fn stored(view: &IndexView<'_>, findings: &mut Vec<String>) -> Result<Contents> 
         }
         entries.next();
     }
-    let mut segments = view.segments();
-    while let Some((_, bytes)) = segments.item()? {
-        let segment = Segment::parse(bytes)?;
+    for segment in view.parsed_segments()? {
+        let (_, segment) = segment?;
         for n in 0..segment.len() {
             let (key, bytes) = segment.entry(n)?;
             contents.take(key, bytes, view.live)?;
         }
-        segments.next();
     }
     Ok(contents)
 }

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::condition;
 use crate::ids::{DocId, PropertyId};
 use crate::inverted::IndexView;
-use crate::inverted::form::segment::Segment;
 use crate::inverted::form::terms::{self, OBJECT};
 use crate::inverted::form::{docset, postings};
 use crate::object::codec::{self, Wanted};
@@ -213,14 +212,12 @@ impl Lookup<'_> {
             return Ok(true);
         }
         let relative = &start[PREFIX_BYTES..];
-        let mut cursor = self.view.segments();
-        while let Some((_, bytes)) = cursor.item()? {
-            let segment = Segment::parse(bytes)?;
+        for segment in self.view.parsed_segments()? {
+            let (_, segment) = segment?;
             let at = segment.lower_bound(relative)?;
             if at < segment.len() && segment.entry(at)?.0.starts_with(relative) {
                 return Ok(true);
             }
-            cursor.next();
         }
         Ok(false)
     }
@@ -277,9 +274,8 @@ impl Lookup<'_> {
             cursor.next();
         }
         let (start, end) = (&start[prefix.len()..], end.and_then(|end| end.get(prefix.len()..)));
-        let mut cursor = self.view.segments();
-        while let Some((_, bytes)) = cursor.item()? {
-            let segment = Segment::parse(bytes)?;
+        for segment in self.view.parsed_segments()? {
+            let (_, segment) = segment?;
             for n in segment.lower_bound(start)?..segment.len() {
                 interrupt::check()?;
                 let (key, bytes) = segment.entry(n)?;
@@ -288,7 +284,6 @@ impl Lookup<'_> {
                 }
                 take(key, bytes)?;
             }
-            cursor.next();
         }
         Ok(())
     }

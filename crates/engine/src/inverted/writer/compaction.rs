@@ -15,11 +15,17 @@ use roaring::RoaringTreemap;
 use super::merge;
 use crate::ids::DocId;
 use crate::inverted::IndexView;
+use crate::inverted::form::column::{self, Column};
 use crate::inverted::form::docset;
 use crate::inverted::form::postings::{self, Posting};
 use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, with_doc_id};
 use crate::storage::{Changes, Family};
 use crate::{Error, Result};
+
+/// Bytes of an entry that count as one key of a step's budget.
+const BYTES_PER_KEY: usize = 4_096;
+/// Bytes of a column beyond which its next chunk is joined apart.
+const COLUMN_BYTES_MAX: usize = 1 << 20;
 
 /// Entries that take the place of those of a value, by first doc id.
 type Rewritten = Vec<(DocId, Vec<u8>)>;
@@ -54,8 +60,8 @@ pub(crate) fn step(
             value.write(&compaction, cut, changes)?;
             return Ok(Step { keys, cursor: Some(key.to_vec()) });
         }
-        keys += 1;
-        if value.key != value_key {
+        keys += 1 + bytes.len() / BYTES_PER_KEY;
+        if value.key != value_key || value.ends_before(key::parse_doc_id(key)?) {
             value.write(&compaction, None, changes)?;
             value = OneValue::new(value_key)?;
         }
@@ -67,13 +73,13 @@ pub(crate) fn step(
 }
 
 /// The state of the shard as a step reads it.
-struct Compaction<'a> {
-    view: &'a IndexView<'a>,
+struct Compaction<'a, 'v> {
+    view: &'a IndexView<'v>,
     /// First doc ids of the segments that are not merged, ascending.
     seams: Vec<DocId>,
 }
 
-impl Compaction<'_> {
+impl Compaction<'_, '_> {
     /// Whether a doc id stays in an entry.
     fn stays(&self, doc_id: u64) -> bool {
         self.view.keeps(doc_id)
@@ -96,6 +102,7 @@ struct OneValue {
     postings: Vec<Posting>,
     /// Postings per entry.
     block_lens: Vec<usize>,
+    column: Column,
 }
 
 impl OneValue {
@@ -103,6 +110,12 @@ impl OneValue {
         let kind = key.get(PREFIX_BYTES + 2).and_then(|&byte| InvKind::from_byte(byte));
         let kind = kind.ok_or_else(|| Error::DamagedIndex(format!("key {key:02x?}")))?;
         Ok(Self { key: key.to_vec(), kind: Some(kind), ..Self::default() })
+    }
+
+    /// Whether the entries so far are written before one that begins with `first` is read: of a large column.
+    fn ends_before(&self, first: DocId) -> bool {
+        let last = self.entries.last().is_some_and(|last| column::chunk_of(last.0) != column::chunk_of(first.0));
+        last && self.column.bytes() > COLUMN_BYTES_MAX
     }
 
     fn take(&mut self, key: &[u8], bytes: &[u8]) -> Result<()> {
@@ -114,6 +127,7 @@ impl OneValue {
                 self.block_lens.push(block.len());
                 self.postings.extend(block);
             }
+            Some(InvKind::Column) => self.column.decode(first, bytes)?,
             _ => docset::decode_into(&mut self.members, first, bytes)?,
         }
         self.entries.push(first);
@@ -122,12 +136,13 @@ impl OneValue {
 
     /// Writes the entries that replace the read ones. `cut` is the first doc id of the value's next entry, if the step
     /// ends between the two.
-    fn write(mut self, compaction: &Compaction<'_>, cut: Option<DocId>, changes: &mut Changes<'_>) -> Result<()> {
+    fn write(mut self, compaction: &Compaction<'_, '_>, cut: Option<DocId>, changes: &mut Changes<'_>) -> Result<()> {
         if self.entries.is_empty() {
             return Ok(());
         }
         let written = match self.kind {
             Some(InvKind::Posting) => self.blocks(compaction, cut)?,
+            Some(InvKind::Column) => self.columns(compaction, cut)?,
             _ => self.sets(compaction, cut)?,
         };
         let Some(written) = written else { return Ok(()) };
@@ -142,7 +157,7 @@ impl OneValue {
     }
 
     /// Full blocks; `None` when the stored blocks need no change.
-    fn blocks(&mut self, compaction: &Compaction<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
+    fn blocks(&mut self, compaction: &Compaction<'_, '_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let ordered = in_order(&mut self.postings);
         let before = self.postings.len();
         self.postings.retain(|posting| compaction.stays(posting.doc_id.0));
@@ -167,8 +182,29 @@ impl OneValue {
         Ok(Some(blocks.map(|block| (block[0].doc_id, postings::encode(block))).collect()))
     }
 
+    /// One entry per chunk; `None` when the stored entries need no change.
+    fn columns(&mut self, compaction: &Compaction<'_, '_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
+        let before = self.column.len();
+        let mut column = self.column.cleaned(|doc_id| compaction.stays(doc_id));
+        let mut entries: Rewritten = column.entries().collect();
+        if before == column.len() && entries.len() == self.entries.len() {
+            return Ok(None);
+        }
+        // Beyond the cut the key of an entry may be that of one which this step has not seen.
+        let beyond = entries.iter().map(|(first, _)| *first).filter(|first| cut.is_some_and(|cut| *first >= cut));
+        for first in beyond.collect::<Vec<_>>() {
+            if let Some(there) = compaction.view.store.get(Family::Inverted, &with_doc_id(&self.key, first.0))? {
+                column.decode(first, &there)?;
+            }
+        }
+        if cut.is_some() {
+            entries = column.cleaned(|_| true).entries().collect();
+        }
+        Ok(Some(entries))
+    }
+
     /// One set per chunk; `None` when the stored sets need no change.
-    fn sets(&mut self, compaction: &Compaction<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
+    fn sets(&mut self, compaction: &Compaction<'_, '_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let before = self.members.len();
         let mut members: RoaringTreemap = self.members.iter().filter(|doc_id| compaction.stays(*doc_id)).collect();
         let mut sets = chunks(&members);

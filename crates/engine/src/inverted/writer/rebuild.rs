@@ -14,6 +14,7 @@ use super::compaction;
 use super::staged::Staged;
 use crate::ids::DocId;
 use crate::inverted::IndexView;
+use crate::inverted::form::column::Column;
 use crate::inverted::form::segment::Segment;
 use crate::inverted::form::{docset, postings, terms};
 use crate::object::codec::{self, Wanted};
@@ -65,6 +66,14 @@ fn join(key: &[u8], a: &[u8], b: &[u8]) -> Result<Vec<u8>> {
         postings.extend(postings::decode(first, a)?);
         compaction::in_order(&mut postings);
         return Ok(postings::encode(&postings));
+    }
+    if kind_of(key) == Some(InvKind::Column) {
+        let mut column = Column::default();
+        column.decode(first, a)?;
+        column.decode(first, b)?;
+        // Both lie in the chunk of the key.
+        let joined = column.cleaned(|_| true).entries().next();
+        return joined.map(|(_, bytes)| bytes).ok_or_else(|| Error::DamagedIndex("column values: empty".into()));
     }
     let mut members = RoaringTreemap::new();
     docset::decode_into(&mut members, first, a)?;
@@ -127,6 +136,7 @@ fn is_readable(kind: Option<InvKind>, first: DocId, bytes: &[u8]) -> bool {
         Some(InvKind::Live | InvKind::HasVector) => true,
         Some(InvKind::Segment) => Segment::parse(bytes).is_ok_and(|segment| check_segment(&segment).is_ok()),
         Some(InvKind::Posting) => postings::decode(first, bytes).is_ok(),
+        Some(InvKind::Column) => Column::default().decode(first, bytes).is_ok(),
         Some(_) => docset::decode_into(&mut RoaringTreemap::new(), first, bytes).is_ok(),
     }
 }

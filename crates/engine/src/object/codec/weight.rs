@@ -104,7 +104,7 @@ impl Reader<'_> {
     }
 
     /// Goes over a value; its bytes on the heap.
-    pub(super) fn skip_value(&mut self, depth: usize) -> Result<usize> {
+    pub(crate) fn skip_value(&mut self, depth: usize) -> Result<usize> {
         // The decoder defines the depth limit; the bound here only ends the recursion.
         if depth > 2 * STORED_DEPTH_MAX {
             return Err(damaged("value nested too deeply"));
