@@ -129,8 +129,16 @@ fn sets_of_doc_ids() {
 fn blocks_of_postings() {
     let posting = |doc_id, frequency, length| postings::Posting { doc_id: DocId(doc_id), frequency, length };
     let example = postings::encode(&[posting(9, 1, 12), posting(10, 300, 4_000_000), posting(1 << 40, 2, 1)]);
-    check("postings", &[example], |bytes| {
+    let list: Vec<_> = (0..300).map(|n| posting(9 + u64::from(n) * 3, n % 5, n)).collect();
+    let among = (0..400).step_by(7).chain([1 << 40]).collect();
+    check("postings", &[example, postings::encode(&list)], move |bytes| {
+        let mut found = Vec::new();
+        let searched = postings::Blocks::parse(DocId(9), bytes)
+            .and_then(|blocks| blocks.each_among(&among, |doc_id| found.push(doc_id)));
         let Ok(block) = postings::decode(DocId(9), bytes) else { return };
+        searched.expect("what can be decoded can be searched");
+        let has: RoaringTreemap = block.iter().map(|posting| posting.doc_id.0).collect();
+        assert_eq!(found, (&among & &has).iter().collect::<Vec<_>>());
         assert_eq!(postings::decode(DocId(9), &postings::encode(&block)).expect("what was written"), block);
     });
 }

@@ -142,7 +142,7 @@ fn vectors_of<'q>(queries: impl IntoIterator<Item = &'q Query>) -> BTreeSet<Vect
 
 impl<'a> Search<'a> {
     /// The shard as it is now, with the indexes of these vectors, opened if need be.
-    fn begin(
+    pub(super) fn begin(
         context: ReadContext<'a>,
         schema: &'a Collection,
         shard: &'a Arc<Shard>,

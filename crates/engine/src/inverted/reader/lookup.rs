@@ -250,6 +250,24 @@ impl Lookup<'_> {
         Ok(self.view.live.and(&found))
     }
 
+    /// Those of `among` that have exactly this value, which has postings. Blocks that can hold none of them are not decoded.
+    pub(crate) fn posted_among(
+        &self,
+        property: PropertyId,
+        value: &[u8],
+        among: &RoaringTreemap,
+    ) -> Result<RoaringTreemap> {
+        let start = self.view.prefix.value(property, InvKind::Posting, value);
+        let mut found = RoaringTreemap::new();
+        self.entries(&start, key::after_prefix(&start).as_deref(), |key, bytes| {
+            let blocks = postings::Blocks::parse(key::parse_doc_id(key)?, bytes)?;
+            blocks.each_among(among, |doc_id| {
+                found.insert(doc_id);
+            })
+        })?;
+        Ok(found)
+    }
+
     /// Hands over all entries with keys from `start` up to `end`: those under keys of their own, then those of the segments.
     /// Keys come without the shard's prefix. Asks for a rebuild when one fails its checks.
     fn entries(&self, start: &[u8], end: Option<&[u8]>, take: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {

@@ -19,6 +19,9 @@ use crate::{Error, Result, tokenizer};
 pub(crate) const ONLY_STOPWORDS: &str = "invalid search term, only stopwords provided. Stopwords can be configured in \
                                          class.invertedIndexConfig.stopwords";
 
+/// Among fewer than one of so many objects a term is looked for by skipping blocks of postings.
+const CANDIDATES_SHARE: u64 = 64;
+
 /// Compares a text property: objects that have all terms of the value.
 pub(crate) fn compare(
     lookup: &Lookup<'_>,
@@ -28,10 +31,12 @@ pub(crate) fn compare(
 ) -> Result<RoaringTreemap> {
     let mut all: Option<RoaringTreemap> = None;
     for term in wanted(lookup, property, operator, value)? {
-        let found = having(lookup, property, operator, &term)?;
         all = Some(match all {
-            Some(all) => all & found,
-            None => found,
+            Some(all) if operator == Operator::Equal && all.len() * CANDIDATES_SHARE <= lookup.view.live.len() => {
+                equal_among(lookup, property, &term, &all)?
+            }
+            Some(all) => all & having(lookup, property, operator, &term)?,
+            None => having(lookup, property, operator, &term)?,
         });
     }
     all.ok_or_else(|| Error::Invalid(ONLY_STOPWORDS.into()))
@@ -88,6 +93,19 @@ fn having(lookup: &Lookup<'_>, property: &Property, operator: Operator, term: &s
                 })?;
                 lookup.values(property.id, kind, bounds)?
             }
+        };
+    }
+    Ok(found)
+}
+
+/// Those of `among` that have the term.
+fn equal_among(lookup: &Lookup<'_>, property: &Property, term: &str, among: &RoaringTreemap) -> Result<RoaringTreemap> {
+    let term = terms::term_key(term);
+    let mut found = RoaringTreemap::new();
+    for &kind in kinds(property) {
+        found |= match kind {
+            InvKind::Posting => lookup.posted_among(property.id, &term, among)?,
+            kind => lookup.value(property.id, kind, &term)? & among,
         };
     }
     Ok(found)

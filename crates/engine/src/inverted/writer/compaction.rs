@@ -23,12 +23,15 @@ use crate::storage::{Changes, Family};
 use crate::{Error, Result};
 
 /// Bytes of an entry that count as one key of a step's budget.
-const BYTES_PER_KEY: usize = 4_096;
+const BYTES_PER_KEY: usize = 1_024;
 /// Bytes of a column beyond which its next chunk is joined apart.
 const COLUMN_BYTES_MAX: usize = 1 << 20;
 
-/// Entries that take the place of those of a value, by first doc id.
-type Rewritten = Vec<(DocId, Vec<u8>)>;
+/// Entries that take the place of those of a value, by first doc id; `None` for one that stays as it is.
+type Rewritten = Vec<(DocId, Option<Vec<u8>>)>;
+
+/// First and last doc id of an entry of postings, and their number: enough to tell entries of one value apart.
+type Extent = (DocId, DocId, usize);
 
 /// What a step did.
 pub(crate) struct Step {
@@ -100,8 +103,8 @@ struct OneValue {
     entries: Vec<DocId>,
     members: RoaringTreemap,
     postings: Vec<Posting>,
-    /// Postings per entry.
-    block_lens: Vec<usize>,
+    /// The entries of postings.
+    extents: Vec<Extent>,
     column: Column,
 }
 
@@ -123,9 +126,9 @@ impl OneValue {
         match self.kind {
             Some(kind) if kind.is_exact() => return Ok(()),
             Some(InvKind::Posting) => {
-                let block = postings::decode(first, bytes)?;
-                self.block_lens.push(block.len());
-                self.postings.extend(block);
+                let postings = postings::decode(first, bytes)?;
+                self.extents.push(extent(&postings));
+                self.postings.extend(postings);
             }
             Some(InvKind::Column) => self.column.decode(first, bytes)?,
             _ => docset::decode_into(&mut self.members, first, bytes)?,
@@ -141,7 +144,7 @@ impl OneValue {
             return Ok(());
         }
         let written = match self.kind {
-            Some(InvKind::Posting) => self.blocks(compaction, cut)?,
+            Some(InvKind::Posting) => self.lists(compaction, cut)?,
             Some(InvKind::Column) => self.columns(compaction, cut)?,
             _ => self.sets(compaction, cut)?,
         };
@@ -151,15 +154,15 @@ impl OneValue {
             changes.delete(Family::Inverted, &with_doc_id(&self.key, entry.0));
         }
         for (doc_id, bytes) in written {
+            let Some(bytes) = bytes else { continue };
             changes.put(Family::Inverted, &with_doc_id(&self.key, doc_id.0), &bytes);
         }
         Ok(())
     }
 
-    /// Full blocks; `None` when the stored blocks need no change.
-    fn blocks(&mut self, compaction: &Compaction<'_, '_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
+    /// Full lists; `None` when the stored entries need no change.
+    fn lists(&mut self, compaction: &Compaction<'_, '_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let ordered = in_order(&mut self.postings);
-        let before = self.postings.len();
         self.postings.retain(|posting| compaction.stays(posting.doc_id.0));
         // Postings beyond the cut go under a key beyond the cut, so that the next step puts them in order with the
         // rest.
@@ -173,20 +176,28 @@ impl OneValue {
             in_order(&mut tail);
         }
         let parts = self.postings.chunk_by(|a, b| compaction.part(a.doc_id) == compaction.part(b.doc_id));
-        let blocks: Vec<&[Posting]> = parts.flat_map(|part| part.chunks(postings::BLOCK_POSTINGS_MAX)).collect();
-        let same = ordered && tail.is_empty() && before == self.postings.len();
-        if same && blocks.iter().map(|block| block.len()).eq(self.block_lens.iter().copied()) {
+        let lists: Vec<&[Posting]> = parts.flat_map(|part| part.chunks(postings::LIST_POSTINGS_MAX)).collect();
+        // Stored entries in order, none of whose postings went, are those of the same extent.
+        let stored: HashSet<Extent> = self.extents.iter().copied().filter(|_| ordered).collect();
+        if tail.is_empty()
+            && lists.len() == self.extents.len()
+            && lists.iter().all(|list| stored.contains(&extent(list)))
+        {
             return Ok(None);
         }
-        let blocks = blocks.into_iter().chain((!tail.is_empty()).then_some(tail.as_slice()));
-        Ok(Some(blocks.map(|block| (block[0].doc_id, postings::encode(block))).collect()))
+        let lists = lists.into_iter().chain(tail.chunks(postings::LIST_POSTINGS_MAX));
+        let written = |list: &[Posting]| {
+            let bytes = (!stored.contains(&extent(list))).then(|| postings::encode(list));
+            (list[0].doc_id, bytes)
+        };
+        Ok(Some(lists.map(written).collect()))
     }
 
     /// One entry per chunk; `None` when the stored entries need no change.
     fn columns(&mut self, compaction: &Compaction<'_, '_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let before = self.column.len();
         let mut column = self.column.cleaned(|doc_id| compaction.stays(doc_id));
-        let mut entries: Rewritten = column.entries().collect();
+        let mut entries: Vec<(DocId, Vec<u8>)> = column.entries().collect();
         if before == column.len() && entries.len() == self.entries.len() {
             return Ok(None);
         }
@@ -200,7 +211,7 @@ impl OneValue {
         if cut.is_some() {
             entries = column.cleaned(|_| true).entries().collect();
         }
-        Ok(Some(entries))
+        Ok(Some(entries.into_iter().map(|(first, bytes)| (first, Some(bytes))).collect()))
     }
 
     /// One set per chunk; `None` when the stored sets need no change.
@@ -220,8 +231,13 @@ impl OneValue {
         if cut.is_some() {
             sets = chunks(&members);
         }
-        Ok(Some(sets.iter().map(|set| (DocId(set[0]), docset::encode(set))).collect()))
+        Ok(Some(sets.iter().map(|set| (DocId(set[0]), Some(docset::encode(set)))).collect()))
     }
+}
+
+fn extent(postings: &[Posting]) -> Extent {
+    let doc_id = |posting: Option<&Posting>| posting.map_or(DocId(0), |posting| posting.doc_id);
+    (doc_id(postings.first()), doc_id(postings.last()), postings.len())
 }
 
 /// Puts postings in order, each doc id once; whether they were.

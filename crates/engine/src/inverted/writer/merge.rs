@@ -121,7 +121,7 @@ impl Merged {
         self.postings.retain(|posting| stays(posting.doc_id.0));
         let part = |posting: &Posting| seams.partition_point(|seam| *seam <= posting.doc_id);
         let parts = self.postings.chunk_by(|a, b| part(a) == part(b));
-        for block in parts.flat_map(|part| part.chunks(postings::BLOCK_POSTINGS_MAX)) {
+        for block in parts.flat_map(|part| part.chunks(postings::LIST_POSTINGS_MAX)) {
             let key = with_doc_id(value_key, block[0].doc_id.0);
             changes.put(Family::Inverted, &key, &postings::encode(block));
         }

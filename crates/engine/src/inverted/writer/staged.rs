@@ -134,7 +134,7 @@ impl Staged {
                 self.each_occurrence(value, |of| {
                     postings.push(Posting { doc_id: of.doc_id, frequency: of.frequency, length: of.length });
                 });
-                for block in postings.chunks(postings::BLOCK_POSTINGS_MAX) {
+                for block in postings.chunks(postings::LIST_POSTINGS_MAX) {
                     entry.clear();
                     postings::encode_into(block, &mut entry);
                     take(key, block[0].doc_id, &entry)?;
