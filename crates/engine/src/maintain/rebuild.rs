@@ -11,7 +11,7 @@ use crate::ids::{DocId, ShardKey};
 use crate::inverted::writer::rebuild;
 use crate::schema::Collection;
 use crate::shard::Shard;
-use crate::shard::records::{CompactionRecord, RebuildRecord};
+use crate::shard::records::{ColumnsRecord, CompactionRecord, RebuildRecord};
 
 /// Rebuilds of one shard because of damage, until the group is opened again: if an index is damaged again after each
 /// rebuild, another rebuild does not help.
@@ -112,9 +112,15 @@ impl Maintenance {
         }
         let next_doc_id = view.state.record.next_doc_id;
         let first = || RebuildRecord { began_at: next_doc_id, rows_below: Some(next_doc_id), cursor: None };
+        let mut changes = state.store.changes();
+        let columns = ColumnsRecord::load(&state.store, state.group, at)?;
+        let begun = record.is_none().then(|| {
+            let from = columns.map_or(next_doc_id, |columns| columns.from);
+            ColumnsRecord { from, rebuild: Some(next_doc_id) }
+        });
+        begun.iter().try_for_each(|columns| columns.put(&mut changes, state.group, at))?;
         let mut record = record.unwrap_or_else(first);
         let began_at = DocId(record.began_at);
-        let mut changes = state.store.changes();
         if let Some(below) = record.rows_below {
             let rows_max = (keys_max / KEYS_PER_ROW).max(1);
             let below = rebuild::rows(&view.index(), schema, DocId(below), rows_max as u64, &mut changes)?;
@@ -122,6 +128,7 @@ impl Maintenance {
             report.compacted += rows_max;
             RebuildRecord::put(Some(&record), &mut changes, state.group, at)?;
             changes.write()?;
+            begun.into_iter().for_each(|columns| shard.set_columns(columns));
             return Ok(true);
         }
         let cursor = record.cursor.as_deref();
@@ -137,8 +144,13 @@ impl Maintenance {
         // A compaction of everything joins entries that stand twice after the rebuild.
         let merged_below = began_at.0.max(CompactionRecord::load(&state.store, state.group, at)?.merged_below);
         CompactionRecord { merged_below, ..CompactionRecord::default() }.put(&mut changes, state.group, at)?;
+        // A rebuild that an earlier version began has written no column values.
+        let complete = columns.filter(|columns| columns.rebuild == Some(record.began_at));
+        let complete = complete.map(|_| ColumnsRecord { from: 0, rebuild: None });
+        complete.iter().try_for_each(|columns| columns.put(&mut changes, state.group, at))?;
         changes.write()?;
         shard.set_segments_from(merged_below);
+        complete.into_iter().for_each(|columns| shard.set_columns(columns));
         if let Some(progress) = self.rebuilds.shards.lock().get_mut(&at) {
             progress.wanted = false;
         }

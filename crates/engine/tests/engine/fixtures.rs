@@ -16,7 +16,7 @@ use azimuth_engine::ids::{CollectionId, GroupId, VectorId};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
 use azimuth_engine::query::{
-    Filter, FilterValue, Include, Operator, Path as FilterPath, PathStep, Query, Rank, Sort, Subject,
+    Filter, FilterValue, Include, Operator, Path as FilterPath, PathStep, Projection, Query, Rank, Sort, Subject,
 };
 use azimuth_engine::replica::{Entry, EntryBody, LogPosition, StateMachine};
 use azimuth_engine::schema::{Collection, DataType, Primitive, VectorConfig};
@@ -150,7 +150,8 @@ pub(crate) fn read_everything(group: &DataGroup) -> Result<String> {
             FilterValue::GeoRange { center: Geo { latitude: 53.55, longitude: 12.0 }, max_distance_m: 300_000.0 },
         )),
     ];
-    let include = Include { properties: true, vectors: vec![VECTOR, VectorId(1), VectorId(2)], ..Include::default() };
+    let include =
+        Include { properties: Projection::All, vectors: vec![VECTOR, VectorId(1), VectorId(2)], ..Include::default() };
     for filter in filters {
         let rank = Rank::Listing { after: None };
         let sort = vec![Sort { property: "pages".into(), descending: true }];

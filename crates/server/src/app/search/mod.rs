@@ -268,7 +268,7 @@ fn with_vectors(
     let refuse =
         |why: String| Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"));
     let vectors = targets.iter().map(|target| target.vector).collect();
-    let include = Include { properties: false, vectors, ..Include::default() };
+    let include = Include { vectors, ..Include::default() };
     let Some(stored) = shards.get(shard_target.of(id), id, include)? else {
         return Err(refuse("vector not found".to_owned()));
     };

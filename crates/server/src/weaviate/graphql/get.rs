@@ -18,7 +18,6 @@ use crate::app::search::{Ranking, Search, VECTOR_SEARCH, page, target};
 use crate::app::shards::{HitTree, ShardTarget};
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
-use crate::request_memory;
 use crate::weaviate::tree::Tree;
 
 /// Arguments that are not there yet.
@@ -103,7 +102,9 @@ fn assemble(
         FieldError(explain(collection, &why))
     })?;
     let autocut = int(class, "autocut").and_then(|jumps| usize::try_from(jumps).ok()).unwrap_or(0);
-    let include = Include { properties: true, vectors: shape.vectors(), charge: request_memory::reading() };
+    let mut properties = shape.projection();
+    group_by(class).iter().for_each(|by| properties.add(&by.property));
+    let include = Include { properties, vectors: shape.vectors(), ..Include::default() };
     Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include, fusion })
 }
 
