@@ -13,7 +13,7 @@ use super::{DataGroup, GroupOptions};
 use crate::command::{Command, Outcome, Patch, PutMode};
 use crate::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, ShardKey, VectorId};
 use crate::object::{Object, Value, Vector};
-use crate::query::{Include, Near, Query, Rank};
+use crate::query::{Include, Near, Projection, Query, Rank};
 use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use crate::schema::{
     Collection, DataType, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig, VectorIndexKind,
@@ -118,7 +118,7 @@ fn contained(group: &DataGroup, entries: &[Entry]) -> Vec<Vec<Outcome>> {
 }
 
 fn near(group: &DataGroup, n: u64) -> Result<Vec<u128>> {
-    let include = Include { properties: true, vectors: Vec::new(), ..Include::default() };
+    let include = Include { properties: Projection::All, vectors: Vec::new(), ..Include::default() };
     let rank = Rank::Near(Near::to(VectorId::UNNAMED, vec![n as f32, 1.0], None));
     let query = Query { rank, filter: None, offset: 0, limit: 100, sort: Vec::new(), include };
     Ok(group.search(AT, &query)?.iter().map(|hit| hit.object.id.as_u128()).collect())
@@ -195,7 +195,7 @@ fn rows_of_garbage_are_left_out_and_heal() {
     let mut found = near(&group, 5).unwrap();
     found.sort_unstable();
     assert_eq!(found, [5, 6]);
-    let include = Include { properties: true, vectors: vec![VectorId::UNNAMED], ..Include::default() };
+    let include = Include { properties: Projection::All, vectors: vec![VectorId::UNNAMED], ..Include::default() };
     for n in 1..=4 {
         assert!(matches!(group.get(AT, id(n), &include), Err(Error::Unreadable(_))), "{n}");
     }

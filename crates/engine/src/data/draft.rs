@@ -9,19 +9,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use super::State;
 use crate::ids::{DocId, VectorId};
+use crate::inverted::DocSet;
 use crate::inverted::form::docset;
 use crate::inverted::form::terms::{self, OBJECT, vector_key};
 use crate::inverted::writer::staged::Staged;
-use crate::object::codec::{self, Header};
+use crate::object::codec::{self, Header, Wanted};
 use crate::object::{Object, Vector};
 use crate::schema::Collection;
 use crate::shard::indexes::Added;
-use crate::shard::records::ShardRecord;
+use crate::shard::records::{ColumnsRecord, ShardRecord};
 use crate::shard::{Shard, ShardState};
 use crate::storage::key::{self, InvKind, MetaKey, with_doc_id};
 use crate::storage::{Changes, Family, record};
@@ -43,6 +43,8 @@ pub(crate) struct ShardDraft<'a> {
     removed_of: BTreeMap<VectorId, Vec<DocId>>,
     staged: Staged,
     versions_written: u64,
+    /// The record of the shard's columns that this transaction writes, if the store has none.
+    columns: Option<ColumnsRecord>,
 }
 
 /// An object that the transaction read or wrote.
@@ -80,6 +82,7 @@ impl<'a> ShardDraft<'a> {
         Self {
             state,
             record: base.record.clone(),
+            columns: shard.missing_columns_record(),
             shard,
             base,
             rows: HashMap::new(),
@@ -249,6 +252,11 @@ impl<'a> ShardDraft<'a> {
         self.shard.unreadable.forget(&self.removed);
     }
 
+    /// Notes that the record of the shard's columns is written.
+    pub(crate) fn note_columns(&self) {
+        self.columns.into_iter().for_each(|columns| self.shard.set_columns(columns));
+    }
+
     /// Whether doc ids of the base are removed.
     pub(crate) fn takes_away(&self) -> bool {
         !self.removed.is_empty()
@@ -315,6 +323,9 @@ impl<'a> ShardDraft<'a> {
         }
         let first = DocId(self.base.record.next_doc_id);
         self.staged.write(prefix, first, self.state.segment_entries_min, changes)?;
+        if let Some(columns) = self.columns {
+            columns.put(changes, self.state.group, self.shard.at)?;
+        }
         let record_key = key::meta(self.state.group, MetaKey::Shard, &key::shard_bytes(self.shard.at));
         changes.put(Family::Meta, &record_key, &record::encode(&state.record)?);
         debug_assert_eq!(state.validate(), Ok(()));
@@ -360,7 +371,7 @@ fn read(state: &State, shard: &Shard, laid: &Laid, schema: &Collection) -> Resul
     let missing = || Error::Damaged(format!("object {} has no row for doc id {}", laid.header.id, laid.doc_id));
     let bytes = state.store.get(Family::Objects, &prefix.object(laid.doc_id))?.ok_or_else(missing)?;
     let unreadable = |error: Error| shard.unreadable.note(shard.at, laid.doc_id, &error);
-    let (_, mut object) = codec::decode(&bytes, schema, true).map_err(unreadable)?;
+    let (_, mut object) = codec::decode(&bytes, &Wanted::all(schema)).map_err(unreadable)?;
     for &vector in &laid.header.vectors {
         let bytes = state.store.get(Family::Vectors, &prefix.vector(vector, laid.doc_id))?.ok_or_else(missing)?;
         object.vectors.insert(vector, codec::decode_vector(&bytes).map_err(unreadable)?);
@@ -369,23 +380,17 @@ fn read(state: &State, shard: &Shard, laid: &Laid, schema: &Collection) -> Resul
 }
 
 /// Adds and removes members, and writes the chunks that changed.
-fn update_set(
-    set: &mut RoaringTreemap,
-    added: &[DocId],
-    removed: &[DocId],
-    changes: &mut Changes<'_>,
-    value_key: &[u8],
-) {
+fn update_set(set: &mut DocSet, added: &[DocId], removed: &[DocId], changes: &mut Changes<'_>, value_key: &[u8]) {
     for doc_id in removed {
         set.remove(doc_id.0);
     }
-    set.extend(added.iter().map(|doc_id| doc_id.0));
+    added.iter().for_each(|doc_id| set.insert(doc_id.0));
     let chunks: BTreeSet<u64> = added.iter().chain(removed).map(|doc_id| docset::chunk_of(doc_id.0).start).collect();
     for start in chunks {
         let key = with_doc_id(value_key, start);
-        match docset::chunk_members(set, start).as_slice() {
-            [] => changes.delete(Family::Inverted, &key),
-            members => changes.put(Family::Inverted, &key, &docset::encode(members)),
+        match set.encode_chunk(start) {
+            None => changes.delete(Family::Inverted, &key),
+            Some(bytes) => changes.put(Family::Inverted, &key, &bytes),
         }
     }
 }

@@ -79,7 +79,7 @@ impl DataGroup {
         (!*replaced).then_some(replaced)
     }
 
-    pub(super) fn context(&self) -> ReadContext<'_> {
+    pub(crate) fn context(&self) -> ReadContext<'_> {
         ReadContext { state: &self.state, maintenance: &self.maintenance }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{DataGroup, State};
 use crate::ids::{DocId, ShardKey};
-use crate::object::codec;
+use crate::object::codec::{self, Wanted};
 use crate::replica::{StateHasher, StateMachine};
 use crate::schema::{Collection, encode_schema};
 use crate::shard::indexes::each_vector;
@@ -54,7 +54,7 @@ impl State {
             let row = view.store.get(Family::Objects, &shard.prefix.object(doc_id))?;
             let row = row.ok_or_else(|| missing(doc_id))?;
             count += 1;
-            let Ok((header, object)) = codec::decode(&row, schema, true) else {
+            let Ok((header, object)) = codec::decode(&row, &Wanted::all(schema)) else {
                 // An unreadable row is the same on all replicas too.
                 hasher.add(&row);
                 cursor.next();
@@ -71,7 +71,7 @@ impl State {
             return Err(Error::Damaged(format!("shard {at:?}: {count} ids and {live} live doc ids")));
         }
         for (&vector, members) in &view.state.with_vector {
-            each_vector(&shard, vector, &view, members, |doc_id, values| {
+            each_vector(&shard, vector, &view, members.iter(), |doc_id, values| {
                 hasher.add(&shard.prefix.vector(vector, doc_id));
                 // An unreadable vector is unreadable on all replicas.
                 hasher.add(&values.map_or_else(|_| Vec::new(), |values| codec::encode_vector(&values)));

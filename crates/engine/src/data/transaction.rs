@@ -158,9 +158,9 @@ impl<'a> Transaction<'a> {
         }
         if published.iter().any(|(draft, _)| draft.takes_away()) {
             // Readers must not pair the old live set with a store that lost the rows.
-            let segments_from: Vec<_> = shards.iter().map(|shard| shard.segments_from()).collect();
+            let derived: Vec<_> = shards.iter().map(|shard| shard.derived()).collect();
             let before = self.state.store.snapshot();
-            shards.iter().zip(segments_from).for_each(|(shard, from)| shard.freeze(before.clone(), from));
+            shards.iter().zip(derived).for_each(|(shard, derived)| shard.freeze(before.clone(), derived));
         }
         self.changes.write()?;
         published.iter().for_each(|(draft, state)| draft.shard.publish(state.clone()));
@@ -169,6 +169,7 @@ impl<'a> Transaction<'a> {
             Effects { collections: self.collections, dropped_shards: self.dropped_shards, ..Effects::default() };
         for (draft, state) in published {
             draft.forget_unreadable();
+            draft.note_columns();
             effects.versions_written += draft.versions_written();
             let (changes_before, changes_after) = (draft.base.changes(), state.changes());
             let (shard, base, removed) = draft.into_departed();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::ReadContext;
 use crate::Result;
 use crate::ids::ShardKey;
-use crate::query::{Include, Query, ShardAnswer, ShardHits, ShardRead, ShardSummary, SortTerms};
+use crate::query::{Query, ShardAnswer, ShardHits, ShardRead, ShardSummary, SortTerms};
 use crate::vector::IndexMemory;
 
 impl ReadContext<'_> {
@@ -75,13 +75,11 @@ impl ReadContext<'_> {
     fn search_with_keys(self, at: ShardKey, query: &Query) -> Result<ShardHits> {
         let (schema, _) = self.state.known(at)?;
         let terms = SortTerms::new(&schema, &query.sort)?;
-        let include = Include { properties: true, ..query.include.clone() };
+        let include = query.include.with_sorted(&query.sort);
         let mut hits = self.search(at, &Query { include, ..query.clone() })?;
         let keys: Vec<_> = hits.iter().map(|hit| terms.keys(&hit.object)).collect();
         query.include.charge.take(keys.iter().map(crate::query::SortKeys::bytes).sum())?;
-        if !query.include.properties {
-            hits.iter_mut().for_each(|hit| hit.object.properties.clear());
-        }
+        hits.iter_mut().for_each(|hit| query.include.properties.retain(&mut hit.object.properties));
         Ok(ShardHits { hits, keys })
     }
 

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::ReadContext;
 use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
-use crate::object::{FoundVersion, Object, StoredObject, codec};
+use crate::object::codec::{self, Wanted};
+use crate::object::{FoundVersion, Object, StoredObject};
 use crate::query::Include;
 use crate::schema::Collection;
 use crate::shard::{Shard, ShardView};
@@ -26,7 +27,9 @@ impl ReadContext<'_> {
         let (schema, shard) = self.state.known(at)?;
         let view = shard.view(&self.state.store);
         let Some(doc_id) = doc_id_of(&shard, &view, id)? else { return Ok(None) };
-        let object = read_object(&shard, &view, &schema, doc_id, include)?;
+        let wanted = Wanted::new(&schema, &include.properties);
+        let row = view.store.get(Family::Objects, &shard.prefix.object(doc_id))?;
+        let object = from_row(&shard, &view, &wanted, doc_id, row.as_deref(), include)?;
         Ok(Some(StoredObject { doc_id, object }))
     }
 
@@ -37,11 +40,10 @@ impl ReadContext<'_> {
     pub(crate) fn versions(self, at: ShardKey, doc_ids: &[DocId], include: &Include) -> Result<Vec<Option<Object>>> {
         let (schema, shard) = self.state.known(at)?;
         let view = shard.view(&self.state.store);
-        let get = |doc_id: &DocId| match view.state.live.contains(doc_id.0) {
-            true => readable(read_object(&shard, &view, &schema, *doc_id, include)),
-            false => Ok(None),
-        };
-        doc_ids.iter().map(get).collect()
+        let live: Vec<DocId> = doc_ids.iter().copied().filter(|doc_id| view.state.live.contains(doc_id.0)).collect();
+        let mut objects = read_objects(&shard, &view, &schema, &live, include)?.into_iter();
+        let object = |doc_id: &DocId| if view.state.live.contains(doc_id.0) { objects.next().flatten() } else { None };
+        Ok(doc_ids.iter().map(object).collect())
     }
 
     /// Whether there is an object with that id.
@@ -87,18 +89,6 @@ pub(crate) fn doc_id_of(shard: &Shard, view: &ShardView<'_>, id: Uuid) -> Result
     }
 }
 
-/// Reads a live object.
-pub(crate) fn read_object(
-    shard: &Shard,
-    view: &ShardView<'_>,
-    schema: &Collection,
-    doc_id: DocId,
-    include: &Include,
-) -> Result<Object> {
-    let row = view.store.get(Family::Objects, &shard.prefix.object(doc_id))?;
-    from_row(shard, view, schema, doc_id, row.as_deref(), include)
-}
-
 /// Reads live objects, in the order of `doc_ids`; `None` for those that cannot be decoded.
 pub(crate) fn read_objects(
     shard: &Shard,
@@ -107,6 +97,7 @@ pub(crate) fn read_objects(
     doc_ids: &[DocId],
     include: &Include,
 ) -> Result<Vec<Option<Object>>> {
+    let wanted = Wanted::new(schema, &include.properties);
     let mut objects = Vec::with_capacity(doc_ids.len());
     let mut rest = doc_ids;
     while !rest.is_empty() {
@@ -115,7 +106,7 @@ pub(crate) fn read_objects(
         let rows = view.store.get_many(Family::Objects, &keys)?;
         shard.rows.note(rows.iter().flatten().map(|row| row.len()).max().unwrap_or(0));
         for (doc_id, row) in batch.iter().zip(rows) {
-            objects.push(readable(from_row(shard, view, schema, *doc_id, row.as_deref(), include))?);
+            objects.push(readable(from_row(shard, view, &wanted, *doc_id, row.as_deref(), include))?);
         }
         rest = later;
     }
@@ -125,15 +116,15 @@ pub(crate) fn read_objects(
 fn from_row(
     shard: &Shard,
     view: &ShardView<'_>,
-    schema: &Collection,
+    wanted: &Wanted<'_>,
     doc_id: DocId,
     row: Option<&[u8]>,
     include: &Include,
 ) -> Result<Object> {
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
     let unreadable = |error: Error| shard.unreadable.note(shard.at, doc_id, &error);
-    include.charge.take(codec::weight(row, include.properties).map_err(unreadable)?)?;
-    let (header, mut object) = codec::decode(row, schema, include.properties).map_err(unreadable)?;
+    include.charge.take(codec::weight(row, wanted).map_err(unreadable)?)?;
+    let (header, mut object) = codec::decode(row, wanted).map_err(unreadable)?;
     for vector in include.vectors.iter().filter(|vector| header.vectors.contains(vector)) {
         let row = view.store.get(Family::Vectors, &shard.prefix.vector(*vector, doc_id))?;
         let row = row.ok_or_else(|| Error::Damaged(format!("vector {vector} of doc id {doc_id} has no row")))?;

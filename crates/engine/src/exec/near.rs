@@ -7,6 +7,7 @@ use roaring::RoaringTreemap;
 
 use super::search::{Found, Search};
 use crate::ids::DocId;
+use crate::inverted::DocSet;
 use crate::object::Vector;
 use crate::query::{
     AccessPath, Combination, DISTANCE_SLACK, Measured, Near, Plan, Query, TARGETS_MAX, Target, combine, least_unnamed,
@@ -69,7 +70,7 @@ impl IndexQuery<'_> {
         match (self.allow, self.target_index.of_view(hits, limit, self.k)) {
             (_, Some(hits)) => Ok(hits),
             (Some(allow), None) => IndexQuery { allow: Some(allow), ..self }.answer(),
-            (None, None) => IndexQuery { allow: self.target_index.members(), ..self }.answer(),
+            (None, None) => IndexQuery { allow: self.target_index.members().map(DocSet::whole), ..self }.answer(),
         }
     }
 }
@@ -282,7 +283,7 @@ impl TargetIndex<'_> {
                 return Ok(hits);
             }
         }
-        let hits = search(k, allow.or(Some(members)))?;
+        let hits = search(k, allow.or_else(|| Some(members.whole())))?;
         interrupt::check()?;
         Ok(hits)
     }
@@ -291,7 +292,7 @@ impl TargetIndex<'_> {
     /// newer ones, and deleted ones that readers of older views may still need.
     fn widened(&self, k: usize) -> usize {
         let held = self.index.as_deref().map_or(0, DocIndex::documents) as u64;
-        let others = held.saturating_sub(self.members().map_or(0, RoaringTreemap::len));
+        let others = held.saturating_sub(self.members().map_or(0, DocSet::len));
         match usize::try_from(others) {
             Ok(others) if others <= k.max(OTHERS_MAX) => k.saturating_add(others),
             _ => k,
@@ -308,7 +309,7 @@ impl TargetIndex<'_> {
     }
 
     /// The documents of this view that have the vector.
-    fn members(&self) -> Option<&RoaringTreemap> {
+    fn members(&self) -> Option<&DocSet> {
         self.search.view.state.with_vector.get(&self.target.vector)
     }
 
@@ -336,7 +337,7 @@ impl TargetIndex<'_> {
         let mut failed = Ok(());
         let answered = answer(&mut |docs, take| {
             // Documents that the index holds beyond this view have no row here.
-            let docs = there.map_or_else(RoaringTreemap::new, |there| docs & there);
+            let docs = there.map_or_else(RoaringTreemap::new, |there| there.and(docs));
             let outcome = each_vector(shard, vector, view, &docs, |doc_id, values| {
                 match &values {
                     Ok(Vector::Multi { rows, .. }) => take(doc_id, rows),

@@ -12,6 +12,7 @@ use super::filter::Filtered;
 use super::near::BatchedQuery;
 use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
+use crate::inverted::DocSet;
 use crate::object::FoundVersion;
 use crate::query::{AccessPath, Cardinalities, Filter, Hit, Include, Measured, Near, Plan, Query, Rank, sort_hits};
 use crate::schema::Collection;
@@ -164,7 +165,7 @@ fn vectors_of<'q>(queries: impl IntoIterator<Item = &'q Query>) -> BTreeSet<Vect
 
 impl<'a> Search<'a> {
     /// The shard as it is now, with the indexes of these vectors, opened if need be.
-    fn begin(
+    pub(super) fn begin(
         context: ReadContext<'a>,
         schema: &'a Collection,
         shard: &'a Arc<Shard>,
@@ -246,7 +247,7 @@ impl<'a> Search<'a> {
         let with_vector = match &query.rank {
             Rank::Near(near) => {
                 self.check_near(near)?;
-                near.vectors().filter_map(|vector| self.with_vector(vector)).map(RoaringTreemap::len).max().unwrap_or(0)
+                near.vectors().filter_map(|vector| self.with_vector(vector)).map(DocSet::len).max().unwrap_or(0)
             }
             Rank::Listing { .. } => 0,
         };
@@ -255,7 +256,7 @@ impl<'a> Search<'a> {
         Ok(Plan::of(query, &counts))
     }
 
-    fn with_vector(&self, vector: VectorId) -> Option<&RoaringTreemap> {
+    fn with_vector(&self, vector: VectorId) -> Option<&DocSet> {
         self.view.state.with_vector.get(&vector)
     }
 
@@ -280,7 +281,7 @@ impl<'a> Search<'a> {
     /// Reads the objects of the hits; ranked hits are sorted here if the query says so.
     fn read(&self, query: &Query, plan: &Plan, found: Vec<Found>) -> Result<Vec<Hit>> {
         let sort_here = !query.sort.is_empty() && plan.path != AccessPath::Sorted;
-        let include = Include { properties: query.include.properties || sort_here, ..query.include.clone() };
+        let include = if sort_here { query.include.with_sorted(&query.sort) } else { query.include.clone() };
         let doc_ids: Vec<DocId> = found.iter().map(|found| found.doc_id).collect();
         let objects = read_objects(self.shard, &self.view, self.schema, &doc_ids, &include)?;
         let hit = |(Found { doc_id, distance }, object): (Found, Option<_>)| {
@@ -290,9 +291,7 @@ impl<'a> Search<'a> {
         let mut hits: Vec<Hit> = found.into_iter().zip(objects).filter_map(hit).collect();
         if sort_here {
             hits = sort_hits(self.schema, &query.sort, hits, query.include.charge)?;
-            if !query.include.properties {
-                hits.iter_mut().for_each(|hit| hit.object.properties.clear());
-            }
+            hits.iter_mut().for_each(|hit| query.include.properties.retain(&mut hit.object.properties));
         }
         Ok(hits)
     }

@@ -17,7 +17,7 @@ impl ReadContext<'_> {
         let graphs = self.maintenance.indexes.graphs(&schema, &state);
         for (_, config) in schema.vectors.iter() {
             let index = shard.indexes.loaded(config.id);
-            let objects = state.with_vector.get(&config.id).map_or(0, roaring::RoaringTreemap::len);
+            let objects = state.with_vector.get(&config.id).map_or(0, crate::inverted::DocSet::len);
             if index.is_some() || graphs.contains(&config.id) {
                 status.vector_queue += shard.indexes.waiting(config.id, objects);
             }

@@ -11,9 +11,11 @@
 //!
 //! Read in this order: [`form`] (the indexed parts of an object, and the forms on disk), [`writer`], [`reader`].
 
+mod doc_set;
 pub(crate) mod form;
 pub(crate) mod reader;
 mod view;
 pub(crate) mod writer;
 
+pub(crate) use doc_set::DocSet;
 pub(crate) use view::IndexView;

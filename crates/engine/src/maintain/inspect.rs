@@ -85,6 +85,10 @@ impl Maintenance {
         {
             self.queue.lock().compact(at);
         }
+        // Shards that no request has loaded are converted when one sorts by their columns.
+        if state.loaded(at).is_some() && !shard.view(&state.store).index().has_columns() {
+            self.rebuild_inverted(at);
+        }
         for vector in self.indexes.graphs(&schema, &present) {
             if let (Ok((schema, shard)), true) = (state.known(at), shard.indexes.loaded(vector).is_none())
                 && let Some(opening) = self.indexes.opening(&state.store, &schema, vector)

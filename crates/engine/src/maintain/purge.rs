@@ -48,7 +48,7 @@ impl Maintenance {
             }
         }
         if left > 0 {
-            for tag in [MetaKey::Shard, MetaKey::Compaction, MetaKey::Rebuild] {
+            for tag in [MetaKey::Shard, MetaKey::Compaction, MetaKey::Rebuild, MetaKey::Columns] {
                 for (key, _) in state.store.entries(Family::Meta, &key::meta(state.group, tag, dropped))? {
                     changes.delete(Family::Meta, &key);
                 }

@@ -11,7 +11,7 @@ use crate::ids::{DocId, ShardKey};
 use crate::inverted::writer::rebuild;
 use crate::schema::Collection;
 use crate::shard::Shard;
-use crate::shard::records::{CompactionRecord, RebuildRecord};
+use crate::shard::records::{ColumnsRecord, CompactionRecord, RebuildRecord};
 
 /// Rebuilds of one shard because of damage, until the group is opened again: if an index is damaged again after each
 /// rebuild, another rebuild does not help.
@@ -112,9 +112,15 @@ impl Maintenance {
         }
         let next_doc_id = view.state.record.next_doc_id;
         let first = || RebuildRecord { began_at: next_doc_id, rows_below: Some(next_doc_id), cursor: None };
+        let mut changes = state.store.changes();
+        let columns = ColumnsRecord::load(&state.store, state.group, at)?;
+        let begun = record.is_none().then(|| {
+            let from = columns.map_or(next_doc_id, |columns| columns.from);
+            ColumnsRecord { from, rebuild: Some(next_doc_id) }
+        });
+        begun.iter().try_for_each(|columns| columns.put(&mut changes, state.group, at))?;
         let mut record = record.unwrap_or_else(first);
         let began_at = DocId(record.began_at);
-        let mut changes = state.store.changes();
         if let Some(below) = record.rows_below {
             let rows_max = (keys_max / KEYS_PER_ROW).max(1);
             let below = rebuild::rows(&view.index(), schema, DocId(below), rows_max as u64, &mut changes)?;
@@ -122,6 +128,7 @@ impl Maintenance {
             report.compacted += rows_max;
             RebuildRecord::put(Some(&record), &mut changes, state.group, at)?;
             changes.write()?;
+            begun.into_iter().for_each(|columns| shard.set_columns(columns));
             return Ok(true);
         }
         let cursor = record.cursor.as_deref();
@@ -137,8 +144,13 @@ impl Maintenance {
         // A compaction of everything joins entries that stand twice after the rebuild.
         let merged_below = began_at.0.max(CompactionRecord::load(&state.store, state.group, at)?.merged_below);
         CompactionRecord { merged_below, ..CompactionRecord::default() }.put(&mut changes, state.group, at)?;
+        // A rebuild that an earlier version began has written no column values.
+        let complete = columns.filter(|columns| columns.rebuild == Some(record.began_at));
+        let complete = complete.map(|_| ColumnsRecord { from: 0, rebuild: None });
+        complete.iter().try_for_each(|columns| columns.put(&mut changes, state.group, at))?;
         changes.write()?;
         shard.set_segments_from(merged_below);
+        complete.into_iter().for_each(|columns| shard.set_columns(columns));
         if let Some(progress) = self.rebuilds.shards.lock().get_mut(&at) {
             progress.wanted = false;
         }
@@ -159,6 +171,7 @@ mod tests {
     use crate::command::{Command, PutMode};
     use crate::data::{DataGroup, GroupOptions};
     use crate::ids::{CollectionId, GroupId, PropertyId, ShardId};
+    use crate::inverted::form::postings;
     use crate::inverted::form::terms::term_key;
     use crate::maintain::WorkBudget;
     use crate::object::{Beacon, Object, Value, Vectors};
@@ -309,6 +322,69 @@ mod tests {
         work(&group);
         assert_eq!(count(&group, &text("lorem")).unwrap(), 200);
         assert_eq!(RebuildRecord::load(&group.state.store, group.state.group, at(1)).unwrap(), None);
+    }
+
+    /// The entries of a term that have keys of their own.
+    fn entries(group: &DataGroup, term: &str) -> Vec<(DocId, Vec<u8>)> {
+        let key = ShardPrefix::new(group.state.group, at(1)).value(PropertyId(1), InvKind::Posting, &term_key(term));
+        let entries = group.state.store.entries(Family::Inverted, &key).unwrap();
+        entries.into_iter().map(|(key, bytes)| (key::parse_doc_id(&key).unwrap(), bytes)).collect()
+    }
+
+    /// Steps that see all entries of a term at once.
+    fn work_in_large_steps(group: &DataGroup) {
+        while group.work(&WorkBudget::default()).unwrap().more {}
+    }
+
+    #[test]
+    fn blocks_of_earlier_versions_become_lists() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = filled(dir.path());
+        let lorem = |n: u128| put(1, n, &[("text", Value::Text(format!("lorem rare{}", n / 10_000)))]);
+        for batch in 0..60 {
+            apply(&group, (batch * 500..batch * 500 + 500).map(|n| lorem(1_000 + n)).collect());
+            work_in_large_steps(&group);
+        }
+        let compact = |from: u128| {
+            apply(&group, (from..from + 20_000).map(lorem).collect());
+            group.rebuild_inverted(at(1));
+            work_in_large_steps(&group);
+        };
+        compact(20_000);
+        let objects = OBJECTS as u64 + 39_000;
+        let lists = entries(&group, "lorem");
+        let postings = |lists: &[(DocId, Vec<u8>)]| -> usize {
+            lists.iter().map(|(first, bytes)| postings::decode(*first, bytes).unwrap().len()).sum()
+        };
+        assert!(lists.len() < 12 && postings(&lists) as u64 == objects, "{} {}", lists.len(), postings(&lists));
+        assert_eq!(count(&group, &text("lorem")).unwrap(), objects);
+        let rare = count(&group, &text("rare0")).unwrap();
+        assert_eq!(count(&group, &text("lorem rare0")).unwrap(), rare);
+        assert_eq!(rare, 9_000);
+
+        // As versions before 2026-11-30 wrote them.
+        let prefix = ShardPrefix::new(group.state.group, at(1));
+        let key = prefix.value(PropertyId(1), InvKind::Posting, &term_key("lorem"));
+        let mut changes = group.state.store.changes();
+        for (first, bytes) in &lists {
+            for block in postings::decode(*first, bytes).unwrap().chunks(postings::BLOCK_POSTINGS_MAX) {
+                changes.put(Family::Inverted, &with_doc_id(&key, block[0].doc_id.0), &postings::encode(block));
+            }
+        }
+        changes.write().unwrap();
+        assert!(entries(&group, "lorem").len() > 300);
+        assert_eq!(count(&group, &text("lorem")).unwrap(), objects);
+        assert_eq!(group.audit_inverted(at(1)).unwrap(), Vec::<String>::new());
+        apply(&group, (20_000..40_000).map(lorem).collect());
+        work_in_large_steps(&group);
+        let lists = entries(&group, "lorem");
+        assert!(lists.len() < 12 && lists.iter().any(|(_, bytes)| bytes[0] == postings::LIST_VERSION));
+        assert_eq!(
+            (count(&group, &text("lorem")).unwrap(), count(&group, &text("rare0 lorem")).unwrap()),
+            (objects, rare)
+        );
+        assert_eq!(group.audit_inverted(at(1)).unwrap(), Vec::<String>::new());
+        assert_eq!(group.metrics().inverted_rebuilds, 0);
     }
 
     /// References as earlier versions indexed them, by the target's id alone.

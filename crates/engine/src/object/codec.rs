@@ -9,10 +9,12 @@
 //! are bytes. Every value that encoding accepts reads back equal: encoding and decoding have the same depth limit
 //! ([`STORED_DEPTH_MAX`], in objects and lists around a value).
 
+mod wanted;
 mod weight;
 
 use uuid::Uuid;
 
+pub(crate) use wanted::Wanted;
 pub(crate) use weight::weight;
 
 use super::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors, value_depth};
@@ -60,6 +62,12 @@ enum Tag {
     /// Count, then u8 whether a collection is named, its name if so, 16 bytes of id.
     References = 13,
 }
+
+/// Tags of values that columns recognise.
+pub(crate) const INT_TAG: u8 = Tag::Int as u8;
+pub(crate) const NUMBER_TAG: u8 = Tag::Number as u8;
+pub(crate) const TEXT_TAG: u8 = Tag::Text as u8;
+pub(crate) const UUID_TAG: u8 = Tag::Uuid as u8;
 
 /// First byte of a row of `vec`. Never renumber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,21 +147,19 @@ pub(crate) fn decode_header(row: &[u8]) -> Result<Header> {
     Reader { rest: row }.header()
 }
 
-/// Decodes a row into an object without vectors; `properties` says whether they are read at all.
-pub(crate) fn decode(row: &[u8], schema: &Collection, properties: bool) -> Result<(Header, Object)> {
+/// Decodes a row into an object without vectors, with the wanted properties. Of those behind the last wanted one nothing
+/// is read.
+pub(crate) fn decode(row: &[u8], wanted: &Wanted<'_>) -> Result<(Header, Object)> {
     let mut reader = Reader { rest: row };
     let header = reader.header()?;
-    let mut object = Object {
+    let properties = reader.wanted(wanted)?;
+    let object = Object {
         id: header.id,
         created_ms: header.created_ms,
         updated_ms: header.updated_ms,
-        properties: Properties::new(),
+        properties,
         vectors: Vectors::new(),
     };
-    if properties {
-        object.properties = reader.properties(schema)?;
-        reader.end()?;
-    }
     Ok((header, object))
 }
 
@@ -218,7 +224,23 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn put_value(out: &mut Vec<u8>, value: &Value) {
+/// At least as few bytes as [`put_value`] writes of a value, known without writing it.
+pub(crate) fn bytes_min(value: &Value) -> usize {
+    match value {
+        Value::Text(text) | Value::Blob(text) => text.len(),
+        Value::List(values) => values.len(),
+        _ => 1,
+    }
+}
+
+/// Appends a text as [`put_value`] does.
+pub(crate) fn put_text_value(out: &mut Vec<u8>, text: &str) {
+    out.push(TEXT_TAG);
+    put_text(out, text);
+}
+
+/// Appends a value, as rows have it.
+pub(crate) fn put_value(out: &mut Vec<u8>, value: &Value) {
     let tag = |out: &mut Vec<u8>, tag: Tag| out.push(tag as u8);
     match value {
         Value::Null => tag(out, Tag::Null),
@@ -231,10 +253,7 @@ fn put_value(out: &mut Vec<u8>, value: &Value) {
             tag(out, Tag::Number);
             out.extend_from_slice(&value.to_le_bytes());
         }
-        Value::Text(text) => {
-            tag(out, Tag::Text);
-            put_text(out, text);
-        }
+        Value::Text(text) => put_text_value(out, text),
         Value::Date(date) => {
             tag(out, Tag::Date);
             put_zigzag(out, date.unix_s);
@@ -304,7 +323,7 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or_else(|| damaged("cut short"))?;
         self.rest = rest;
         Ok(*head)
@@ -338,7 +357,7 @@ impl<'a> Reader<'a> {
         u16::try_from(self.varint()?).map_err(|_| damaged("number too large"))
     }
 
-    fn zigzag(&mut self) -> Result<i64> {
+    pub(crate) fn zigzag(&mut self) -> Result<i64> {
         let value = self.varint()?;
         Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
     }
@@ -350,9 +369,13 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self) -> Result<String> {
+        self.str().map(str::to_owned)
+    }
+
+    pub(crate) fn str(&mut self) -> Result<&'a str> {
         let len = self.count()?;
         let bytes = self.take(len)?;
-        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| damaged("text is not UTF-8"))
+        std::str::from_utf8(bytes).map_err(|_| damaged("text is not UTF-8"))
     }
 
     fn flag(&mut self) -> Result<bool> {
@@ -409,7 +432,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `depth` containers are around the value.
-    fn value(&mut self, depth: usize) -> Result<Value> {
+    pub(crate) fn value(&mut self, depth: usize) -> Result<Value> {
         if depth > STORED_DEPTH_MAX {
             return Err(damaged("value nested too deeply"));
         }
@@ -478,6 +501,7 @@ fn damaged(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::Projection;
     use std::collections::BTreeMap;
 
     fn schema() -> Collection {
@@ -508,21 +532,21 @@ mod tests {
     #[test]
     fn rows_read_back() {
         let (header, properties, bytes) = row();
-        let (found, object) = decode(&bytes, &schema(), true).unwrap();
+        let (found, object) = decode(&bytes, &Wanted::all(&schema())).unwrap();
         assert_eq!((found, object.properties), (header.clone(), properties));
         assert_eq!(decode_header(&bytes).unwrap(), header);
-        assert!(decode(&bytes, &schema(), false).unwrap().1.properties.is_empty());
+        assert!(decode(&bytes, &Wanted::new(&schema(), &Projection::None)).unwrap().1.properties.is_empty());
     }
 
     #[test]
     fn damage_is_an_error_and_never_a_panic() {
         let (_, _, bytes) = row();
         for end in 0..bytes.len() {
-            assert!(matches!(decode(&bytes[..end], &schema(), true), Err(Error::Damaged(_))), "cut at {end}");
+            assert!(matches!(decode(&bytes[..end], &Wanted::all(&schema())), Err(Error::Damaged(_))), "cut at {end}");
             for bit in 0..8 {
                 let mut flipped = bytes.clone();
                 flipped[end] ^= 1 << bit;
-                drop(decode(&flipped, &schema(), true));
+                drop(decode(&flipped, &Wanted::all(&schema())));
             }
         }
         let vector = encode_vector(&Vector::Multi { dim: 2, rows: vec![1.0; 4] });
@@ -541,7 +565,7 @@ mod tests {
             for depth in 0..STORED_DEPTH_MAX + 4 {
                 let properties = Properties::from([("p".to_owned(), value.clone())]);
                 match encode(&header, &properties, &schema()) {
-                    Ok(bytes) => assert_eq!(decode(&bytes, &schema(), true).unwrap().1.properties, properties),
+                    Ok(bytes) => assert_eq!(decode(&bytes, &Wanted::all(&schema())).unwrap().1.properties, properties),
                     Err(error) => {
                         assert!(matches!(error, Error::Limit(_)) && value_depth(&value) > STORED_DEPTH_MAX, "{error}");
                     }
@@ -563,7 +587,7 @@ mod tests {
             bytes.extend([Tag::List as u8, 1, Tag::Object as u8, 1, 1, b'a']);
         }
         bytes.extend([Tag::List as u8, 1, Tag::Text as u8, 1, b'x']);
-        let (header, object) = decode(&bytes, &schema(), true).unwrap();
+        let (header, object) = decode(&bytes, &Wanted::all(&schema())).unwrap();
         assert_eq!(value_depth(&object.properties["p"]), 65);
         assert_eq!(encode(&header, &object.properties, &schema()).unwrap(), bytes);
     }
@@ -575,7 +599,7 @@ mod tests {
         // One property without an id and with an empty name, then lists in lists.
         bytes.extend([1, 0, 0]);
         bytes.extend([Tag::List as u8, 1].repeat(100_000));
-        assert!(matches!(decode(&bytes, &schema(), true), Err(Error::Damaged(_))));
+        assert!(matches!(decode(&bytes, &Wanted::all(&schema())), Err(Error::Damaged(_))));
         let mut reader = Reader { rest: &[0xff, 0xff, 0xff, 0xff, 0x0f, 1] };
         assert!(reader.count().is_err());
     }

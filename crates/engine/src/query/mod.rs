@@ -5,6 +5,7 @@ mod combine;
 mod filter;
 mod near;
 mod plan;
+mod projection;
 mod request;
 mod sort;
 
@@ -18,8 +19,9 @@ pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 pub use near::{Combination, DISTANCE_SLACK, Near, TARGETS_MAX, Target};
 pub(crate) use plan::Cardinalities;
 pub use plan::{AccessPath, Plan};
+pub use projection::Projection;
 pub use request::{ShardAnswer, ShardHits, ShardRead, ShardSummary, decode_answer, encode_answer};
-pub(crate) use sort::SortTerms;
+pub(crate) use sort::{SortKey, SortTerm, SortTerms};
 pub use sort::{SortKeys, sort_hits};
 
 use crate::ids::{DocId, VectorId};
@@ -66,13 +68,25 @@ pub struct Sort {
 /// The parts of an object that a read returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Include {
-    /// Properties (all of them) or none.
-    pub properties: bool,
+    /// These properties.
+    pub properties: Projection,
     /// These vectors.
     pub vectors: Vec<VectorId>,
     /// Charged with the memory that the objects take.
     #[serde(skip)]
     pub charge: Charge,
+}
+
+impl Include {
+    /// These parts and the properties that the clauses sort by.
+    #[must_use]
+    pub fn with_sorted(&self, sort: &[Sort]) -> Self {
+        let mut include = self.clone();
+        // A path into an object orders nothing.
+        let names = sort.iter().map(|clause| clause.property.as_str()).filter(|name| !name.contains('.'));
+        include.properties.merge(Projection::of(names));
+        include
+    }
 }
 
 /// A hit of a query.

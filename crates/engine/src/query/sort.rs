@@ -15,10 +15,12 @@ use crate::{Error, Result};
 
 /// Checked sort clauses of a query.
 pub(crate) struct SortTerms {
-    terms: Vec<(Term, bool)>,
+    terms: Vec<(SortTerm, bool)>,
 }
 
-enum Term {
+/// What a clause sorts by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SortTerm {
     Id,
     Created,
     Updated,
@@ -27,11 +29,11 @@ enum Term {
 
 /// What an object is sorted by. The order is that of the clauses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SortKeys(Vec<(Key, bool)>);
+pub struct SortKeys(Vec<(SortKey, bool)>);
 
 /// One comparable value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Key {
+pub(crate) enum SortKey {
     Missing,
     Bool(bool),
     Int(i64),
@@ -39,7 +41,7 @@ enum Key {
     Text(String),
     Instant(i128),
     Geo(Geo),
-    List(Vec<Key>),
+    List(Vec<SortKey>),
 }
 
 impl SortTerms {
@@ -59,13 +61,23 @@ impl SortTerms {
         if refused.is_empty() { Ok(Self { terms }) } else { Err(Error::Invalid(refused.join(", "))) }
     }
 
-    /// What `object` (with its properties) is sorted by.
+    /// The terms, in their order.
+    pub(crate) fn terms(&self) -> impl Iterator<Item = &SortTerm> {
+        self.terms.iter().map(|(term, _)| term)
+    }
+
+    /// The keys of an object that has no value to be sorted by.
+    pub(crate) fn no_keys(&self) -> SortKeys {
+        SortKeys(self.terms.iter().map(|(_, descending)| (SortKey::Missing, *descending)).collect())
+    }
+
+    /// What `object` (with the properties that the clauses name) is sorted by.
     pub(crate) fn keys(&self, object: &Object) -> SortKeys {
-        let key = |term: &Term| match term {
-            Term::Id => Key::Text(object.id.to_string()),
-            Term::Created => Key::Int(object.created_ms),
-            Term::Updated => Key::Int(object.updated_ms),
-            Term::Property(name) => object.properties.get(name).map_or(Key::Missing, key),
+        let key = |term: &SortTerm| match term {
+            SortTerm::Id => SortKey::Text(object.id.to_string()),
+            SortTerm::Created => SortKey::Int(object.created_ms),
+            SortTerm::Updated => SortKey::Int(object.updated_ms),
+            SortTerm::Property(name) => object.properties.get(name).map_or(SortKey::Missing, SortKey::of),
         };
         SortKeys(self.terms.iter().map(|(term, descending)| (key(term), *descending)).collect())
     }
@@ -92,17 +104,27 @@ pub fn sort_hits(schema: &Collection, clauses: &[Sort], hits: Vec<Hit>, charge: 
 }
 
 impl SortKeys {
+    /// Sets the key of the `n`th term.
+    pub(crate) fn set(&mut self, n: usize, key: SortKey) {
+        self.0[n].0 = key;
+    }
+
+    /// Removes all keys.
+    pub(crate) fn clear(&mut self) {
+        self.0.iter_mut().for_each(|(key, _)| *key = SortKey::Missing);
+    }
+
     /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.iter().map(|(key, _)| size_of::<(Key, bool)>() + key.heap_bytes()).sum()
+        self.0.iter().map(|(key, _)| size_of::<(SortKey, bool)>() + key.heap_bytes()).sum()
     }
 }
 
-fn term(schema: &Collection, name: &str) -> std::result::Result<Term, String> {
+fn term(schema: &Collection, name: &str) -> std::result::Result<SortTerm, String> {
     match name {
-        "_id" | "id" => return Ok(Term::Id),
-        "_creationTimeUnix" => return Ok(Term::Created),
-        "_lastUpdateTimeUnix" => return Ok(Term::Updated),
+        "_id" | "id" => return Ok(SortTerm::Id),
+        "_creationTimeUnix" => return Ok(SortTerm::Created),
+        "_lastUpdateTimeUnix" => return Ok(SortTerm::Updated),
         "" => return Err("path parameter cannot be empty".into()),
         _ => {}
     }
@@ -124,37 +146,45 @@ fn term(schema: &Collection, name: &str) -> std::result::Result<Term, String> {
             "sorting by reference not supported, property \"{name}\" is a ref prop to the class \"{}\"",
             targets.first().map_or("", String::as_str)
         )),
-        DataType::Primitive { .. } | DataType::Object { .. } => Ok(Term::Property(name.to_owned())),
+        DataType::Primitive { .. } | DataType::Object { .. } => Ok(SortTerm::Property(name.to_owned())),
     }
 }
 
-fn key(value: &Value) -> Key {
-    match value {
-        Value::Bool(value) => Key::Bool(*value),
-        Value::Int(value) => Key::Int(*value),
-        Value::Number(value) => Key::Number(*value),
-        Value::Text(text) | Value::Blob(text) => Key::Text(text.to_lowercase()),
-        Value::Date(date) => Key::Instant(date.unix_ns()),
-        Value::Geo(geo) => Key::Geo(*geo),
-        Value::Phone(phone) => Key::List(vec![
-            Key::Int(i64::try_from(phone.country_code).unwrap_or(i64::MAX)),
-            Key::Int(i64::try_from(phone.national).unwrap_or(i64::MAX)),
-        ]),
-        Value::List(values) if values.is_empty() => Key::Missing,
-        Value::List(values) => Key::List(values.iter().map(key).collect()),
-        Value::Null | Value::Uuid(_) | Value::Object(_) | Value::References(_) => Key::Missing,
+impl SortKey {
+    /// The key of a text.
+    pub(crate) fn text(text: &str) -> Self {
+        Self::Text(text.to_lowercase())
+    }
+
+    /// The key of a value.
+    pub(crate) fn of(value: &Value) -> Self {
+        match value {
+            Value::Bool(value) => SortKey::Bool(*value),
+            Value::Int(value) => SortKey::Int(*value),
+            Value::Number(value) => SortKey::Number(*value),
+            Value::Text(text) | Value::Blob(text) => SortKey::text(text),
+            Value::Date(date) => SortKey::Instant(date.unix_ns()),
+            Value::Geo(geo) => SortKey::Geo(*geo),
+            Value::Phone(phone) => SortKey::List(vec![
+                SortKey::Int(i64::try_from(phone.country_code).unwrap_or(i64::MAX)),
+                SortKey::Int(i64::try_from(phone.national).unwrap_or(i64::MAX)),
+            ]),
+            Value::List(values) if values.is_empty() => SortKey::Missing,
+            Value::List(values) => SortKey::List(values.iter().map(Self::of).collect()),
+            Value::Null | Value::Uuid(_) | Value::Object(_) | Value::References(_) => SortKey::Missing,
+        }
     }
 }
 
-impl Eq for Key {}
+impl Eq for SortKey {}
 
-impl PartialOrd for Key {
+impl PartialOrd for SortKey {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Key {
+impl Ord for SortKey {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
@@ -170,7 +200,7 @@ impl Ord for Key {
     }
 }
 
-impl Key {
+impl SortKey {
     fn heap_bytes(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -217,16 +247,16 @@ mod tests {
 
     #[test]
     fn values_are_ordered_as_weaviate_orders_them() {
-        let text = |text: &str| key(&Value::Text(text.into()));
-        let list = |values: &[i64]| key(&Value::List(values.iter().copied().map(Value::Int).collect()));
+        let text = |text: &str| SortKey::of(&Value::Text(text.into()));
+        let list = |values: &[i64]| SortKey::of(&Value::List(values.iter().copied().map(Value::Int).collect()));
         assert_eq!(text("Apple"), text("apple"));
         assert!(text("apple") < text("Banana"));
-        assert!(Key::Missing < text(""));
-        assert_eq!(list(&[]), Key::Missing);
+        assert!(SortKey::Missing < text(""));
+        assert_eq!(list(&[]), SortKey::Missing);
         assert!(list(&[1]) < list(&[1, 0]) && list(&[1, 5]) < list(&[2]));
-        assert!(key(&Value::Bool(false)) < key(&Value::Bool(true)));
-        assert!(key(&Value::Number(-0.5)) < key(&Value::Number(0.0)));
-        let keys = |key: &Key, descending| SortKeys(vec![(key.clone(), descending)]);
-        assert!(keys(&Key::Missing, true) > keys(&text("x"), true));
+        assert!(SortKey::of(&Value::Bool(false)) < SortKey::of(&Value::Bool(true)));
+        assert!(SortKey::of(&Value::Number(-0.5)) < SortKey::of(&Value::Number(0.0)));
+        let keys = |key: &SortKey, descending| SortKeys(vec![(key.clone(), descending)]);
+        assert!(keys(&SortKey::Missing, true) > keys(&text("x"), true));
     }
 }

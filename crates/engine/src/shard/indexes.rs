@@ -23,6 +23,7 @@ use super::doc_index::DocIndex;
 use super::{Shard, ShardView};
 use crate::error::panic_text;
 use crate::ids::{CollectionId, DocId, ShardId, ShardKey, VectorId};
+use crate::inverted::DocSet;
 use crate::object::{Vector, codec};
 use crate::schema::VectorConfig;
 use crate::storage::{Family, Store, key};
@@ -324,7 +325,7 @@ impl Shard {
 
 /// Documents of the view that have the vector.
 fn members(view: &ShardView<'_>, vector: VectorId) -> RoaringTreemap {
-    view.state.with_vector.get(&vector).cloned().unwrap_or_default()
+    view.state.with_vector.get(&vector).map(DocSet::to_treemap).unwrap_or_default()
 }
 
 /// Reads the vectors of `doc_ids`, ascending; each must have a row. `take` gets the error of each row that cannot be
@@ -333,10 +334,11 @@ pub(crate) fn each_vector(
     shard: &Shard,
     vector: VectorId,
     view: &ShardView<'_>,
-    doc_ids: &RoaringTreemap,
+    doc_ids: impl IntoIterator<Item = u64>,
     mut take: impl FnMut(DocId, Result<Vector>) -> Result<()>,
 ) -> Result<()> {
-    if doc_ids.is_empty() {
+    let mut doc_ids = doc_ids.into_iter().peekable();
+    if doc_ids.peek().is_none() {
         return Ok(());
     }
     let first = shard.prefix.vector(vector, DocId(0));

@@ -14,21 +14,19 @@ mod unreadable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use roaring::RoaringTreemap;
 
 use crate::ids::{DocId, GroupId, ShardKey, VectorId};
-use crate::inverted::IndexView;
-use crate::inverted::form::docset;
 use crate::inverted::form::terms::{OBJECT, vector_key};
+use crate::inverted::{DocSet, IndexView};
 use crate::storage::key::{self, InvKind, MetaKey, ShardPrefix};
 use crate::storage::{Family, Snapshot, Store, StoreView, record};
 use crate::{Error, Result};
 use departed::Departed;
 use indexes::ShardIndexes;
-use records::{CompactionRecord, ShardRecord};
+use records::{ColumnsRecord, CompactionRecord, ShardRecord};
 use row_sizes::RowSizes;
 use unreadable::Unreadable;
 
@@ -40,6 +38,10 @@ pub(crate) struct Shard {
     /// Segments of the inverted index that begin below this doc id are merged. Published after their deletion, so that a view
     /// taken later misses none; readers seek past the tombstones of merged segments.
     segments_from: AtomicU64,
+    /// Objects from this doc id on have column values. Published after the values are written.
+    columns_from: AtomicU64,
+    /// Whether the store has a [`ColumnsRecord`].
+    has_columns_record: AtomicBool,
     /// Vector indexes in memory.
     pub indexes: ShardIndexes,
     /// Unreadable objects that were met.
@@ -60,7 +62,16 @@ struct Present {
 /// The store from before a write that takes rows away.
 struct Frozen {
     snapshot: Arc<Snapshot>,
+    derived: Derived,
+}
+
+/// How far background work on the inverted index has come, as a snapshot that is taken later shows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Derived {
+    /// No segment begins below this doc id.
     segments_from: DocId,
+    /// Objects from this doc id on have column values.
+    columns_from: DocId,
 }
 
 /// A shard at one moment.
@@ -68,9 +79,9 @@ struct Frozen {
 pub(crate) struct ShardState {
     pub record: ShardRecord,
     /// Live doc ids.
-    pub live: RoaringTreemap,
+    pub live: DocSet,
     /// Live doc ids that have the vector; no entry for vectors that none has.
-    pub with_vector: BTreeMap<VectorId, RoaringTreemap>,
+    pub with_vector: BTreeMap<VectorId, DocSet>,
     /// How often doc ids were taken away since the shard was loaded.
     pub removals: u64,
 }
@@ -80,8 +91,7 @@ pub(crate) struct ShardView<'a> {
     pub state: Arc<ShardState>,
     pub store: StoreView<'a>,
     prefix: ShardPrefix,
-    /// No segment of the inverted index begins below this doc id.
-    segments_from: DocId,
+    derived: Derived,
 }
 
 impl Shard {
@@ -103,9 +113,12 @@ impl Shard {
             }
             state.validate().map_err(|what| Error::Damaged(format!("shard {at:?}: {what}")))?;
         }
+        let columns = ColumnsRecord::load(store, group, at)?;
         Ok(Self {
             at,
             prefix,
+            columns_from: AtomicU64::new(columns.map_or(state.record.next_doc_id, |columns| columns.from)),
+            has_columns_record: AtomicBool::new(columns.is_some()),
             present: RwLock::new(Present { state: Arc::new(state), frozen: None }),
             segments_from: AtomicU64::new(compaction.merged_below),
             indexes: ShardIndexes::default(),
@@ -128,27 +141,42 @@ impl Shard {
     /// The shard and the store as they are now: every row of the state is in the store. Rows in the store beyond the
     /// state belong to a batch that is about to be published.
     pub(crate) fn view<'a>(&self, store: &'a Store) -> ShardView<'a> {
-        let segments_from = self.segments_from();
+        let derived = self.derived();
         let present = self.present.read();
         let state = present.state.clone();
-        let (store, segments_from) = match &present.frozen {
+        let (store, derived) = match &present.frozen {
             // The lock is held until the snapshot is taken: no write that takes rows away begins before.
-            None => (store.view(), segments_from),
-            Some(Frozen { snapshot, segments_from }) => (store.view_at(snapshot.clone()), *segments_from),
+            None => (store.view(), derived),
+            Some(Frozen { snapshot, derived }) => (store.view_at(snapshot.clone()), *derived),
         };
-        ShardView { state, store, prefix: self.prefix, segments_from }
+        ShardView { state, store, prefix: self.prefix, derived }
     }
 
     /// The published state with the newest snapshot of the store, for compaction of the inverted index: compaction has to
     /// see its own last write, and reads no rows of objects, which may be deleted already.
     pub(crate) fn newest<'a>(&self, store: &'a Store) -> ShardView<'a> {
-        let segments_from = self.segments_from();
-        ShardView { state: self.state(), store: store.view(), prefix: self.prefix, segments_from }
+        let derived = self.derived();
+        ShardView { state: self.state(), store: store.view(), prefix: self.prefix, derived }
     }
 
-    /// No segment of the inverted index begins below it in a snapshot that is taken now or later.
-    pub(crate) fn segments_from(&self) -> DocId {
-        DocId(self.segments_from.load(Ordering::Acquire))
+    /// How far background work has come, for snapshots that are taken now or later.
+    pub(crate) fn derived(&self) -> Derived {
+        Derived {
+            segments_from: DocId(self.segments_from.load(Ordering::Acquire)),
+            columns_from: DocId(self.columns_from.load(Ordering::Acquire)),
+        }
+    }
+
+    /// The record of the shard's columns if the store has none: an apply writes it.
+    pub(crate) fn missing_columns_record(&self) -> Option<ColumnsRecord> {
+        let missing = !self.has_columns_record.load(Ordering::Acquire);
+        missing.then(|| ColumnsRecord { from: self.columns_from.load(Ordering::Acquire), rebuild: None })
+    }
+
+    /// Notes that the store has this record of the shard's columns.
+    pub(crate) fn set_columns(&self, record: ColumnsRecord) {
+        self.columns_from.store(record.from, Ordering::Release);
+        self.has_columns_record.store(true, Ordering::Release);
     }
 
     /// Notes that all segments below this doc id are merged and deleted.
@@ -156,10 +184,10 @@ impl Shard {
         self.segments_from.store(doc_id, Ordering::Release);
     }
 
-    /// Lets readers go on with the present state and a snapshot that was taken after `segments_from` was read, until
+    /// Lets readers go on with the present state and a snapshot that was taken after `derived` was read, until
     /// [`Shard::publish`]: called before a write that takes rows of the state away.
-    pub(crate) fn freeze(&self, snapshot: Arc<Snapshot>, segments_from: DocId) {
-        self.present.write().frozen = Some(Frozen { snapshot, segments_from });
+    pub(crate) fn freeze(&self, snapshot: Arc<Snapshot>, derived: Derived) {
+        self.present.write().frozen = Some(Frozen { snapshot, derived });
     }
 
     /// Makes a state visible whose rows are written.
@@ -192,13 +220,9 @@ impl Shard {
 impl ShardView<'_> {
     /// The inverted index at the same moment.
     pub(crate) fn index(&self) -> IndexView<'_> {
-        IndexView {
-            store: &self.store,
-            prefix: self.prefix,
-            live: &self.state.live,
-            next_doc_id: self.state.record.next_doc_id,
-            segments_from: self.segments_from,
-        }
+        let Derived { segments_from, columns_from } = self.derived;
+        let live = (&self.state.live, self.state.record.next_doc_id);
+        IndexView::new(&self.store, self.prefix, live, (segments_from, columns_from))
     }
 }
 
@@ -231,14 +255,14 @@ impl ShardState {
     }
 }
 
-fn load_set(view: &StoreView<'_>, prefix: &[u8]) -> Result<RoaringTreemap> {
-    let mut set = RoaringTreemap::new();
+fn load_set(view: &StoreView<'_>, prefix: &[u8]) -> Result<DocSet> {
+    let mut set = DocSet::default();
     let mut cursor = view.cursor(Family::Inverted, prefix, None);
     cursor.seek(prefix);
     while let Some((key, value)) = cursor.item()? {
         // Apply keeps these sets itself: they are not derived from other data and cannot be rebuilt.
         let first = key::parse_doc_id(key)?;
-        docset::decode_into(&mut set, first, value).map_err(|error| Error::Damaged(error.to_string()))?;
+        set.decode_chunk(first, value).map_err(|error| Error::Damaged(error.to_string()))?;
         cursor.next();
     }
     Ok(set)

@@ -74,6 +74,30 @@ impl CompactionRecord {
     }
 }
 
+/// Which objects of a shard have column values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ColumnsRecord {
+    /// Objects from this doc id on have them.
+    pub from: u64,
+    /// `began_at` of the running rebuild that gives column values to all objects.
+    pub rebuild: Option<u64>,
+}
+
+impl ColumnsRecord {
+    /// Reads a shard's record; `None` for a shard that an earlier version wrote. An unreadable record costs a rebuild.
+    pub(crate) fn load(store: &Store, group: GroupId, at: ShardKey) -> Result<Option<Self>> {
+        let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Columns, &key::shard_bytes(at)))?;
+        Ok(bytes.and_then(|bytes| record::decode("columns", &bytes).ok()))
+    }
+
+    /// Adds the record to `changes`.
+    pub(crate) fn put(&self, changes: &mut Changes<'_>, group: GroupId, at: ShardKey) -> Result<()> {
+        let key = key::meta(group, MetaKey::Columns, &key::shard_bytes(at));
+        changes.put(Family::Meta, &key, &record::encode(self)?);
+        Ok(())
+    }
+}
+
 /// The progress of the rebuild of a shard's inverted index; there is no record when no rebuild is running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RebuildRecord {

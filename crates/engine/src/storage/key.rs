@@ -45,6 +45,8 @@ pub(crate) enum MetaKey {
     Queue = 10,
     /// `collection u32, shard u32` -> how far the inverted index is rebuilt.
     Rebuild = 11,
+    /// `collection u32, shard u32` -> from which doc id on the shard has column values.
+    Columns = 16,
 }
 
 /// Kinds of entries of the `inv` family: `prefix, property u16, kind u8, value.., doc id u64`. Never renumber.
@@ -88,11 +90,13 @@ pub(crate) enum InvKind {
     Segment = 16,
     /// Value: 16 bytes, the target's id, and the name of its collection as a term, empty where the beacon names none.
     ReferenceTo = 17,
+    /// Value `u8`, a [`ColumnOf`](crate::inverted::form::terms::ColumnOf): values of the objects of a chunk of 4,096 doc ids.
+    Column = 18,
 }
 
 impl InvKind {
     /// All kinds, for reading a key's kind back.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Live,
         Self::HasVector,
         Self::Created,
@@ -110,6 +114,7 @@ impl InvKind {
         Self::Reference,
         Self::Segment,
         Self::ReferenceTo,
+        Self::Column,
     ];
 
     /// The kind with that number.

@@ -18,4 +18,4 @@ pub use generation::Generations;
 pub use store::OpenReport;
 
 pub(crate) use snapshot::Snapshot;
-pub(crate) use store::{Changes, Cursor, Family, Store, StoreView};
+pub(crate) use store::{Changes, Cursor, Family, Pinned, Store, StoreView};

@@ -84,6 +84,9 @@ pub(crate) struct StoreView<'a> {
     snapshot: Arc<Snapshot>,
 }
 
+/// A value in RocksDB's memory, which stays there for as long.
+pub(crate) type Pinned<'a> = DBPinnableSlice<'a>;
+
 /// Changes that become visible together.
 pub(crate) struct Changes<'a> {
     store: &'a Store,

@@ -2,7 +2,7 @@
 
 use azimuth_engine::command::{Command, Outcome, PutMode};
 use azimuth_engine::object::{Value, Vector};
-use azimuth_engine::query::{Include, Near, Query, Rank};
+use azimuth_engine::query::{Include, Near, Projection, Query, Rank};
 use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::Primitive;
 use tempfile::tempdir;
@@ -15,7 +15,7 @@ fn schema() -> Command {
 }
 
 fn all() -> Include {
-    Include { properties: true, vectors: vec![VECTOR], ..Include::default() }
+    Include { properties: Projection::All, vectors: vec![VECTOR], ..Include::default() }
 }
 
 fn listing(limit: usize) -> Query {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use azimuth_engine::data::DataGroup;
 use azimuth_engine::object::Value;
-use azimuth_engine::query::{Filter, FilterValue, Include, Near, Operator, Path, Query, Rank, Subject};
+use azimuth_engine::query::{Filter, FilterValue, Include, Near, Operator, Path, Projection, Query, Rank, Subject};
 use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::Primitive;
 use rand::{RngExt, SeedableRng};
@@ -39,7 +39,11 @@ fn queries(rng: &mut ChaCha8Rng) -> Vec<Query> {
             offset: usize::from(n % 5 == 0),
             limit: [1, 10, 40][usize::try_from(n).unwrap() % 3],
             sort: Vec::new(),
-            include: Include { properties: n % 2 == 0, vectors: Vec::new(), ..Include::default() },
+            include: Include {
+                properties: if n % 2 == 0 { Projection::All } else { Projection::None },
+                vectors: Vec::new(),
+                ..Include::default()
+            },
         })
         .collect();
     let first = queries[0].clone();
@@ -128,7 +132,7 @@ fn queries_together_stay_whole_beside_writers() {
                     offset: 0,
                     limit: 20,
                     sort: Vec::new(),
-                    include: Include { properties: true, vectors: Vec::new(), ..Include::default() },
+                    include: Include { properties: Projection::All, vectors: Vec::new(), ..Include::default() },
                 })
                 .collect();
             for (query, hits) in queries.iter().zip(group.search_many(at(1), &queries)) {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use azimuth_engine::command::Command;
 use azimuth_engine::object::{Value, Vector};
-use azimuth_engine::query::{Charge, Include, Near, Query, Rank, Sort};
+use azimuth_engine::query::{Charge, Include, Near, Projection, Query, Rank, Sort};
 use azimuth_engine::schema::Primitive;
 use azimuth_engine::{Error, Result};
 use tempfile::tempdir;
@@ -47,12 +47,15 @@ fn a_read_ends_where_its_caller_has_no_room() {
         usize::MAX / 2 - LEFT.get()
     };
     for (rank, sort, include, least) in [
-        (listing(), &[][..], pays(true, vec![]), 1_000_000),
-        (near(), &[][..], pays(true, vec![VECTOR]), 1_000_000),
-        (near(), &["pages"][..], pays(false, vec![]), 1_000_000),
+        (listing(), &[][..], pays(Projection::All, vec![]), 1_000_000),
+        (near(), &[][..], pays(Projection::All, vec![VECTOR]), 1_000_000),
+        // Only the sort key is decoded.
+        (near(), &["pages"][..], pays(Projection::None, vec![]), 20_000),
+        (listing(), &[][..], pays(Projection::of(["pages"]), vec![]), 20_000),
+        (listing(), &[][..], pays(Projection::of(["title"]), vec![]), 1_000_000),
         // The keys, then the objects.
-        (listing(), &["title"][..], pays(true, vec![]), 2_000_000),
-        (listing(), &[][..], pays(false, vec![]), 5_000),
+        (listing(), &["title"][..], pays(Projection::All, vec![]), 2_000_000),
+        (listing(), &[][..], pays(Projection::None, vec![]), 5_000),
     ] {
         let query = query(rank, sort, include);
         let bytes = taken(&query);
@@ -63,7 +66,7 @@ fn a_read_ends_where_its_caller_has_no_room() {
         assert!(together.iter().all(|answer| matches!(answer, Err(Error::TooLarge(_)))), "{query:?}");
     }
     LEFT.set(5_000);
-    assert!(matches!(group.get(at(1), id(1), &pays(true, vec![])), Err(Error::TooLarge(_))));
-    let stored = group.get(at(1), id(1), &pays(false, vec![VECTOR])).unwrap().expect("the object");
+    assert!(matches!(group.get(at(1), id(1), &pays(Projection::All, vec![])), Err(Error::TooLarge(_))));
+    let stored = group.get(at(1), id(1), &pays(Projection::None, vec![VECTOR])).unwrap().expect("the object");
     assert_eq!(stored.object.vectors[&VECTOR], Vector::Single(vec![1.0, 1.0, 0.5]));
 }

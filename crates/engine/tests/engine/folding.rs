@@ -6,7 +6,7 @@ use azimuth_engine::command::{Command, Outcome, Patch};
 use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::DocId;
 use azimuth_engine::object::{Beacon, Value, Vector};
-use azimuth_engine::query::Include;
+use azimuth_engine::query::{Include, Projection};
 use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::{DataType, Primitive};
 use tempfile::TempDir;
@@ -38,7 +38,7 @@ fn group() -> (TempDir, std::sync::Arc<DataGroup>) {
 }
 
 fn references(group: &DataGroup) -> Vec<Beacon> {
-    let include = Include { properties: true, vectors: vec![VECTOR], ..Include::default() };
+    let include = Include { properties: Projection::All, vectors: vec![VECTOR], ..Include::default() };
     let stored = group.get(at(1), id(1), &include).unwrap().expect("the object");
     assert_eq!(stored.object.vectors.get(&VECTOR), Some(&Vector::Single(vec![1.0, 2.0])));
     match stored.object.properties.get("of") {
@@ -84,7 +84,7 @@ fn a_refused_change_among_others_changes_nothing() {
     assert!(matches!(outcomes[1], Outcome::WrongDimension { given: 7, expected: 2, .. }), "{outcomes:?}");
     assert_eq!(references(&group), [beacon(1), beacon(2)]);
     let stored = group
-        .get(at(1), id(1), &Include { properties: true, vectors: Vec::new(), ..Include::default() })
+        .get(at(1), id(1), &Include { properties: Projection::All, vectors: Vec::new(), ..Include::default() })
         .unwrap()
         .unwrap();
     assert_eq!(stored.object.properties["title"], text("red lamp"));

@@ -13,7 +13,7 @@ use azimuth_engine::ids::{CollectionId, GroupId, ShardId, VectorId};
 use azimuth_engine::limits::{DEPTH_MAX, STORED_DEPTH_MAX};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, value_depth};
-use azimuth_engine::query::Include;
+use azimuth_engine::query::{Include, Projection};
 use azimuth_engine::replica::{Entry, StateMachine};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property, VectorConfig};
 use rand::{Rng, RngExt, SeedableRng};
@@ -138,7 +138,7 @@ fn the_deepest_objects_of_earlier_versions_read_back_and_can_be_changed() {
     let dir = tempdir().unwrap();
     let group = open(dir.path());
     apply(&group, vec![Command::PutCollection(Box::new(collection(1, "Deep", vec![one("t", Primitive::Text)])))]);
-    let include = Include { properties: true, vectors: vec![VECTOR], ..Include::default() };
+    let include = Include { properties: Projection::All, vectors: vec![VECTOR], ..Include::default() };
     let mut expected = BTreeMap::new();
     for (n, levels) in [0, DEPTH_MAX, 64, 65, 66, STORED_DEPTH_MAX].into_iter().enumerate() {
         let made = object(n as u64, &[("p", nested(levels, n % 2 == 0)), ("t", text("hello"))], Some(&[1.0, 2.0]));
@@ -454,7 +454,8 @@ fn what_was_accepted_reads_back_equal() {
     let mut group = open(dir.path());
     let mut expected: BTreeMap<_, Object> = BTreeMap::new();
     apply(&group, vec![Command::PutCollection(Box::new(any_schema(&mut rng, 1)))]);
-    let include = Include { properties: true, vectors: (0..4).map(VectorId).collect(), ..Include::default() };
+    let include =
+        Include { properties: Projection::All, vectors: (0..4).map(VectorId).collect(), ..Include::default() };
     for round in 0..60 {
         let depth = [2, DEPTH_MAX, STORED_DEPTH_MAX, STORED_DEPTH_MAX + 3][round % 4];
         let mut made = object(rng.random_range(0..25), &[], Some(&[0.5, 1.5]));

@@ -10,7 +10,7 @@ use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::{CollectionId, DocId, ShardId, ShardKey};
 use azimuth_engine::object::{Beacon, FoundVersion, Object, Value, Vector};
 use azimuth_engine::query::{
-    Filter, FilterValue, Include, Near, Operator, Path as FilterPath, Query, Rank, Sort, Subject,
+    Filter, FilterValue, Include, Near, Operator, Path as FilterPath, Projection, Query, Rank, Sort, Subject,
 };
 use azimuth_engine::replica::{Entry, StateMachine};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Shard, TenantStatus};
@@ -362,7 +362,7 @@ fn cosine_distance(a: &[f32], b: &[f32]) -> f64 {
 
 /// Compares everything that can be read.
 fn check(group: &DataGroup, model: &Model, rng: &mut ChaCha8Rng) {
-    let include = Include { properties: true, vectors: vec![VECTOR], ..Include::default() };
+    let include = Include { properties: Projection::All, vectors: vec![VECTOR], ..Include::default() };
     for (collection, schema) in &model.collections {
         for shard in schema.shards.values() {
             let at = ShardKey { collection: *collection, shard: shard.id };
@@ -390,7 +390,7 @@ fn check_lists(group: &DataGroup, at: ShardKey, wanted: &ModelShard, rng: &mut C
         offset: rng_offset(wanted),
         limit: 7,
         sort,
-        include: Include { properties: true, vectors: Vec::new(), ..Include::default() },
+        include: Include { properties: Projection::All, vectors: Vec::new(), ..Include::default() },
     };
     let doc_ids =
         |query: &Query| -> Vec<DocId> { group.search(at, query).unwrap().iter().map(|hit| hit.doc_id).collect() };

@@ -9,7 +9,7 @@ use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::object::{Value, Vector};
 use azimuth_engine::query::{
-    Combination, Filter, FilterValue, Include, Near, Operator, Path, Query, Rank, Subject, Target,
+    Combination, Filter, FilterValue, Include, Near, Operator, Path, Projection, Query, Rank, Subject, Target,
 };
 use azimuth_engine::schema::{Collection, Primitive, VectorConfig, VectorIndexKind};
 use azimuth_engine::vector::{Distance, IndexConfig, IndexKind};
@@ -113,7 +113,7 @@ impl Search {
             offset: 0,
             limit: self.limit,
             sort: Vec::new(),
-            include: Include { properties: true, vectors: Vec::new(), ..Include::default() },
+            include: Include { properties: Projection::All, vectors: Vec::new(), ..Include::default() },
         }
     }
 

@@ -5,7 +5,7 @@ use std::thread;
 
 use azimuth_engine::command::Command;
 use azimuth_engine::object::Value;
-use azimuth_engine::query::{Filter, FilterValue, Include, Near, Operator, Path, Query, Rank, Subject};
+use azimuth_engine::query::{Filter, FilterValue, Include, Near, Operator, Path, Projection, Query, Rank, Subject};
 use azimuth_engine::schema::Primitive;
 use tempfile::tempdir;
 
@@ -31,7 +31,7 @@ fn objects_that_are_only_ever_replaced_are_always_found() {
     apply(&group, batch(0));
 
     let query = |rank, filter| {
-        let include = Include { properties: true, vectors: Vec::new(), ..Include::default() };
+        let include = Include { properties: Projection::All, vectors: Vec::new(), ..Include::default() };
         Query { rank, filter, offset: 0, limit: 100, sort: Vec::new(), include }
     };
     let near = || Rank::Near(Near::to(VECTOR, vec![1.0, 0.5], None));

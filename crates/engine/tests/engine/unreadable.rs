@@ -6,7 +6,7 @@ use std::sync::Arc;
 use azimuth_engine::Error;
 use azimuth_engine::command::{Command, Outcome, Patch, PutMode};
 use azimuth_engine::data::DataGroup;
-use azimuth_engine::query::{Include, Near, Query, Rank, Sort};
+use azimuth_engine::query::{Include, Near, Projection, Query, Rank, Sort};
 use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::{Collection, Primitive};
 use rocksdb::{BoundColumnFamily, DB, Options};
@@ -17,7 +17,7 @@ use crate::support::{VECTOR, apply, at, collection, id, object, one, open, put, 
 /// Ids of the hits of a query.
 fn hits(group: &DataGroup, rank: Rank, sort: &[&str], limit: usize) -> Vec<u64> {
     let sort = sort.iter().map(|name| Sort { property: (*name).into(), descending: false }).collect();
-    let include = Include { properties: true, vectors: Vec::new(), ..Include::default() };
+    let include = Include { properties: Projection::All, vectors: Vec::new(), ..Include::default() };
     let query = Query { rank, filter: None, offset: 0, limit, sort, include };
     group.search(at(1), &query).unwrap().iter().map(|hit| hit.object.id.as_u64_pair().1).collect()
 }
@@ -70,7 +70,7 @@ fn in_meta<T>(dir: &Path, work: impl FnOnce(&DB, &Arc<BoundColumnFamily<'_>>) ->
 fn every_request_has_an_answer() {
     let dir = tempdir().unwrap();
     let group = open_with_unreadable(dir.path());
-    let include = Include { properties: true, vectors: vec![VECTOR], ..Include::default() };
+    let include = Include { properties: Projection::All, vectors: vec![VECTOR], ..Include::default() };
     let error = group.get(at(1), id(2), &include).unwrap_err();
     assert!(matches!(error, Error::Unreadable(_)) && !error.is_fatal(), "{error}");
     assert!(group.exists(at(1), id(2)).unwrap());

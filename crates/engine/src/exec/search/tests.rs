@@ -177,7 +177,7 @@ fn a_search_answers_from_its_view_whatever_is_deleted_and_added_meanwhile() {
         work(&group);
         let live = &shard.state().live;
         for (vector, index) in shard.indexes.all_known() {
-            assert_eq!(index.live_ids(), *live, "vector {vector}");
+            assert_eq!(index.live_ids(), live.to_treemap(), "vector {vector}");
         }
         apply(&group, (100..110).map(delete).collect());
         apply(&group, (0..OBJECTS).map(|n| put(n, n as f32)).collect());
@@ -203,7 +203,7 @@ fn readers_go_on_from_before_a_write_that_takes_rows_away() {
     let group = open(dir.path());
     let (schema, shard) = group.state.known(AT).expect("known");
     let listing = Query { rank: Rank::Listing { after: None }, limit: 100, ..queries()[0].clone() };
-    shard.freeze(group.state.store.snapshot(), shard.segments_from());
+    shard.freeze(group.state.store.snapshot(), shard.derived());
     // The steps of a commit before it publishes.
     let mut changes = group.state.store.changes();
     for doc_id in shard.state().live.iter().map(DocId) {

@@ -13,6 +13,8 @@ use crate::{Error, Result};
 /// Doc ids per chunk.
 pub(crate) const CHUNK: u64 = 1 << 16;
 const BITSET_BYTES: usize = 8_192;
+/// Bytes before the bitset in the portable form of a bitmap: cookie, count, and of the only container key, length and offset.
+const PORTABLE_HEAD_BYTES: usize = 16;
 
 /// First byte of a stored set. Never renumber; a new form is a new number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,43 @@ pub(crate) fn encode(members: &[u64]) -> Vec<u8> {
     out[0] = Form::Bitset as u8;
     for &member in members {
         out[1 + usize::from(low(member) / 8)] |= 1 << (member % 8);
+    }
+    out
+}
+
+/// Encodes the members of a bitmap, which has at least one and lies within one chunk.
+pub(crate) fn encode_bitmap(members: &RoaringBitmap) -> Vec<u8> {
+    let len = usize::try_from(members.len()).unwrap_or(usize::MAX);
+    let other_bytes = (len * 2).min(BITSET_BYTES);
+    let mut runs = vec![Form::Runs as u8];
+    let mut ranges = members.iter();
+    while let Some(range) = ranges.next_range() {
+        runs.extend_from_slice(&low(u64::from(*range.start())).to_le_bytes());
+        runs.extend_from_slice(&low(u64::from(range.end() - range.start())).to_le_bytes());
+        if runs.len() > other_bytes {
+            break;
+        }
+    }
+    if runs.len() <= other_bytes {
+        return runs;
+    }
+    if len * 2 < BITSET_BYTES {
+        let mut out = Vec::with_capacity(1 + len * 2);
+        out.push(Form::Array as u8);
+        members.iter().for_each(|member| out.extend_from_slice(&low(member.into()).to_le_bytes()));
+        return out;
+    }
+    let mut out = Vec::with_capacity(PORTABLE_HEAD_BYTES + BITSET_BYTES);
+    if members.serialize_into(&mut out).is_ok() && out.len() == PORTABLE_HEAD_BYTES + BITSET_BYTES {
+        // The portable form of a bitmap of one chunk ends with the same bitset.
+        out.drain(..PORTABLE_HEAD_BYTES - 1);
+        out[0] = Form::Bitset as u8;
+        return out;
+    }
+    out = vec![0; 1 + BITSET_BYTES];
+    out[0] = Form::Bitset as u8;
+    for member in members {
+        out[1 + usize::from(low(member.into()) / 8)] |= 1 << (member % 8);
     }
     out
 }
@@ -113,14 +152,6 @@ pub(crate) fn decode_into(into: &mut RoaringTreemap, first: DocId, bytes: &[u8])
         next = end;
     }
     Ok(())
-}
-
-/// Members of `set` within the chunk that `doc_id` lies in.
-pub(crate) fn chunk_members(set: &RoaringTreemap, doc_id: u64) -> Vec<u64> {
-    let chunk = chunk_of(doc_id);
-    let mut members = set.iter();
-    members.advance_to(chunk.start);
-    members.take_while(|&member| member < chunk.end).collect()
 }
 
 fn damaged(what: &str) -> Error {

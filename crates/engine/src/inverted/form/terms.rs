@@ -21,6 +21,22 @@ pub(crate) trait Sink {
     fn token(&mut self, property: PropertyId, term: &str);
     /// The object's searchable text has so many tokens; called after all of them.
     fn length(&mut self, property: PropertyId, tokens: u32);
+    /// The object has this value in a column.
+    fn column(&mut self, property: PropertyId, of: ColumnOf, value: &Value);
+}
+
+/// The content of a column: the value of a column's key. Never renumber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum ColumnOf {
+    /// Values of the property.
+    Values = 0,
+    /// Property 0: creation times in ms, as ints.
+    Created = 1,
+    /// Property 0: times of the last update in ms, as ints.
+    Updated = 2,
+    /// Property 0: ids.
+    Id = 3,
 }
 
 /// Names everything that is indexed of `object` to `sink`, and returns the number of tokens of each searchable property
@@ -30,9 +46,15 @@ pub(crate) fn index(schema: &Collection, object: &Object, sink: &mut impl Sink) 
         sink.member(OBJECT, InvKind::Created, &key::ordered_i64(object.created_ms));
         sink.member(OBJECT, InvKind::Updated, &key::ordered_i64(object.updated_ms));
     }
+    sink.column(OBJECT, ColumnOf::Created, &Value::Int(object.created_ms));
+    sink.column(OBJECT, ColumnOf::Updated, &Value::Int(object.updated_ms));
+    sink.column(OBJECT, ColumnOf::Id, &Value::Uuid(object.id));
     let mut tokens = Vec::new();
     for property in schema.properties() {
         let Some(value) = object.properties.get(&property.name) else { continue };
+        if has_column(property) && *value != Value::Null {
+            sink.column(property.id, ColumnOf::Values, value);
+        }
         if !is_indexed(property) {
             continue;
         }
@@ -48,6 +70,23 @@ pub(crate) fn index(schema: &Collection, object: &Object, sink: &mut impl Sink) 
 /// Whether a property has any index.
 pub(crate) fn is_indexed(property: &Property) -> bool {
     property.filterable || property.searchable || property.range_filterable
+}
+
+/// Whether values of a property have a column. This follows from the type alone, which never changes, so that a column
+/// lacks no object.
+pub(crate) fn has_column(property: &Property) -> bool {
+    match property.data_type {
+        DataType::Primitive { of, .. } => match of {
+            Primitive::Text
+            | Primitive::Int
+            | Primitive::Number
+            | Primitive::Boolean
+            | Primitive::Date
+            | Primitive::Uuid => true,
+            Primitive::GeoCoordinates | Primitive::PhoneNumber | Primitive::Blob | Primitive::BlobHash => false,
+        },
+        DataType::Reference(_) | DataType::Object { .. } => false,
+    }
 }
 
 /// Whether a property's null state and length are indexed with it.

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::DocId;
-use crate::inverted::IndexView;
+use crate::inverted::form::column::Column;
 use crate::inverted::form::postings::{self, Posting};
-use crate::inverted::form::segment::Segment;
 use crate::inverted::form::{docset, terms};
 use crate::inverted::writer::staged::Staged;
-use crate::object::codec;
+use crate::inverted::{DocSet, IndexView};
+use crate::object::codec::{self, Wanted};
 use crate::schema::Collection;
 use crate::storage::Family;
 use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES};
@@ -22,6 +22,8 @@ const FINDINGS_MAX: usize = 20;
 struct Contents {
     members: BTreeMap<Vec<u8>, BTreeSet<u64>>,
     postings: BTreeMap<Vec<u8>, BTreeMap<u64, Posting>>,
+    /// Values as in rows, by column.
+    columns: BTreeMap<Vec<u8>, BTreeMap<u64, Vec<u8>>>,
 }
 
 /// The differences between index and rows, one sentence each; empty when there are none. Reads everything into memory.
@@ -49,13 +51,24 @@ pub(crate) fn differences(view: &IndexView<'_>, schema: &Collection) -> Result<V
             }
         }
     }
+    for key in found.columns.keys().chain(wanted.columns.keys()).collect::<BTreeSet<_>>() {
+        let (found, wanted) = (found.columns.get(key), wanted.columns.get(key));
+        let docs = found.into_iter().chain(wanted).flat_map(BTreeMap::keys).copied().collect::<BTreeSet<u64>>();
+        for doc_id in docs.into_iter().filter(|doc_id| *doc_id >= view.columns_from.0) {
+            let of = |column: Option<&BTreeMap<u64, Vec<u8>>>| column.and_then(|column| column.get(&doc_id)).cloned();
+            if of(found) != of(wanted) {
+                let (found, wanted) = (of(found), of(wanted));
+                findings.push(format!("column {key:02x?}, {doc_id}: {found:02x?} in place of {wanted:02x?}"));
+            }
+        }
+    }
     findings.truncate(FINDINGS_MAX);
     Ok(findings)
 }
 
 impl Contents {
     /// Takes in an entry; the key comes without the shard's prefix. Of text both kinds count as one.
-    fn take(&mut self, key: &[u8], bytes: &[u8], live: &roaring::RoaringTreemap) -> Result<Vec<Posting>> {
+    fn take(&mut self, key: &[u8], bytes: &[u8], live: &DocSet) -> Result<Vec<Posting>> {
         let first = key::parse_doc_id(key)?;
         let mut value = key.get(..key.len().saturating_sub(DOC_BYTES)).unwrap_or_default().to_vec();
         let kind = value.get(2).and_then(|&byte| InvKind::from_byte(byte));
@@ -69,12 +82,20 @@ impl Contents {
                 set.extend(block.iter().map(|posting| posting.doc_id.0));
                 value[2] = InvKind::Term as u8;
             }
+            Some(InvKind::Column) => {
+                let mut column = Column::default();
+                column.decode(first, bytes)?;
+                let live = column.iter().filter(|(doc_id, _)| live.contains(*doc_id));
+                let values = live.map(|(doc_id, value)| (doc_id, value.to_vec()));
+                self.columns.entry(value).or_default().extend(values);
+                return Ok(block);
+            }
             // Entries of earlier versions hold no more than the entries that replaced them.
             Some(InvKind::Reference) => return Ok(block),
             Some(_) => docset::decode_into(&mut set, first, bytes)?,
             None => return Err(Error::DamagedIndex(format!("key {key:02x?}"))),
         }
-        let members: Vec<u64> = (set & live).iter().collect();
+        let members: Vec<u64> = live.and(&set).iter().collect();
         if !members.is_empty() {
             self.members.entry(value).or_default().extend(members);
         }
@@ -103,25 +124,24 @@ fn stored(view: &IndexView<'_>, findings: &mut Vec<String>) -> Result<Contents> 
         }
         entries.next();
     }
-    let mut segments = view.segments();
-    while let Some((_, bytes)) = segments.item()? {
-        let segment = Segment::parse(bytes)?;
+    for segment in view.parsed_segments()? {
+        let (_, segment) = segment?;
         for n in 0..segment.len() {
             let (key, bytes) = segment.entry(n)?;
             contents.take(key, bytes, view.live)?;
         }
-        segments.next();
     }
     Ok(contents)
 }
 
 fn of_rows(view: &IndexView<'_>, schema: &Collection) -> Result<Contents> {
     let mut contents = Contents::default();
+    let wanted = Wanted::all(schema);
     for doc_id in view.live.iter().map(DocId) {
         let row = view.store.get(Family::Objects, &view.prefix.object(doc_id))?;
         let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
         // An unreadable row has no index entries to compare.
-        let Ok((_, object)) = codec::decode(&row, schema, true) else { continue };
+        let Ok((_, object)) = codec::decode(&row, &wanted) else { continue };
         let mut staged = Staged::default();
         terms::index(schema, &object, &mut staged.object(doc_id));
         for (key, bytes) in staged.entries(view.prefix)? {

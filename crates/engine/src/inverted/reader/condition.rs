@@ -434,7 +434,7 @@ fn ids_where(lookup: &Lookup<'_>, wanted: impl Fn(&str) -> bool) -> Result<Roari
         }
         cursor.next();
     }
-    Ok(found & lookup.view.live)
+    Ok(lookup.view.live.and(&found))
 }
 
 fn type_name(property: &Property) -> &'static str {

@@ -12,11 +12,11 @@ use uuid::Uuid;
 use super::condition;
 use crate::ids::{DocId, PropertyId};
 use crate::inverted::IndexView;
-use crate::inverted::form::segment::Segment;
 use crate::inverted::form::terms::{self, OBJECT};
 use crate::inverted::form::{docset, postings};
-use crate::object::{Beacon, Value, codec};
-use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
+use crate::object::codec::{self, Wanted};
+use crate::object::{Beacon, Value};
+use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Projection, Subject};
 use crate::schema::{Collection, DataType, Property};
 use crate::storage::Family;
 use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES};
@@ -180,10 +180,12 @@ impl Lookup<'_> {
             Ok(Uuid::from_slice(value).is_ok_and(|id| ids.contains(&id)))
         })?;
         let mut found = RoaringTreemap::new();
+        let projection = Projection::of([property.name.as_str()]);
+        let wanted = Wanted::new(self.schema, &projection);
         for doc_id in candidates {
             let row = self.view.store.get(Family::Objects, &self.view.prefix.object(DocId(doc_id)))?;
             let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
-            let object = match codec::decode(&row, self.schema, true) {
+            let object = match codec::decode(&row, &wanted) {
                 Ok((_, object)) => object,
                 Err(error) => {
                     self.context.unreadable(DocId(doc_id), &error);
@@ -210,14 +212,12 @@ impl Lookup<'_> {
             return Ok(true);
         }
         let relative = &start[PREFIX_BYTES..];
-        let mut cursor = self.view.segments();
-        while let Some((_, bytes)) = cursor.item()? {
-            let segment = Segment::parse(bytes)?;
+        for segment in self.view.parsed_segments()? {
+            let (_, segment) = segment?;
             let at = segment.lower_bound(relative)?;
             if at < segment.len() && segment.entry(at)?.0.starts_with(relative) {
                 return Ok(true);
             }
-            cursor.next();
         }
         Ok(false)
     }
@@ -237,7 +237,7 @@ impl Lookup<'_> {
 
     /// Live objects that are not in `set`.
     pub(crate) fn complement(&self, set: &RoaringTreemap) -> RoaringTreemap {
-        self.view.live - set
+        self.view.live.without(set)
     }
 
     /// Live objects that have exactly this value.
@@ -247,7 +247,25 @@ impl Lookup<'_> {
         self.entries(&start, key::after_prefix(&start).as_deref(), |key, bytes| {
             read_entry(&mut found, kind, key, bytes)
         })?;
-        Ok(found & self.view.live)
+        Ok(self.view.live.and(&found))
+    }
+
+    /// Those of `among` that have exactly this value, which has postings. Blocks that can hold none of them are not decoded.
+    pub(crate) fn posted_among(
+        &self,
+        property: PropertyId,
+        value: &[u8],
+        among: &RoaringTreemap,
+    ) -> Result<RoaringTreemap> {
+        let start = self.view.prefix.value(property, InvKind::Posting, value);
+        let mut found = RoaringTreemap::new();
+        self.entries(&start, key::after_prefix(&start).as_deref(), |key, bytes| {
+            let blocks = postings::Blocks::parse(key::parse_doc_id(key)?, bytes)?;
+            blocks.each_among(among, |doc_id| {
+                found.insert(doc_id);
+            })
+        })?;
+        Ok(found)
     }
 
     /// Hands over all entries with keys from `start` up to `end`: those under keys of their own, then those of the segments.
@@ -274,9 +292,8 @@ impl Lookup<'_> {
             cursor.next();
         }
         let (start, end) = (&start[prefix.len()..], end.and_then(|end| end.get(prefix.len()..)));
-        let mut cursor = self.view.segments();
-        while let Some((_, bytes)) = cursor.item()? {
-            let segment = Segment::parse(bytes)?;
+        for segment in self.view.parsed_segments()? {
+            let (_, segment) = segment?;
             for n in segment.lower_bound(start)?..segment.len() {
                 interrupt::check()?;
                 let (key, bytes) = segment.entry(n)?;
@@ -285,7 +302,6 @@ impl Lookup<'_> {
                 }
                 take(key, bytes)?;
             }
-            cursor.next();
         }
         Ok(())
     }
@@ -338,7 +354,7 @@ impl Lookup<'_> {
             };
             if take { read_entry(&mut found, kind, key, bytes) } else { Ok(()) }
         })?;
-        Ok(found & self.view.live)
+        Ok(self.view.live.and(&found))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Reading the inverted index: filters, and the audit that compares the index with the objects.
 //!
 //! Read in this order: `lookup` (a filter against one shard), `condition` (one comparison), `text`, `like` and `geo`
-//! (comparisons of their types), `audit`.
+//! (comparisons of their types), `columns` (values by doc id), `audit`.
 
 pub(crate) mod audit;
+pub(crate) mod columns;
 mod condition;
 mod geo;
 mod like;

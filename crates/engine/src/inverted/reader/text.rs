@@ -8,8 +8,8 @@ use super::condition::{bounds, wrong_text};
 use super::like::Pattern;
 use super::lookup::Lookup;
 use crate::inverted::form::terms;
-use crate::object::codec;
-use crate::query::{FilterValue, Operator};
+use crate::object::codec::{self, Wanted};
+use crate::query::{FilterValue, Operator, Projection};
 use crate::schema::{Property, Tokenization};
 use crate::storage::Family;
 use crate::storage::key::InvKind;
@@ -18,6 +18,9 @@ use crate::{Error, Result, tokenizer};
 /// What a text says that holds nothing to look for.
 pub(crate) const ONLY_STOPWORDS: &str = "invalid search term, only stopwords provided. Stopwords can be configured in \
                                          class.invertedIndexConfig.stopwords";
+
+/// Among fewer than one of so many objects a term is looked for by skipping blocks of postings.
+const CANDIDATES_SHARE: u64 = 64;
 
 /// Compares a text property: objects that have all terms of the value.
 pub(crate) fn compare(
@@ -28,10 +31,12 @@ pub(crate) fn compare(
 ) -> Result<RoaringTreemap> {
     let mut all: Option<RoaringTreemap> = None;
     for term in wanted(lookup, property, operator, value)? {
-        let found = having(lookup, property, operator, &term)?;
         all = Some(match all {
-            Some(all) => all & found,
-            None => found,
+            Some(all) if operator == Operator::Equal && all.len() * CANDIDATES_SHARE <= lookup.view.live.len() => {
+                equal_among(lookup, property, &term, &all)?
+            }
+            Some(all) => all & having(lookup, property, operator, &term)?,
+            None => having(lookup, property, operator, &term)?,
         });
     }
     all.ok_or_else(|| Error::Invalid(ONLY_STOPWORDS.into()))
@@ -93,6 +98,19 @@ fn having(lookup: &Lookup<'_>, property: &Property, operator: Operator, term: &s
     Ok(found)
 }
 
+/// Those of `among` that have the term.
+fn equal_among(lookup: &Lookup<'_>, property: &Property, term: &str, among: &RoaringTreemap) -> Result<RoaringTreemap> {
+    let term = terms::term_key(term);
+    let mut found = RoaringTreemap::new();
+    for &kind in kinds(property) {
+        found |= match kind {
+            InvKind::Posting => lookup.posted_among(property.id, &term, among)?,
+            kind => lookup.value(property.id, kind, &term)? & among,
+        };
+    }
+    Ok(found)
+}
+
 fn like(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &str) -> Result<RoaringTreemap> {
     let pattern = Pattern::new(pattern);
     let start = terms::term_key_prefix(&pattern.literal_prefix());
@@ -123,7 +141,8 @@ fn like(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &str) 
 fn has_term(lookup: &Lookup<'_>, property: &Property, doc_id: u64, wanted: impl Fn(&str) -> bool) -> Result<bool> {
     let row = lookup.view.store.get(Family::Objects, &lookup.view.prefix.object(crate::ids::DocId(doc_id)))?;
     let row = row.ok_or_else(|| Error::Damaged(format!("live doc id {doc_id} has no row")))?;
-    let object = match codec::decode(&row, lookup.schema, true) {
+    let projection = Projection::of([property.name.as_str()]);
+    let object = match codec::decode(&row, &Wanted::new(lookup.schema, &projection)) {
         Ok((_, object)) => object,
         Err(error) => {
             lookup.context.unreadable(crate::ids::DocId(doc_id), &error);

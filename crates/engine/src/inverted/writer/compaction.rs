@@ -15,14 +15,23 @@ use roaring::RoaringTreemap;
 use super::merge;
 use crate::ids::DocId;
 use crate::inverted::IndexView;
+use crate::inverted::form::column::{self, Column};
 use crate::inverted::form::docset;
 use crate::inverted::form::postings::{self, Posting};
 use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES, with_doc_id};
 use crate::storage::{Changes, Family};
 use crate::{Error, Result};
 
-/// Entries that take the place of those of a value, by first doc id.
-type Rewritten = Vec<(DocId, Vec<u8>)>;
+/// Bytes of an entry that count as one key of a step's budget.
+const BYTES_PER_KEY: usize = 1_024;
+/// Bytes of a column beyond which its next chunk is joined apart.
+const COLUMN_BYTES_MAX: usize = 1 << 20;
+
+/// Entries that take the place of those of a value, by first doc id; `None` for one that stays as it is.
+type Rewritten = Vec<(DocId, Option<Vec<u8>>)>;
+
+/// First and last doc id of an entry of postings, and their number: enough to tell entries of one value apart.
+type Extent = (DocId, DocId, usize);
 
 /// What a step did.
 pub(crate) struct Step {
@@ -54,8 +63,8 @@ pub(crate) fn step(
             value.write(&compaction, cut, changes)?;
             return Ok(Step { keys, cursor: Some(key.to_vec()) });
         }
-        keys += 1;
-        if value.key != value_key {
+        keys += 1 + bytes.len() / BYTES_PER_KEY;
+        if value.key != value_key || value.ends_before(key::parse_doc_id(key)?) {
             value.write(&compaction, None, changes)?;
             value = OneValue::new(value_key)?;
         }
@@ -67,13 +76,13 @@ pub(crate) fn step(
 }
 
 /// The state of the shard as a step reads it.
-struct Compaction<'a> {
-    view: &'a IndexView<'a>,
+struct Compaction<'a, 'v> {
+    view: &'a IndexView<'v>,
     /// First doc ids of the segments that are not merged, ascending.
     seams: Vec<DocId>,
 }
 
-impl Compaction<'_> {
+impl Compaction<'_, '_> {
     /// Whether a doc id stays in an entry.
     fn stays(&self, doc_id: u64) -> bool {
         self.view.keeps(doc_id)
@@ -94,8 +103,9 @@ struct OneValue {
     entries: Vec<DocId>,
     members: RoaringTreemap,
     postings: Vec<Posting>,
-    /// Postings per entry.
-    block_lens: Vec<usize>,
+    /// The entries of postings.
+    extents: Vec<Extent>,
+    column: Column,
 }
 
 impl OneValue {
@@ -105,15 +115,22 @@ impl OneValue {
         Ok(Self { key: key.to_vec(), kind: Some(kind), ..Self::default() })
     }
 
+    /// Whether the entries so far are written before one that begins with `first` is read: of a large column.
+    fn ends_before(&self, first: DocId) -> bool {
+        let last = self.entries.last().is_some_and(|last| column::chunk_of(last.0) != column::chunk_of(first.0));
+        last && self.column.bytes() > COLUMN_BYTES_MAX
+    }
+
     fn take(&mut self, key: &[u8], bytes: &[u8]) -> Result<()> {
         let first = key::parse_doc_id(key)?;
         match self.kind {
             Some(kind) if kind.is_exact() => return Ok(()),
             Some(InvKind::Posting) => {
-                let block = postings::decode(first, bytes)?;
-                self.block_lens.push(block.len());
-                self.postings.extend(block);
+                let postings = postings::decode(first, bytes)?;
+                self.extents.push(extent(&postings));
+                self.postings.extend(postings);
             }
+            Some(InvKind::Column) => self.column.decode(first, bytes)?,
             _ => docset::decode_into(&mut self.members, first, bytes)?,
         }
         self.entries.push(first);
@@ -122,12 +139,13 @@ impl OneValue {
 
     /// Writes the entries that replace the read ones. `cut` is the first doc id of the value's next entry, if the step
     /// ends between the two.
-    fn write(mut self, compaction: &Compaction<'_>, cut: Option<DocId>, changes: &mut Changes<'_>) -> Result<()> {
+    fn write(mut self, compaction: &Compaction<'_, '_>, cut: Option<DocId>, changes: &mut Changes<'_>) -> Result<()> {
         if self.entries.is_empty() {
             return Ok(());
         }
         let written = match self.kind {
-            Some(InvKind::Posting) => self.blocks(compaction, cut)?,
+            Some(InvKind::Posting) => self.lists(compaction, cut)?,
+            Some(InvKind::Column) => self.columns(compaction, cut)?,
             _ => self.sets(compaction, cut)?,
         };
         let Some(written) = written else { return Ok(()) };
@@ -136,15 +154,15 @@ impl OneValue {
             changes.delete(Family::Inverted, &with_doc_id(&self.key, entry.0));
         }
         for (doc_id, bytes) in written {
+            let Some(bytes) = bytes else { continue };
             changes.put(Family::Inverted, &with_doc_id(&self.key, doc_id.0), &bytes);
         }
         Ok(())
     }
 
-    /// Full blocks; `None` when the stored blocks need no change.
-    fn blocks(&mut self, compaction: &Compaction<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
+    /// Full lists; `None` when the stored entries need no change.
+    fn lists(&mut self, compaction: &Compaction<'_, '_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let ordered = in_order(&mut self.postings);
-        let before = self.postings.len();
         self.postings.retain(|posting| compaction.stays(posting.doc_id.0));
         // Postings beyond the cut go under a key beyond the cut, so that the next step puts them in order with the
         // rest.
@@ -158,17 +176,46 @@ impl OneValue {
             in_order(&mut tail);
         }
         let parts = self.postings.chunk_by(|a, b| compaction.part(a.doc_id) == compaction.part(b.doc_id));
-        let blocks: Vec<&[Posting]> = parts.flat_map(|part| part.chunks(postings::BLOCK_POSTINGS_MAX)).collect();
-        let same = ordered && tail.is_empty() && before == self.postings.len();
-        if same && blocks.iter().map(|block| block.len()).eq(self.block_lens.iter().copied()) {
+        let lists: Vec<&[Posting]> = parts.flat_map(|part| part.chunks(postings::LIST_POSTINGS_MAX)).collect();
+        // Stored entries in order, none of whose postings went, are those of the same extent.
+        let stored: HashSet<Extent> = self.extents.iter().copied().filter(|_| ordered).collect();
+        if tail.is_empty()
+            && lists.len() == self.extents.len()
+            && lists.iter().all(|list| stored.contains(&extent(list)))
+        {
             return Ok(None);
         }
-        let blocks = blocks.into_iter().chain((!tail.is_empty()).then_some(tail.as_slice()));
-        Ok(Some(blocks.map(|block| (block[0].doc_id, postings::encode(block))).collect()))
+        let lists = lists.into_iter().chain(tail.chunks(postings::LIST_POSTINGS_MAX));
+        let written = |list: &[Posting]| {
+            let bytes = (!stored.contains(&extent(list))).then(|| postings::encode(list));
+            (list[0].doc_id, bytes)
+        };
+        Ok(Some(lists.map(written).collect()))
+    }
+
+    /// One entry per chunk; `None` when the stored entries need no change.
+    fn columns(&mut self, compaction: &Compaction<'_, '_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
+        let before = self.column.len();
+        let mut column = self.column.cleaned(|doc_id| compaction.stays(doc_id));
+        let mut entries: Vec<(DocId, Vec<u8>)> = column.entries().collect();
+        if before == column.len() && entries.len() == self.entries.len() {
+            return Ok(None);
+        }
+        // Beyond the cut the key of an entry may be that of one which this step has not seen.
+        let beyond = entries.iter().map(|(first, _)| *first).filter(|first| cut.is_some_and(|cut| *first >= cut));
+        for first in beyond.collect::<Vec<_>>() {
+            if let Some(there) = compaction.view.store.get(Family::Inverted, &with_doc_id(&self.key, first.0))? {
+                column.decode(first, &there)?;
+            }
+        }
+        if cut.is_some() {
+            entries = column.cleaned(|_| true).entries().collect();
+        }
+        Ok(Some(entries.into_iter().map(|(first, bytes)| (first, Some(bytes))).collect()))
     }
 
     /// One set per chunk; `None` when the stored sets need no change.
-    fn sets(&mut self, compaction: &Compaction<'_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
+    fn sets(&mut self, compaction: &Compaction<'_, '_>, cut: Option<DocId>) -> Result<Option<Rewritten>> {
         let before = self.members.len();
         let mut members: RoaringTreemap = self.members.iter().filter(|doc_id| compaction.stays(*doc_id)).collect();
         let mut sets = chunks(&members);
@@ -184,8 +231,13 @@ impl OneValue {
         if cut.is_some() {
             sets = chunks(&members);
         }
-        Ok(Some(sets.iter().map(|set| (DocId(set[0]), docset::encode(set))).collect()))
+        Ok(Some(sets.iter().map(|set| (DocId(set[0]), Some(docset::encode(set)))).collect()))
     }
+}
+
+fn extent(postings: &[Posting]) -> Extent {
+    let doc_id = |posting: Option<&Posting>| posting.map_or(DocId(0), |posting| posting.doc_id);
+    (doc_id(postings.first()), doc_id(postings.last()), postings.len())
 }
 
 /// Puts postings in order, each doc id once; whether they were.

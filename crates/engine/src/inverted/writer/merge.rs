@@ -9,6 +9,7 @@ use roaring::RoaringTreemap;
 
 use crate::ids::DocId;
 use crate::inverted::IndexView;
+use crate::inverted::form::column::Column;
 use crate::inverted::form::docset;
 use crate::inverted::form::postings::{self, Posting};
 use crate::inverted::form::segment::Segment;
@@ -100,6 +101,7 @@ pub(crate) fn step(view: &IndexView<'_>, changes: &mut Changes<'_>) -> Result<St
 struct Merged {
     members: RoaringTreemap,
     postings: Vec<Posting>,
+    column: Column,
 }
 
 impl Merged {
@@ -108,6 +110,7 @@ impl Merged {
         let kind = key.get(2).and_then(|&byte| InvKind::from_byte(byte));
         match kind {
             Some(InvKind::Posting) => self.postings.extend(postings::decode(first, bytes)?),
+            Some(InvKind::Column) => self.column.decode(first, bytes)?,
             Some(kind) if !kind.is_exact() => docset::decode_into(&mut self.members, first, bytes)?,
             _ => return Err(Error::DamagedIndex(format!("segment of the inverted index: key {key:02x?}"))),
         }
@@ -118,9 +121,12 @@ impl Merged {
         self.postings.retain(|posting| stays(posting.doc_id.0));
         let part = |posting: &Posting| seams.partition_point(|seam| *seam <= posting.doc_id);
         let parts = self.postings.chunk_by(|a, b| part(a) == part(b));
-        for block in parts.flat_map(|part| part.chunks(postings::BLOCK_POSTINGS_MAX)) {
+        for block in parts.flat_map(|part| part.chunks(postings::LIST_POSTINGS_MAX)) {
             let key = with_doc_id(value_key, block[0].doc_id.0);
             changes.put(Family::Inverted, &key, &postings::encode(block));
+        }
+        for (first, bytes) in self.column.cleaned(&stays).entries() {
+            changes.put(Family::Inverted, &with_doc_id(value_key, first.0), &bytes);
         }
         let members: Vec<u64> = self.members.iter().filter(|doc_id| stays(*doc_id)).collect();
         for chunk in members.chunk_by(|a, b| docset::chunk_of(*a) == docset::chunk_of(*b)) {

@@ -14,9 +14,10 @@ use super::compaction;
 use super::staged::Staged;
 use crate::ids::DocId;
 use crate::inverted::IndexView;
+use crate::inverted::form::column::Column;
 use crate::inverted::form::segment::Segment;
 use crate::inverted::form::{docset, postings, terms};
-use crate::object::codec;
+use crate::object::codec::{self, Wanted};
 use crate::schema::Collection;
 use crate::storage::key::{self, InvKind, PREFIX_BYTES};
 use crate::storage::{Changes, Family};
@@ -33,12 +34,12 @@ pub(crate) fn rows(
     let live = view.live;
     let count = below.0.checked_sub(1).map_or(0, |last| live.rank(last));
     let Some(first) = live.select(count.saturating_sub(rows_max)).filter(|_| count > 0) else { return Ok(None) };
-    let mut members = live.iter();
-    members.advance_to(first);
+    let members = live.iter_from(first);
     let mut staged = Staged::default();
+    let wanted = Wanted::all(schema);
     for doc_id in members.take_while(|doc_id| *doc_id < below.0).map(DocId) {
         let row = view.store.get(Family::Objects, &view.prefix.object(doc_id))?;
-        match row.as_deref().map(|row| codec::decode(row, schema, true)) {
+        match row.as_deref().map(|row| codec::decode(row, &wanted)) {
             Some(Ok((_, object))) => {
                 terms::index(schema, &object, &mut staged.object(doc_id));
             }
@@ -65,6 +66,14 @@ fn join(key: &[u8], a: &[u8], b: &[u8]) -> Result<Vec<u8>> {
         postings.extend(postings::decode(first, a)?);
         compaction::in_order(&mut postings);
         return Ok(postings::encode(&postings));
+    }
+    if kind_of(key) == Some(InvKind::Column) {
+        let mut column = Column::default();
+        column.decode(first, a)?;
+        column.decode(first, b)?;
+        // Both lie in the chunk of the key.
+        let joined = column.cleaned(|_| true).entries().next();
+        return joined.map(|(_, bytes)| bytes).ok_or_else(|| Error::DamagedIndex("column values: empty".into()));
     }
     let mut members = RoaringTreemap::new();
     docset::decode_into(&mut members, first, a)?;
@@ -127,6 +136,7 @@ fn is_readable(kind: Option<InvKind>, first: DocId, bytes: &[u8]) -> bool {
         Some(InvKind::Live | InvKind::HasVector) => true,
         Some(InvKind::Segment) => Segment::parse(bytes).is_ok_and(|segment| check_segment(&segment).is_ok()),
         Some(InvKind::Posting) => postings::decode(first, bytes).is_ok(),
+        Some(InvKind::Column) => Column::default().decode(first, bytes).is_ok(),
         Some(_) => docset::decode_into(&mut RoaringTreemap::new(), first, bytes).is_ok(),
     }
 }

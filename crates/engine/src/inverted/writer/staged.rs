@@ -3,15 +3,18 @@
 //! A text of a million words has a million values: nothing here is allocated per value. Keys lie one after another in one
 //! buffer, occurrences in one list, chained by value, and a table finds the value of a key.
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::Result;
 use crate::ids::{DocId, PropertyId};
+use crate::inverted::form::column::Column;
 use crate::inverted::form::postings::{self, Posting};
-use crate::inverted::form::terms::{self, OBJECT, Sink};
+use crate::inverted::form::terms::{self, ColumnOf, OBJECT, Sink};
 use crate::inverted::form::{docset, segment};
+use crate::object::Value;
 use crate::storage::key::{InvKind, ShardPrefix, with_doc_id};
 use crate::storage::{Changes, Family};
 
@@ -30,7 +33,12 @@ pub(crate) struct Staged {
     /// The values' keys, one after another, each without the shard's prefix and without a doc id.
     keys: Vec<u8>,
     occurrences: Vec<Occurrence>,
+    /// Columns by key, in the form of the values' keys.
+    columns: BTreeMap<ColumnKey, Column>,
 }
+
+/// Key of a column without the shard's prefix and without a doc id: property, kind, [`ColumnOf`].
+type ColumnKey = [u8; 4];
 
 /// A value that some object of the batch has.
 #[derive(Clone, Copy)]
@@ -81,7 +89,8 @@ impl Staged {
         segment_entries_min: usize,
         changes: &mut Changes<'_>,
     ) -> Result<()> {
-        let bytes = self.keys.len() + self.occurrences.len() * 32;
+        let columns_bytes: usize = self.columns.values().map(Column::bytes).sum();
+        let bytes = self.keys.len() + self.occurrences.len() * 32 + columns_bytes;
         if self.values.len() < segment_entries_min || bytes > SEGMENT_BYTES_MAX {
             let mut key = Vec::new();
             self.each_entry(|value_key, doc_id, entry| {
@@ -94,7 +103,7 @@ impl Staged {
             })?;
             return Ok(());
         }
-        let mut segment = segment::Writer::new(self.values.len(), bytes);
+        let mut segment = segment::Writer::new(self.values.len() + self.columns.len(), bytes);
         self.each_entry(|value_key, doc_id, entry| segment.push(&[value_key, &doc_id.0.to_be_bytes()], entry))?;
         let key = with_doc_id(&prefix.inverted(OBJECT, InvKind::Segment), first.0);
         changes.put(Family::Inverted, &key, &segment.finish());
@@ -114,14 +123,18 @@ impl Staged {
     /// Names the entries, ascending by key: key of the value, first doc id, content.
     fn each_entry(&self, mut take: impl FnMut(&[u8], DocId, &[u8]) -> Result<()>) -> Result<()> {
         let (mut postings, mut members, mut entry) = (Vec::new(), Vec::new(), Vec::new());
+        let mut columns = self.columns.iter().peekable();
         for value in self.sorted() {
             let key = self.key(value);
+            while let Some((key, column)) = columns.next_if(|(column, _)| column.as_slice() < key) {
+                column.entries().try_for_each(|(first, entry)| take(key, first, &entry))?;
+            }
             if key.get(2) == Some(&(InvKind::Posting as u8)) {
                 postings.clear();
                 self.each_occurrence(value, |of| {
                     postings.push(Posting { doc_id: of.doc_id, frequency: of.frequency, length: of.length });
                 });
-                for block in postings.chunks(postings::BLOCK_POSTINGS_MAX) {
+                for block in postings.chunks(postings::LIST_POSTINGS_MAX) {
                     entry.clear();
                     postings::encode_into(block, &mut entry);
                     take(key, block[0].doc_id, &entry)?;
@@ -134,7 +147,7 @@ impl Staged {
                 take(key, DocId(chunk[0]), &docset::encode(chunk))?;
             }
         }
-        Ok(())
+        columns.try_for_each(|(key, column)| column.entries().try_for_each(|(first, entry)| take(key, first, &entry)))
     }
 
     /// The values in the order of their keys. Most keys differ in their first bytes, which are compared as one number.
@@ -169,7 +182,7 @@ impl Staged {
 
     /// Notes that the object has the value with that key, once more if it has it already.
     fn add(&mut self, key: &[u8], doc_id: DocId) {
-        let Self { hasher, table, values, keys, occurrences } = self;
+        let Self { hasher, table, values, keys, occurrences, .. } = self;
         let key_of = |value: &StagedValue| &keys[value.key..value.key + value.key_bytes];
         let hash = hasher.hash_one(key);
         let at = occurrences.len();
@@ -221,5 +234,11 @@ impl Sink for StagedObject<'_> {
         // Called after all tokens of the property; other occurrences noted since the last call do not use their length.
         self.staged.occurrences[self.property..].iter_mut().for_each(|occurrence| occurrence.length = tokens);
         self.property = self.staged.occurrences.len();
+    }
+
+    fn column(&mut self, property: PropertyId, of: ColumnOf, value: &Value) {
+        let [high, low] = property.0.to_be_bytes();
+        let key = [high, low, InvKind::Column as u8, of as u8];
+        self.staged.columns.entry(key).or_default().push(self.doc_id, value);
     }
 }

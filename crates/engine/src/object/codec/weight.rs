@@ -3,31 +3,42 @@
 //! A list of small integers takes one byte each in a row and 32 in memory, so the length of a row is no measure. The
 //! code here reads [`super`]'s format without keeping anything.
 
-use super::{Reader, Tag, damaged};
+use super::wanted::Part;
+use super::{Reader, Tag, Wanted, damaged};
 use crate::Result;
 use crate::limits::STORED_DEPTH_MAX;
 use crate::object::{Beacon, Object, Phone, Value};
+use crate::query::Projection;
 
 /// Bytes of a name and its value in a map, with its part of the node; the name's text comes on top.
 const ENTRY_BYTES: usize = (size_of::<String>() + size_of::<Value>()) * 3 / 2;
+/// Bytes of a list's member; the list grows by doubling while it is read.
+const MEMBER_BYTES: usize = size_of::<Value>() * 3 / 2;
 /// Bytes that a heap block takes beside its content.
 const BLOCK_BYTES: usize = 16;
 /// Text of a name that the schema knows.
 const NAME_BYTES: usize = 32;
+/// Bytes of a row before its lists: version, id, times.
+const HEAD_BYTES: usize = 33;
 
-/// Bytes in memory of the object that a row holds, without vectors; `properties` is whether properties are decoded at
-/// all.
+/// Bytes in memory of the object that [`decode`](super::decode) makes of a row.
 ///
 /// # Errors
 /// [`Error::Damaged`](crate::Error::Damaged) if the bytes are not a row.
-pub(crate) fn weight(row: &[u8], properties: bool) -> Result<usize> {
-    let fixed = size_of::<Object>() + BLOCK_BYTES;
-    if !properties {
-        return Ok(fixed);
+pub(crate) fn weight(row: &[u8], wanted: &Wanted<'_>) -> Result<usize> {
+    let mut bytes = size_of::<Object>() + BLOCK_BYTES;
+    if matches!(wanted.part, Part::Nothing) {
+        return Ok(bytes);
     }
     let mut reader = Reader { rest: row };
-    reader.header()?;
-    let mut bytes = fixed;
+    reader.skip_header()?;
+    if let Part::These(these) = &wanted.part {
+        these.each(&mut reader, |reader, name, projection| {
+            bytes += ENTRY_BYTES + name.len() + BLOCK_BYTES + reader.part_weight(projection, 0)?;
+            Ok(())
+        })?;
+        return Ok(bytes);
+    }
     for _ in 0..reader.count()? {
         bytes += ENTRY_BYTES + NAME_BYTES;
         if reader.varint()? == 0 {
@@ -39,6 +50,52 @@ pub(crate) fn weight(row: &[u8], properties: bool) -> Result<usize> {
 }
 
 impl Reader<'_> {
+    /// Goes over everything before the properties.
+    fn skip_header(&mut self) -> Result<()> {
+        self.take(HEAD_BYTES)?;
+        for _ in 0..self.count()? {
+            self.varint()?;
+        }
+        for _ in 0..self.count()? {
+            self.varint()?;
+            self.varint()?;
+        }
+        Ok(())
+    }
+
+    /// Goes over a value; the bytes on the heap of its selected members.
+    fn part_weight(&mut self, projection: &Projection, depth: usize) -> Result<usize> {
+        let (Projection::These(members), Some(&tag)) = (projection, self.rest.first()) else {
+            return self.skip_value(depth);
+        };
+        if depth > 2 * STORED_DEPTH_MAX {
+            return Err(damaged("value nested too deeply"));
+        }
+        let mut bytes = 0;
+        if tag == Tag::List as u8 {
+            self.byte()?;
+            for _ in 0..self.count()? {
+                bytes += MEMBER_BYTES + self.part_weight(projection, depth + 1)?;
+            }
+        } else if tag == Tag::Object as u8 {
+            self.byte()?;
+            for _ in 0..self.count()? {
+                let name = self.str()?;
+                match members.get(name) {
+                    Some(inner) => {
+                        bytes += ENTRY_BYTES + name.len() + BLOCK_BYTES + self.part_weight(inner, depth + 1)?;
+                    }
+                    None => {
+                        self.skip_value(depth + 1)?;
+                    }
+                }
+            }
+        } else {
+            bytes = self.skip_value(depth)?;
+        }
+        Ok(bytes)
+    }
+
     /// Goes over a text; its bytes on the heap.
     fn skip_text(&mut self) -> Result<usize> {
         let len = self.count()?;
@@ -47,7 +104,7 @@ impl Reader<'_> {
     }
 
     /// Goes over a value; its bytes on the heap.
-    fn skip_value(&mut self, depth: usize) -> Result<usize> {
+    pub(crate) fn skip_value(&mut self, depth: usize) -> Result<usize> {
         // The decoder defines the depth limit; the bound here only ends the recursion.
         if depth > 2 * STORED_DEPTH_MAX {
             return Err(damaged("value nested too deeply"));
@@ -77,8 +134,7 @@ impl Reader<'_> {
                 (0..count).map(|_| pair(self)).sum::<Result<usize>>()?
             }
             t if t == Tag::List as u8 => {
-                // The list grows by doubling while it is read.
-                let member = |reader: &mut Self| Ok(size_of::<Value>() * 3 / 2 + reader.skip_value(depth + 1)?);
+                let member = |reader: &mut Self| Ok(MEMBER_BYTES + reader.skip_value(depth + 1)?);
                 let count = self.count()?;
                 (0..count).map(|_| member(self)).sum::<Result<usize>>()?
             }
@@ -140,7 +196,7 @@ mod tests {
         for value in values {
             // The property after it is found only if the walk ends where the value does.
             let pair = [("a".to_owned(), value.clone()), ("b".to_owned(), Value::Text("x".repeat(1_000)))].into();
-            let bytes = weight(&row(&pair), true).expect("a row");
+            let bytes = weight(&row(&pair), &Wanted::all(&Collection::default())).expect("a row");
             assert!((1_000..2_500).contains(&bytes), "{value:?}: {bytes}");
         }
     }
@@ -149,16 +205,16 @@ mod tests {
     fn small_members_of_lists_weigh_what_they_become() {
         let list = Value::List(vec![Value::Int(1); 10_000]);
         let row = row(&[("list".to_owned(), list)].into());
-        let bytes = weight(&row, true).expect("a row");
+        let bytes = weight(&row, &Wanted::all(&Collection::default())).expect("a row");
         assert!(row.len() < 21_000 && bytes >= 10_000 * size_of::<Value>(), "{} {bytes}", row.len());
-        assert!(weight(&row, false).expect("a row") < 1_000);
+        assert!(weight(&row, &Wanted::new(&Collection::default(), &Projection::None)).expect("a row") < 1_000);
     }
 
     #[test]
     fn damaged_rows_are_refused() {
         let good = row(&[("a".to_owned(), Value::Text("text".into()))].into());
         for cut in 0..good.len() {
-            assert!(weight(&good[..cut], true).is_err(), "{cut}");
+            assert!(weight(&good[..cut], &Wanted::all(&Collection::default())).is_err(), "{cut}");
         }
     }
 }

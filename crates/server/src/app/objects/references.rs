@@ -7,7 +7,7 @@ use azimuth_engine::command::Patch;
 use azimuth_engine::ids::ShardKey;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Beacon, Value};
-use azimuth_engine::query::Include;
+use azimuth_engine::query::{Include, Projection};
 use azimuth_engine::schema::{Collection, DataType};
 use uuid::Uuid;
 
@@ -52,7 +52,7 @@ pub(crate) async fn apply(
             patch.replace_references.insert(property.to_owned(), beacons);
         }
         Change::Remove => {
-            let include = Include { properties: true, ..Include::default() };
+            let include = Include { properties: Projection::of([property]), ..Include::default() };
             let stored = app.get(at, id, include).await?.ok_or(ObjectError::NotFound)?;
             let mut there = match stored.object.properties.get(property) {
                 Some(Value::References(there)) => there.clone(),

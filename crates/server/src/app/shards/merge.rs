@@ -11,7 +11,7 @@ pub(super) fn query_of_shard(query: &Query) -> Query {
     let mut of_shard = Query { offset: 0, limit: query.offset.saturating_add(query.limit), ..query.clone() };
     if sorts_after(query) {
         of_shard.sort = Vec::new();
-        of_shard.include.properties = true;
+        of_shard.include = query.include.with_sorted(&query.sort);
     }
     of_shard
 }

@@ -289,7 +289,7 @@ impl<'a> Shards<'a> {
         for found in &page {
             doc_ids.entry(found.at).or_default().push(found.doc_id);
         }
-        let with_sorted = Include { properties: include.properties || !sort.is_empty(), ..include.clone() };
+        let with_sorted = include.with_sorted(&sort);
         let read = |(at, doc_ids): (&ShardKey, &Vec<_>)| ShardRead::GetVersions {
             at: *at,
             doc_ids: doc_ids.clone(),
@@ -355,9 +355,7 @@ fn sorted(
 ) -> std::result::Result<Vec<Hit>, ShardError> {
     let mut hits = sort_hits(&target.collection, sort, hits, include.charge)
         .map_err(|error| ShardError { at: target.first().at, error })?;
-    if !include.properties {
-        hits.iter_mut().for_each(|hit| hit.object.properties.clear());
-    }
+    hits.iter_mut().for_each(|hit| include.properties.retain(&mut hit.object.properties));
     Ok(hits)
 }
 

@@ -103,7 +103,9 @@ fn assemble(
         FieldError(explain(collection, &why))
     })?;
     let autocut = int(class, "autocut").and_then(|jumps| usize::try_from(jumps).ok()).unwrap_or(0);
-    let include = Include { properties: true, vectors: shape.vectors(), charge: request_memory::reading() };
+    let mut properties = shape.projection();
+    group_by(class).iter().for_each(|by| properties.add(&by.property));
+    let include = Include { properties, vectors: shape.vectors(), charge: request_memory::reading() };
     Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include, fusion })
 }
 

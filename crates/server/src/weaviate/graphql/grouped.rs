@@ -5,7 +5,7 @@ use std::sync::Arc;
 use azimuth_engine::Result;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::query::Hit;
+use azimuth_engine::query::{Hit, Projection};
 use azimuth_engine::schema::Collection;
 use serde_json::{Value as Json, json};
 
@@ -112,6 +112,13 @@ impl GroupShape {
     /// Vectors that must be read of its hits.
     pub(super) fn vectors(&self) -> Vec<VectorId> {
         self.hits().flat_map(Shape::vectors).collect()
+    }
+
+    /// Properties that must be read of its hits.
+    pub(super) fn projection(&self) -> Projection {
+        let mut projection = Projection::None;
+        self.hits().for_each(|shape| projection.merge(shape.projection()));
+        projection
     }
 
     /// A group in this shape.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Beacon, Object, Phone, Value, Vector};
-use azimuth_engine::query::{Include, Score};
+use azimuth_engine::query::{Include, Projection, Score};
 use azimuth_engine::schema::{Collection, DataType};
 use azimuth_engine::{Result, interrupt};
 use serde_json::{Value as Json, json};
@@ -101,7 +101,7 @@ impl Shape {
             collection: self.collection.clone(),
             tenant: self.tenant.clone(),
             // As in Weaviate, objects behind references come without their vectors.
-            include: Include { properties: true, ..Include::default() },
+            include: Include { properties: self.projection(), ..Include::default() },
             follow: self.follow(),
         }
     }
@@ -122,6 +122,20 @@ impl Shape {
             }
         }
         vectors
+    }
+
+    /// Properties that must be read.
+    pub(super) fn projection(&self) -> Projection {
+        let mut projection: Projection = (self.members.iter())
+            .filter_map(|(_, member)| match member {
+                Member::Plain { property, fields } => Some((property.clone(), members_of(fields))),
+                Member::Reference { property, .. } => Some((property.clone(), Projection::All)),
+                Member::TypeName | Member::Additional(_) => None,
+            })
+            .collect();
+        let groups = self.additional().filter_map(|asked| asked.group.as_ref());
+        groups.for_each(|group| projection.merge(group.projection()));
+        projection
     }
 
     /// Whether that field of `_additional` is asked for.
@@ -252,6 +266,12 @@ impl Shape {
         };
         Tree::Object(fields.iter().map(|field| (field.key.clone(), value(field))).collect())
     }
+}
+
+/// The part of a value that these fields show.
+fn members_of(fields: &[Field]) -> Projection {
+    let members: Projection = fields.iter().map(|field| (field.name.clone(), members_of(&field.fields))).collect();
+    if members.is_none() { Projection::All } else { members }
 }
 
 fn vector(vector: &Vector) -> Tree {

@@ -149,7 +149,8 @@ fn assemble(
         Status::unknown(explain(collection, &why))
     })?;
     let mut include = selection.include();
-    include.properties |= request.group_by.is_some();
+    // Values that hits are grouped by, also references.
+    request.group_by.iter().flat_map(|by| &by.path).for_each(|name| include.properties.add(name));
     let sort = sort_of(request, &ranking)?;
     let (autocut, fusion) = (request.autocut as usize, None);
     Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include, fusion })

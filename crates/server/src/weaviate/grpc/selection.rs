@@ -6,7 +6,7 @@ use std::sync::Arc;
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::limits;
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::query::Include;
+use azimuth_engine::query::{Include, Projection};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
 use tonic::Status;
 
@@ -171,8 +171,10 @@ impl Selection {
     /// What must be read of each object.
     pub(super) fn include(&self) -> Include {
         let vectors = self.metadata.unnamed.then_some(VectorId::UNNAMED);
+        let fields = self.fields.iter().flatten().map(|field| (field.name.clone(), field.projection()));
+        let references = self.references.iter().map(|reference| (reference.property.clone(), Projection::All));
         Include {
-            properties: self.fields.is_some() || !self.references.is_empty(),
+            properties: fields.chain(references).collect(),
             vectors: vectors.into_iter().chain(self.metadata.named.iter().map(|(_, id)| *id)).collect(),
             charge: request_memory::reading(),
         }
@@ -277,6 +279,12 @@ fn fields(collection: &Collection, request: &PropertiesRequest) -> Result<Option
 }
 
 impl Field {
+    /// The part of a value that is answered.
+    fn projection(&self) -> Projection {
+        let nested: Projection = self.nested.iter().map(|field| (field.name.clone(), field.projection())).collect();
+        if nested.is_none() { Projection::All } else { nested }
+    }
+
     fn whole(property: &Property) -> Self {
         Self {
             name: property.name.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::object::Object;
-use azimuth_engine::query::{Hit, Include};
+use azimuth_engine::query::{Hit, Include, Projection};
 use azimuth_engine::schema::Collection;
 use http::StatusCode;
 use serde_json::Value;
@@ -125,7 +125,7 @@ pub(super) fn include(req: &RestRequest, collection: &Collection) -> Include {
     let wanted = req.query.get("include").is_some_and(|include| include.split(',').any(|part| part == "vector"));
     let vectors: Vec<VectorId> =
         if wanted { collection.vectors.iter().map(|(_, config)| config.id).collect() } else { Vec::new() };
-    Include { properties: true, vectors, charge: request_memory::reading() }
+    Include { properties: Projection::All, vectors, charge: request_memory::reading() }
 }
 
 /// The objects of hits as reads show them. Each hit is dropped as soon as its object was made.
