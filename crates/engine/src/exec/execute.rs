@@ -75,8 +75,7 @@ impl ReadContext<'_> {
     fn search_with_keys(self, at: ShardKey, query: &Query) -> Result<ShardHits> {
         let (schema, _) = self.state.known(at)?;
         let terms = SortTerms::new(&schema, &query.sort)?;
-        let mut include = query.include.clone();
-        include.properties.merge(terms.projection());
+        let include = query.include.with_sorted(&query.sort);
         let mut hits = self.search(at, &Query { include, ..query.clone() })?;
         let keys: Vec<_> = hits.iter().map(|hit| terms.keys(&hit.object)).collect();
         query.include.charge.take(keys.iter().map(crate::query::SortKeys::bytes).sum())?;

@@ -1,7 +1,5 @@
 //! Reads of single objects and of counts.
 
-use std::collections::HashMap;
-
 use uuid::Uuid;
 
 use super::ReadContext;
@@ -43,10 +41,9 @@ impl ReadContext<'_> {
         let (schema, shard) = self.state.known(at)?;
         let view = shard.view(&self.state.store);
         let live: Vec<DocId> = doc_ids.iter().copied().filter(|doc_id| view.state.live.contains(doc_id.0)).collect();
-        let objects = read_objects(&shard, &view, &schema, &live, include)?;
-        let mut found: HashMap<DocId, Object> =
-            live.into_iter().zip(objects).filter_map(|(doc_id, object)| Some((doc_id, object?))).collect();
-        Ok(doc_ids.iter().map(|doc_id| found.remove(doc_id)).collect())
+        let mut objects = read_objects(&shard, &view, &schema, &live, include)?.into_iter();
+        let object = |doc_id: &DocId| if view.state.live.contains(doc_id.0) { objects.next().flatten() } else { None };
+        Ok(doc_ids.iter().map(object).collect())
     }
 
     /// Whether there is an object with that id.

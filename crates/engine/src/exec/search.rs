@@ -14,9 +14,7 @@ use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::inverted::DocSet;
 use crate::object::FoundVersion;
-use crate::query::{
-    AccessPath, Cardinalities, Filter, Hit, Include, Measured, Near, Plan, Query, Rank, SortTerms, sort_hits,
-};
+use crate::query::{AccessPath, Cardinalities, Filter, Hit, Include, Measured, Near, Plan, Query, Rank, sort_hits};
 use crate::schema::Collection;
 use crate::shard::doc_index::DocIndex;
 use crate::shard::{Shard, ShardView};
@@ -283,11 +281,7 @@ impl<'a> Search<'a> {
     /// Reads the objects of the hits; ranked hits are sorted here if the query says so.
     fn read(&self, query: &Query, plan: &Plan, found: Vec<Found>) -> Result<Vec<Hit>> {
         let sort_here = !query.sort.is_empty() && plan.path != AccessPath::Sorted;
-        let terms = sort_here.then(|| SortTerms::new(self.schema, &query.sort)).transpose()?;
-        let mut include = query.include.clone();
-        if let Some(terms) = &terms {
-            include.properties.merge(terms.projection());
-        }
+        let include = if sort_here { query.include.with_sorted(&query.sort) } else { query.include.clone() };
         let doc_ids: Vec<DocId> = found.iter().map(|found| found.doc_id).collect();
         let objects = read_objects(self.shard, &self.view, self.schema, &doc_ids, &include)?;
         let hit = |(Found { doc_id, distance }, object): (Found, Option<_>)| {
@@ -295,7 +289,7 @@ impl<'a> Search<'a> {
             Some(Hit { doc_id, distance, score: None, object })
         };
         let mut hits: Vec<Hit> = found.into_iter().zip(objects).filter_map(hit).collect();
-        if terms.is_some() {
+        if sort_here {
             hits = sort_hits(self.schema, &query.sort, hits, query.include.charge)?;
             hits.iter_mut().for_each(|hit| query.include.properties.retain(&mut hit.object.properties));
         }

@@ -56,7 +56,7 @@ impl Search<'_> {
         };
         let mut all = all.filter(|doc_id| !hidden.contains(*doc_id)).peekable();
         let mut best = Best::new(query, matches.is_none());
-        let include = Include { properties: terms.projection(), ..Include::default() };
+        let include = Include::default().with_sorted(&query.sort);
         let (mut docs, mut from_rows) = (Vec::new(), Vec::new());
         while let Some(first) = all.next() {
             docs.clear();

@@ -152,7 +152,7 @@ impl DocSet {
             chunks.iter().for_each(|chunk| joined |= of(&chunk.members, other));
             (part, joined)
         });
-        RoaringTreemap::from_bitmaps(parts)
+        RoaringTreemap::from_bitmaps(parts.filter(|(_, joined)| !joined.is_empty()))
     }
 
     /// Adds a doc id.

@@ -171,6 +171,7 @@ mod tests {
     use crate::command::{Command, PutMode};
     use crate::data::{DataGroup, GroupOptions};
     use crate::ids::{CollectionId, GroupId, PropertyId, ShardId};
+    use crate::inverted::form::postings;
     use crate::inverted::form::terms::term_key;
     use crate::maintain::WorkBudget;
     use crate::object::{Beacon, Object, Value, Vectors};
@@ -321,6 +322,69 @@ mod tests {
         work(&group);
         assert_eq!(count(&group, &text("lorem")).unwrap(), 200);
         assert_eq!(RebuildRecord::load(&group.state.store, group.state.group, at(1)).unwrap(), None);
+    }
+
+    /// The entries of a term that have keys of their own.
+    fn entries(group: &DataGroup, term: &str) -> Vec<(DocId, Vec<u8>)> {
+        let key = ShardPrefix::new(group.state.group, at(1)).value(PropertyId(1), InvKind::Posting, &term_key(term));
+        let entries = group.state.store.entries(Family::Inverted, &key).unwrap();
+        entries.into_iter().map(|(key, bytes)| (key::parse_doc_id(&key).unwrap(), bytes)).collect()
+    }
+
+    /// Steps that see all entries of a term at once.
+    fn work_in_large_steps(group: &DataGroup) {
+        while group.work(&WorkBudget::default()).unwrap().more {}
+    }
+
+    #[test]
+    fn blocks_of_earlier_versions_become_lists() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = filled(dir.path());
+        let lorem = |n: u128| put(1, n, &[("text", Value::Text(format!("lorem rare{}", n / 10_000)))]);
+        for batch in 0..60 {
+            apply(&group, (batch * 500..batch * 500 + 500).map(|n| lorem(1_000 + n)).collect());
+            work_in_large_steps(&group);
+        }
+        let compact = |from: u128| {
+            apply(&group, (from..from + 20_000).map(lorem).collect());
+            group.rebuild_inverted(at(1));
+            work_in_large_steps(&group);
+        };
+        compact(20_000);
+        let objects = OBJECTS as u64 + 39_000;
+        let lists = entries(&group, "lorem");
+        let postings = |lists: &[(DocId, Vec<u8>)]| -> usize {
+            lists.iter().map(|(first, bytes)| postings::decode(*first, bytes).unwrap().len()).sum()
+        };
+        assert!(lists.len() < 12 && postings(&lists) as u64 == objects, "{} {}", lists.len(), postings(&lists));
+        assert_eq!(count(&group, &text("lorem")).unwrap(), objects);
+        let rare = count(&group, &text("rare0")).unwrap();
+        assert_eq!(count(&group, &text("lorem rare0")).unwrap(), rare);
+        assert_eq!(rare, 9_000);
+
+        // As versions before 2026-11-30 wrote them.
+        let prefix = ShardPrefix::new(group.state.group, at(1));
+        let key = prefix.value(PropertyId(1), InvKind::Posting, &term_key("lorem"));
+        let mut changes = group.state.store.changes();
+        for (first, bytes) in &lists {
+            for block in postings::decode(*first, bytes).unwrap().chunks(postings::BLOCK_POSTINGS_MAX) {
+                changes.put(Family::Inverted, &with_doc_id(&key, block[0].doc_id.0), &postings::encode(block));
+            }
+        }
+        changes.write().unwrap();
+        assert!(entries(&group, "lorem").len() > 300);
+        assert_eq!(count(&group, &text("lorem")).unwrap(), objects);
+        assert_eq!(group.audit_inverted(at(1)).unwrap(), Vec::<String>::new());
+        apply(&group, (20_000..40_000).map(lorem).collect());
+        work_in_large_steps(&group);
+        let lists = entries(&group, "lorem");
+        assert!(lists.len() < 12 && lists.iter().any(|(_, bytes)| bytes[0] == postings::LIST_VERSION));
+        assert_eq!(
+            (count(&group, &text("lorem")).unwrap(), count(&group, &text("rare0 lorem")).unwrap()),
+            (objects, rare)
+        );
+        assert_eq!(group.audit_inverted(at(1)).unwrap(), Vec::<String>::new());
+        assert_eq!(group.metrics().inverted_rebuilds, 0);
     }
 
     /// References as earlier versions indexed them, by the target's id alone.

@@ -77,6 +77,18 @@ pub struct Include {
     pub charge: Charge,
 }
 
+impl Include {
+    /// These parts and the properties that the clauses sort by.
+    #[must_use]
+    pub fn with_sorted(&self, sort: &[Sort]) -> Self {
+        let mut include = self.clone();
+        // A path into an object orders nothing.
+        let names = sort.iter().map(|clause| clause.property.as_str()).filter(|name| !name.contains('.'));
+        include.properties.merge(Projection::of(names));
+        include
+    }
+}
+
 /// A hit of a query.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hit {

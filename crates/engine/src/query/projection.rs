@@ -9,6 +9,7 @@ use crate::object::{Properties, Value};
 
 /// The parts of a value, or of an object's properties, that a read decodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Encoded", into = "Encoded")]
 pub enum Projection {
     /// Nothing.
     #[default]
@@ -81,11 +82,49 @@ impl Projection {
     }
 }
 
+/// The encoded form of a [`Projection`]: paths, so that decoding it does not recurse.
+#[derive(Serialize, Deserialize)]
+enum Encoded {
+    All,
+    Paths(Vec<String>),
+}
+
+impl From<Encoded> for Projection {
+    fn from(encoded: Encoded) -> Self {
+        match encoded {
+            Encoded::All => Self::All,
+            Encoded::Paths(paths) => Self::of(paths.iter().map(String::as_str)),
+        }
+    }
+}
+
+impl From<Projection> for Encoded {
+    fn from(projection: Projection) -> Self {
+        fn add(projection: &Projection, path: &str, paths: &mut Vec<String>) {
+            match projection {
+                Projection::None => {}
+                Projection::All => paths.push(path.to_owned()),
+                Projection::These(members) => members.iter().for_each(|(name, inner)| {
+                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    add(inner, &path, paths);
+                }),
+            }
+        }
+        if projection == Projection::All {
+            return Self::All;
+        }
+        let mut paths = Vec::new();
+        add(&projection, "", &mut paths);
+        Self::Paths(paths)
+    }
+}
+
 /// Members with the selection for each; those of one name are joined.
 impl FromIterator<(String, Projection)> for Projection {
     fn from_iter<I: IntoIterator<Item = (String, Projection)>>(members: I) -> Self {
         let mut joined: BTreeMap<String, Projection> = BTreeMap::new();
-        members.into_iter().for_each(|(name, projection)| joined.entry(name).or_default().merge(projection));
+        let members = members.into_iter().filter(|(_, projection)| !projection.is_none());
+        members.for_each(|(name, projection)| joined.entry(name).or_default().merge(projection));
         if joined.is_empty() { Self::None } else { Self::These(joined) }
     }
 }
@@ -107,6 +146,16 @@ mod tests {
         projection.merge(Projection::All);
         assert_eq!(projection, Projection::All);
         assert!(Projection::of([]).is_none());
+    }
+
+    #[test]
+    fn projections_are_encoded_as_paths() {
+        for projection in
+            [Projection::None, Projection::All, Projection::of(["a"]), Projection::of(["a.b.c", "a.d", "e"])]
+        {
+            let bytes = postcard::to_stdvec(&projection).unwrap();
+            assert_eq!(postcard::from_bytes::<Projection>(&bytes).unwrap(), projection);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Charge, Hit, Projection, Sort};
+use super::{Charge, Hit, Sort};
 use crate::object::{Geo, Object, Value};
 use crate::schema::{Collection, DataType, Primitive};
 use crate::{Error, Result};
@@ -61,15 +61,6 @@ impl SortTerms {
         if refused.is_empty() { Ok(Self { terms }) } else { Err(Error::Invalid(refused.join(", "))) }
     }
 
-    /// The properties that [`SortTerms::keys`] looks at.
-    pub(crate) fn projection(&self) -> Projection {
-        Projection::of(self.terms.iter().filter_map(|(term, _)| match term {
-            // A path into an object names no property.
-            SortTerm::Property(name) if !name.contains('.') => Some(name.as_str()),
-            SortTerm::Property(_) | SortTerm::Id | SortTerm::Created | SortTerm::Updated => None,
-        }))
-    }
-
     /// The terms, in their order.
     pub(crate) fn terms(&self) -> impl Iterator<Item = &SortTerm> {
         self.terms.iter().map(|(term, _)| term)
@@ -80,7 +71,7 @@ impl SortTerms {
         SortKeys(self.terms.iter().map(|(_, descending)| (SortKey::Missing, *descending)).collect())
     }
 
-    /// What `object` (with the properties of [`SortTerms::projection`]) is sorted by.
+    /// What `object` (with the properties that the clauses name) is sorted by.
     pub(crate) fn keys(&self, object: &Object) -> SortKeys {
         let key = |term: &SortTerm| match term {
             SortTerm::Id => SortKey::Text(object.id.to_string()),

@@ -50,8 +50,8 @@ fn a_read_ends_where_its_caller_has_no_room() {
         (listing(), &[][..], pays(Projection::All, vec![]), 1_000_000),
         (near(), &[][..], pays(Projection::All, vec![VECTOR]), 1_000_000),
         // Only the sort key is decoded.
-        (near(), &["pages"][..], pays(Projection::None, vec![]), 30_000),
-        (listing(), &[][..], pays(Projection::of(["pages"]), vec![]), 30_000),
+        (near(), &["pages"][..], pays(Projection::None, vec![]), 20_000),
+        (listing(), &[][..], pays(Projection::of(["pages"]), vec![]), 20_000),
         (listing(), &[][..], pays(Projection::of(["title"]), vec![]), 1_000_000),
         // The keys, then the objects.
         (listing(), &["title"][..], pays(Projection::All, vec![]), 2_000_000),

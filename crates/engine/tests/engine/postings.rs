@@ -40,7 +40,8 @@ fn write(rng: &mut ChaCha8Rng, model: &mut Model) -> Command {
         return Command::Delete { at: at(1), id: id(n) };
     }
     let words: Vec<&str> = (0..rng.random_range(1..4)).map(|_| WORDS[rng.random_range(0..WORDS.len())]).collect();
-    let (line, number) = (words.join(" "), rng.random_range(0..4));
+    let rare = if rng.random_bool(0.01) { "abel " } else { "" };
+    let (line, number) = (format!("{rare}{}", words.join(" ")), rng.random_range(0..4));
     model.insert(n, (line.clone(), number));
     put(at(1), object(n, &[("text", text(&line)), ("plain", text(&line)), ("number", Value::Int(number))], None))
 }
@@ -59,6 +60,11 @@ fn check(group: &DataGroup, model: &Model, seed: u64, rebuilt: bool) {
             let wanted = model.values().filter(|(line, _)| line.split(' ').any(|other| other == word)).count();
             assert_eq!(found, wanted as u64, "{name} {word}, seed {seed}");
         }
+        // A rare term and a frequent one.
+        let both = FilterValue::Text(format!("{} abel", WORDS[0]));
+        let found = group.count(at(1), Some(&equal(name, Operator::Equal, both))).unwrap();
+        let wanted = model.values().filter(|(line, _)| line.starts_with("abel") && line.contains(WORDS[0])).count();
+        assert_eq!(found, wanted as u64, "{name}, a rare term, seed {seed}");
         let two = FilterValue::Text(format!("{} {}", WORDS[0], WORDS[1]));
         let found = group.count(at(1), Some(&equal(name, Operator::NotEqual, two))).unwrap();
         let wanted = model.values().filter(|(line, _)| line.split(' ').all(|word| !WORDS[..2].contains(&word))).count();

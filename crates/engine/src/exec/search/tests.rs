@@ -11,7 +11,7 @@ use crate::ids::{CollectionId, GroupId, ShardId};
 use crate::interrupt::{Cause, Interrupt};
 use crate::maintain::WorkBudget;
 use crate::object::{Object, Vector};
-use crate::query::{Combination, Include, Near, Target};
+use crate::query::{Combination, Near, Target};
 use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use crate::schema::{Collection, Shard as SchemaShard, TenantStatus, VectorConfig, VectorIndexKind, VectorSpace};
 use crate::storage::Family;

@@ -12,7 +12,9 @@ pub(crate) mod related;
 pub(crate) mod target;
 
 use azimuth_engine::ids::VectorId;
-use azimuth_engine::query::{Combination, DISTANCE_SLACK, Filter, Hit, Include, Near, Query, Rank, Sort, Target};
+use azimuth_engine::query::{
+    Combination, DISTANCE_SLACK, Filter, Hit, Include, Near, Projection, Query, Rank, Sort, Target,
+};
 use azimuth_engine::{Error, Result};
 use fusion::Fusion;
 use target::{Chosen, Method};
@@ -268,7 +270,7 @@ fn with_vectors(
     let refuse =
         |why: String| Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"));
     let vectors = targets.iter().map(|target| target.vector).collect();
-    let include = Include { vectors, ..Include::default() };
+    let include = Include { properties: Projection::None, vectors, ..Include::default() };
     let Some(stored) = shards.get(shard_target.of(id), id, include)? else {
         return Err(refuse("vector not found".to_owned()));
     };

@@ -3,9 +3,7 @@
 use std::cmp::Ordering;
 
 use azimuth_engine::ids::{DocId, ShardKey};
-use azimuth_engine::query::{
-    DISTANCE_SLACK, Hit, Include, Measured, Near, Projection, Query, Rank, ShardHits, Sort, SortKeys, combine,
-};
+use azimuth_engine::query::{DISTANCE_SLACK, Hit, Measured, Near, Query, Rank, ShardHits, SortKeys, combine};
 use uuid::Uuid;
 
 /// The query whose hits in each shard suffice for the hits of `query` over all of them.
@@ -13,18 +11,9 @@ pub(super) fn query_of_shard(query: &Query) -> Query {
     let mut of_shard = Query { offset: 0, limit: query.offset.saturating_add(query.limit), ..query.clone() };
     if sorts_after(query) {
         of_shard.sort = Vec::new();
-        of_shard.include = with_sorted(&query.include, &query.sort);
+        of_shard.include = query.include.with_sorted(&query.sort);
     }
     of_shard
-}
-
-/// The parts of an object that are read, and those by which it is sorted.
-pub(super) fn with_sorted(include: &Include, sort: &[Sort]) -> Include {
-    let mut include = include.clone();
-    // A path into an object names no property.
-    let names = sort.iter().map(|clause| clause.property.as_str()).filter(|name| !name.contains('.'));
-    include.properties.merge(Projection::of(names));
-    include
 }
 
 /// Whether the page is sorted after it was cut.

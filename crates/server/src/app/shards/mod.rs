@@ -289,7 +289,7 @@ impl<'a> Shards<'a> {
         for found in &page {
             doc_ids.entry(found.at).or_default().push(found.doc_id);
         }
-        let with_sorted = merge::with_sorted(&include, &sort);
+        let with_sorted = include.with_sorted(&sort);
         let read = |(at, doc_ids): (&ShardKey, &Vec<_>)| ShardRead::GetVersions {
             at: *at,
             doc_ids: doc_ids.clone(),
