@@ -17,11 +17,12 @@ use azimuth_benches::clock::Clock;
 use azimuth_engine::command::{Command, Outcome, Patch, PutMode};
 use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, ShardKey, VectorId};
+use azimuth_engine::limits::SHARDS_AT_ONCE_MAX;
 use azimuth_engine::object::{Beacon, Object, Value, Vector};
 use azimuth_engine::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use azimuth_engine::schema::{
-    Collection, DataType, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig, VectorIndexKind,
-    VectorSpace,
+    Collection, DataType, ListedShard, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig,
+    VectorIndexKind, VectorSpace,
 };
 use azimuth_engine::vector::{IndexConfig, Muvera, ROWS_MAX};
 use azimuth_engine::weight::{ENTRIES_MAX, TOKENS_MAX};
@@ -116,6 +117,8 @@ const CASES: &[(&str, Case)] = &[
     ("512 puts to 512 of 50,000 tenants", |group, n| {
         if n == 0 {
             group.apply(vec![Command::PutCollection(Box::new(tenants()))])?;
+            let first = (0..TENANTS).step_by(SHARDS_AT_ONCE_MAX);
+            first.map(|first| group.apply(vec![put_shards(first)])).collect::<Result<Vec<_>>>()?;
         }
         let at =
             |k: u64| ShardKey { collection: TENANT_COLLECTION, shard: ShardId(u32::try_from(k * 90).unwrap_or(0)) };
@@ -145,7 +148,10 @@ const CASES: &[(&str, Case)] = &[
         let at = ShardKey { collection: WIDE_COLLECTION, shard: ShardId::FIRST };
         Ok(vec![Command::Put { at, mode: PutMode::Upsert, object: Box::new(object) }])
     }),
-    ("schema of 50,000 tenants", |_, _| Ok(vec![Command::PutCollection(Box::new(tenants()))])),
+    ("10,000 new tenants", |group, n| {
+        group.apply(vec![Command::PutCollection(Box::new(tenants()))])?;
+        Ok(vec![put_shards(TENANTS * u32::try_from(n + 1)?)])
+    }),
     ("drop of a collection of 20,000 vectors", |group, n| {
         let collection = CollectionId(100 + u32::try_from(n)?);
         let at = ShardKey { collection, shard: ShardId::FIRST };
@@ -336,15 +342,15 @@ fn schema() -> Collection {
             property("of", DataType::Reference(vec!["Book".into()]), None, false),
         ]),
         vectors: VectorSpace { unnamed: None, named },
-        shards: BTreeMap::from([("s".to_owned(), shard(ShardId::FIRST))]),
+        listed: Some(BTreeMap::from([("s".to_owned(), listed(ShardId::FIRST))])),
         ..Collection::default()
     };
     collection.assign_ids().expect("ids are left");
     collection
 }
 
-fn shard(id: ShardId) -> Shard {
-    Shard { id, status: TenantStatus::Hot, read_only: false }
+fn listed(id: ShardId) -> ListedShard {
+    ListedShard { id, status: TenantStatus::Hot, read_only: false }
 }
 
 fn wide(version: u64) -> Collection {
@@ -357,6 +363,15 @@ fn wide(version: u64) -> Collection {
 }
 
 fn tenants() -> Collection {
-    let shards = (0..TENANTS).map(|n| (format!("tenant{n}"), shard(ShardId(n)))).collect();
-    Collection { id: TENANT_COLLECTION, name: "Tenants".into(), shards, ..schema() }
+    Collection { id: TENANT_COLLECTION, name: "Tenants".into(), listed: None, ..schema() }
+}
+
+/// As many tenants as one command may bring, from this one on.
+fn put_shards(first: u32) -> Command {
+    let shard = |n: u32| {
+        let (id, name) = (ShardId(n), format!("tenant{n}"));
+        Shard { id, name, group: GroupId::FIRST_DATA, status: TenantStatus::Hot, read_only: false, version: 1 }
+    };
+    let shards = (first..).take(SHARDS_AT_ONCE_MAX).map(shard).collect();
+    Command::PutShards { collection: TENANT_COLLECTION, shards }
 }

@@ -9,15 +9,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::ids::{CollectionId, DocId, ShardId, ShardKey, VectorId};
+use crate::ids::{CollectionId, DocId, GroupId, ShardId, ShardKey, VectorId};
 use crate::object::{Beacon, Object, Properties, Vector};
-use crate::schema::{self, Collection};
+use crate::schema::{self, Collection, Shard, TenantStatus};
 
 /// A change of replicated state. The first part is for the meta group, the second for data groups; a
 /// group that gets a command of the other part answers [`Outcome::Refused`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// Meta: a new collection. Ids are given at apply. `Outcome::Collection`, or `Conflict` when a
+    /// Meta: a new collection, with the shards that its schema lists if that is one of version 1: the form of earlier
+    /// versions. Ids are given at apply. `Outcome::Collection`, or `Conflict` when a
     /// collection with that name (without regard to case) is there.
     CreateCollection(#[serde(with = "schema::embedded")] Box<Collection>),
     /// Meta: replaces the collection of the same id if it still has version `expected_version`.
@@ -32,11 +33,12 @@ pub enum Command {
     /// Meta: removes a collection. `Outcome::Done` or `NotFound`.
     DeleteCollection(CollectionId),
 
-    /// Data: makes this schema of a collection known to the group; ignored when a newer one is known.
+    /// Data: makes this schema of a collection known to the group; ignored when a newer one is known. A schema of version 1
+    /// brings the shards that it lists.
     PutCollection(#[serde(with = "schema::embedded")] Box<Collection>),
     /// Data: forgets a collection and all its objects. Repeating it does nothing.
     DropCollection(CollectionId),
-    /// Data: forgets one shard with all its objects.
+    /// Data: forgets one shard with all its objects. Repeating it does nothing.
     DropShard(CollectionId, ShardId),
     /// Data: writes a whole object. `Written`, `Exists`, `NotFound` or `Refused`.
     Put {
@@ -75,6 +77,73 @@ pub enum Command {
         /// The version that the caller saw.
         doc_id: DocId,
     },
+
+    /// Meta: a new collection together with its shards. Ids are given at apply. `Outcome::Created`, `Conflict` as for
+    /// [`Command::CreateCollection`], or `Refused` for a limit.
+    CreateSharded {
+        /// The collection.
+        #[serde(with = "schema::embedded")]
+        collection: Box<Collection>,
+        /// Its shards.
+        shards: Vec<NewShard>,
+    },
+    /// Meta: shards of these names. Ids are given at apply; a name that exists keeps its shard as it is. All or none.
+    /// `Outcome::Shards`, one per name and in that order; `NotFound` without the collection, `Refused` for a limit.
+    CreateShards {
+        /// The collection.
+        collection: CollectionId,
+        /// The shards.
+        shards: Vec<NewShard>,
+    },
+    /// Meta: changes shards. All or none. `Outcome::Shards`, one per change and in that order, each as it is then;
+    /// `NotFound` when the collection or one of the names does not exist, `Refused` for a limit.
+    UpdateShards {
+        /// The collection.
+        collection: CollectionId,
+        /// The changes.
+        changes: Vec<ShardChange>,
+    },
+    /// Meta: removes the shards of these names, as far as they exist. `Outcome::Shards`, those that were removed;
+    /// `NotFound` without the collection, `Refused` for a limit.
+    DropShards {
+        /// The collection.
+        collection: CollectionId,
+        /// Names of the shards.
+        names: Vec<String>,
+    },
+
+    /// Data: makes shards, as the meta group has them, known to the group. A record that is not newer than the known
+    /// one, or of a dropped shard, is ignored. `Done`; `NotFound` without the collection, `Refused` for a limit.
+    PutShards {
+        /// The collection.
+        collection: CollectionId,
+        /// The records.
+        shards: Vec<Shard>,
+    },
+}
+
+/// A shard that is to be created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewShard {
+    /// Its name.
+    pub name: String,
+    /// The group that is to hold its objects.
+    pub group: GroupId,
+    /// Whether it takes requests from the start.
+    pub status: TenantStatus,
+}
+
+/// A change of a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardChange {
+    /// Name of the shard.
+    pub name: String,
+    /// The status that the change was made for: a shard with another one stays as it is. `None` for any.
+    pub expected: Option<TenantStatus>,
+    /// The new status.
+    pub status: Option<TenantStatus>,
+    /// Whether it refuses writes from now on.
+    pub read_only: Option<bool>,
 }
 
 impl Command {
@@ -91,13 +160,18 @@ impl Command {
             Self::Merge { .. } => "merge",
             Self::Delete { .. } => "delete",
             Self::DeleteVersion { .. } => "delete version",
+            Self::CreateSharded { .. } => "create collection with shards",
+            Self::CreateShards { .. } => "create shards",
+            Self::UpdateShards { .. } => "update shards",
+            Self::DropShards { .. } => "drop shards by name",
+            Self::PutShards { .. } => "put shards",
         }
     }
 }
 
 impl Command {
-    /// Whether the command brings no data of its own: it removes something, or gives this group a schema that the meta
-    /// group has accepted. Such commands are carried out on a disk that is too full for others.
+    /// Whether the command brings no data of its own: it removes something, or gives this group a schema or shards that the
+    /// meta group has accepted. Such commands are carried out on a disk that is too full for others.
     pub fn frees_space(&self) -> bool {
         match self {
             Self::DeleteCollection(_)
@@ -105,8 +179,16 @@ impl Command {
             | Self::DropCollection(_)
             | Self::DropShard(..)
             | Self::Delete { .. }
-            | Self::DeleteVersion { .. } => true,
-            Self::CreateCollection(_) | Self::UpdateCollection { .. } | Self::Put { .. } | Self::Merge { .. } => false,
+            | Self::DeleteVersion { .. }
+            | Self::DropShards { .. }
+            | Self::PutShards { .. } => true,
+            Self::CreateCollection(_)
+            | Self::UpdateCollection { .. }
+            | Self::Put { .. }
+            | Self::Merge { .. }
+            | Self::CreateSharded { .. }
+            | Self::CreateShards { .. }
+            | Self::UpdateShards { .. } => false,
         }
     }
 }
@@ -170,4 +252,14 @@ pub enum Outcome {
     Refused(String),
     /// It was applied before: the entry is a repetition of one that this group has seen.
     Repeated,
+    /// The collection and its shards as they are now, ids given.
+    Created {
+        /// The collection.
+        #[serde(with = "schema::embedded")]
+        collection: Box<Collection>,
+        /// Its shards, in the order of the command.
+        shards: Vec<Shard>,
+    },
+    /// The shards that the command named.
+    Shards(Vec<Shard>),
 }

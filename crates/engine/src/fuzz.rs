@@ -9,14 +9,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::command::{Command, Patch, PutMode};
-use crate::ids::{CollectionId, DocId, PropertyId, ShardId, ShardKey, VectorId};
+use crate::command::{Command, NewShard, Patch, PutMode, ShardChange};
+use crate::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, ShardKey, VectorId};
 use crate::inverted::form::{column, docset, postings, segment, terms};
 use crate::object::codec::{self, Header, Wanted};
 use crate::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
 use crate::replica::Batch;
-use crate::schema::{Collection, DataType, Primitive, Property, Tokenization, decode_schema, encode_schema};
-use crate::storage::key;
+use crate::schema::{
+    Collection, DataType, GivenIds, Primitive, Property, Shard, TenantStatus, Tokenization, decode_schema,
+    encode_schema,
+};
+use crate::storage::{key, record};
 
 /// One value of every kind.
 fn properties() -> Properties {
@@ -106,6 +109,27 @@ fn schema_records() {
         let again = encode_schema(&schema).expect("a schema");
         let read = decode_schema(&again).expect("what was written can be read");
         assert_eq!(encode_schema(&read).expect("a schema"), again);
+    });
+}
+
+fn shard() -> Shard {
+    let (id, group, status) = (ShardId(70_000), GroupId::FIRST_DATA, TenantStatus::Cold);
+    Shard { id, name: "tenant".into(), group, status, read_only: true, version: 300 }
+}
+
+#[test]
+fn records_of_shards() {
+    let mut given = GivenIds::default();
+    [7, 2, 300].map(|id| given.hear(ShardId(id)).expect("an id"));
+    let examples = [record::encode(&shard()).expect("a record"), record::encode(&given).expect("a record")];
+    check("shard-record", &examples, |bytes| {
+        if let Ok(shard) = record::decode::<Shard>("shard", bytes) {
+            let again = record::encode(&shard).expect("a record");
+            assert_eq!(record::decode::<Shard>("shard", &again).expect("what was written can be read"), shard);
+        }
+        if let Ok(mut given) = record::decode::<GivenIds>("ids", bytes) {
+            let _ = (given.has(ShardId(5)), given.next(), given.hear(ShardId(9)));
+        }
     });
 }
 
@@ -217,6 +241,9 @@ fn batches_of_commands() {
         vectors: BTreeMap::from([(VectorId(1), None)]),
         ..Patch::default()
     };
+    let (name, status) = ("tenant".to_owned(), TenantStatus::Hot);
+    let new = NewShard { name: name.clone(), group: GroupId::FIRST_DATA, status };
+    let change = ShardChange { name, expected: Some(status), status: None, read_only: Some(true) };
     let commands = vec![
         Command::CreateCollection(Box::new(schema())),
         Command::UpdateCollection { expected_version: 4, collection: Box::new(schema()) },
@@ -226,6 +253,11 @@ fn batches_of_commands() {
         Command::Put { at, mode: PutMode::Upsert, object: Box::new(object) },
         Command::Merge { at, id, patch: Box::new(patch), updated_ms: 9 },
         Command::Delete { at, id },
+        Command::CreateSharded { collection: Box::new(schema()), shards: vec![new.clone()] },
+        Command::CreateShards { collection: at.collection, shards: vec![new.clone(), new] },
+        Command::UpdateShards { collection: at.collection, changes: vec![change] },
+        Command::DropShards { collection: at.collection, names: vec!["tenant".into()] },
+        Command::PutShards { collection: at.collection, shards: vec![shard()] },
     ];
     let alone = commands.iter().map(|command| Batch { proposer: 1, sequence: 2, commands: vec![command.clone()] });
     let mut examples: Vec<Batch> = alone.collect();

@@ -58,6 +58,13 @@ pub struct ShardKey {
     pub shard: ShardId,
 }
 
+impl ShardKey {
+    /// All shards of a collection.
+    pub(crate) fn all_of(collection: CollectionId) -> std::ops::RangeInclusive<Self> {
+        Self { collection, shard: ShardId(0) }..=Self { collection, shard: ShardId(u32::MAX) }
+    }
+}
+
 impl GroupId {
     /// The group that holds schema, placement and identities.
     pub const META: Self = Self(0);

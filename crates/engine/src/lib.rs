@@ -4,10 +4,11 @@
 //! commands in the same order give the same logical state everywhere, which [`data::DataGroup::state_hash`] proves.
 //!
 //! Read in this order: [`schema`] and [`object`] (stored values), [`command`] (changes), [`replica`] (the log that brings
-//! commands), [`storage`] (the RocksDB below), `shard` (the state of a shard in memory), [`data`] (how commands
+//! commands), [`storage`] (the RocksDB below), `collections` (the collections and shards that a group knows), `shard` (the state of a shard in memory), [`data`] (how commands
 //! change it), [`query`] and `exec` (reads), `inverted` and [`vector`] (the derived indexes), [`maintain`] (background work).
 #![warn(missing_docs)]
 
+mod collections;
 pub mod command;
 pub mod data;
 pub mod error;

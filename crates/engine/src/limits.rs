@@ -24,3 +24,13 @@ pub const SCHEMA_BYTES_MAX: usize = 8 << 20;
 /// Most containers around a stored value: a value nested deeper is neither written nor read. Earlier versions accepted
 /// up to 65; such objects stay readable and can be changed.
 pub const STORED_DEPTH_MAX: usize = 128;
+
+/// Most shards (tenants) of a collection. Each takes about 150 bytes of memory in either group. Checked when shards are
+/// created, at apply: creators at the same time cannot check it before.
+pub const SHARDS_MAX: usize = 1_000_000;
+
+/// Most bytes of a shard's name. Tenants have names of at most 64 characters; generated names have twelve.
+pub const SHARD_NAME_BYTES_MAX: usize = 255;
+
+/// Most shards that one command may name, so that it is applied in a small part of a second.
+pub const SHARDS_AT_ONCE_MAX: usize = 10_000;

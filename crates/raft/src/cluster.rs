@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use azimuth_engine::command::{Command, Outcome, PutMode};
+use azimuth_engine::command::{Command, NewShard, Outcome, PutMode};
 use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{CollectionId, GroupId, ShardId, ShardKey, VectorId};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Object, Properties, Value, Vector};
 use azimuth_engine::replica::{LogPosition, StateMachine};
+use azimuth_engine::schema::{Shard, TenantStatus};
 use azimuth_engine::storage::StorageBudget;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -69,6 +70,11 @@ pub(crate) fn object(n: u64, round: u32) -> Object {
     }
 }
 
+fn shard(n: u32) -> Shard {
+    let (id, name, group) = (ShardId(n), format!("shard{n}"), GroupId::FIRST_DATA);
+    Shard { id, name, group, status: TenantStatus::Hot, read_only: false, version: 1 }
+}
+
 impl Replicated for DataGroup {
     fn open(dir: &Path) -> Arc<Self> {
         let mut options = GroupOptions::new(GROUP);
@@ -87,7 +93,13 @@ impl Replicated for DataGroup {
         let schema = Command::PutCollection(Box::new(crate::sample::collection(1, "Passage")));
         let from = u64::from(round) * 15;
         let gone = (from..from + 5).map(|n| Command::Delete { at: AT, id: object(n, 0).id });
-        [schema].into_iter().chain((from..from + 40).map(put)).chain(gone).collect()
+        // Two more shards, in the wrong order; the last one of the round before is dropped.
+        let shards = [round * 2 + 2, round * 2 + 1].map(shard).to_vec();
+        let shards = Command::PutShards { collection: AT.collection, shards };
+        let dropped = Command::DropShard(AT.collection, ShardId(round * 2));
+        let dropped = (round > 0).then_some(dropped);
+        let shards = [schema, shards].into_iter().chain(dropped);
+        shards.chain((from..from + 40).map(put)).chain(gone).collect()
     }
 }
 
@@ -103,7 +115,12 @@ impl Replicated for MetaGroup {
     fn commands(round: u32) -> Vec<Command> {
         let create = |n| Command::CreateCollection(Box::new(crate::sample::collection(0, &format!("C{n}"))));
         let gone = Command::DeleteCollection(CollectionId(round * 3 + 1));
-        (round * 5..round * 5 + 5).map(create).chain([gone]).collect()
+        let collection = CollectionId(round * 3 + 2);
+        let shards = (0..4).map(|n| shard(round + n));
+        let shards = shards.map(|Shard { name, group, status, .. }| NewShard { name, group, status }).collect();
+        let shards = Command::CreateShards { collection, shards };
+        let dropped = Command::DropShards { collection, names: vec![shard(round + 1).name] };
+        (round * 5..round * 5 + 5).map(create).chain([gone, shards, dropped]).collect()
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use azimuth_engine::ids::{CollectionId, ShardId, VectorId};
 use azimuth_engine::schema::{
-    Collection, DataType, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig, VectorIndexKind,
+    Collection, DataType, ListedShard, Primitive, Property, TenantStatus, Tokenization, VectorConfig, VectorIndexKind,
     VectorSpace,
 };
 
-/// A collection with one shard, an unnamed vector and a text property `text`.
+/// A collection that lists one shard, as schemas of version 1 do, with an unnamed vector and a text property `text`.
 pub(crate) fn collection(id: u32, name: &str) -> Collection {
     let text = Property {
         id: azimuth_engine::ids::PropertyId(0),
@@ -33,15 +33,15 @@ pub(crate) fn collection(id: u32, name: &str) -> Collection {
         multi: false,
         muvera: None,
     };
-    let shard = Shard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false };
+    let shard = ListedShard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false };
     let mut collection = Collection {
         id: CollectionId(id),
         version: 1,
         name: name.into(),
         properties: Some(vec![text]),
         vectors: VectorSpace { unnamed: Some(vector), named: BTreeMap::new() },
-        shards: BTreeMap::from([("s0".to_owned(), shard)]),
-        next_shard_id: 1,
+        listed: Some(BTreeMap::from([("s0".to_owned(), shard)])),
+        listed_next: Some(1),
         ..Collection::default()
     };
     collection.assign_ids().expect("ids are left");

@@ -247,3 +247,51 @@ fn a_collection_whose_target_is_gone_can_be_changed() {
     class["properties"][0]["dataType"] = json!(["Nothing"]);
     assert_eq!(ask(&server, "PUT", "/schema/Source", &class).status, 422);
 }
+
+/// A batch with an object of each of these tenants; the answers per object.
+fn write_tenants(server: &Server, tenants: impl Iterator<Item = usize>, offset: u32) -> Vec<Value> {
+    let object = |tenant: usize| {
+        let id = uuid::Uuid::from_u64_pair(u64::from(offset), tenant as u64);
+        json!({"class": "Shared", "id": id, "tenant": format!("t{tenant}"), "properties": {"n": tenant}})
+    };
+    let objects: Vec<Value> = tenants.map(object).collect();
+    let answer = ask(server, "POST", "/batch/objects", &json!({ "objects": objects }));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    serde_json::from_str(&answer.body).expect("a list")
+}
+
+fn tenant_count(server: &Server) -> usize {
+    let shards = ask(server, "GET", "/schema/Shared/shards", &Value::Null);
+    serde_json::from_str::<Value>(&shards.body).expect("JSON").as_array().expect("a list").len()
+}
+
+#[test]
+fn batches_that_create_the_same_tenants_at_once_all_succeed() {
+    const TENANTS: usize = 60;
+    let mut server = Server::start();
+    let tenancy = json!({"enabled": true, "autoTenantCreation": true, "autoTenantActivation": true});
+    create(&server, &json!({"class": "Shared", "multiTenancyConfig": tenancy}));
+    at_once(8, |thread| {
+        for round in 0..4 {
+            // The order differs from thread to thread: steps that have no factor in common with 60.
+            let step = [1, 7, 11, 13, 17, 19, 23, 29][thread];
+            let tenants = (0..TENANTS).map(|n| (n * step + round) % TENANTS);
+            let written = write_tenants(&server, tenants, u32::try_from(thread * 10 + round).expect("small"));
+            for answer in written {
+                assert_eq!(answer["result"]["status"], "SUCCESS", "{thread}, {round}: {answer}");
+            }
+        }
+    });
+    assert_eq!(tenant_count(&server), TENANTS);
+    let count = |server: &Server, tenant: usize| {
+        let query = format!("{{Aggregate{{Shared(tenant:\"t{tenant}\"){{meta{{count}}}}}}}}");
+        let answer = ask(server, "POST", "/graphql", &json!({ "query": query }));
+        let found: Value = serde_json::from_str(&answer.body).expect("JSON");
+        found["data"]["Aggregate"]["Shared"][0]["meta"]["count"].as_u64().expect("a count")
+    };
+    assert!((0..TENANTS).all(|tenant| count(&server, tenant) == 32));
+    server.kill();
+    server.start_again();
+    assert_eq!(tenant_count(&server), TENANTS);
+    assert!((0..TENANTS).all(|tenant| count(&server, tenant) == 32));
+}

@@ -6,7 +6,7 @@ const ENGINE: &str = "crates/engine/src/";
 
 /// Modules of engine and the modules that each may use; a module without a row is free. The row of a folder holds for
 /// all of its files but those in [`ENGINE_ROOTS`]. A row `a/b` speaks of the modules within `a` only.
-const ENGINE_MODULES: [(&str, &[&str]); 29] = [
+const ENGINE_MODULES: [(&str, &[&str]); 30] = [
     ("error", &[]),
     ("limits", &[]),
     ("interrupt", &["error"]),
@@ -18,6 +18,7 @@ const ENGINE_MODULES: [(&str, &[&str]); 29] = [
     ("tokenizer", &["schema"]),
     // Bytes in RocksDB: no schema, object or index.
     ("storage", &["error", "ids", "interrupt", "limits"]),
+    ("collections", &["error", "ids", "schema", "storage"]),
     ("replica", &["command", "error", "ids", "storage"]),
     ("inverted", &["error", "ids", "interrupt", "object", "query", "schema", "storage", "tokenizer"]),
     ("shard", &["error", "ids", "interrupt", "inverted", "object", "schema", "storage", "vector"]),
@@ -25,8 +26,19 @@ const ENGINE_MODULES: [(&str, &[&str]); 29] = [
     (
         "data",
         &[
-            "command", "error", "ids", "inverted", "limits", "object", "replica", "schema", "shard", "storage",
-            "vector", "weight",
+            "collections",
+            "command",
+            "error",
+            "ids",
+            "inverted",
+            "limits",
+            "object",
+            "replica",
+            "schema",
+            "shard",
+            "storage",
+            "vector",
+            "weight",
         ],
     ),
     ("maintain", &["data", "error", "ids", "inverted", "replica", "schema", "shard", "storage", "vector"]),
@@ -47,7 +59,7 @@ const ENGINE_MODULES: [(&str, &[&str]); 29] = [
             "vector",
         ],
     ),
-    ("meta", &["command", "error", "ids", "replica", "schema", "storage"]),
+    ("meta", &["collections", "command", "error", "ids", "replica", "schema", "storage"]),
     ("vector", &["error", "ids", "interrupt"]),
     ("inverted/form", &[]),
     ("inverted/writer", &["form"]),

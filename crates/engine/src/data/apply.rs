@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::draft::{ShardDraft, dimension_of, is_empty};
 use super::transaction::Transaction;
-use super::{Effects, State};
+use super::{Effects, State, shards};
 use crate::Result;
+use crate::collections::take_listed;
 use crate::command::{Command, Outcome, Patch, PutMode};
 use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
@@ -47,40 +48,46 @@ pub(super) fn execute(transaction: &mut Transaction<'_>, command: Command) -> Re
     match command {
         Command::PutCollection(collection) => put_collection(transaction, *collection),
         Command::DropCollection(id) => {
-            if !transaction.was_dropped(id, None) {
-                transaction.drop_collection(id);
+            if !transaction.was_dropped(id) {
+                transaction.drop_collection(id)?;
             }
             Ok(Outcome::Done)
         }
-        Command::DropShard(collection, shard) => {
-            let known = transaction.collection(collection).is_some();
-            if known && !transaction.was_dropped(collection, Some(shard)) {
-                transaction.drop_shard(ShardKey { collection, shard });
-            }
-            Ok(Outcome::Done)
-        }
+        Command::DropShard(collection, shard) => shards::drop_shard(transaction, ShardKey { collection, shard }),
+        Command::PutShards { collection, shards } => shards::put_shards(transaction, collection, shards),
         Command::Put { at, mode, object } => put(transaction, at, mode, *object),
         Command::Merge { at, id, patch, updated_ms } => merge(transaction, at, id, *patch, updated_ms),
         Command::Delete { at, id } => delete(transaction, at, id, None),
         Command::DeleteVersion { at, id, doc_id } => delete(transaction, at, id, Some(doc_id)),
-        Command::CreateCollection(_) | Command::UpdateCollection { .. } | Command::DeleteCollection(_) => {
-            Ok(Outcome::Refused("a data group holds no schema of its own".into()))
-        }
+        Command::CreateCollection(_)
+        | Command::UpdateCollection { .. }
+        | Command::DeleteCollection(_)
+        | Command::CreateSharded { .. }
+        | Command::CreateShards { .. }
+        | Command::UpdateShards { .. }
+        | Command::DropShards { .. } => Ok(Outcome::Refused("a data group holds no schema of its own".into())),
     }
 }
 
-fn put_collection(transaction: &mut Transaction<'_>, collection: Collection) -> Result<Outcome> {
-    let known = transaction.collection(collection.id);
-    let newer = known.as_ref().is_some_and(|known| known.version > collection.version);
-    if newer || transaction.was_dropped(collection.id, None) {
+fn put_collection(transaction: &mut Transaction<'_>, mut collection: Collection) -> Result<Outcome> {
+    let (id, version) = (collection.id, collection.version);
+    let known = transaction.collection(id).cloned();
+    let newer = known.as_ref().is_some_and(|known| known.schema.version > version);
+    if newer || transaction.was_dropped(id) {
         return Ok(Outcome::Done);
     }
-    if let Some(Err(why)) = known.map(|known| check_kept(&known, &collection)) {
+    let listed = take_listed(&mut collection);
+    if let Some(Err(why)) = known.as_ref().map(|known| check_kept(&known.schema, &collection)) {
         return Ok(Outcome::Refused(why));
     }
     match encode_to_apply(&collection) {
-        Ok(record) => transaction.put_collection(collection, &record)?,
+        Ok(record) => transaction.put_schema(collection, &record)?,
         Err(error) => return Ok(Outcome::Refused(error.to_string())),
+    }
+    if let Some(listed) = listed {
+        let mut table = known.map(|known| known.shards).unwrap_or_default();
+        let changed = listed.adopt(&mut table, version);
+        transaction.set_shards(id, table, &changed)?;
     }
     Ok(Outcome::Done)
 }

@@ -16,7 +16,7 @@ use crate::object::{Object, Value, Vector};
 use crate::query::{Include, Near, Projection, Query, Rank};
 use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use crate::schema::{
-    Collection, DataType, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig, VectorIndexKind,
+    Collection, DataType, ListedShard, Primitive, Property, TenantStatus, Tokenization, VectorConfig, VectorIndexKind,
     VectorSpace,
 };
 use crate::storage::key::ShardPrefix;
@@ -65,14 +65,14 @@ fn schema() -> Collection {
         multi: false,
         muvera: None,
     };
-    let shard = Shard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false };
+    let shard = ListedShard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false };
     let mut made = Collection {
         id: AT.collection,
         version: 1,
         name: "Thing".into(),
         properties: Some(vec![text]),
         vectors: VectorSpace { unnamed: Some(vector), named: BTreeMap::new() },
-        shards: BTreeMap::from([("s".to_owned(), shard)]),
+        listed: Some(BTreeMap::from([("s".to_owned(), shard)])),
         ..Collection::default()
     };
     made.assign_ids().unwrap();

@@ -3,15 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::collections::Known;
 use crate::ids::{CollectionId, ShardKey};
-use crate::schema::Collection;
 use crate::shard::Shard;
 
 /// The effects of an apply that was written.
 #[derive(Default)]
 pub(crate) struct Effects {
-    /// Changed schemas; `None` for dropped collections.
-    pub collections: HashMap<CollectionId, Option<Arc<Collection>>>,
+    /// Collections whose schema or shards changed; `None` for dropped collections.
+    pub collections: HashMap<CollectionId, Option<Known>>,
     /// Shards that were dropped on their own.
     pub dropped_shards: BTreeSet<ShardKey>,
     /// Shards whose state changed.
@@ -32,11 +32,6 @@ pub(crate) struct ChangedShard {
 }
 
 impl Effects {
-    /// Whether a schema changed, or a collection or shard was dropped.
-    pub(crate) fn changes_schema(&self) -> bool {
-        !self.collections.is_empty() || !self.dropped_shards.is_empty()
-    }
-
     /// Whether a collection or shard was dropped.
     pub(crate) fn drops(&self) -> bool {
         !self.dropped_shards.is_empty() || self.collections.values().any(Option::is_none)

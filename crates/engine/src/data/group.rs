@@ -174,7 +174,11 @@ impl StateMachine for DataGroup {
     }
 
     fn flush(&self) -> Result<Option<LogPosition>> {
-        self.log.flush(&self.state.store, |position| self.maintenance.record_queue(&self.state, position))
+        let removed = self.maintenance.take_removed();
+        let position =
+            self.log.flush(&self.state.store, |position| self.maintenance.record_queue(&self.state, position))?;
+        self.maintenance.remove_files(&self.state.store, &removed)?;
+        Ok(position)
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<Applied> {
@@ -191,7 +195,7 @@ impl StateMachine for DataGroup {
         let store = replica::open_beside(&self.state.store, dir, self.state.group, position)?;
         let next = Self::with_store(store, self.maintenance.indexes.dir(), self.options.clone())?;
         // The record of the queue is the other replica's, whose vector indexes are not these.
-        next.maintenance.remove_dropped();
+        next.maintenance.remove_marked(&next.state)?;
         next.maintenance.inspect_all(&next.state);
         self.state.store.give_way_to(&next.state.store)?;
         *replaced = true;

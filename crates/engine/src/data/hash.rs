@@ -1,7 +1,5 @@
 //! The state hash, which proves that replicas hold the same state.
 
-use std::collections::BTreeMap;
-
 use super::{DataGroup, State};
 use crate::ids::{DocId, ShardKey};
 use crate::object::codec::{self, Wanted};
@@ -12,7 +10,7 @@ use crate::storage::{Family, key, record};
 use crate::{Error, Result};
 
 impl DataGroup {
-    /// A hash over the logical content: schemas, objects with their doc ids and vectors, and the statistics that are kept
+    /// A hash over the logical content: schemas, shards, objects with their doc ids and vectors, and the statistics that are kept
     /// of them. Equal on all replicas at the same position, across restarts and replays, however entries were grouped;
     /// nothing derived or physical is in it. Reads everything; meant for tests and for audits.
     ///
@@ -23,12 +21,12 @@ impl DataGroup {
         let mut hasher = StateHasher::default();
         for schema in self.state.collections() {
             hasher.add(&encode_schema(&schema)?);
-            let shards: BTreeMap<_, _> = schema.shards.values().map(|shard| (shard.id, ())).collect();
-            for (shard, ()) in shards {
-                let at = ShardKey { collection: schema.id, shard };
-                if !self.state.was_dropped(at.collection, Some(at.shard)) {
-                    self.state.hash_shard(at, &schema, &mut hasher)?;
-                }
+            let shards = self.state.shards(schema.id);
+            hasher.add(&record::encode(shards.given())?);
+            for shard in shards.iter_by_id() {
+                hasher.add(&record::encode(shard.as_ref())?);
+                let at = ShardKey { collection: schema.id, shard: shard.id };
+                self.state.hash_shard(at, &schema, &mut hasher)?;
             }
         }
         if self.applied()?.position != before {

@@ -4,7 +4,7 @@
 //! [`Maintenance`](crate::maintain::Maintenance) (background work) and the applied log. An apply changes the state and
 //! returns its [`Effects`] on the rest of the group.
 //!
-//! Read in this order: `state`, `apply` (commands), `transaction` and `draft` (the changes of one apply), `effects`, `group`
+//! Read in this order: `state`, `apply` (commands; `shards` those on shards), `transaction` and `draft` (the changes of one apply), `effects`, `group`
 //! (the three parts together), `reads` (the calls that read).
 
 mod apply;
@@ -15,6 +15,7 @@ mod hash;
 mod metrics;
 mod options;
 mod reads;
+mod shards;
 mod state;
 mod transaction;
 

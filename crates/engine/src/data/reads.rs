@@ -11,7 +11,7 @@ use crate::ids::{CollectionId, ShardKey, VectorId};
 use crate::inverted::reader::audit;
 use crate::object::{FoundVersion, StoredObject};
 use crate::query::{Filter, Hit, Include, Plan, Query, ShardAnswer, ShardRead};
-use crate::schema::Collection;
+use crate::schema::{Collection, ShardTable};
 
 impl DataGroup {
     /// The newest schema that the group knows of a collection.
@@ -24,7 +24,12 @@ impl DataGroup {
         self.state.collections()
     }
 
-    /// Whether the group knows that shard. A new collection reaches this group a moment after the meta group. A deleted
+    /// The shards that the group knows of a collection; none of an unknown one.
+    pub fn shards(&self, id: CollectionId) -> ShardTable {
+        self.state.shards(id)
+    }
+
+    /// Whether the group knows that shard. A new collection or shard reaches this group a moment after the meta group. A deleted
     /// collection is gone at once, also for a caller that still holds an older catalog.
     pub fn knows(&self, at: ShardKey) -> bool {
         self.state.knows(at)

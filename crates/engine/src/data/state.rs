@@ -6,8 +6,9 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::Effects;
-use crate::ids::{CollectionId, GroupId, ShardId, ShardKey};
-use crate::schema::{Collection, decode_schema};
+use crate::collections::{self, Known};
+use crate::ids::{CollectionId, GroupId, ShardKey};
+use crate::schema::{Collection, ShardTable};
 use crate::shard::Shard;
 use crate::storage::key::{self, MetaKey};
 use crate::storage::{Family, Store};
@@ -22,39 +23,23 @@ pub(crate) struct State {
     pub store: Store,
     /// Entries of the inverted index from which on a batch is written as one segment.
     pub segment_entries_min: usize,
-    collections: RwLock<HashMap<CollectionId, Arc<Collection>>>,
-    dropped: RwLock<Dropped>,
+    collections: RwLock<HashMap<CollectionId, Known>>,
+    /// Collections that were dropped. Their ids are never used again.
+    dropped: RwLock<BTreeSet<CollectionId>>,
     /// Shards in memory.
     shards: RwLock<HashMap<ShardKey, Arc<Shard>>>,
     /// Locked while a shard is loaded, by its id, so that it is loaded once.
     loading: [Mutex<()>; LOADING_LOCKS],
 }
 
-/// Collections and shards that were dropped. Their ids are never used again.
-#[derive(Debug, Default)]
-struct Dropped {
-    collections: BTreeSet<CollectionId>,
-    shards: BTreeSet<ShardKey>,
-}
-
-impl Dropped {
-    fn contains(&self, collection: CollectionId, shard: Option<ShardId>) -> bool {
-        self.collections.contains(&collection)
-            || shard.is_some_and(|shard| self.shards.contains(&ShardKey { collection, shard }))
-    }
-}
-
 impl State {
-    /// Reads the schemas of a group; shards are loaded when they are needed.
+    /// Reads the schemas of a group and the records of the shards; shards are loaded when they are needed.
     ///
     /// # Errors
     /// [`Error::Damaged`] when a stored schema or mark fails its checks.
     pub(crate) fn load(store: Store, group: GroupId, segment_entries_min: usize) -> Result<Self> {
-        let mut collections = HashMap::new();
-        for (_, value) in store.entries(Family::Meta, &key::meta(group, MetaKey::Collection, &[]))? {
-            let collection = decode_schema(&value)?;
-            collections.insert(collection.id, Arc::new(collection));
-        }
+        let collections = collections::load(&store, group)?;
+        let collections = collections.into_iter().map(|known| (known.schema.id, known)).collect();
         Ok(Self {
             group,
             segment_entries_min,
@@ -68,12 +53,30 @@ impl State {
 
     /// The newest schema that the group knows of a collection.
     pub(crate) fn collection(&self, id: CollectionId) -> Option<Arc<Collection>> {
+        self.collections.read().get(&id).map(|known| known.schema.clone())
+    }
+
+    /// The shards that the group knows of a collection.
+    pub(crate) fn shards(&self, id: CollectionId) -> ShardTable {
+        self.collections.read().get(&id).map(|known| known.shards.clone()).unwrap_or_default()
+    }
+
+    /// Schema and shards of a collection.
+    pub(crate) fn with_shards(&self, id: CollectionId) -> Option<Known> {
         self.collections.read().get(&id).cloned()
+    }
+
+    /// The collection of that name; of several, of which all but one are about to be dropped, the oldest.
+    pub(crate) fn named(&self, name: &str) -> Option<(Arc<Collection>, ShardTable)> {
+        let collections = self.collections.read();
+        let named = collections.values().filter(|known| known.schema.name == name);
+        let known = named.min_by_key(|known| known.schema.id)?;
+        Some((known.schema.clone(), known.shards.clone()))
     }
 
     /// All collections that the group knows, by id.
     pub(crate) fn collections(&self) -> Vec<Arc<Collection>> {
-        let mut all: Vec<_> = self.collections.read().values().cloned().collect();
+        let mut all: Vec<_> = self.collections.read().values().map(|known| known.schema.clone()).collect();
         all.sort_unstable_by_key(|collection| collection.id);
         all
     }
@@ -83,9 +86,9 @@ impl State {
         self.collections.read().len()
     }
 
-    /// Whether the collection, or the shard of it, was ever dropped.
-    pub(crate) fn was_dropped(&self, collection: CollectionId, shard: Option<ShardId>) -> bool {
-        self.dropped.read().contains(collection, shard)
+    /// Whether the collection was ever dropped.
+    pub(crate) fn was_dropped(&self, id: CollectionId) -> bool {
+        self.dropped.read().contains(&id)
     }
 
     /// A shard, loaded if need be, whether a schema has it or not.
@@ -113,10 +116,10 @@ impl State {
         self.shards.read().values().cloned().collect()
     }
 
-    /// Whether the schema of the collection has the shard.
+    /// Whether the group knows the shard.
     pub(crate) fn knows(&self, at: ShardKey) -> bool {
-        let schema = self.collection(at.collection);
-        schema.is_some_and(|schema| schema.shards.values().any(|shard| shard.id == at.shard))
+        let collections = self.collections.read();
+        collections.get(&at.collection).is_some_and(|known| known.shards.by_id(at.shard).is_some())
     }
 
     /// Schema and shard for a read.
@@ -124,54 +127,79 @@ impl State {
     /// # Errors
     /// [`Error::Invalid`] when the group does not know them.
     pub(crate) fn known(&self, at: ShardKey) -> Result<(Arc<Collection>, Arc<Shard>)> {
-        let schema = self.collection(at.collection);
-        let schema = schema.ok_or_else(|| Error::Invalid(format!("collection {} is not there", at.collection)))?;
-        let known = schema.shards.values().any(|shard| shard.id == at.shard)
-            && !self.was_dropped(at.collection, Some(at.shard));
-        if !known {
-            return Err(Error::Invalid(format!("shard {} of collection {} is not there", at.shard, schema.name)));
+        self.listed(at)?;
+        let shard = self.shard(at);
+        // The shard may have been dropped, and its data removed, while it was loaded. If it is still listed now that it is in
+        // memory, `publish` returns it when it is dropped, and the removal of its data waits for this reader.
+        match self.listed(at) {
+            Ok(schema) => Ok((schema, shard?)),
+            Err(error) => {
+                self.shards.write().remove(&at);
+                Err(error)
+            }
         }
-        Ok((schema, self.shard(at)?))
+    }
+
+    /// The schema of a shard that the group knows.
+    fn listed(&self, at: ShardKey) -> Result<Arc<Collection>> {
+        let collections = self.collections.read();
+        let known = collections.get(&at.collection);
+        let known = known.ok_or_else(|| Error::Invalid(format!("collection {} is not there", at.collection)))?;
+        if known.shards.by_id(at.shard).is_none() {
+            let name = &known.schema.name;
+            return Err(Error::Invalid(format!("shard {} of collection {name} is not there", at.shard)));
+        }
+        Ok(known.schema.clone())
     }
 
     /// Makes the schema changes of an apply visible; its rows and the states of its shards already are. Returns dropped
-    /// shards that were in memory: freeing a large index takes long, so the caller leaves that to a background thread.
+    /// shards that were in memory: freeing a large index takes long, and their data must stay until no reader holds them.
     pub(crate) fn publish(&self, effects: &Effects) -> Vec<Arc<Shard>> {
-        if !effects.changes_schema() {
+        if effects.collections.is_empty() {
             return Vec::new();
         }
+        let mut gone: Vec<ShardKey> = effects.dropped_shards.iter().copied().collect();
         let mut collections = self.collections.write();
-        let mut dropped = self.dropped.write();
-        for (&id, collection) in &effects.collections {
-            match collection {
-                Some(collection) => {
-                    self.update_indexes(collection);
-                    collections.insert(id, collection.clone());
+        for (&id, changed) in &effects.collections {
+            match changed {
+                Some(changed) => {
+                    let before = collections.insert(id, changed.clone());
+                    if before.is_none_or(|before| !Arc::ptr_eq(&before.schema, &changed.schema)) {
+                        self.update_indexes(changed);
+                    }
                 }
                 None => {
-                    collections.remove(&id);
-                    dropped.collections.insert(id);
+                    let before = collections.remove(&id);
+                    gone.extend(before.iter().flat_map(|before| self.loaded_of(before)).map(|shard| shard.at));
+                    self.dropped.write().insert(id);
                 }
             }
         }
-        dropped.shards.extend(&effects.dropped_shards);
-        if !effects.drops() {
+        if gone.is_empty() {
             return Vec::new();
         }
         let mut shards = self.shards.write();
-        let gone = |at: &&ShardKey| dropped.contains(at.collection, Some(at.shard));
-        let ended: Vec<ShardKey> = shards.keys().filter(gone).copied().collect();
-        ended.iter().filter_map(|at| shards.remove(at)).collect()
+        gone.iter().filter_map(|at| shards.remove(at)).collect()
+    }
+
+    /// The shards of a collection that are in memory. Looks at the shards of the collection, or at those in memory, of which
+    /// there are fewer.
+    fn loaded_of(&self, known: &Known) -> Vec<Arc<Shard>> {
+        let id = known.schema.id;
+        let shards = self.shards.read();
+        if known.shards.len() <= shards.len() {
+            let at = known.shards.iter_by_id().map(|shard| ShardKey { collection: id, shard: shard.id });
+            return at.filter_map(|at| shards.get(&at).cloned()).collect();
+        }
+        shards.values().filter(|shard| shard.at.collection == id).cloned().collect()
     }
 
     /// Hands changed settings to the vector indexes in memory.
-    fn update_indexes(&self, collection: &Collection) {
-        for shard in collection.shards.values() {
-            let at = ShardKey { collection: collection.id, shard: shard.id };
-            let Some(shard) = self.loaded(at) else { continue };
+    fn update_indexes(&self, known: &Known) {
+        for shard in self.loaded_of(known) {
             for (vector, index) in shard.indexes.all_known() {
-                if let Some((_, config)) = collection.vector_by_id(vector) {
-                    shard.indexes.contained(at, vector, || {
+                if let Some((_, config)) = known.schema.vector_by_id(vector) {
+                    shard.indexes.contained(shard.at, vector, || {
                         index.update_config(config.index);
                         Ok(())
                     });
@@ -181,16 +209,12 @@ impl State {
     }
 }
 
-fn load_dropped(store: &Store, group: GroupId) -> Result<Dropped> {
-    let mut dropped = Dropped::default();
+/// The marks of dropped collections; those of shards, which earlier versions wrote, are converted before.
+fn load_dropped(store: &Store, group: GroupId) -> Result<BTreeSet<CollectionId>> {
     let prefix = key::meta(group, MetaKey::Dropped, &[]);
-    for (key, _) in store.entries(Family::Meta, &prefix)? {
-        let rest = &key[prefix.len()..];
-        if let Ok(bytes) = rest.try_into() {
-            dropped.collections.insert(CollectionId(u32::from_be_bytes(bytes)));
-        } else {
-            dropped.shards.insert(key::parse_shard(rest)?);
-        }
-    }
-    Ok(dropped)
+    let id = |key: &[u8]| {
+        let id = key[prefix.len()..].try_into().map(u32::from_be_bytes).map(CollectionId);
+        id.map_err(|_| Error::Damaged("mark of a dropped collection".into()))
+    };
+    store.entries(Family::Meta, &prefix)?.iter().map(|(key, _)| id(key)).collect()
 }

@@ -3,33 +3,30 @@
 //! Later commands see the changes of earlier ones through the drafts kept here; the state does not change before
 //! [`Transaction::commit`], which returns the [`Effects`] on the rest of the group. Read next: `draft`, a shard within a transaction.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::draft::ShardDraft;
 use super::effects::ChangedShard;
 use super::{Effects, State, apply};
 use crate::Result;
+use crate::collections::{self, Known};
 use crate::command::{Command, Outcome};
-use crate::ids::{CollectionId, ShardId, ShardKey};
+use crate::ids::{CollectionId, ShardKey};
 use crate::replica::{Attempt, Executor};
-use crate::schema::Collection;
+use crate::schema::{Collection, Shard, ShardTable};
 use crate::storage::key::{self, MetaKey};
 use crate::storage::{Changes, Family};
-
-/// A collection that takes writes, and its shards.
-type Open = (Arc<Collection>, HashSet<ShardId>);
 
 /// The changes of one apply.
 pub(crate) struct Transaction<'a> {
     pub state: &'a State,
     changes: Changes<'a>,
-    /// Schemas changed here; `None` for dropped collections.
-    collections: HashMap<CollectionId, Option<Arc<Collection>>>,
+    /// Collections that commands named, as they have left them; `None` for unknown and dropped ones.
+    collections: HashMap<CollectionId, Option<Known>>,
+    /// Those of them that were changed or dropped here.
+    changed: BTreeSet<CollectionId>,
     dropped_shards: BTreeSet<ShardKey>,
-    /// Collections that commands named, with their shards, as far as they take writes.
-    open: HashMap<CollectionId, Option<Open>>,
     drafts: BTreeMap<ShardKey, ShardDraft<'a>>,
 }
 
@@ -39,75 +36,70 @@ impl<'a> Transaction<'a> {
             state,
             changes: state.store.changes(),
             collections: HashMap::new(),
+            changed: BTreeSet::new(),
             dropped_shards: BTreeSet::new(),
-            open: HashMap::new(),
             drafts: BTreeMap::new(),
         }
     }
 
-    /// The schema as earlier commands left it.
-    pub(crate) fn collection(&self, id: CollectionId) -> Option<Arc<Collection>> {
-        match self.collections.get(&id) {
-            Some(changed) => changed.clone(),
-            None => self.state.collection(id),
-        }
+    /// The collection as earlier commands left it.
+    pub(crate) fn collection(&mut self, id: CollectionId) -> Option<&mut Known> {
+        self.collections.entry(id).or_insert_with(|| self.state.with_shards(id)).as_mut()
     }
 
-    /// Whether the collection or shard was ever dropped.
-    pub(crate) fn was_dropped(&self, id: CollectionId, shard: Option<ShardId>) -> bool {
-        let here = match shard {
-            Some(shard) => self.dropped_shards.contains(&ShardKey { collection: id, shard }),
-            None => matches!(self.collections.get(&id), Some(None)),
-        };
-        here || self.state.was_dropped(id, shard)
+    /// Whether the collection was ever dropped.
+    pub(crate) fn was_dropped(&self, id: CollectionId) -> bool {
+        let dropped_here = matches!(self.collections.get(&id), Some(None)) && self.changed.contains(&id);
+        dropped_here || self.state.was_dropped(id)
     }
 
-    /// Schema of a shard that takes writes. The shards of a collection, of which tenants make many, are gone through once.
+    /// Schema of a shard that takes writes.
     pub(crate) fn schema_of(&mut self, at: ShardKey) -> Option<Arc<Collection>> {
-        if let Entry::Vacant(entry) = self.open.entry(at.collection) {
-            let schema = match self.collections.get(&at.collection) {
-                Some(changed) => changed.clone(),
-                None => self.state.collection(at.collection),
-            };
-            entry.insert(schema.map(|schema| {
-                let shards = schema.shards.values().map(|shard| shard.id).collect();
-                (schema, shards)
-            }));
-        }
-        let (schema, shards) = self.open.get(&at.collection)?.as_ref()?;
-        (shards.contains(&at.shard) && !self.was_dropped(at.collection, Some(at.shard))).then(|| schema.clone())
+        let known = self.collection(at.collection)?;
+        known.shards.by_id(at.shard).map(|_| known.schema.clone())
     }
 
     /// Writes a schema; `record` is its stored form.
-    pub(crate) fn put_collection(&mut self, collection: Collection, record: &[u8]) -> Result<()> {
+    pub(crate) fn put_schema(&mut self, schema: Collection, record: &[u8]) -> Result<()> {
         // Changes made before this command are written under the schema that was valid for them.
         self.settle()?;
-        let record_key = key::meta(self.state.group, MetaKey::Collection, &collection.id.0.to_be_bytes());
-        self.changes.put(Family::Meta, &record_key, record);
-        self.open.remove(&collection.id);
-        self.collections.insert(collection.id, Some(Arc::new(collection)));
+        let id = schema.id;
+        collections::put_schema(&mut self.changes, self.state.group, id, record);
+        let shards = self.collection(id).map(|known| known.shards.clone()).unwrap_or_default();
+        self.changed.insert(id);
+        self.collections.insert(id, Some(Known { schema: Arc::new(schema), shards }));
         Ok(())
     }
 
-    pub(crate) fn drop_collection(&mut self, id: CollectionId) {
+    /// Replaces the shards of a collection; those in `changed` are written.
+    pub(crate) fn set_shards(&mut self, id: CollectionId, shards: ShardTable, changed: &[Arc<Shard>]) -> Result<()> {
+        collections::put_shards(&mut self.changes, self.state.group, id, changed, shards.given())?;
+        if let Some(known) = self.collection(id) {
+            known.shards = shards;
+            self.changed.insert(id);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn drop_collection(&mut self, id: CollectionId) -> Result<()> {
+        collections::remove(&mut self.changes, self.state.group, id)?;
         let bytes = id.0.to_be_bytes();
-        self.changes.delete(Family::Meta, &key::meta(self.state.group, MetaKey::Collection, &bytes));
-        self.mark_dropped(&bytes);
-        self.open.remove(&id);
+        for tag in [MetaKey::Dropped, MetaKey::Purge] {
+            self.changes.put(Family::Meta, &key::meta(self.state.group, tag, &bytes), &[1]);
+        }
+        self.changed.insert(id);
         self.collections.insert(id, None);
         self.drafts.retain(|at, _| at.collection != id);
+        Ok(())
     }
 
+    /// Forgets a shard that its table does not list any more.
     pub(crate) fn drop_shard(&mut self, at: ShardKey) {
-        self.mark_dropped(&key::shard_bytes(at));
+        collections::remove_shard(&mut self.changes, self.state.group, at);
+        let purge = key::meta(self.state.group, MetaKey::Purge, &key::shard_bytes(at));
+        self.changes.put(Family::Meta, &purge, &[1]);
         self.dropped_shards.insert(at);
         self.drafts.remove(&at);
-    }
-
-    fn mark_dropped(&mut self, bytes: &[u8]) {
-        for tag in [MetaKey::Dropped, MetaKey::Purge] {
-            self.changes.put(Family::Meta, &key::meta(self.state.group, tag, bytes), &[1]);
-        }
     }
 
     /// The shard as earlier commands left it.
@@ -122,15 +114,11 @@ impl<'a> Transaction<'a> {
 
     /// Writes the version of each object that the commands so far have left. Called at the end of each entry.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        let Self { state, changes, collections, drafts, .. } = self;
+        let Self { changes, collections, drafts, .. } = self;
         for (at, draft) in drafts {
-            let schema = match collections.get(&at.collection) {
-                Some(changed) => changed.clone(),
-                None => state.collection(at.collection),
-            };
-            // Drafts of dropped collections are dropped with them.
-            if let Some(schema) = schema {
-                draft.settle(&schema, changes)?;
+            // The command that made the draft has looked up the collection; drafts of dropped ones are dropped with them.
+            if let Some(Some(known)) = collections.get(&at.collection) {
+                draft.settle(&known.schema, changes)?;
             }
         }
         Ok(())
@@ -165,8 +153,9 @@ impl<'a> Transaction<'a> {
         self.changes.write()?;
         published.iter().for_each(|(draft, state)| draft.shard.publish(state.clone()));
         drop(committing);
-        let mut effects =
-            Effects { collections: self.collections, dropped_shards: self.dropped_shards, ..Effects::default() };
+        let changed = self.changed;
+        let collections = self.collections.into_iter().filter(|(id, _)| changed.contains(id)).collect();
+        let mut effects = Effects { collections, dropped_shards: self.dropped_shards, ..Effects::default() };
         for (draft, state) in published {
             draft.forget_unreadable();
             draft.note_columns();

@@ -1,5 +1,7 @@
 //! Filters: the inverted index of one shard, and references into others.
 
+use std::sync::Arc;
+
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
@@ -9,7 +11,7 @@ use crate::error::readable;
 use crate::ids::{DocId, ShardKey};
 use crate::inverted::reader::lookup::{Lookup, LookupContext};
 use crate::query::{Filter, FilterValue, Operator, Path, PathStep};
-use crate::schema::Collection;
+use crate::schema::{self, Collection, ShardTable};
 use crate::shard::{Shard, ShardView};
 use crate::{Error, Result};
 
@@ -34,13 +36,15 @@ impl Filtered<'_> {
         Lookup { context: self, schema: self.schema, view: view.index() }
     }
 
-    /// Shards of `target` that references of this shard lead to: the same tenant's, or all.
-    fn target_shards(&self, target: &Collection) -> Vec<ShardKey> {
-        let shard = self.shard.at.shard;
-        let tenant = self.schema.shards.iter().find(|(_, of)| of.id == shard).map(|(name, _)| name);
-        let of_tenant = |name: &str| !target.multi_tenancy.enabled || tenant.is_some_and(|tenant| tenant == name);
-        let shards = target.shards.iter().filter(|(name, _)| of_tenant(name));
-        shards.map(|(_, shard)| ShardKey { collection: target.id, shard: shard.id }).collect()
+    /// Shards of the target collection that references of this shard lead to: the same tenant's, or all.
+    fn target_shards(&self, target: &Collection, shards: &ShardTable) -> Vec<ShardKey> {
+        let at = |shard: &Arc<schema::Shard>| ShardKey { collection: target.id, shard: shard.id };
+        if !target.multi_tenancy.enabled {
+            return shards.iter().map(at).collect();
+        }
+        let own = self.context.state.shards(self.shard.at.collection);
+        let of_tenant = own.by_id(self.shard.at.shard).and_then(|tenant| shards.get(&tenant.name));
+        of_tenant.map(at).into_iter().collect()
     }
 }
 
@@ -53,10 +57,9 @@ impl LookupContext for Filtered<'_> {
         value: &FilterValue,
     ) -> Result<Option<Vec<Uuid>>> {
         let state = self.context.state;
-        let target = state.collections().into_iter().find(|collection| collection.name == step.collection);
-        let Some(target) = target else { return Ok(None) };
+        let Some((target, shards)) = state.named(&step.collection) else { return Ok(None) };
         let mut ids: Vec<Uuid> = Vec::new();
-        for at in self.target_shards(&target) {
+        for at in self.target_shards(&target, &shards) {
             let (schema, shard) = state.known(at)?;
             let view = shard.view(&state.store);
             let filtered = Filtered { context: self.context, schema: &schema, shard: &shard };

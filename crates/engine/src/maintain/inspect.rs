@@ -21,7 +21,7 @@ impl Maintenance {
     /// Queues inspections of the shards that were due at the last flush, or of all shards if the group was opened at
     /// another position.
     pub(crate) fn inspect_due(&self, state: &State, position: Option<LogPosition>) -> Result<()> {
-        self.remove_dropped();
+        self.remove_marked(state)?;
         match QueueRecord::load(&state.store, state.group, position)? {
             Some(shards) => self.queue.lock().inspect(shards),
             None => self.inspect_all(state),
@@ -32,8 +32,9 @@ impl Maintenance {
     /// Queues inspections of all shards.
     pub(crate) fn inspect_all(&self, state: &State) {
         for collection in state.collections() {
+            let shards = state.shards(collection.id);
             let at = |shard: ShardId| ShardKey { collection: collection.id, shard };
-            self.queue.lock().inspect(collection.shards.values().map(|shard| at(shard.id)));
+            self.queue.lock().inspect(shards.iter_by_id().map(|shard| at(shard.id)));
         }
     }
 
@@ -72,11 +73,15 @@ impl Maintenance {
     }
 
     fn inspect(&self, state: &State, at: ShardKey) -> Result<()> {
-        let Some(schema) = state.collection(at.collection) else { return Ok(()) };
+        let Some(schema) = state.collection(at.collection).filter(|_| state.knows(at)) else { return Ok(()) };
         // A shard that no request has loaded is inspected and dropped again.
         let shard = match state.loaded(at) {
             Some(shard) => shard,
-            None => Arc::new(Shard::load(&state.store, state.group, at)?),
+            None => match Shard::load(&state.store, state.group, at) {
+                // Its data was removed meanwhile.
+                Err(_) if !state.knows(at) => return Ok(()),
+                loaded => Arc::new(loaded?),
+            },
         };
         let present = shard.state();
         if self.compaction_is_due(state, at, &present)?

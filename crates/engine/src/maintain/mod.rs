@@ -14,10 +14,10 @@ mod queue;
 mod rebuild;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -43,10 +43,12 @@ pub(crate) struct Maintenance {
     queue: Mutex<Queue>,
     /// Shards whose indexes keep deleted documents for readers of older states.
     departing: Mutex<BTreeMap<ShardKey, Arc<Shard>>>,
-    /// Dropped shards whose memory is to be freed.
+    /// Dropped shards whose memory is to be freed, and whose data stays until no reader holds them.
     ended: Mutex<Vec<Arc<Shard>>>,
-    /// Whether dropped data may still have to be removed.
-    purge: AtomicBool,
+    /// Prefixes of dropped data that was removed since the last flush.
+    removed: Mutex<Vec<Vec<u8>>>,
+    /// Keys of dropped collections and shards whose data is still to be removed.
+    dropped: Mutex<BTreeSet<Vec<u8>>>,
     /// Locked by the thread that writes to the store in the background.
     writing: Mutex<()>,
     /// How often an apply or a reader asked for work.
@@ -64,7 +66,8 @@ impl Maintenance {
             queue: Mutex::default(),
             departing: Mutex::default(),
             ended: Mutex::default(),
-            purge: AtomicBool::default(),
+            removed: Mutex::default(),
+            dropped: Mutex::default(),
             writing: Mutex::default(),
             requests: AtomicU64::default(),
             turns: Turns::default(),
@@ -75,9 +78,8 @@ impl Maintenance {
     /// Takes notice of an apply: its effects on the shards, and the dropped shards that left memory with it.
     pub(crate) fn note(&self, state: &State, effects: Effects, ended: Vec<Arc<Shard>>) {
         if effects.drops() {
-            self.ended.lock().extend(ended);
-            self.forget(|at| state.was_dropped(at.collection, Some(at.shard)));
-            self.remove_dropped();
+            self.forget(|at| !state.knows(*at));
+            self.remove_dropped(&effects, ended);
         }
         for changed in effects.shards {
             self.note_growth(&changed);
@@ -93,11 +95,6 @@ impl Maintenance {
     fn request_compaction(&self, at: ShardKey) {
         self.queue.lock().compact(at);
         self.requests.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// Queues the removal of dropped data.
-    pub(crate) fn remove_dropped(&self) {
-        self.purge.store(true, Ordering::Release);
     }
 
     /// Number of rebuilds of inverted indexes because of damage.

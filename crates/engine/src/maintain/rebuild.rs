@@ -177,7 +177,7 @@ mod tests {
     use crate::object::{Beacon, Object, Value, Vectors};
     use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
     use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
-    use crate::schema::{DataType, Primitive, Property, Shard as SchemaShard, TenantStatus, Tokenization};
+    use crate::schema::{DataType, ListedShard, Primitive, Property, TenantStatus, Tokenization};
     use crate::storage::Family;
     use crate::storage::key::{self, InvKind, ShardPrefix, with_doc_id};
 
@@ -206,13 +206,13 @@ mod tests {
 
     fn collection(id: u32, name: &str) -> Command {
         let to = DataType::Reference(vec!["Here".into(), "There".into()]);
-        let shard = SchemaShard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false };
+        let shard = ListedShard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false };
         let mut made = Collection {
             id: CollectionId(id),
             version: 1,
             name: name.into(),
             properties: Some(vec![property("text", DataType::one(Primitive::Text)), property("to", to)]),
-            shards: BTreeMap::from([("s0".to_owned(), shard)]),
+            listed: Some(BTreeMap::from([("s0".to_owned(), shard)])),
             ..Collection::default()
         };
         made.assign_ids().unwrap();

@@ -11,7 +11,7 @@ use crate::data::State;
 pub struct WorkBudget {
     /// Budget of a step on a vector index.
     pub vectors: crate::vector::StepBudget,
-    /// Keys of the inverted index or of dropped shards to read, at most.
+    /// Keys of the inverted index to read, at most.
     pub keys_max: usize,
 }
 
@@ -34,7 +34,7 @@ pub struct WorkReport {
     pub inspected: usize,
     /// Keys of the inverted index that compaction, merges and rebuilds read.
     pub compacted: usize,
-    /// Keys of dropped collections and shards removed.
+    /// Dropped collections and shards removed.
     pub purged: usize,
     /// Whether another step would find something to do.
     pub more: bool,
@@ -64,8 +64,9 @@ impl Maintenance {
     /// Storage errors; the node must stop.
     pub(crate) fn work(&self, state: &State, budget: &WorkBudget) -> Result<WorkReport> {
         let mut report = WorkReport::default();
-        let activity = self.activity();
         self.let_go();
+        self.free_ended();
+        let activity = self.activity();
         if self.turns.idle_at.load(Ordering::Acquire) == activity {
             return Ok(report);
         }
@@ -85,7 +86,7 @@ impl Maintenance {
         report.inspected = self.inspect_some(state)?;
         self.indexes.work(budget.vectors, report);
         if let Some(_writing) = self.writing.try_lock() {
-            self.purge(state, budget.keys_max, report)?;
+            self.purge(state, report)?;
             self.compact(state, budget.keys_max, report)?;
         }
         report.more |= self.queue.lock().has_inspections();

@@ -1,26 +1,34 @@
-//! The catalog: all collections at one moment, by id and by name.
+//! The catalog: all collections with their shards at one moment, by id and by name.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::collections::Known;
 use crate::ids::CollectionId;
-use crate::schema::Collection;
+use crate::schema::{Collection, ShardTable};
 
-/// All collections at one moment. Cheap to hold and to copy: a change makes a new catalog, which shares with this one all
+/// All collections with their shards at one moment. Cheap to hold and to copy: a change makes a new catalog, which shares with this one all
 /// but a few buckets, and leaves this one as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    by_id: Buckets<CollectionId, Arc<Collection>>,
+    by_id: Buckets<CollectionId, Arc<Known>>,
     /// Ids by lower-cased name.
     by_name: Buckets<String, CollectionId>,
+    /// The shards of a collection that does not exist.
+    no_shards: ShardTable,
 }
 
 impl Catalog {
     /// The collection with that id.
     pub fn get(&self, id: CollectionId) -> Option<&Arc<Collection>> {
-        self.by_id.bucket(&id).get(&id)
+        self.known(id).map(|known| &known.schema)
+    }
+
+    /// The shards of the collection with that id; none if there is no such collection.
+    pub fn shards(&self, id: CollectionId) -> &ShardTable {
+        self.known(id).map_or(&self.no_shards, |known| &known.shards)
     }
 
     /// The collection of exactly that name.
@@ -37,7 +45,7 @@ impl Catalog {
     /// All collections, by id, which is the order of creation.
     pub fn collections(&self) -> Vec<Arc<Collection>> {
         let buckets = self.by_id.buckets.iter();
-        let mut all: Vec<_> = buckets.flat_map(|bucket| bucket.values().cloned()).collect();
+        let mut all: Vec<_> = buckets.flat_map(|bucket| bucket.values().map(|known| known.schema.clone())).collect();
         all.sort_unstable_by_key(|collection| collection.id);
         all
     }
@@ -52,27 +60,41 @@ impl Catalog {
         self.len() == 0
     }
 
-    pub(super) fn insert(&mut self, collection: Arc<Collection>) {
-        let name = collection.name.to_lowercase();
-        self.by_name.bucket_mut(&name).insert(name, collection.id);
-        self.by_id.bucket_mut(&collection.id).insert(collection.id, collection);
+    pub(super) fn known(&self, id: CollectionId) -> Option<&Arc<Known>> {
+        self.by_id.bucket(&id).get(&id)
     }
 
-    pub(super) fn remove(&mut self, id: CollectionId) -> Option<Arc<Collection>> {
-        let collection = self.by_id.bucket_mut(&id).remove(&id)?;
-        let name = collection.name.to_lowercase();
+    pub(super) fn insert(&mut self, known: Known) {
+        let (id, name) = (known.schema.id, known.schema.name.to_lowercase());
+        self.by_name.bucket_mut(&name).insert(name, id);
+        self.by_id.bucket_mut(&id).insert(id, Arc::new(known));
+    }
+
+    /// Replaces the shards of an existing collection.
+    pub(super) fn set_shards(&mut self, schema: Arc<Collection>, shards: ShardTable) {
+        let id = schema.id;
+        self.by_id.bucket_mut(&id).insert(id, Arc::new(Known { schema, shards }));
+    }
+
+    pub(super) fn remove(&mut self, id: CollectionId) -> Option<Arc<Known>> {
+        let known = self.by_id.bucket_mut(&id).remove(&id)?;
+        let name = known.schema.name.to_lowercase();
         self.by_name.bucket_mut(&name).remove(&name);
-        Some(collection)
+        Some(known)
     }
 }
 
 impl FromIterator<Collection> for Catalog {
-    /// The schema of these collections, which have different ids and names.
+    /// These collections, which have different ids and names, without shards.
     fn from_iter<I: IntoIterator<Item = Collection>>(collections: I) -> Self {
         let mut catalog = Self::default();
-        collections.into_iter().for_each(|collection| catalog.insert(Arc::new(collection)));
+        collections.into_iter().for_each(|collection| catalog.insert(without_shards(collection)));
         catalog
     }
+}
+
+fn without_shards(collection: Collection) -> Known {
+    Known { schema: Arc::new(collection), shards: ShardTable::default() }
 }
 
 /// Buckets of a map: with ten thousand collections a change copies some forty entries.
@@ -117,7 +139,7 @@ mod tests {
         for n in 1..=1_000 {
             copies.push(catalog.clone());
             let new = Collection { id: CollectionId(n), name: format!("Name{n}"), ..Collection::default() };
-            catalog.insert(Arc::new(new));
+            catalog.insert(without_shards(new));
         }
         for (len, copy) in copies.iter().enumerate() {
             assert_eq!((copy.len(), copy.is_empty()), (len, len == 0));
@@ -125,7 +147,7 @@ mod tests {
             assert_eq!(ids, (1..=len).collect::<Vec<_>>());
         }
         let before = catalog.clone();
-        assert_eq!(catalog.remove(CollectionId(7)).map(|gone| gone.name.clone()), Some("Name7".to_owned()));
+        assert_eq!(catalog.remove(CollectionId(7)).map(|gone| gone.schema.name.clone()), Some("Name7".to_owned()));
         assert!(catalog.remove(CollectionId(7)).is_none());
         assert!(catalog.get(CollectionId(7)).is_none() && catalog.find_similar("name7").is_none());
         assert_eq!(catalog.len(), 999);

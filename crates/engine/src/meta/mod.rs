@@ -1,8 +1,9 @@
-//! The meta group: the catalog of collections.
+//! The meta group: the catalog of collections and shards.
 //!
-//! Ids of collections, properties and vectors are given here, at apply, and never again.
+//! Ids of collections, properties, vectors and shards are given here, at apply, and never again.
 
 mod catalog;
+mod shards;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,14 +12,15 @@ use arc_swap::ArcSwap;
 
 pub use catalog::Catalog;
 
-use crate::command::{Command, Outcome};
+use crate::collections::{self, Known, take_listed};
+use crate::command::{Command, NewShard, Outcome};
 use crate::ids::{CollectionId, GroupId};
 use crate::replica::{
     self, Applied, AppliedLog, AppliedState, Attempt, Entry, Executor, LogPosition, StateHasher, StateMachine,
 };
-use crate::schema::{Collection, check_kept, decode_schema, encode_schema, encode_to_apply};
+use crate::schema::{Collection, GivenIds, Shard, ShardTable, check_kept, encode_schema, encode_to_apply};
 use crate::storage::key::{self, MetaKey};
-use crate::storage::{Changes, Family, OpenReport, StorageBudget, Store};
+use crate::storage::{Changes, Family, OpenReport, StorageBudget, Store, record};
 use crate::{Error, Result};
 
 /// The group that holds the schema.
@@ -51,9 +53,7 @@ impl MetaGroup {
 
     fn with_store(store: Store, group: GroupId) -> Result<Self> {
         let mut catalog = Catalog::default();
-        for (_, value) in store.entries(Family::Meta, &key::meta(group, MetaKey::Collection, &[]))? {
-            catalog.insert(Arc::new(decode_schema(&value)?));
-        }
+        collections::load(&store, group)?.into_iter().for_each(|known| catalog.insert(known));
         let log = AppliedLog::load(&store, group)?;
         Ok(Self { group, store, log, catalog: ArcSwap::from_pointee(catalog) })
     }
@@ -70,8 +70,14 @@ impl MetaGroup {
     pub fn state_hash(&self) -> Result<[u8; 16]> {
         let mut hasher = StateHasher::default();
         hasher.add(&self.next_collection()?.to_be_bytes());
-        for collection in self.catalog().collections() {
+        let catalog = self.catalog();
+        for collection in catalog.collections() {
             hasher.add(&encode_schema(&collection)?);
+            let shards = catalog.shards(collection.id);
+            hasher.add(&record::encode(shards.given())?);
+            for shard in shards.iter_by_id() {
+                hasher.add(&record::encode(shard.as_ref())?);
+            }
         }
         Ok(hasher.finish())
     }
@@ -121,84 +127,114 @@ impl<'a> Executor<'a> for CatalogDraft<'a> {
     }
 
     fn execute(&mut self, commands: Vec<Command>) -> Result<Vec<Outcome>> {
-        Ok(commands.into_iter().map(|command| self.carry_out(command)).collect())
+        commands.into_iter().map(|command| self.carry_out(command)).collect()
     }
 }
 
 impl CatalogDraft<'_> {
-    fn carry_out(&mut self, command: Command) -> Outcome {
-        match command {
-            Command::CreateCollection(collection) => self.create(*collection),
-            Command::UpdateCollection { expected_version, collection } => self.update(expected_version, *collection),
+    fn carry_out(&mut self, command: Command) -> Result<Outcome> {
+        Ok(match command {
+            Command::CreateCollection(collection) => match self.create(*collection, Vec::new())? {
+                Ok((collection, _)) => Outcome::Collection(collection),
+                Err(why) => why,
+            },
+            Command::CreateSharded { collection, shards } => match self.create(*collection, shards)? {
+                Ok((collection, shards)) => Outcome::Created { collection, shards },
+                Err(why) => why,
+            },
+            Command::UpdateCollection { expected_version, collection } => self.update(expected_version, *collection)?,
             Command::DeleteCollection(id) => {
                 if self.catalog.remove(id).is_none() {
-                    return Outcome::NotFound;
+                    return Ok(Outcome::NotFound);
                 }
-                self.changes.delete(Family::Meta, &self.schema_key(id));
+                collections::remove(&mut self.changes, self.group, id)?;
                 Outcome::Done
             }
+            Command::CreateShards { collection, shards } => self.create_shards(collection, shards)?,
+            Command::UpdateShards { collection, changes } => self.update_shards(collection, changes)?,
+            Command::DropShards { collection, names } => self.drop_shards(collection, &names)?,
             Command::PutCollection(_)
             | Command::DropCollection(_)
             | Command::DropShard(..)
             | Command::Put { .. }
             | Command::Merge { .. }
             | Command::Delete { .. }
-            | Command::DeleteVersion { .. } => Outcome::Refused("the meta group holds no objects".into()),
-        }
+            | Command::DeleteVersion { .. }
+            | Command::PutShards { .. } => Outcome::Refused("the meta group holds no objects".into()),
+        })
     }
 
-    fn create(&mut self, mut collection: Collection) -> Outcome {
+    /// Creates a collection with these shards and those that its schema lists. Returns both as they are then, or the
+    /// outcome that says why not.
+    fn create(
+        &mut self,
+        mut collection: Collection,
+        shards: Vec<NewShard>,
+    ) -> Result<std::result::Result<(Box<Collection>, Vec<Shard>), Outcome>> {
+        let refused = |why: String| Ok(Err(Outcome::Refused(why)));
         if let Some(there) = self.catalog.find_similar(&collection.name) {
-            return Outcome::Conflict(taken(&collection.name, &there.name));
+            return Ok(Err(Outcome::Conflict(taken(&collection.name, &there.name))));
         }
         collection.id = CollectionId(self.next_collection);
         collection.version = 1;
         let Some(next) = self.next_collection.checked_add(1) else {
-            return Outcome::Refused("the ids of collections are used up".into());
+            return refused("the ids of collections are used up".into());
+        };
+        let mut table = ShardTable::default();
+        let mut listed = take_listed(&mut collection).map_or_else(Vec::new, |listed| listed.adopt(&mut table, 1));
+        let created = match shards::create(&mut table, shards) {
+            Ok(created) => created,
+            Err(why) => return refused(why),
         };
         let record = match numbered(&mut collection) {
             Ok(record) => record,
-            Err(error) => return Outcome::Refused(error.to_string()),
+            Err(error) => return refused(error.to_string()),
         };
         self.next_collection = next;
         let next_key = key::meta(self.group, MetaKey::NextCollection, &[]);
         self.changes.put(Family::Meta, &next_key, &self.next_collection.to_be_bytes());
-        self.put(collection, &record)
+        listed.extend(created.iter().cloned());
+        self.put(collection.clone(), &record, table, &listed)?;
+        Ok(Ok((Box::new(collection), created.iter().map(|shard| Shard::clone(shard)).collect())))
     }
 
-    fn update(&mut self, expected_version: u64, mut collection: Collection) -> Outcome {
-        let Some(known) = self.catalog.get(collection.id) else { return Outcome::NotFound };
-        if known.version != expected_version {
-            return Outcome::Conflict(format!("collection {} was changed by somebody else", known.name));
+    fn update(&mut self, expected_version: u64, mut collection: Collection) -> Result<Outcome> {
+        let Some(known) = self.catalog.known(collection.id).cloned() else { return Ok(Outcome::NotFound) };
+        let Known { schema: old, shards: table } = known.as_ref();
+        if old.version != expected_version {
+            return Ok(Outcome::Conflict(format!("collection {} was changed by somebody else", old.name)));
         }
         if let Some(there) = self.catalog.find_similar(&collection.name)
             && there.id != collection.id
         {
-            return Outcome::Conflict(taken(&collection.name, &there.name));
+            return Ok(Outcome::Conflict(taken(&collection.name, &there.name)));
         }
-        if let Err(why) = check_kept(known, &collection) {
-            return Outcome::Refused(why);
+        if let Err(why) = check_kept(old, &collection) {
+            return Ok(Outcome::Refused(why));
         }
         let Some(version) = expected_version.checked_add(1) else {
-            return Outcome::Refused(format!("the versions of collection {} are used up", known.name));
+            return Ok(Outcome::Refused(format!("the versions of collection {} are used up", old.name)));
         };
         collection.version = version;
+        let mut table = table.clone();
+        let listed = take_listed(&mut collection).map_or_else(Vec::new, |listed| listed.adopt(&mut table, version));
         let record = match numbered(&mut collection) {
             Ok(record) => record,
-            Err(error) => return Outcome::Refused(error.to_string()),
+            Err(error) => return Ok(Outcome::Refused(error.to_string())),
         };
         self.catalog.remove(collection.id);
-        self.put(collection, &record)
+        self.put(collection.clone(), &record, table, &listed)?;
+        Ok(Outcome::Collection(Box::new(collection)))
     }
 
-    fn put(&mut self, collection: Collection, record: &[u8]) -> Outcome {
-        self.changes.put(Family::Meta, &self.schema_key(collection.id), record);
-        self.catalog.insert(Arc::new(collection.clone()));
-        Outcome::Collection(Box::new(collection))
-    }
-
-    fn schema_key(&self, id: CollectionId) -> Vec<u8> {
-        key::meta(self.group, MetaKey::Collection, &id.0.to_be_bytes())
+    /// Writes a schema, its shards that have changed, and the ids of shards that were given.
+    fn put(&mut self, schema: Collection, record: &[u8], shards: ShardTable, changed: &[Arc<Shard>]) -> Result<()> {
+        collections::put_schema(&mut self.changes, self.group, schema.id, record);
+        if *shards.given() != GivenIds::default() {
+            collections::put_shards(&mut self.changes, self.group, schema.id, changed, shards.given())?;
+        }
+        self.catalog.insert(Known { schema: Arc::new(schema), shards });
+        Ok(())
     }
 }
 

@@ -1,11 +1,12 @@
-//! A collection: its properties, vectors, shards and settings.
+//! A collection: its properties, vectors and settings. Its shards are records of their own.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::shards::ListedShard;
 use super::{DataType, InvertedConfig, Property, VectorConfig, VectorSpace};
-use crate::ids::{CollectionId, PropertyId, ShardId, VectorId};
+use crate::ids::{CollectionId, PropertyId, VectorId};
 use crate::{Error, Result};
 
 /// Everything that is known of one collection.
@@ -35,36 +36,17 @@ pub struct Collection {
     pub object_ttl: Option<ObjectTtl>,
     /// Module settings as the JSON text that was given; the engine never looks inside.
     pub module_config: Option<String>,
-    /// Shards or tenants by name.
-    pub shards: BTreeMap<String, Shard>,
     /// Next property id to give out.
     pub next_property_id: u16,
     /// Next vector id to give out; named vectors start at 1.
     pub next_vector_id: u16,
-    /// Next shard id to give out.
-    pub next_shard_id: u32,
-}
-
-/// A shard, or a tenant of a multi-tenant collection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shard {
-    /// Unique within the collection.
-    pub id: ShardId,
-    /// Whether it takes requests.
-    pub status: TenantStatus,
-    /// Refuses writes when true (`READONLY` on the wire).
-    pub read_only: bool,
-}
-
-/// Activity of a tenant. Shards of collections without tenants are always `Hot`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TenantStatus {
-    /// Loaded, or loadable on demand.
-    Hot,
-    /// On disk, refuses requests.
-    Cold,
-    /// Offloaded to object storage.
-    Frozen,
+    /// Shards by name, as schemas of version 1 list them (records of old directories and commands of old logs); `None`
+    /// in every other schema.
+    #[serde(default, rename = "shards", skip_serializing_if = "Option::is_none")]
+    pub listed: Option<BTreeMap<String, ListedShard>>,
+    /// Next shard id to give out, in schemas of version 1.
+    #[serde(default, rename = "next_shard_id", skip_serializing_if = "Option::is_none")]
+    pub listed_next: Option<u32>,
 }
 
 /// Hash sharding, as the wire reports it; zero-valued where there are tenants instead.
@@ -145,14 +127,6 @@ impl Collection {
     /// Name (empty for the unnamed one) and configuration of the vector with that id.
     pub fn vector_by_id(&self, id: VectorId) -> Option<(&str, &VectorConfig)> {
         self.vectors.iter().find(|(_, v)| v.id == id)
-    }
-
-    /// The only shard of a collection without tenants, or the shard of a tenant.
-    pub fn shard(&self, tenant: Option<&str>) -> Option<&Shard> {
-        match tenant {
-            Some(name) => self.shards.get(name),
-            None => self.shards.values().next(),
-        }
     }
 
     /// Gives ids to properties (nested ones too) and vectors that have none yet. Called by the meta group at apply.

@@ -1,7 +1,7 @@
 //! The stored form of a schema, in the `meta` family and within commands.
 //!
-//! A version byte and MessagePack with field names, so that a field can be added with a default and what was written
-//! before still reads.
+//! A version byte and MessagePack with field names, so that a field can be added with a default and records of earlier
+//! versions still read. Version 1 lists the shards of the collection; version 2 does not.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,12 @@ use crate::ids::PropertyId;
 use crate::limits::DEPTH_MAX;
 use crate::{Error, Result};
 
-const VERSION: u8 = 1;
+const VERSION_WITH_SHARDS: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Encodes a schema.
 pub(crate) fn encode_schema(collection: &Collection) -> Result<Vec<u8>> {
-    let mut bytes = vec![VERSION];
+    let mut bytes = vec![if collection.listed.is_some() { VERSION_WITH_SHARDS } else { VERSION }];
     rmp_serde::encode::write_named(&mut bytes, collection)
         .map_err(|error| Error::Storage(format!("encode a schema: {error}")))?;
     Ok(bytes)
@@ -63,7 +64,7 @@ fn repeated(properties: &[Property], ids: &mut BTreeSet<PropertyId>) -> Option<P
 /// [`Error::Damaged`] for an unknown version, and for bytes that are no schema.
 pub(crate) fn decode_schema(bytes: &[u8]) -> Result<Collection> {
     match bytes.split_first() {
-        Some((&VERSION, body)) => {
+        Some((&(VERSION | VERSION_WITH_SHARDS), body)) => {
             rmp_serde::from_slice(body).map_err(|error| Error::Damaged(format!("schema: {error}")))
         }
         Some((found, _)) => Err(Error::Damaged(format!("schema: unknown version {found}"))),

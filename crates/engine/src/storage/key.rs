@@ -33,7 +33,8 @@ pub(crate) enum MetaKey {
     Collection = 4,
     /// `collection u32, shard u32` -> state of a shard.
     Shard = 5,
-    /// `collection u32[, shard u32]` -> it was dropped; its number is never valid again.
+    /// `collection u32` -> it was dropped; its number is never valid again. Earlier versions marked shards too: `collection
+    /// u32, shard u32`.
     Dropped = 6,
     /// `collection u32[, shard u32]` -> its keys still have to be removed.
     Purge = 7,
@@ -45,6 +46,10 @@ pub(crate) enum MetaKey {
     Queue = 10,
     /// `collection u32, shard u32` -> how far the inverted index is rebuilt.
     Rebuild = 11,
+    /// `collection u32, shard u32` -> name, group and status of a shard.
+    ShardRecord = 12,
+    /// `collection u32` -> which ids of shards were given.
+    GivenShards = 13,
     /// `collection u32, shard u32` -> from which doc id on the shard has column values.
     Columns = 16,
 }

@@ -219,9 +219,11 @@ impl Store {
         Ok(Checkpoint::new(&self.db)?.create_checkpoint_with_log_size(dir, 0)?)
     }
 
-    /// Drops whole files that hold nothing but keys from `from` to `to`.
-    pub(crate) fn drop_files(&self, family: Family, from: &[u8], to: &[u8]) -> Result<()> {
-        Ok(self.db.delete_file_in_range_cf(&self.family(family), from, to)?)
+    /// Removes whole files that hold nothing but keys that start with `prefix`. The removal is durable at once: the deletion
+    /// of these keys must be so already.
+    pub(crate) fn drop_files(&self, family: Family, prefix: &[u8]) -> Result<()> {
+        let Some(end) = key::after_prefix(prefix) else { return Ok(()) };
+        Ok(self.db.delete_file_in_range_cf(&self.family(family), prefix, &end)?)
     }
 
     /// Returns the error of a flush or compaction in the background that stopped the database, if there was one.
@@ -333,6 +335,16 @@ impl Changes<'_> {
 
     pub(crate) fn delete(&mut self, family: Family, key: &[u8]) {
         self.batch.delete_cf(&self.store.family(family), key);
+    }
+
+    /// Deletes all keys that start with `prefix`, by one range tombstone.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a prefix above which no key is: no group, collection or tag has such a number.
+    pub(crate) fn delete_prefix(&mut self, family: Family, prefix: &[u8]) -> Result<()> {
+        let end = key::after_prefix(prefix).ok_or_else(|| Error::Damaged(format!("key {prefix:02x?}")))?;
+        self.batch.delete_range_cf(&self.store.family(family), prefix, &end);
+        Ok(())
     }
 
     /// Writes all of it at once.

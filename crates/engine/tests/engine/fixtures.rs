@@ -9,16 +9,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use azimuth_engine::Result;
-use azimuth_engine::command::{Command, Patch};
+use azimuth_engine::command::{Command, NewShard, Patch, ShardChange};
 use azimuth_engine::data::DataGroup;
-use azimuth_engine::ids::{CollectionId, GroupId, VectorId};
+use azimuth_engine::ids::{CollectionId, GroupId, ShardId, VectorId};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
 use azimuth_engine::query::{
     Filter, FilterValue, Include, Operator, Path as FilterPath, PathStep, Projection, Query, Rank, Sort, Subject,
 };
 use azimuth_engine::replica::{Entry, EntryBody, LogPosition, StateMachine};
-use azimuth_engine::schema::{Collection, DataType, Primitive, VectorConfig};
+use azimuth_engine::schema::{Collection, DataType, Primitive, Shard, TenantStatus, VectorConfig};
 use tempfile::tempdir;
 
 use crate::support::{
@@ -178,19 +178,75 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
+fn without_shards(collection: Collection) -> Box<Collection> {
+    Box::new(Collection { listed: None, listed_next: None, ..collection })
+}
+
+fn fill_meta(group: &MetaGroup) {
+    let new = |name: &str, status| NewShard { name: name.into(), group: GroupId::FIRST_DATA, status };
+    let shards = vec![new("s0", TenantStatus::Hot)];
+    let (first, second) = (without_shards(schema()), without_shards(collection(0, "Gone", Vec::new())));
+    let third = without_shards(collection(0, "Third", Vec::new()));
+    let tenants = vec![new("a", TenantStatus::Hot), new("b", TenantStatus::Cold), new("c", TenantStatus::Frozen)];
+    let change = ShardChange { name: "c".into(), expected: None, status: None, read_only: Some(true) };
+    let commands = vec![
+        Command::CreateSharded { collection: first, shards: shards.clone() },
+        Command::CreateSharded { collection: second, shards },
+        Command::DeleteCollection(CollectionId(2)),
+        Command::CreateSharded { collection: third, shards: Vec::new() },
+        Command::CreateShards { collection: CollectionId(3), shards: tenants },
+        Command::UpdateShards { collection: CollectionId(3), changes: vec![change] },
+        Command::DropShards { collection: CollectionId(3), names: vec!["a".into()] },
+    ];
+    group.apply(vec![crate::support::entry(1, commands)]).unwrap();
+}
+
 fn meta_summary(group: &MetaGroup) -> String {
     let names: Vec<_> = group.catalog().collections().iter().map(|c| (c.id, c.version, c.name.clone())).collect();
     format!("{names:?}\n{:?}\n", group.applied().unwrap())
+}
+
+/// Shards with their names and statuses, by collection.
+fn meta_shards(group: &MetaGroup) -> Vec<(u32, Vec<Shard>)> {
+    let catalog = group.catalog();
+    let shards = |id| catalog.shards(id).iter_by_id().map(|shard| Shard::clone(shard)).collect();
+    catalog.collections().iter().map(|collection| (collection.id.0, shards(collection.id))).collect()
+}
+
+fn shard(id: u32, name: &str, status: TenantStatus, version: u64) -> Shard {
+    Shard { id: ShardId(id), name: name.into(), group: GroupId::FIRST_DATA, status, read_only: false, version }
+}
+
+/// Shards of [`fill_shards`] and the first one of collection 1.
+fn data_shards() -> Vec<Shard> {
+    let first = shard(0, "s0", TenantStatus::Hot, 1);
+    vec![first, shard(1, "cold", TenantStatus::Cold, 3), shard(4, "late", TenantStatus::Frozen, 1)]
+}
+
+/// Adds shards to what [`fill`] wrote: one that changed, one that was dropped, and one before which an id is missing.
+fn fill_shards(group: &DataGroup) {
+    let shards = data_shards().into_iter().chain([shard(2, "gone", TenantStatus::Hot, 1)]).collect();
+    let next = group.applied().unwrap().position.unwrap().index + 1;
+    let commands = vec![
+        Command::PutShards { collection: CollectionId(1), shards },
+        Command::DropShard(CollectionId(1), ShardId(2)),
+    ];
+    group.apply(vec![crate::support::entry(next, commands)]).unwrap();
 }
 
 fn write_fixtures() {
     let data = tempdir().unwrap();
     let group = open(data.path());
     fill(&group);
+    fill_shards(&group);
     group.flush().unwrap();
     let data_summary = read_everything(&group).unwrap();
     drop(group);
-    let written = [(DATA[DATA.len() - 1], data.path(), data_summary)];
+    let group: Arc<MetaGroup> = MetaGroup::open(meta.path(), GroupId::META, &options().storage).unwrap().0;
+    fill_meta(&group);
+    group.flush().unwrap();
+    let written = [(DATA[DATA.len() - 1], data.path(), data_summary), ("meta-v2", meta.path(), meta_summary(&group))];
+    drop(group);
     for (name, from, summary) in written {
         let to = fixtures().join(name);
         fs::remove_dir_all(&to).ok();
@@ -217,6 +273,20 @@ fn what_earlier_versions_wrote_is_read_alike() {
     let expected = fs::read_to_string(fixtures().join("meta-v1.txt")).unwrap();
     let group = MetaGroup::open(dir.path(), GroupId::META, &options().storage).unwrap().0;
     assert_eq!(meta_summary(&group), expected);
+    let first = vec![shard(0, "s0", TenantStatus::Hot, 1)];
+    assert_eq!(meta_shards(&group), [(1, first.clone()), (3, first)]);
+    meta_records_are_read_alike();
+}
+
+/// A meta group with records of shards.
+fn meta_records_are_read_alike() {
+    let dir = tempdir().unwrap();
+    copy_dir(&fixtures().join("meta-v2"), dir.path()).unwrap();
+    let group = MetaGroup::open(dir.path(), GroupId::META, &options().storage).unwrap().0;
+    assert_eq!(meta_summary(&group), fs::read_to_string(fixtures().join("meta-v2.txt")).unwrap());
+    let third =
+        vec![shard(1, "b", TenantStatus::Cold, 1), Shard { read_only: true, ..shard(2, "c", TenantStatus::Frozen, 2) }];
+    assert_eq!(meta_shards(&group), [(1, vec![shard(0, "s0", TenantStatus::Hot, 1)]), (3, third)]);
 }
 
 fn data_is_read_alike(name: &str) {
@@ -225,6 +295,11 @@ fn data_is_read_alike(name: &str) {
     let expected = fs::read_to_string(fixtures().join(format!("{name}.txt"))).unwrap();
     let group = open(dir.path());
     assert_eq!(read_everything(&group).unwrap(), expected);
+    // The schema of the first version lists the shard.
+    let shards = group.shards(CollectionId(1));
+    let count = if name == DATA[1] { 3 } else { 1 };
+    assert!(shards.iter_by_id().map(Arc::as_ref).eq(&data_shards()[..count]));
+    assert_eq!(shards.missing().count(), usize::from(name == DATA[1]));
     // References of version 1 are indexed by the target's id alone: still found, and written anew by background work.
     let step = PathStep { property: "next".into(), collection: "Book".into() };
     let path = FilterPath { through: vec![step], subject: Subject::Property("pages".into()) };

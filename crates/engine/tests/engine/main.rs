@@ -15,6 +15,7 @@ mod model;
 mod moments;
 mod postings;
 mod readers;
+mod shards;
 mod support;
 mod targets;
 mod unloading;

@@ -2,12 +2,12 @@
 //!
 //! The seed is printed; `AZIMUTH_TEST_SEED=<n>` runs that one alone.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use azimuth_engine::command::{Command, Outcome, Patch, PutMode};
 use azimuth_engine::data::DataGroup;
-use azimuth_engine::ids::{CollectionId, DocId, ShardId, ShardKey};
+use azimuth_engine::ids::{CollectionId, DocId, GroupId, ShardId, ShardKey};
 use azimuth_engine::object::{Beacon, FoundVersion, Object, Value, Vector};
 use azimuth_engine::query::{
     Filter, FilterValue, Include, Near, Operator, Path as FilterPath, Projection, Query, Rank, Sort, Subject,
@@ -28,8 +28,11 @@ const IDS: u64 = 40;
 #[derive(Default)]
 struct Model {
     collections: BTreeMap<CollectionId, Collection>,
+    /// Records of the shards that a group should list.
+    listed: BTreeMap<ShardKey, Shard>,
     shards: BTreeMap<ShardKey, ModelShard>,
-    dropped: Vec<ShardKey>,
+    /// Shards that were listed or dropped once.
+    heard: BTreeSet<ShardKey>,
     gone: Vec<CollectionId>,
 }
 
@@ -42,8 +45,31 @@ struct ModelShard {
 
 impl Model {
     fn known(&self, at: ShardKey) -> bool {
-        let listed = self.collections.get(&at.collection);
-        !self.dropped.contains(&at) && listed.is_some_and(|c| c.shards.values().any(|shard| shard.id == at.shard))
+        self.listed.contains_key(&at)
+    }
+
+    fn drop_shard(&mut self, at: ShardKey) {
+        self.heard.insert(at);
+        self.listed.remove(&at);
+        self.shards.remove(&at);
+    }
+
+    fn put_shard(&mut self, at: ShardKey, shard: &Shard) {
+        if let Some(known) = self.listed.get_mut(&at) {
+            if known.version < shard.version && known.name == shard.name {
+                *known = shard.clone();
+            }
+        } else if self.heard.insert(at) {
+            let of_name = |(other, known): (&ShardKey, &Shard)| {
+                (other.collection == at.collection && known.name == shard.name).then_some(*other)
+            };
+            match self.listed.iter().find_map(of_name) {
+                Some(newer) if newer.shard > at.shard => return,
+                Some(older) => self.drop_shard(older),
+                None => {}
+            }
+            self.listed.insert(at, shard.clone());
+        }
     }
 
     fn apply(&mut self, command: &Command) -> Outcome {
@@ -58,14 +84,22 @@ impl Model {
                 self.collections.remove(id);
                 self.gone.push(*id);
                 self.shards.retain(|at, _| at.collection != *id);
+                self.listed.retain(|at, _| at.collection != *id);
                 Outcome::Done
             }
             Command::DropShard(collection, shard) => {
-                let at = ShardKey { collection: *collection, shard: *shard };
                 if self.collections.contains_key(collection) {
-                    self.shards.remove(&at);
-                    self.dropped.push(at);
+                    self.drop_shard(ShardKey { collection: *collection, shard: *shard });
                 }
+                Outcome::Done
+            }
+            Command::PutShards { collection, shards } => {
+                if !self.collections.contains_key(collection) {
+                    return Outcome::NotFound;
+                }
+                shards.iter().for_each(|shard| {
+                    self.put_shard(ShardKey { collection: *collection, shard: shard.id }, shard);
+                });
                 Outcome::Done
             }
             Command::Put { at, mode, object } => {
@@ -282,13 +316,38 @@ fn schema(id: u32, version: u64) -> Collection {
         property("of", DataType::Reference(vec!["Book1".into()])),
     ];
     let mut made = collection(id, &format!("Book{id}"), properties);
-    made.shards.insert("s1".into(), Shard { id: ShardId(1), status: TenantStatus::Hot, read_only: false });
+    made.listed = None;
+    made.listed_next = None;
     if version > 1 {
         made.properties.as_mut().unwrap().push(one("late", Primitive::Text));
         made.assign_ids().expect("ids are left");
     }
     made.version = version;
     made
+}
+
+/// The first shards of a collection.
+fn first_shards(id: u32) -> Command {
+    Command::PutShards { collection: CollectionId(id), shards: (0..2).map(|n| shard(n, n, 1)).collect() }
+}
+
+fn shard(id: u32, name: u32, version: u64) -> Shard {
+    let (group, status) = (GroupId::FIRST_DATA, TenantStatus::Hot);
+    Shard { id: ShardId(id), name: format!("s{name}"), group, status, read_only: false, version }
+}
+
+/// Records as the meta group may send them, in any order: of new shards, some under the name of an earlier one, and newer or
+/// older ones of known shards.
+fn random_shards(rng: &mut ChaCha8Rng, collection: CollectionId, model: &Model) -> Command {
+    let heard = model.heard.range(ShardKey { collection, shard: ShardId(0) }..);
+    let next = heard.take_while(|at| at.collection == collection).last().map_or(0, |at| at.shard.0 + 1);
+    let one = |_| {
+        let id = rng.random_range(next.saturating_sub(3)..next + 3);
+        let name = if rng.random_bool(0.8) { id } else { id.saturating_sub(rng.random_range(0..3)) };
+        let version = rng.random_range(1..6);
+        Shard { read_only: version % 2 == 0, ..shard(id, name, version) }
+    };
+    Command::PutShards { collection, shards: (0..3).map(one).collect() }
 }
 
 fn beacons(rng: &mut ChaCha8Rng) -> Vec<Beacon> {
@@ -318,15 +377,20 @@ fn random_version(model: &Model, at: ShardKey, id: Uuid, rng: &mut ChaCha8Rng) -
 
 fn random_command(rng: &mut ChaCha8Rng, next_collection: &mut u32, model: &Model) -> Command {
     let collection = CollectionId(rng.random_range(1..=*next_collection));
-    let at = ShardKey { collection, shard: ShardId(rng.random_range(0..2)) };
+    let listed: Vec<ShardKey> = model.listed.keys().filter(|at| at.collection == collection).copied().collect();
+    let at = match rng.random_bool(0.95) && !listed.is_empty() {
+        true => listed[rng.random_range(0..listed.len().min(3))],
+        false => ShardKey { collection, shard: ShardId(rng.random_range(0..12)) },
+    };
     match rng.random_range(0..1_000) {
         0..4 => {
             *next_collection += 1;
             Command::PutCollection(Box::new(schema(*next_collection, 1)))
         }
         4..6 => Command::DropCollection(collection),
-        6..8 => Command::DropShard(collection, at.shard),
-        8..600 => {
+        6..10 => Command::DropShard(collection, at.shard),
+        10..25 => random_shards(rng, collection, model),
+        25..600 => {
             let mode = [PutMode::Insert, PutMode::Replace, PutMode::Upsert][rng.random_range(0..3)];
             Command::Put { at, mode, object: Box::new(random_object(rng)) }
         }
@@ -363,13 +427,19 @@ fn cosine_distance(a: &[f32], b: &[f32]) -> f64 {
 /// Compares everything that can be read.
 fn check(group: &DataGroup, model: &Model, rng: &mut ChaCha8Rng) {
     let include = Include { properties: Projection::All, vectors: vec![VECTOR], ..Include::default() };
-    for (collection, schema) in &model.collections {
-        for shard in schema.shards.values() {
-            let at = ShardKey { collection: *collection, shard: shard.id };
+    for collection in model.collections.keys() {
+        let table = group.shards(*collection);
+        let of_it = |at: &&ShardKey| at.collection == *collection;
+        let wanted = model.listed.iter().filter(|(at, _)| at.collection == *collection).map(|(_, shard)| shard);
+        assert!(table.iter_by_id().map(Arc::as_ref).eq(wanted));
+        assert!(table.iter().is_sorted_by_key(|shard| &shard.name) && table.iter().count() == table.len());
+        for at in model.heard.iter().filter(of_it).copied() {
             if !model.known(at) {
                 assert!(group.count(at, None).is_err());
                 continue;
             }
+            let record = &model.listed[&at];
+            assert_eq!(table.get(&record.name).map(Arc::as_ref), Some(record));
             let empty = ModelShard::default();
             let wanted = model.shards.get(&at).unwrap_or(&empty);
             assert_eq!(group.count(at, None).unwrap(), wanted.objects.len() as u64);
@@ -493,7 +563,8 @@ fn run(seed: u64, steps: usize) {
     let mut model = Model::default();
     let mut log: Vec<Entry> = Vec::new();
     let mut next_collection = 2;
-    let first = (1..=next_collection).map(|id| Command::PutCollection(Box::new(schema(id, 1)))).collect();
+    let create = |id| [Command::PutCollection(Box::new(schema(id, 1))), first_shards(id)];
+    let first = (1..=next_collection).flat_map(create).collect();
     let mut pending: Vec<Vec<Command>> = vec![first];
     for step in 0..steps {
         for _ in 0..rng.random_range(1..4) {
@@ -565,12 +636,12 @@ fn a_repeated_batch_changes_nothing() {
     let dir = TempDir::new().unwrap();
     let group = open(dir.path());
     let at = ShardKey { collection: CollectionId(1), shard: ShardId(0) };
-    let commands = vec![Command::PutCollection(Box::new(schema(1, 1))), put(at, object(1, &[], None))];
+    let commands = vec![Command::PutCollection(Box::new(schema(1, 1))), first_shards(1), put(at, object(1, &[], None))];
     group.apply(vec![entry(1, commands.clone())]).unwrap();
     let hash = group.state_hash().unwrap();
     let mut again = entry(1, commands);
     again.position.index = 2;
-    assert_eq!(group.apply(vec![again]).unwrap(), [vec![Outcome::Repeated, Outcome::Repeated]]);
+    assert_eq!(group.apply(vec![again]).unwrap(), [vec![Outcome::Repeated; 3]]);
     assert_eq!(group.state_hash().unwrap(), hash);
     assert_eq!(group.applied().unwrap().position.unwrap().index, 2);
     assert!(group.apply(vec![entry(2, Vec::new())]).is_err(), "positions only grow");

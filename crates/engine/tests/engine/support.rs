@@ -12,7 +12,7 @@ use azimuth_engine::maintain::WorkBudget;
 use azimuth_engine::object::{Object, Properties, Value, Vector, Vectors};
 use azimuth_engine::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use azimuth_engine::schema::{
-    Collection, DataType, InvertedConfig, Primitive, Property, Shard, TenantStatus, Tokenization, VectorConfig,
+    Collection, DataType, InvertedConfig, ListedShard, Primitive, Property, TenantStatus, Tokenization, VectorConfig,
     VectorIndexKind, VectorSpace,
 };
 use azimuth_engine::storage::StorageBudget;
@@ -60,7 +60,8 @@ pub(crate) fn vector_config() -> VectorConfig {
     }
 }
 
-/// A collection with one shard, one unnamed vector and everything indexed.
+/// A collection with one unnamed vector and everything indexed, and with one shard, which it lists as schemas of version 1
+/// do.
 pub(crate) fn collection(id: u32, name: &str, properties: Vec<Property>) -> Collection {
     let mut collection = Collection {
         id: CollectionId(id),
@@ -74,11 +75,11 @@ pub(crate) fn collection(id: u32, name: &str, properties: Vec<Property>) -> Coll
             index_property_length: true,
             ..InvertedConfig::default()
         },
-        shards: BTreeMap::from([(
+        listed: Some(BTreeMap::from([(
             "s0".to_owned(),
-            Shard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false },
-        )]),
-        next_shard_id: 1,
+            ListedShard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false },
+        )])),
+        listed_next: Some(1),
         ..Collection::default()
     };
     collection.assign_ids().expect("ids are left");

@@ -73,10 +73,11 @@ impl<'de> Deserialize<'de> for Proposal {
 mod tests {
     use std::collections::BTreeMap;
 
-    use azimuth_engine::command::{Patch, PutMode};
+    use azimuth_engine::command::{NewShard, Patch, PutMode, ShardChange};
     use azimuth_engine::ids::{CollectionId, DocId, GroupId, ShardId, ShardKey, VectorId};
     use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
     use azimuth_engine::replica::LogPosition;
+    use azimuth_engine::schema::{Shard, TenantStatus};
     use uuid::Uuid;
 
     use super::*;
@@ -126,6 +127,42 @@ mod tests {
             std::fs::write(LATER, Record { position, kind: Kind::Batch, payload }.encode(GROUP).unwrap()).unwrap();
         }
         let record = Record::decode(GROUP, position.index, include_bytes!("fixtures/delete-version-3.bin")).unwrap();
+        assert_eq!((record.position, record.kind), (position, Kind::Batch));
+        assert_eq!(Proposal::of_payload(record.payload).decode().unwrap(), expected);
+    }
+
+    /// As above, for the commands on shards.
+    #[test]
+    fn entries_with_shards_still_read() {
+        const LATER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/consensus/fixtures/shards-3.bin");
+        let position = LogPosition { term: 2, node: 5, index: 79 };
+        let collection = CollectionId(300);
+        let (group, name) = (GroupId::FIRST_DATA, |n: u32| format!("tenant-{n}"));
+        let new = |n, status| NewShard { name: name(n), group, status };
+        let new = vec![new(1, TenantStatus::Hot), new(2, TenantStatus::Cold), new(3, TenantStatus::Frozen)];
+        let change = |expected, status, read_only| ShardChange { name: name(1), expected, status, read_only };
+        let changes = vec![
+            change(None, None, None),
+            change(Some(TenantStatus::Cold), Some(TenantStatus::Hot), Some(true)),
+            change(None, Some(TenantStatus::Frozen), Some(false)),
+        ];
+        let (id, status) = (ShardId(70_000), TenantStatus::Cold);
+        let shard = Shard { id, name: name(1), group, status, read_only: true, version: 1 << 40 };
+        let mut schema = sample::collection(300, "Frozen");
+        (schema.listed, schema.listed_next) = (None, None);
+        let commands = vec![
+            Command::CreateSharded { collection: Box::new(schema), shards: new.clone() },
+            Command::CreateShards { collection, shards: new },
+            Command::UpdateShards { collection, changes },
+            Command::DropShards { collection, names: vec![name(1), name(2)] },
+            Command::PutShards { collection, shards: vec![shard] },
+        ];
+        let expected = Batch { proposer: 1 << 40, sequence: 11, commands };
+        if std::env::var("AZIMUTH_WRITE_FIXTURES").is_ok() {
+            let payload = postcard::to_stdvec(&expected).unwrap().into();
+            std::fs::write(LATER, Record { position, kind: Kind::Batch, payload }.encode(GROUP).unwrap()).unwrap();
+        }
+        let record = Record::decode(GROUP, position.index, &std::fs::read(LATER).unwrap()).unwrap();
         assert_eq!((record.position, record.kind), (position, Kind::Batch));
         assert_eq!(Proposal::of_payload(record.payload).decode().unwrap(), expected);
     }

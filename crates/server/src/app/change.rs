@@ -8,12 +8,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use azimuth_engine::command::{Command, Outcome};
+use azimuth_engine::ids::{ShardId, ShardKey};
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::schema::{Collection, check_schema};
+use azimuth_engine::schema::{Collection, Shard, check_schema};
 use azimuth_raft::Node;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{App, AppError, AppResult, schema};
+use super::{App, AppError, AppResult, schema, tenants};
 
 /// Locks over all collections; two of one lock wait for each other without need.
 const LOCKS: usize = 64;
@@ -26,7 +27,7 @@ const ATTEMPTS_MAX: usize = 16;
 pub(crate) enum Change {
     /// The collection stays as it is.
     Nothing,
-    /// The collection is created.
+    /// The collection is created, with as many shards as its sharding has.
     Create(Collection),
     /// The new state of the collection. Id and version are those of the state that it was made from.
     Update(Collection),
@@ -80,7 +81,8 @@ impl App {
                 Change::Create(collection) => {
                     schema::check_count(&catalog, self.settings.collections_max)?;
                     within(&collection, None)?;
-                    Command::CreateCollection(Box::new(collection))
+                    let shards = schema::defaults::shard_names(&collection).map(tenants::new_shard).collect();
+                    Command::CreateSharded { collection: Box::new(collection), shards }
                 }
                 Change::Update(collection) => {
                     within(&collection, there.map(Arc::as_ref))?;
@@ -91,7 +93,9 @@ impl App {
             let outcome;
             (order, outcome) = carry_out(self.node()?.clone(), order, command).await?;
             match outcome {
-                Outcome::Collection(collection) => return Ok(Some(Arc::new(*collection))),
+                Outcome::Collection(collection) | Outcome::Created { collection, .. } => {
+                    return Ok(Some(Arc::new(*collection)));
+                }
                 // The catalog that the change was made from is out of date.
                 Outcome::Conflict(_) | Outcome::NotFound => {}
                 Outcome::Refused(text) => return Err(AppError::Invalid(text).into()),
@@ -115,33 +119,37 @@ impl App {
         Ok(true)
     }
 
-    /// Returns once the data group knows `collection` in this state or a newer one. The meta group knows a change a
-    /// moment earlier: a write between the two would not find a new property or tenant in the data group.
+    /// Returns once the data group knows `collection` in this state or a newer one, and the shard. The meta group knows a
+    /// change a moment earlier: a write between the two would not find a new property or tenant in the data group.
     ///
     /// # Errors
     /// The errors of a write.
-    pub(crate) async fn published(&self, collection: &Arc<Collection>) -> AppResult<()> {
-        if self.is_published(collection)? {
+    pub(crate) async fn published(&self, collection: &Arc<Collection>, shard: Option<ShardId>) -> AppResult<()> {
+        if self.is_published(collection, shard)? {
             return Ok(());
         }
         let _order = self.order.enter(&collection.name).await;
-        if self.is_published(collection)? {
+        if self.is_published(collection, shard)? {
             return Ok(());
         }
         // The meta group has accepted the change, but the data group did not get it: it is proposed to the data group
         // here.
-        match self.catalog()?.get(collection.id) {
-            None => Ok(()),
-            Some(newest) => {
-                let command = Command::PutCollection(Box::new(Collection::clone(newest)));
-                self.propose(vec![command]).await.map(|_| ())
-            }
+        let catalog = self.catalog()?;
+        let Some(newest) = catalog.get(collection.id) else { return Ok(()) };
+        if !self.is_published(newest, None)? {
+            self.propose(vec![Command::PutCollection(Box::new(Collection::clone(newest)))]).await?;
         }
+        let lacking = shard.and_then(|shard| catalog.shards(collection.id).by_id(shard));
+        let lacking: Vec<Shard> = lacking.map(|shard| Shard::clone(shard)).into_iter().collect();
+        tenants::publish(self.node()?, collection.id, &lacking).await
     }
 
-    fn is_published(&self, collection: &Collection) -> AppResult<bool> {
-        let known = self.data()?.collection(collection.id);
-        Ok(known.is_some_and(|known| known.version >= collection.version))
+    fn is_published(&self, collection: &Collection, shard: Option<ShardId>) -> AppResult<bool> {
+        let data = self.data()?;
+        let known = data.collection(collection.id);
+        let at = |shard| ShardKey { collection: collection.id, shard };
+        Ok(known.is_some_and(|known| known.version >= collection.version)
+            && shard.is_none_or(|shard| data.knows(at(shard))))
     }
 }
 
@@ -156,18 +164,23 @@ async fn carry_out(
         let deleted = if let Command::DeleteCollection(id) = command { Some(id) } else { None };
         let outcome = node.meta().propose(vec![command]).await?.into_iter().next();
         let outcome = outcome.ok_or_else(|| AppError::Internal("a write without an outcome".to_owned()))?;
-        let follow = match (&outcome, deleted) {
-            (_, Some(id)) => Some(Command::DropCollection(id)),
-            (Outcome::Collection(collection), None) => Some(Command::PutCollection(collection.clone())),
-            _ => None,
-        };
-        if let Some(command) = follow {
-            match node.data().propose(vec![command]).await?.pop() {
-                Some(Outcome::Done) => {}
-                other => return Err(AppError::Internal(format!("the data group took a schema with {other:?}"))),
+        let mut follow = Vec::new();
+        match (&outcome, deleted) {
+            (_, Some(id)) => follow.push(Command::DropCollection(id)),
+            (Outcome::Collection(collection), None) => follow.push(Command::PutCollection(collection.clone())),
+            (Outcome::Created { collection, shards }, None) => {
+                follow.push(Command::PutCollection(collection.clone()));
+                follow.extend(tenants::records(collection.id, shards));
             }
+            _ => {}
         }
-        Ok((order, outcome))
+        if follow.is_empty() {
+            return Ok((order, outcome));
+        }
+        match node.data().propose(follow).await?.into_iter().find(|outcome| *outcome != Outcome::Done) {
+            None => Ok((order, outcome)),
+            Some(other) => Err(AppError::Internal(format!("the data group took a schema with {other:?}"))),
+        }
     });
     task.await.map_err(|error| AppError::Internal(format!("a change of the schema did not end: {error}")))?
 }

@@ -12,6 +12,7 @@ mod reconcile;
 pub(crate) mod schema;
 pub(crate) mod search;
 pub(crate) mod shards;
+mod tenants;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -13,7 +13,7 @@ use crate::maintain::WorkBudget;
 use crate::object::{Object, Vector};
 use crate::query::{Combination, Near, Target};
 use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
-use crate::schema::{Collection, Shard as SchemaShard, TenantStatus, VectorConfig, VectorIndexKind, VectorSpace};
+use crate::schema::{Collection, ListedShard, TenantStatus, VectorConfig, VectorIndexKind, VectorSpace};
 use crate::storage::Family;
 use crate::vector::{Distance, IndexConfig, IndexKind, IndexOptions};
 
@@ -47,11 +47,10 @@ fn schema() -> Collection {
                 ("rows".to_owned(), config(ROWS, VectorIndexKind::Hnsw, graph, true)),
             ]),
         },
-        shards: BTreeMap::from([(
+        listed: Some(BTreeMap::from([(
             "s0".to_owned(),
-            SchemaShard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false },
-        )]),
-        next_shard_id: 1,
+            ListedShard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false },
+        )])),
         ..Collection::default()
     }
 }

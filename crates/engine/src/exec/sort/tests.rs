@@ -16,7 +16,7 @@ use crate::maintain::WorkBudget;
 use crate::object::{Date, Object, Value, Vectors};
 use crate::query::Sort;
 use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
-use crate::schema::{DataType, Primitive, Property, Shard as SchemaShard, TenantStatus};
+use crate::schema::{DataType, ListedShard, Primitive, Property, TenantStatus};
 use crate::storage::Family;
 use crate::storage::key::{self, InvKind, MetaKey, ShardPrefix};
 
@@ -63,11 +63,10 @@ fn create(group: &DataGroup) {
         version: 1,
         name: "Thing".into(),
         properties: Some(TYPES.map(property).to_vec()),
-        shards: BTreeMap::from([(
+        listed: Some(BTreeMap::from([(
             "s0".to_owned(),
-            SchemaShard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false },
-        )]),
-        next_shard_id: 1,
+            ListedShard { id: ShardId::FIRST, status: TenantStatus::Hot, read_only: false },
+        )])),
         ..Collection::default()
     };
     collection.assign_ids().expect("ids are left");

@@ -51,7 +51,7 @@ pub(crate) async fn exist(app: &App, targets: &[Target]) -> AppResult<Vec<bool>>
 fn places(catalog: &Catalog, target: &Target) -> Vec<ShardKey> {
     let place = |collection: &azimuth_engine::schema::Collection| {
         let tenant = target.tenant.as_deref().filter(|_| collection.multi_tenancy.enabled);
-        route(collection, tenant, target.beacon.id).ok()
+        route(catalog, collection, tenant, target.beacon.id).ok()
     };
     match &target.beacon.collection {
         Some(name) => catalog.find(name).and_then(|collection| place(collection)).into_iter().collect(),

@@ -9,19 +9,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use azimuth_engine::ids::{ShardKey, VectorId};
+use azimuth_engine::ids::{CollectionId, ShardKey, VectorId};
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::Properties;
-use azimuth_engine::schema::Collection;
+use azimuth_engine::schema::{Collection, ShardTable};
 use azimuth_engine::weight;
 use uuid::Uuid;
 
 use super::auto_schema::{self, Extension};
 use super::existence::{self, Target};
 use super::prepare::{Purpose, check, dangling};
+use super::shard::Opening;
 use super::write::wrong_dimension;
 use super::{Draft, ObjectError, Wire, shard, vectors};
 use crate::app::shards::Shards;
+use crate::app::tenants::new_shard;
 use crate::app::{App, AppError, AppResult, Change};
 
 /// How often a plan is made anew without the drafts that a lookup refused.
@@ -44,7 +46,7 @@ pub(super) async fn extend(app: &App, drafts: &[Draft], purpose: Purpose) -> App
     }
     for (name, indexes) in by_collection {
         let there = catalog.find(name);
-        let lacking = |&index: &usize| lacks(app, there, &drafts[index], purpose);
+        let lacking = |&index: &usize| lacks(app, &catalog, there, &drafts[index], purpose);
         if indexes.iter().any(lacking) {
             let request = Request { app, name, drafts, indexes, purpose };
             request.extend(&mut refused).await?;
@@ -54,13 +56,13 @@ pub(super) async fn extend(app: &App, drafts: &[Draft], purpose: Purpose) -> App
 }
 
 /// Whether the schema does not fit a draft as it is.
-fn lacks(app: &App, there: Option<&Arc<Collection>>, draft: &Draft, purpose: Purpose) -> bool {
+fn lacks(app: &App, catalog: &Catalog, there: Option<&Arc<Collection>>, draft: &Draft, purpose: Purpose) -> bool {
     match there {
         None => purpose.creates() && app.settings.autoschema_enabled && !draft.collection.is_empty(),
         Some(there) => {
-            let tenant = draft.tenant.as_deref();
+            let (tenant, shards) = (draft.tenant.as_deref(), catalog.shards(there.id));
             (app.settings.autoschema_enabled && !auto_schema::knows_all(there, draft))
-                || tenant.is_some_and(|tenant| shard::opened(there, tenant, purpose.creates()).is_some())
+                || tenant.is_some_and(|tenant| shard::opening(there, shards, tenant, purpose.creates()).is_some())
         }
     }
 }
@@ -81,13 +83,15 @@ struct Plan {
     created: bool,
     /// Whether the collection is new or differs from the existing one.
     changed: bool,
+    /// Tenants that are created or activated.
+    opened: BTreeMap<String, Opening>,
     accepted: Vec<Accepted>,
 }
 
 /// A draft that fits the schema of the plan.
 struct Accepted {
     index: usize,
-    /// The shard of the draft; `None` when the shard does not exist yet.
+    /// The shard of the draft; `None` when the shard does not exist yet, or is inactive.
     at: Option<ShardKey>,
     tenant: Option<String>,
     references: Vec<(String, Target)>,
@@ -103,10 +107,10 @@ impl Request<'_> {
             let there = catalog.find(self.name);
             if let Some(there) = there {
                 // Stored data can be looked up only after the data group knows the collection.
-                self.app.published(there).await?;
+                self.app.published(there, None).await?;
             }
             let Some(plan) = self.plan(&catalog, there, refused) else { return Ok(()) };
-            if !plan.changed {
+            if !plan.changed && plan.opened.is_empty() {
                 return Ok(());
             }
             if !self.look_up(plan, refused).await? {
@@ -117,8 +121,11 @@ impl Request<'_> {
         if self.indexes.iter().any(brings_vectors) {
             self.app.check_index_memory()?;
         }
+        let mut opened = BTreeMap::new();
         let change = |catalog: &Catalog, there: Option<&Arc<Collection>>| {
-            Ok::<_, AppError>(match self.plan(catalog, there, refused) {
+            let plan = self.plan(catalog, there, refused);
+            opened = plan.as_ref().map(|plan| plan.opened.clone()).unwrap_or_default();
+            Ok::<_, AppError>(match plan {
                 Some(plan) if plan.created => Change::Create(plan.collection),
                 Some(plan) if plan.changed => Change::Update(plan.collection),
                 _ => Change::Nothing,
@@ -129,9 +136,8 @@ impl Request<'_> {
                 // A limit of collections: drafts that need no change of the schema are written all the same.
                 let catalog = self.app.catalog()?;
                 let there = catalog.find(self.name);
-                for &index in
-                    self.indexes.iter().filter(|&&index| lacks(self.app, there, &self.drafts[index], self.purpose))
-                {
+                let lacks = |index| lacks(self.app, &catalog, there, &self.drafts[index], self.purpose);
+                for &index in self.indexes.iter().filter(|&&index| lacks(index)) {
                     refused[index].get_or_insert(ObjectError::Invalid(why.clone()));
                 }
                 Ok(())
@@ -141,6 +147,39 @@ impl Request<'_> {
                 for &index in &self.indexes {
                     let why = format!("auto-schema: create collection: {limit}");
                     refused[index].get_or_insert(ObjectError::Invalid(why));
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+            Ok(None) => Ok(()),
+            Ok(Some(collection)) => self.open(collection.id, opened, refused).await,
+        }
+    }
+
+    /// Creates and activates tenants. Drafts whose tenant exceeds a limit are refused.
+    async fn open(
+        &self,
+        collection: CollectionId,
+        opened: BTreeMap<String, Opening>,
+        refused: &mut Refused,
+    ) -> AppResult<()> {
+        let of = |opening| opened.iter().filter(move |(_, of)| **of == opening).map(|(tenant, _)| tenant);
+        let activated: Vec<_> = of(Opening::Activate).map(|tenant| shard::activation(tenant)).collect();
+        if !activated.is_empty() {
+            self.app.update_shards(collection, activated).await?;
+        }
+        let created: Vec<_> = of(Opening::Create).cloned().map(new_shard).collect();
+        if created.is_empty() {
+            return Ok(());
+        }
+        match self.app.create_shards(collection, created).await {
+            Err(AppError::Invalid(why)) => {
+                let catalog = self.app.catalog()?;
+                let lacks = |tenant: &String| catalog.shards(collection).get(tenant).is_none();
+                for &index in &self.indexes {
+                    if self.drafts[index].tenant.as_ref().is_some_and(lacks) {
+                        refused[index].get_or_insert(ObjectError::Invalid(why.clone()));
+                    }
                 }
                 Ok(())
             }
@@ -172,7 +211,8 @@ impl Request<'_> {
             },
         };
         let created = there.is_none();
-        let mut plan = Plan { collection, created, changed: created, accepted: Vec::with_capacity(self.indexes.len()) };
+        let accepted = Vec::with_capacity(self.indexes.len());
+        let mut plan = Plan { collection, created, changed: created, opened: BTreeMap::new(), accepted };
         for index in indexes() {
             if refused[index].is_none() {
                 refused[index] = self.accept(catalog, &mut plan, index).err();
@@ -194,19 +234,17 @@ impl Request<'_> {
         let mut converted = check(catalog, collection, &extension, draft)?;
         let dimensions = vectors::dimensions(collection, &draft.vectors).map_err(ObjectError::Invalid)?;
         let tenant = draft.tenant.as_deref();
-        let opened =
-            tenant.and_then(|tenant| Some((tenant, shard::opened(collection, tenant, self.purpose.creates())?)));
+        let shards = catalog.shards(collection.id);
+        let opened = tenant
+            .and_then(|tenant| Some((tenant, shard::opening(collection, shards, tenant, self.purpose.creates())?)));
         let at = match opened {
             Some(_) => None,
-            None => {
-                Some(shard::route_to_write(collection, tenant, draft.id.unwrap_or_default())?).filter(|_| !plan.created)
-            }
+            None if plan.created => shard::check_tenant(collection, tenant).map(|_| None)?,
+            None => Some(shard::route_to_write(catalog, collection, tenant, draft.id.unwrap_or_default())?),
         };
-        plan.changed |= !extension.is_empty() || opened.is_some();
+        plan.changed |= !extension.is_empty();
         extension.apply(collection);
-        if let Some((tenant, shard)) = opened {
-            shard::put_tenant(collection, tenant, shard);
-        }
+        plan.opened.extend(opened.map(|(tenant, opening)| (tenant.to_owned(), opening)));
         let target = |beacon| Target { beacon, tenant: draft.tenant.clone() };
         let references = converted.references.into_iter().map(|(property, beacon)| (property, target(beacon)));
         let references = references.collect();
@@ -227,9 +265,10 @@ impl Request<'_> {
             wrong.push((index, ObjectError::Invalid(dangling(self.name, property, target.beacon.id))));
         }
         let (insert, ids) = (self.purpose == Purpose::Insert, self.ids(&accepted));
+        let table = self.app.catalog()?.shards(collection.id).clone();
         let stored = self.app.read(move |shards| {
             let mut wrong = Vec::new();
-            let known = known_dimensions(shards, &collection, &accepted)?;
+            let known = known_dimensions(shards, &collection, &table, &accepted)?;
             let there = if insert { stored_already(shards, &accepted, &ids)? } else { HashSet::new() };
             let mut seen: HashMap<(&str, VectorId), usize> = HashMap::new();
             for (draft, id) in accepted.iter().zip(ids) {
@@ -285,6 +324,7 @@ fn stored_already(
 fn known_dimensions<'a>(
     shards: Shards<'_>,
     collection: &Collection,
+    table: &ShardTable,
     accepted: &'a [Accepted],
 ) -> azimuth_engine::Result<HashMap<(&'a str, VectorId), u32>> {
     let mut vectors: BTreeMap<&str, (BTreeSet<ShardKey>, BTreeSet<VectorId>)> = BTreeMap::new();
@@ -297,8 +337,7 @@ fn known_dimensions<'a>(
     let mut known = HashMap::new();
     for (tenant, (mut of, vectors)) in vectors {
         if !collection.multi_tenancy.enabled {
-            let all = collection.shards.values();
-            of.extend(all.map(|shard| ShardKey { collection: collection.id, shard: shard.id }));
+            of.extend(table.iter_by_id().map(|shard| ShardKey { collection: collection.id, shard: shard.id }));
         }
         let (of, vectors): (Vec<_>, Vec<_>) = (of.into_iter().collect(), vectors.into_iter().collect());
         let dimensions = shards.dimensions(&of, &vectors)?;

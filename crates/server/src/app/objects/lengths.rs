@@ -66,11 +66,14 @@ pub(super) async fn check_one<'v>(
 
 /// Whether the objects are spread over several shards by their ids.
 fn is_spread(collection: &Collection) -> bool {
-    !collection.multi_tenancy.enabled && collection.shards.len() > 1
+    !collection.multi_tenancy.enabled && collection.sharding.actual_count > 1
 }
 
 async fn stored(app: &App, collection: &Arc<Collection>, vectors: Vec<VectorId>) -> AppResult<Lengths> {
-    let Ok(target) = ShardTarget::new(collection.clone(), "") else { return Ok(Lengths::new()) };
+    let catalog = app.catalog()?;
+    let Ok(target) = ShardTarget::new(collection.clone(), catalog.shards(collection.id), "") else {
+        return Ok(Lengths::new());
+    };
     let shards_of_target: Vec<ShardKey> = target.all().collect();
     app.read(move |shards| shards.dimensions(&shards_of_target, &vectors)).await
 }

@@ -133,7 +133,7 @@ fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Resu
     let at = match purpose {
         Purpose::Validate => ShardKey { collection: collection.id, shard: azimuth_engine::ids::ShardId::FIRST },
         Purpose::Write | Purpose::Insert | Purpose::Replace | Purpose::Merge => {
-            route_to_write(&collection, draft.tenant.as_deref(), id)?
+            route_to_write(catalog, &collection, draft.tenant.as_deref(), id)?
         }
     };
     let object = Object { id, created_ms: now, updated_ms: now, properties, vectors };

@@ -232,11 +232,15 @@ fn check(catalog: &Catalog, from: &Collection, reference: &NewReference) -> Resu
         return Err(ObjectError::Invalid(format!("target class \"{name}\" not found in schema")));
     }
     check_tenancy(catalog, from, &to).map_err(ObjectError::Invalid)?;
-    let at = shard::route_to_write(from, reference.tenant.as_deref(), reference.id).map_err(|error| match error {
-        ObjectError::Shard(why) if from.multi_tenancy.enabled => {
-            ObjectError::Shard(format!("source: get object {}/{}: determine shard: {why}", from.name, reference.id))
-        }
-        error => error,
-    })?;
+    let at =
+        shard::route_to_write(catalog, from, reference.tenant.as_deref(), reference.id).map_err(
+            |error| match error {
+                ObjectError::Shard(why) if from.multi_tenancy.enabled => ObjectError::Shard(format!(
+                    "source: get object {}/{}: determine shard: {why}",
+                    from.name, reference.id
+                )),
+                error => error,
+            },
+        )?;
     Ok((at, to))
 }

@@ -2,43 +2,36 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::ids::{ShardId, ShardKey};
+use azimuth_engine::command::ShardChange;
+use azimuth_engine::ids::ShardKey;
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::schema::{Collection, Shard, TenantStatus, shard_of};
+use azimuth_engine::schema::{Collection, Shard, ShardTable, TenantStatus, shard_of};
 use uuid::Uuid;
 
 use super::ObjectError;
 use crate::app::shards::{ShardTarget, virtual_shards};
-use crate::app::{App, AppError, AppResult, Change};
+use crate::app::{App, AppResult};
+
+/// The change that makes a tenant usable which an object names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// It does not exist.
+    Create,
+    /// It is inactive.
+    Activate,
+}
 
 /// The shard that holds the object `id` of `tenant`, or of a collection without tenants.
 ///
 /// # Errors
 /// [`ObjectError::Shard`] in the wire's words.
-pub(crate) fn route(collection: &Collection, tenant: Option<&str>, id: Uuid) -> Result<ShardKey, ObjectError> {
-    let refuse = |text: String| Err(ObjectError::Shard(text));
-    let tenant = tenant.filter(|tenant| !tenant.is_empty());
-    let shard = match (collection.multi_tenancy.enabled, tenant) {
-        (true, None) => {
-            let name = &collection.name;
-            return refuse(format!("class {name} has multi-tenancy enabled, but request was without tenant"));
-        }
-        (false, Some(_)) => {
-            let name = &collection.name;
-            return refuse(format!("class {name} has multi-tenancy disabled, but request was with tenant"));
-        }
-        (true, Some(tenant)) => match collection.shard(Some(tenant)) {
-            None => return refuse(format!("tenant not found: \"{tenant}\"")),
-            Some(shard) if shard.status != TenantStatus::Hot => {
-                return refuse(format!("tenant not active: '{tenant}'"));
-            }
-            Some(shard) => shard,
-        },
-        (false, None) => match shard_by_id(collection, id) {
-            None => return refuse(format!("class {} has no shard", collection.name)),
-            Some(shard) => shard,
-        },
-    };
+pub(crate) fn route(
+    catalog: &Catalog,
+    collection: &Collection,
+    tenant: Option<&str>,
+    id: Uuid,
+) -> Result<ShardKey, ObjectError> {
+    let shard = find(catalog.shards(collection.id), collection, tenant, id)?;
     Ok(ShardKey { collection: collection.id, shard: shard.id })
 }
 
@@ -46,96 +39,130 @@ pub(crate) fn route(collection: &Collection, tenant: Option<&str>, id: Uuid) -> 
 ///
 /// # Errors
 /// [`ObjectError::Shard`], or [`ObjectError::Invalid`] for a shard that is read-only.
-pub(crate) fn route_to_write(collection: &Collection, tenant: Option<&str>, id: Uuid) -> Result<ShardKey, ObjectError> {
-    let at = route(collection, tenant, id)?;
-    match collection.shards.iter().find(|(_, shard)| shard.id == at.shard) {
-        Some((name, shard)) if shard.read_only => Err(ObjectError::Invalid(read_only(collection, name))),
-        _ => Ok(at),
+pub(crate) fn route_to_write(
+    catalog: &Catalog,
+    collection: &Collection,
+    tenant: Option<&str>,
+    id: Uuid,
+) -> Result<ShardKey, ObjectError> {
+    let shard = find(catalog.shards(collection.id), collection, tenant, id)?;
+    check_writable(collection, shard)?;
+    Ok(ShardKey { collection: collection.id, shard: shard.id })
+}
+
+fn find<'a>(
+    shards: &'a ShardTable,
+    collection: &Collection,
+    tenant: Option<&str>,
+    id: Uuid,
+) -> Result<&'a Arc<Shard>, ObjectError> {
+    let refuse = |text: String| Err(ObjectError::Shard(text));
+    match check_tenant(collection, tenant)? {
+        Some(tenant) => match shards.get(tenant) {
+            None => refuse(format!("tenant not found: \"{tenant}\"")),
+            Some(shard) if shard.status != TenantStatus::Hot => refuse(format!("tenant not active: '{tenant}'")),
+            Some(shard) => Ok(shard),
+        },
+        None => shard_by_id(collection, shards, id)
+            .map_or_else(|| refuse(format!("class {} has no shard", collection.name)), Ok),
     }
 }
 
 /// The shard of a collection without tenants that holds the object `id`.
-fn shard_by_id(collection: &Collection, id: Uuid) -> Option<&Shard> {
-    let shards = &collection.shards;
-    if shards.len() < 2 {
-        return shards.values().next();
+fn shard_by_id<'a>(collection: &Collection, shards: &'a ShardTable, id: Uuid) -> Option<&'a Arc<Shard>> {
+    shards.at(shard_of(id, shards.len(), virtual_shards(collection))?)
+}
+
+fn check_writable(collection: &Collection, shard: &Shard) -> Result<(), ObjectError> {
+    if shard.read_only {
+        return Err(ObjectError::Invalid(format!("shard {} of class {} is read-only", shard.name, collection.name)));
     }
-    let mut in_order: Vec<&Shard> = shards.values().collect();
-    in_order.sort_unstable_by_key(|shard| shard.id);
-    in_order.get(shard_of(id, in_order.len(), virtual_shards(collection))?).copied()
+    Ok(())
 }
 
 /// The shards in which the objects of `tenant`, or of a collection without tenants, are written.
 ///
 /// # Errors
 /// As [`route_to_write`], for any of the shards.
-pub(crate) fn targets_to_write(collection: &Arc<Collection>, tenant: Option<&str>) -> Result<ShardTarget, ObjectError> {
-    let target = targets(collection, tenant)?;
-    let shards = || collection.shards.iter().filter(|(_, shard)| target.all().any(|at| at.shard == shard.id));
-    match shards().find(|(_, shard)| shard.read_only) {
-        Some((name, _)) => Err(ObjectError::Invalid(read_only(collection, name))),
-        None => Ok(target),
-    }
+pub(crate) fn targets_to_write(
+    catalog: &Catalog,
+    collection: &Arc<Collection>,
+    tenant: Option<&str>,
+) -> Result<ShardTarget, ObjectError> {
+    let target = targets(catalog, collection, tenant)?;
+    let shards = catalog.shards(collection.id);
+    target.all().filter_map(|at| shards.by_id(at.shard)).try_for_each(|shard| check_writable(collection, shard))?;
+    Ok(target)
 }
 
 /// The shards that hold the objects of `tenant`, or of a collection without tenants.
 ///
 /// # Errors
 /// As [`route`].
-pub(crate) fn targets(collection: &Arc<Collection>, tenant: Option<&str>) -> Result<ShardTarget, ObjectError> {
-    route(collection, tenant, Uuid::nil())?;
-    ShardTarget::new(collection.clone(), tenant.unwrap_or_default()).map_err(ObjectError::Shard)
-}
-
-fn read_only(collection: &Collection, shard: &str) -> String {
-    format!("shard {shard} of class {} is read-only", collection.name)
-}
-
-/// Activates a tenant that a read or a change of one object names, where the collection asks for it.
-///
-/// # Errors
-/// What a change of the schema ends with.
-pub(crate) async fn activate(
-    app: &App,
+pub(crate) fn targets(
+    catalog: &Catalog,
     collection: &Arc<Collection>,
     tenant: Option<&str>,
-) -> AppResult<Arc<Collection>> {
-    let Some(tenant) = tenant.filter(|tenant| opened(collection, tenant, false).is_some()) else {
-        return Ok(collection.clone());
-    };
-    let change = |_: &Catalog, there: Option<&Arc<Collection>>| {
-        let Some((there, shard)) = there.and_then(|there| Some((there, opened(there, tenant, false)?))) else {
-            return Ok::<_, AppError>(Change::Nothing);
-        };
-        let mut new = Collection::clone(there);
-        put_tenant(&mut new, tenant, shard);
-        Ok(Change::Update(new))
-    };
-    let changed = app.change_collection(&collection.name, change).await?;
-    Ok(changed.unwrap_or_else(|| collection.clone()))
+) -> Result<ShardTarget, ObjectError> {
+    route(catalog, collection, tenant, Uuid::nil())?;
+    let shards = catalog.shards(collection.id);
+    ShardTarget::new(collection.clone(), shards, tenant.unwrap_or_default()).map_err(ObjectError::Shard)
 }
 
-/// The tenant that is created or activated because an object names it; `None` when nothing has to be done.
-pub(super) fn opened(collection: &Collection, tenant: &str, create: bool) -> Option<Shard> {
+/// The tenant that a request names, where the collection has tenants.
+///
+/// # Errors
+/// [`ObjectError::Shard`] for a tenant that is missing, or that the collection cannot have.
+pub(super) fn check_tenant<'t>(
+    collection: &Collection,
+    tenant: Option<&'t str>,
+) -> Result<Option<&'t str>, ObjectError> {
+    let name = &collection.name;
+    let tenant = tenant.filter(|tenant| !tenant.is_empty());
+    Err(ObjectError::Shard(match (collection.multi_tenancy.enabled, tenant) {
+        (true, None) => format!("class {name} has multi-tenancy enabled, but request was without tenant"),
+        (false, Some(_)) => format!("class {name} has multi-tenancy disabled, but request was with tenant"),
+        (true, Some(_)) | (false, None) => return Ok(tenant),
+    }))
+}
+
+/// Activates a tenant that a read or a change of one object names, where the collection asks for it. Returns the catalog
+/// after that.
+///
+/// # Errors
+/// The errors of a write.
+pub(crate) async fn activate(app: &App, collection: &Collection, tenant: Option<&str>) -> AppResult<Arc<Catalog>> {
+    let catalog = app.catalog()?;
+    let shards = catalog.shards(collection.id);
+    let Some(tenant) = tenant.filter(|tenant| opening(collection, shards, tenant, false).is_some()) else {
+        return Ok(catalog);
+    };
+    // A tenant that was removed meanwhile is refused by `route`.
+    app.update_shards(collection.id, vec![activation(tenant)]).await?;
+    app.catalog()
+}
+
+/// The change that makes a tenant active, unless it was given another status meanwhile.
+pub(super) fn activation(tenant: &str) -> ShardChange {
+    ShardChange {
+        name: tenant.to_owned(),
+        expected: Some(TenantStatus::Cold),
+        status: Some(TenantStatus::Hot),
+        read_only: None,
+    }
+}
+
+/// Whether the tenant is created or activated because an object names it.
+pub(super) fn opening(collection: &Collection, shards: &ShardTable, tenant: &str, create: bool) -> Option<Opening> {
     let tenancy = &collection.multi_tenancy;
     if !tenancy.enabled || !is_tenant_name(tenant) {
         return None;
     }
-    match collection.shards.get(tenant) {
-        Some(shard) if shard.status == TenantStatus::Cold && tenancy.auto_activation => {
-            Some(Shard { status: TenantStatus::Hot, ..shard.clone() })
-        }
-        None if tenancy.auto_creation && create => {
-            Some(Shard { id: ShardId(collection.next_shard_id), status: TenantStatus::Hot, read_only: false })
-        }
+    match shards.get(tenant) {
+        Some(shard) if shard.status == TenantStatus::Cold && tenancy.auto_activation => Some(Opening::Activate),
+        None if tenancy.auto_creation && create => Some(Opening::Create),
         _ => None,
     }
-}
-
-/// Puts a tenant that [`opened`] returned into effect.
-pub(super) fn put_tenant(collection: &mut Collection, tenant: &str, shard: Shard) {
-    collection.next_shard_id = collection.next_shard_id.max(shard.id.0.saturating_add(1));
-    collection.shards.insert(tenant.to_owned(), shard);
 }
 
 fn is_tenant_name(name: &str) -> bool {

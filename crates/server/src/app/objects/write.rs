@@ -27,9 +27,9 @@ pub(crate) async fn write(
     lengths::check(app, &mut prepared).await?;
     let mut last = None;
     for prepared in prepared.iter().flatten() {
-        // Objects of one collection follow one another.
-        if last.replace(prepared.collection.id) != Some(prepared.collection.id) {
-            app.published(&prepared.collection).await?;
+        // Objects of one shard often follow one another.
+        if last.replace(prepared.at) != Some(prepared.at) {
+            app.published(&prepared.collection, Some(prepared.at.shard)).await?;
         }
     }
     let mut commands = Vec::with_capacity(prepared.len());
@@ -107,7 +107,7 @@ pub(super) async fn change_all(
 ) -> Result<Vec<Result<(), ObjectError>>, ObjectError> {
     let mut last = None;
     for (at, ..) in &changes {
-        if last.replace(at.collection) != Some(at.collection) {
+        if last.replace(*at) != Some(*at) {
             publish(app, *at).await?;
         }
     }
@@ -120,10 +120,10 @@ pub(super) async fn change_all(
     Ok(places.into_iter().zip(outcomes).map(|((_, id), outcome)| written(id, outcome).map(|_| ())).collect())
 }
 
-/// Makes sure that the data group knows the schema that a change was checked against, or a newer one.
+/// Makes sure that the data group knows the shard, and the schema that a change was checked against or a newer one.
 async fn publish(app: &App, at: ShardKey) -> AppResult<()> {
     match app.catalog()?.get(at.collection) {
-        Some(collection) => app.published(collection).await,
+        Some(collection) => app.published(collection, Some(at.shard)).await,
         None => Ok(()),
     }
 }
@@ -139,7 +139,7 @@ fn written(id: Uuid, outcome: Outcome) -> Result<i64, ObjectError> {
             Err(ObjectError::Invalid(wrong_dimension(id, given as usize, expected as usize)))
         }
         Outcome::Conflict(text) | Outcome::Refused(text) => Err(ObjectError::Invalid(text)),
-        Outcome::Collection(_) | Outcome::Repeated => Err(lost()),
+        Outcome::Collection(_) | Outcome::Created { .. } | Outcome::Shards(_) | Outcome::Repeated => Err(lost()),
     }
 }
 

@@ -157,7 +157,7 @@ pub(super) fn multi_tenancy(given: Option<&Value>) -> AppResult<MultiTenancy> {
     Ok(config)
 }
 
-/// Gives a new collection its shards.
+/// Reads how many shards a new collection gets.
 fn place(collection: &mut Collection, class: &Value) -> AppResult<()> {
     let given = class.get("shardingConfig").filter(|given| !given.is_null());
     if collection.multi_tenancy.enabled {
@@ -165,7 +165,6 @@ fn place(collection: &mut Collection, class: &Value) -> AppResult<()> {
             return Err(invalid("cannot have both shardingConfig and multiTenancyConfig"));
         }
         collection.sharding = Sharding::default();
-        collection.shards.clear();
         return Ok(());
     }
     collection.sharding = sharding(given)?;
@@ -175,8 +174,6 @@ fn place(collection: &mut Collection, class: &Value) -> AppResult<()> {
             "parse sharding config: sharding config: desiredCount must be between 1 and {SHARDS_MAX}, got: {count}"
         )));
     }
-    collection.shards = defaults::new_shards(u32::try_from(count).unwrap_or(1));
-    collection.next_shard_id = u32::try_from(count).unwrap_or(1);
     Ok(())
 }
 

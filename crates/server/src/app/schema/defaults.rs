@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use azimuth_engine::ids::{CollectionId, PropertyId, ShardId, VectorId};
+use azimuth_engine::ids::{CollectionId, PropertyId, VectorId};
 use azimuth_engine::schema::{
-    Bm25, Collection, DataType, InvertedConfig, MultiTenancy, Property, Replication, Shard, Sharding, Stopwords,
-    TenantStatus, Tokenization, VectorConfig, VectorIndexKind, VectorSpace,
+    Bm25, Collection, DataType, InvertedConfig, MultiTenancy, Property, Replication, Sharding, Stopwords, Tokenization,
+    VectorConfig, VectorIndexKind, VectorSpace,
 };
 use azimuth_engine::vector::{IndexConfig, Muvera};
 use serde_json::Value;
@@ -43,10 +43,10 @@ pub(crate) fn new_collection(settings: &Settings, name: &str) -> Collection {
         multi_tenancy: MultiTenancy::default(),
         object_ttl: None,
         module_config: None,
-        shards: new_shards(1),
         next_property_id: 1,
         next_vector_id: 1,
-        next_shard_id: 1,
+        listed: None,
+        listed_next: None,
     }
 }
 
@@ -121,10 +121,9 @@ pub(super) fn new_sharding(count: i64) -> Sharding {
     }
 }
 
-/// Shards with random names of twelve letters and digits.
-pub(super) fn new_shards(count: u32) -> BTreeMap<String, Shard> {
-    let shard = |id| Shard { id: ShardId(id), status: TenantStatus::Hot, read_only: false };
-    (0..count).map(|id| (shard_name(), shard(id))).collect()
+/// Names for the shards of a new collection: random ones of twelve letters and digits. A collection with tenants has none.
+pub(crate) fn shard_names(collection: &Collection) -> impl Iterator<Item = String> {
+    (0..collection.sharding.actual_count).map(|_| shard_name())
 }
 
 fn shard_name() -> String {

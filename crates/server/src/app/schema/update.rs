@@ -58,7 +58,7 @@ pub(crate) fn update_class(
     if new.replication.factor > old.replication.factor {
         return Err(invalid(format!(
             "not enough replicas in shard \"{}\" to increase replication factor to {} for class \"{}\"",
-            old.shards.keys().next().map_or("", String::as_str),
+            catalog.shards(old.id).first().map_or("", |shard| shard.name.as_str()),
             new.replication.factor,
             old.name
         )));

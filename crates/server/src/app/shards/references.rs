@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use azimuth_engine::object::{Beacon, Object, Value};
 use azimuth_engine::query::{Hit, Include};
-use azimuth_engine::schema::Collection;
+use azimuth_engine::schema::{Collection, ShardTable};
 use azimuth_engine::{Error, Result, interrupt};
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ pub(crate) struct Follow {
 pub(crate) struct FollowTarget {
     /// The collection.
     pub(crate) collection: Arc<Collection>,
+    /// Its shards.
+    pub(crate) shards: ShardTable,
     /// Tenant of the object that refers; empty for none.
     pub(crate) tenant: String,
     /// The parts of the targets that are read.
@@ -105,7 +107,7 @@ impl Shards<'_> {
             if wanted.is_empty() {
                 continue;
             }
-            let shards = ShardTarget::behind(target.collection.clone(), &target.tenant)
+            let shards = ShardTarget::behind(target.collection.clone(), &target.shards, &target.tenant)
                 .map_err(|why| Error::Invalid(format!("resolve references: {why}")))?;
             let wanted: Vec<_> = wanted.into_iter().map(|id| (shards.of(id), id)).collect();
             let objects: Vec<Object> = self.get_each(&wanted, &target.include)?.into_iter().flatten().collect();

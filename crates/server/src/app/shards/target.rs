@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use azimuth_engine::ids::ShardKey;
-use azimuth_engine::schema::{Collection, TenantStatus, shard_of};
+use azimuth_engine::schema::{Collection, Shard, ShardTable, TenantStatus, shard_of};
 use uuid::Uuid;
 
 use crate::app::search::VECTOR_SEARCH;
@@ -31,7 +31,7 @@ impl ShardTarget {
     ///
     /// # Errors
     /// Says what is wrong with the tenant, without the path that front ends put before it.
-    pub(crate) fn new(collection: Arc<Collection>, tenant: &str) -> Result<Self, String> {
+    pub(crate) fn new(collection: Arc<Collection>, table: &ShardTable, tenant: &str) -> Result<Self, String> {
         let name = &collection.name;
         match (collection.multi_tenancy.enabled, tenant) {
             (true, "") => {
@@ -42,19 +42,20 @@ impl ShardTarget {
             }
             _ => {}
         }
-        let wanted = |shard: &&String| tenant.is_empty() || *shard == tenant;
-        let found = collection.shards.iter().filter(|(name, _)| wanted(name));
-        let mut shards = Vec::new();
-        for (name, shard) in found {
-            if shard.status != TenantStatus::Hot {
-                return Err(format!("tenant not active: '{tenant}'"));
+        let named = |shard: &Arc<Shard>| {
+            let at = ShardKey { collection: collection.id, shard: shard.id };
+            match shard.status {
+                TenantStatus::Hot => Ok(NamedShard { name: shard.name.clone(), at }),
+                TenantStatus::Cold | TenantStatus::Frozen => Err(format!("tenant not active: '{tenant}'")),
             }
-            shards.push(NamedShard { name: name.clone(), at: ShardKey { collection: collection.id, shard: shard.id } });
-        }
+        };
+        let shards: Vec<NamedShard> = match tenant {
+            "" => table.iter_by_id().map(named).collect::<Result<_, _>>()?,
+            tenant => table.get(tenant).map(named).transpose()?.into_iter().collect(),
+        };
         if shards.is_empty() {
             return Err(format!("tenant not found: {tenant:?}"));
         }
-        shards.sort_unstable_by_key(|shard| shard.at.shard);
         Ok(Self { collection, shards })
     }
 
@@ -62,9 +63,9 @@ impl ShardTarget {
     ///
     /// # Errors
     /// As [`ShardTarget::new`].
-    pub(crate) fn behind(collection: Arc<Collection>, tenant: &str) -> Result<Self, String> {
+    pub(crate) fn behind(collection: Arc<Collection>, table: &ShardTable, tenant: &str) -> Result<Self, String> {
         let tenant = if collection.multi_tenancy.enabled { tenant } else { "" };
-        Self::new(collection, tenant)
+        Self::new(collection, table, tenant)
     }
 
     /// All shards, in the order of their ids.

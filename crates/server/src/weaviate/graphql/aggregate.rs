@@ -37,7 +37,9 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
     }
     let filter = arguments::filter(app, &catalog, &collection, class)?;
     let tenant = arguments::text(class, "tenant").unwrap_or_default();
-    let shard_target = ShardTarget::new(collection, &tenant).map_err(|why| FieldError(format!("aggregate: {why}")))?;
+    let shards = catalog.shards(collection.id);
+    let shard_target =
+        ShardTarget::new(collection, shards, &tenant).map_err(|why| FieldError(format!("aggregate: {why}")))?;
     let shard = shard_target.first().name.clone();
     let count = app
         .count(shard_target, filter)

@@ -85,7 +85,7 @@ fn assemble(
         return Err(FieldError("hybrid search is not compatible with sort".to_owned()));
     }
     let filter = arguments::filter(app, catalog, collection, class)?;
-    let near = near::search(collection, class)?;
+    let near = near::search(collection, catalog.shards(collection.id), class)?;
     if shape.asks("certainty")
         && let Some(near) = near.as_ref().filter(|near| near.fusion.is_none())
     {
@@ -97,7 +97,7 @@ fn assemble(
     let (offset, limit) = window(app, class, &ranking, fusion.is_some())?;
     let listing = !ranking.is_search();
     let tenant = text(class, "tenant").unwrap_or_default();
-    let shard_target = ShardTarget::new(collection.clone(), &tenant).map_err(|why| {
+    let shard_target = ShardTarget::new(collection.clone(), catalog.shards(collection.id), &tenant).map_err(|why| {
         let explain = if listing { ShardTarget::listing_error } else { ShardTarget::vector_error };
         FieldError(explain(collection, &why))
     })?;

@@ -1,7 +1,7 @@
 //! `nearVector`, `nearObject` and `hybrid` by vector alone: the ranking of a class' hits.
 
 use azimuth_engine::object::Vector;
-use azimuth_engine::schema::Collection;
+use azimuth_engine::schema::{Collection, ShardTable};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -23,19 +23,27 @@ pub(super) struct NearSearch<'a> {
 }
 
 /// The vector search of a class, if it asks for one.
-pub(super) fn search<'a>(collection: &'a Collection, class: &Field) -> Result<Option<NearSearch<'a>>, FieldError> {
+pub(super) fn search<'a>(
+    collection: &'a Collection,
+    shards: &ShardTable,
+    class: &Field,
+) -> Result<Option<NearSearch<'a>>, FieldError> {
     if let Some(hybrid) = object(class, "hybrid") {
         if object(class, "nearVector").is_some() || object(class, "nearObject").is_some() {
             return Err(FieldError("hybrid and a near search cannot be combined, choose one".to_owned()));
         }
-        return hybrid_search(collection, &hybrid).map(Some);
+        return hybrid_search(collection, shards, &hybrid).map(Some);
     }
-    let found = near(collection, class)?;
+    let found = near(collection, shards, class)?;
     Ok(found.map(|(ranking, chosen)| NearSearch { ranking, chosen, fusion: None }))
 }
 
 /// `hybrid` with all the weight on the vector.
-fn hybrid_search<'a>(collection: &'a Collection, hybrid: &Value) -> Result<NearSearch<'a>, FieldError> {
+fn hybrid_search<'a>(
+    collection: &'a Collection,
+    shards: &ShardTable,
+    hybrid: &Value,
+) -> Result<NearSearch<'a>, FieldError> {
     let refuse = |why: &str| FieldError(format!("failed to extract hybrid params: {why}"));
     let alpha = hybrid.get("alpha").and_then(Value::as_f64).unwrap_or(fusion::ALPHA_DEFAULT);
     if !(0.0..=1.0).contains(&alpha) {
@@ -81,7 +89,7 @@ fn hybrid_search<'a>(collection: &'a Collection, hybrid: &Value) -> Result<NearS
             near.insert(name.to_owned(), given.clone());
         }
     }
-    let (mut ranking, chosen) = near_vector(collection, &near)?;
+    let (mut ranking, chosen) = near_vector(collection, shards, &near)?;
     let max_distance = hybrid.get("maxVectorDistance").and_then(Value::as_f64);
     if let (Some(_), Ranking::Vector(near)) = (max_distance, &mut ranking) {
         let threshold = Threshold { distance: max_distance, certainty: None };
@@ -103,7 +111,11 @@ fn resolve_hybrid(collection: &Collection, names: &[String]) -> Result<(), Field
     }
 }
 
-fn near<'a>(collection: &'a Collection, class: &Field) -> Result<Option<(Ranking, Vec<Chosen<'a>>)>, FieldError> {
+fn near<'a>(
+    collection: &'a Collection,
+    shards: &ShardTable,
+    class: &Field,
+) -> Result<Option<(Ranking, Vec<Chosen<'a>>)>, FieldError> {
     match (object(class, "nearVector"), object(class, "nearObject")) {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(FieldError(
@@ -111,12 +123,16 @@ fn near<'a>(collection: &'a Collection, class: &Field) -> Result<Option<(Ranking
              conflicting, choose one instead"
                 .to_owned(),
         )),
-        (Some(near), None) => near_vector(collection, &near).map(Some),
-        (None, Some(near)) => near_object(collection, &near).map(Some),
+        (Some(near), None) => near_vector(collection, shards, &near).map(Some),
+        (None, Some(near)) => near_object(collection, shards, &near).map(Some),
     }
 }
 
-fn near_vector<'a>(collection: &'a Collection, near: &Value) -> Result<(Ranking, Vec<Chosen<'a>>), FieldError> {
+fn near_vector<'a>(
+    collection: &'a Collection,
+    shards: &ShardTable,
+    near: &Value,
+) -> Result<(Ranking, Vec<Chosen<'a>>), FieldError> {
     let refuse = |why: String| FieldError(format!("failed to extract nearVector params: {why}"));
     let threshold = threshold(near).map_err(refuse)?;
     let (vector, per_target) = (near.get("vector"), near.get("vectorPerTarget").and_then(Value::as_object));
@@ -134,7 +150,7 @@ fn near_vector<'a>(collection: &'a Collection, near: &Value) -> Result<(Ranking,
         None => None,
     };
     let names = given.as_ref().map_or(names, |given| given.iter().map(|(name, _)| name.clone()).collect());
-    let chosen = resolve(collection, &names)?;
+    let chosen = resolve(collection, shards, &names)?;
     let of_target = |at: usize| given.as_ref().map_or(vector, |given| given.get(at).map(|(_, value)| *value));
     let queries = chosen.iter().enumerate().map(|(at, chosen)| query(chosen, of_target(at).unwrap_or(&Value::Null)));
     let queries = queries.collect::<Result<Vec<_>, _>>().map_err(refuse)?;
@@ -142,12 +158,16 @@ fn near_vector<'a>(collection: &'a Collection, near: &Value) -> Result<(Ranking,
     Ok((Ranking::Vector(target::near(&chosen, queries, &method, max_distance)), chosen))
 }
 
-fn near_object<'a>(collection: &'a Collection, near: &Value) -> Result<(Ranking, Vec<Chosen<'a>>), FieldError> {
+fn near_object<'a>(
+    collection: &'a Collection,
+    shards: &ShardTable,
+    near: &Value,
+) -> Result<(Ranking, Vec<Chosen<'a>>), FieldError> {
     let refuse = |why: String| FieldError(format!("failed to extract nearObject params: {why}"));
     let threshold = threshold(near).map_err(refuse)?;
     let names = names(near);
     let method = method(near, &names).map_err(refuse)?;
-    let chosen = resolve(collection, &names)?;
+    let chosen = resolve(collection, shards, &names)?;
     let id = object_id(collection, near)?;
     let max_distance = target::max_distance(&chosen, threshold).map_err(FieldError)?;
     Ok((Ranking::object(id, &chosen, &method, max_distance), chosen))
@@ -285,7 +305,11 @@ fn object_id(collection: &Collection, near: &Value) -> Result<Uuid, FieldError> 
     }
 }
 
-fn resolve<'a>(collection: &'a Collection, names: &[String]) -> Result<Vec<Chosen<'a>>, FieldError> {
+fn resolve<'a>(
+    collection: &'a Collection,
+    shards: &ShardTable,
+    names: &[String],
+) -> Result<Vec<Chosen<'a>>, FieldError> {
     target::resolve(collection, names).map_err(|error| {
         FieldError(match error {
             TargetError::Missing => "explorer: get class: validate target vector: multiple vectorizers configuration \
@@ -293,7 +317,7 @@ fn resolve<'a>(collection: &'a Collection, names: &[String]) -> Result<Vec<Chose
                 .to_owned(),
             TargetError::Unknown(name) => {
                 let why = format!("index for target vector {name:?} not found");
-                let shard = collection.shards.keys().next().map_or("", String::as_str);
+                let shard = shards.first().map_or("", |shard| shard.name.as_str());
                 let index = collection.name.to_lowercase();
                 ShardTarget::vector_error(collection, &format!("shard {index}_{shard}: {why}"))
             }

@@ -6,7 +6,7 @@ use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Beacon, Object, Phone, Value, Vector};
 use azimuth_engine::query::{Include, Projection, Score};
-use azimuth_engine::schema::{Collection, DataType};
+use azimuth_engine::schema::{Collection, DataType, ShardTable};
 use azimuth_engine::{Result, interrupt};
 use serde_json::{Value as Json, json};
 
@@ -22,6 +22,7 @@ use crate::weaviate::tree::{Members, Tree, Whole};
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
     collection: Arc<Collection>,
+    shards: ShardTable,
     /// The tenant of the objects, in which their references are looked up; empty for none.
     tenant: String,
     members: Vec<(String, Member)>,
@@ -75,7 +76,9 @@ impl Shape {
         followed: &mut usize,
     ) -> Self {
         let member = |field: &Field| (field.key.clone(), member(catalog, collection, tenant, field, followed));
-        Self { collection: collection.clone(), tenant: tenant.to_owned(), members: fields.iter().map(member).collect() }
+        let members = fields.iter().map(member).collect();
+        let shards = catalog.shards(collection.id).clone();
+        Self { collection: collection.clone(), shards, tenant: tenant.to_owned(), members }
     }
 
     /// The references that are followed, those of the members of groups too, in the order of their positions.
@@ -99,6 +102,7 @@ impl Shape {
     fn as_target(&self) -> FollowTarget {
         FollowTarget {
             collection: self.collection.clone(),
+            shards: self.shards.clone(),
             tenant: self.tenant.clone(),
             // As in Weaviate, objects behind references come without their vectors.
             include: Include { properties: self.projection(), ..Include::default() },

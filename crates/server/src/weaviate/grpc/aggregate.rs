@@ -28,8 +28,9 @@ pub(super) async fn aggregate(
     refuse_unsupported(&request)?;
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())
         .map_err(|error| parse(Status::new(error.code(), format!("extract filters: {}", error.message()))))?;
-    let shard_target =
-        ShardTarget::new(collection, &request.tenant).map_err(|why| Status::unknown(format!("aggregate: {why}")))?;
+    let shards = catalog.shards(collection.id);
+    let shard_target = ShardTarget::new(collection, shards, &request.tenant)
+        .map_err(|why| Status::unknown(format!("aggregate: {why}")))?;
     let shard = shard_target.first().name.clone();
     let explain = |error| match error {
         AppError::Invalid(text) => {

@@ -221,8 +221,8 @@ pub(crate) async fn batch_delete(
     let collection = find_collection(&catalog, &request.collection).map_err(parse)?;
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref()).map_err(parse)?;
     let filter = filter.ok_or_else(|| parse(Status::unknown("no filters in batch delete request")))?;
-    let collection = shard::activate(app, &collection, tenant).await.map_err(status)?;
-    let target = shard::targets_to_write(&collection, tenant)
+    let catalog = shard::activate(app, &collection, tenant).await.map_err(status)?;
+    let target = shard::targets_to_write(&catalog, &collection, tenant)
         .map_err(|error| Status::unknown(format!("batch delete: cannot find objects: {}", error.text())))?;
     let deleted = delete::matching(app, target, filter, request.dry_run).await.map_err(status)?;
     let failed = deleted.objects.iter().filter(|(_, gone)| !gone).count();

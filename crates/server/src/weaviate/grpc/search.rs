@@ -6,7 +6,7 @@ use std::time::Instant;
 use azimuth_engine::interrupt;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::{Filter, Sort};
-use azimuth_engine::schema::Collection;
+use azimuth_engine::schema::{Collection, ShardTable};
 use tonic::Status;
 
 use super::reply::{Ranked, result};
@@ -75,7 +75,8 @@ impl Prepared {
         refuse_unsupported(request, &ranking, fused.is_some())?;
         let filter = filter_of(app, &catalog, &collection, request.filters.as_deref())?;
         let cosine = target::has_certainty(&chosen);
-        let mut search = assemble(app, &collection, request, ranking, filter, &selection)?;
+        let mut search =
+            assemble(app, &collection, catalog.shards(collection.id), request, ranking, filter, &selection)?;
         search.fusion = fused.map(|fused| fused.fusion);
         Ok(Self { search, selection, group_by, cosine })
     }
@@ -130,6 +131,7 @@ pub(super) fn filter_of(
 fn assemble(
     app: &App,
     collection: &Arc<Collection>,
+    shards: &ShardTable,
     request: &SearchRequest,
     ranking: Ranking,
     filter: Option<Filter>,
@@ -144,7 +146,7 @@ fn assemble(
         let path = if listing { "explorer: list class: search" } else { VECTOR_SEARCH };
         Status::unknown(if listing { format!("{path}: {why}") } else { format!("{path}: vector search: {why}") })
     })?;
-    let shard_target = ShardTarget::new(collection.clone(), &request.tenant).map_err(|why| {
+    let shard_target = ShardTarget::new(collection.clone(), shards, &request.tenant).map_err(|why| {
         let explain = if listing { ShardTarget::listing_error } else { ShardTarget::vector_error };
         Status::unknown(explain(collection, &why))
     })?;

@@ -7,7 +7,7 @@ use azimuth_engine::ids::VectorId;
 use azimuth_engine::limits;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::query::{Include, Projection};
-use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
+use azimuth_engine::schema::{Collection, DataType, Primitive, Property, ShardTable};
 use tonic::Status;
 
 use super::search::find_collection;
@@ -24,6 +24,8 @@ const DEPTH_MAX: usize = 16;
 pub(super) struct Selection {
     /// Whose objects.
     pub(super) collection: Arc<Collection>,
+    /// The shards of the collection.
+    shards: ShardTable,
     /// Plain properties; `None` leaves the message out.
     pub(super) fields: Option<Vec<Field>>,
     /// References that are followed.
@@ -94,7 +96,8 @@ impl Selection {
         }
         let metadata = metadata.map(|asked| Metadata::new(collection, asked)).unwrap_or_default();
         let (collection, tenant) = (collection.clone(), tenant.to_owned());
-        let mut selection = Self { collection, fields: None, references: Vec::new(), metadata, tenant };
+        let shards = catalog.shards(collection.id).clone();
+        let mut selection = Self { collection, shards, fields: None, references: Vec::new(), metadata, tenant };
         let (collection, tenant) = (&selection.collection.clone(), &selection.tenant.clone());
         let Some(request) = properties else {
             selection.fields = Some(all_fields(collection));
@@ -121,6 +124,7 @@ impl Selection {
     pub(super) fn follow(&self) -> Vec<Follow> {
         let target = |selection: &Self| FollowTarget {
             collection: selection.collection.clone(),
+            shards: selection.shards.clone(),
             tenant: selection.tenant.clone(),
             include: selection.include(),
             follow: selection.follow(),

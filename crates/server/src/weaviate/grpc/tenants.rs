@@ -1,5 +1,6 @@
 //! TenantsGet: which tenants a collection has, and whether they are active.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,16 +42,23 @@ pub(super) fn tenants_get(
     if !collection.multi_tenancy.enabled {
         return Err(refuse(&format!("{failed} multi-tenancy is not enabled for class {:?}", collection.name)));
     }
-    let wanted = |name: &String| names.as_ref().is_none_or(|names| names.contains(name));
-    let tenants = collection.shards.iter().filter(|(name, _)| wanted(name));
-    Ok(TenantsGetReply { tenants: tenants.map(|(name, shard)| tenant(name, shard)).collect(), took: took(start) })
+    let shards = catalog.shards(collection.id);
+    let tenants = match names {
+        // Each once, in the order of the names.
+        Some(names) => {
+            let names: BTreeSet<String> = names.into_iter().collect();
+            names.iter().filter_map(|name| shards.get(name)).map(|shard| tenant(shard)).collect()
+        }
+        None => shards.iter().map(|shard| tenant(shard)).collect(),
+    };
+    Ok(TenantsGetReply { tenants, took: took(start) })
 }
 
-fn tenant(name: &str, shard: &Shard) -> Tenant {
+fn tenant(shard: &Shard) -> Tenant {
     let activity = match shard.status {
         TenantStatus::Hot => TenantActivityStatus::Hot,
         TenantStatus::Cold => TenantActivityStatus::Cold,
         TenantStatus::Frozen => TenantActivityStatus::Frozen,
     };
-    Tenant { name: name.to_owned(), activity_status: activity.into() }
+    Tenant { name: shard.name.clone(), activity_status: activity.into() }
 }

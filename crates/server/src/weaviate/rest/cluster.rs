@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use azimuth_engine::command::ShardChange;
 use azimuth_engine::ids::ShardKey;
 use azimuth_engine::meta::Catalog;
-use azimuth_engine::schema::{Collection, TenantStatus};
+use azimuth_engine::schema::{Collection, Shard, TenantStatus};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::message::{Reply, RestRequest};
 use super::root::WEAVIATE_VERSION;
 use super::{decode, unsupported};
 use crate::app::schema::names;
-use crate::app::{App, AppResult, Change};
+use crate::app::{App, AppResult};
 use crate::auth::Access;
 
 /// `/nodes` and `/nodes/{class}`.
@@ -61,7 +62,7 @@ async fn answer_nodes(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
     }
     if verbose {
         let wanted = req.query.get("shardName").filter(|name| !name.is_empty());
-        let (shards, objects) = shards_of(app, &collections, wanted).await?;
+        let (shards, objects) = shards_of(app, &catalog, &collections, wanted).await?;
         node["stats"] = json!({"objectCount": objects, "shardCount": shards.len()});
         if !shards.is_empty() {
             node["shards"] = Value::Array(shards);
@@ -73,20 +74,18 @@ async fn answer_nodes(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
 /// All shards that are loaded, and how many objects they have together.
 async fn shards_of(
     app: &Arc<App>,
+    catalog: &Catalog,
     collections: &[Arc<Collection>],
     wanted: Option<&String>,
 ) -> AppResult<(Vec<Value>, u64)> {
     let (mut shards, mut objects) = (Vec::new(), 0);
     for collection in collections {
-        for (name, shard) in &collection.shards {
-            if shard.status != TenantStatus::Hot || wanted.is_some_and(|wanted| wanted != name) {
-                continue;
-            }
+        for shard in catalog.shards(collection.id).iter().filter(|shard| is_shown(shard, wanted)) {
             let at = ShardKey { collection: collection.id, shard: shard.id };
             let status = app.read(move |shards| shards.status(at)).await?;
             objects += status.objects;
             let mut shown = json!({
-                "name": name,
+                "name": shard.name,
                 "class": collection.name,
                 "objectCount": status.objects,
                 "vectorIndexingStatus": if status.vector_queue == 0 { "READY" } else { "INDEXING" },
@@ -107,6 +106,11 @@ async fn shards_of(
         }
     }
     Ok((shards, objects))
+}
+
+/// Whether a listing shows a shard: an active one, or the one of that name.
+fn is_shown(shard: &Shard, wanted: Option<&String>) -> bool {
+    shard.status == TenantStatus::Hot && wanted.is_none_or(|wanted| *wanted == shard.name)
 }
 
 /// `/cluster/statistics`.
@@ -148,14 +152,11 @@ async fn list_shards(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> 
         return Err(Reply::error(StatusCode::NOT_FOUND, &message));
     };
     let mut list = Vec::new();
-    for (name, shard) in &collection.shards {
-        if shard.status != TenantStatus::Hot || tenant.is_some_and(|tenant| tenant != name) {
-            continue;
-        }
+    for shard in catalog.shards(collection.id).iter().filter(|shard| is_shown(shard, tenant)) {
         let at = ShardKey { collection: collection.id, shard: shard.id };
         let status = app.read(move |shards| shards.status(at)).await?;
         let shown = if shard.read_only { "READONLY" } else { "READY" };
-        list.push(json!({"name": name, "status": shown, "vectorQueueSize": status.vector_queue}));
+        list.push(json!({"name": shard.name, "status": shown, "vectorQueueSize": status.vector_queue}));
     }
     Ok(Reply::ok(Value::Array(list)))
 }
@@ -167,30 +168,28 @@ async fn update_shard(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
     let resource = format!("schema/collections/{class}/shards/{shard}");
     app.auth.authorize(&req.principal, Access::Update, &resource)?;
     let given = body["status"].as_str().unwrap_or_default();
-    let change = |_: &Catalog, old: Option<&Arc<Collection>>| {
-        let old = old.ok_or_else(|| {
-            let message = format!(
-                "updating db: TYPE_UPDATE_SHARD_STATUS: cannot update shard status to a non-existing index for \
-                 {class}: not found"
-            );
-            Reply::error(StatusCode::NOT_FOUND, &message)
-        })?;
-        let read_only = match given.to_uppercase().as_str() {
-            "READONLY" => true,
-            "READY" => false,
-            _ => {
-                let message = format!("'{given}' is not a valid shard status");
-                return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &message));
-            }
-        };
-        let known = old.shards.get(shard).ok_or_else(|| unsupported::no_shard(&class, shard))?;
-        if known.read_only == read_only {
-            return Ok(Change::Nothing);
-        }
-        let mut new = Collection::clone(old);
-        new.shards.entry(shard.to_owned()).and_modify(|shard| shard.read_only = read_only);
-        Ok(Change::Update(new))
+    let catalog = app.catalog()?;
+    let Some(collection) = catalog.find(&class) else {
+        let message = format!(
+            "updating db: TYPE_UPDATE_SHARD_STATUS: cannot update shard status to a non-existing index for {class}: not \
+             found"
+        );
+        return Err(Reply::error(StatusCode::NOT_FOUND, &message));
     };
-    app.change_collection(&class, change).await?;
+    let read_only = match given.to_uppercase().as_str() {
+        "READONLY" => true,
+        "READY" => false,
+        _ => {
+            let message = format!("'{given}' is not a valid shard status");
+            return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &message));
+        }
+    };
+    let no_shard = || unsupported::no_shard(&class, shard);
+    let known = catalog.shards(collection.id).get(shard).ok_or_else(no_shard)?;
+    if known.read_only != read_only {
+        let name = shard.to_owned();
+        let change = ShardChange { name, expected: None, status: None, read_only: Some(read_only) };
+        app.update_shards(collection.id, vec![change]).await?.ok_or_else(no_shard)?;
+    }
     Ok(Reply::ok(json!({"status": given})))
 }

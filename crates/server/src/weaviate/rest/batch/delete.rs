@@ -52,9 +52,9 @@ pub(super) async fn delete(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     let resource = format!("data/collections/{class}/shards/{}/objects/*", tenant.unwrap_or("*"));
     app.auth.authorize(&req.principal, Access::Delete, &resource)?;
     let catalog = app.catalog()?;
-    let found = catalog.find(&class).ok_or_else(|| refuse(format!("validate: failed to get class: {class}")))?;
-    let collection = shard::activate(app, found, tenant).await?;
-    let filter = filter::from_json(app, &catalog, &collection, condition).map_err(|error| {
+    let collection = catalog.find(&class).ok_or_else(|| refuse(format!("validate: failed to get class: {class}")))?;
+    let active = shard::activate(app, collection, tenant).await?;
+    let filter = filter::from_json(app, &catalog, collection, condition).map_err(|error| {
         refuse(match error {
             FilterError::Parse(text) => format!("validate: failed to parse where filter: {text}"),
             FilterError::Invalid(text) => format!("validate: invalid where filter: {text}"),
@@ -66,7 +66,7 @@ pub(super) async fn delete(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
             "validate: invalid output: \"{output}\", possible values are: \"minimal\", \"verbose\""
         )));
     }
-    let located = shard::targets_to_write(&collection, tenant);
+    let located = shard::targets_to_write(&active, collection, tenant);
     let target =
         located.map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", error.text())))?;
     let dry_run = body.get("dryRun").and_then(Value::as_bool).unwrap_or(false);

@@ -89,9 +89,10 @@ pub(super) async fn replace(app: &Arc<App>, req: &RestRequest, _class: Option<&s
     let words = Words { invalid: "invalid object: ", shard: &prefix, no_tenant: &prefix };
     let collection = app.catalog()?.find(&draft.collection).cloned();
     let collection = collection.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;
-    let collection = shard::activate(app, &collection, draft.tenant.as_deref()).await?;
+    let catalog = shard::activate(app, &collection, draft.tenant.as_deref()).await?;
     let Some(id) = given else { return Err(empty_class()) };
-    let at = shard::route(&collection, draft.tenant.as_deref(), id).map_err(|error| refuse(error, &words))?;
+    let at = shard::route(&catalog, &collection, draft.tenant.as_deref(), id);
+    let at = at.map_err(|error| refuse(error, &words))?;
     if !app.exists(at, id).await? {
         return Err(Reply::empty(StatusCode::NOT_FOUND));
     }
@@ -128,8 +129,9 @@ pub(super) async fn merge(app: &Arc<App>, req: &RestRequest, class: Option<&str>
     let prefix = format!("msg:repo.object code:422 err:search index {index}: determine shard: ");
     let words = Words { invalid: BAD_REQUEST, shard: &prefix, no_tenant: &prefix };
     let collection = single::collection(app, &draft.collection)?;
-    let collection = shard::activate(app, &collection, draft.tenant.as_deref()).await?;
-    let at = shard::route_to_write(&collection, draft.tenant.as_deref(), id).map_err(|error| refuse(error, &words))?;
+    let catalog = shard::activate(app, &collection, draft.tenant.as_deref()).await?;
+    let at = shard::route_to_write(&catalog, &collection, draft.tenant.as_deref(), id);
+    let at = at.map_err(|error| refuse(error, &words))?;
     let merged = objects::merge(app, &collection, at, id, draft).await;
     merged.map_err(|error| refuse(error, &words))?;
     Ok(Reply::empty(StatusCode::NO_CONTENT))

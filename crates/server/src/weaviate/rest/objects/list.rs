@@ -80,10 +80,10 @@ async fn of_collection(
     page: &Page,
 ) -> Result<Vec<Tree>, Reply> {
     let tenant = req.query.get("tenant").map(String::as_str).filter(|tenant| !tenant.is_empty());
-    let collection = shard::activate(app, collection, tenant).await?;
+    let catalog = shard::activate(app, collection, tenant).await?;
     let prefix = format!("msg:search index {} code:422 err:", collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
-    let target = shard::targets(&collection, tenant).map_err(|error| refuse(error, &words))?;
+    let target = shard::targets(&catalog, collection, tenant).map_err(|error| refuse(error, &words))?;
     let sort = sort(req);
     let after = after(req, page, &sort)?;
     let query = Query {
@@ -92,8 +92,9 @@ async fn of_collection(
         offset: page.offset,
         limit: page.limit,
         sort,
-        include: include(req, &collection),
+        include: include(req, collection),
     };
+    let collection = collection.clone();
     let shown = app.read(move |shards| all_shown(&collection, shards.search(&target, query)?)).await;
     shown.map_err(|error| {
         let text = format!("msg:sorting code:400 err:{error}");
@@ -140,11 +141,12 @@ fn sort(req: &RestRequest) -> Vec<Sort> {
 async fn of_all(app: &Arc<App>, req: &RestRequest, page: &Page) -> Result<Vec<Tree>, Reply> {
     let mut objects = Vec::new();
     let mut skip = page.offset;
-    for collection in app.catalog()?.collections() {
+    let catalog = app.catalog()?;
+    for collection in catalog.collections() {
         if objects.len() >= page.limit {
             break;
         }
-        let Ok(target) = shard::targets(&collection, None) else { continue };
+        let Ok(target) = shard::targets(&catalog, &collection, None) else { continue };
         let query = Query {
             rank: Rank::Listing { after: None },
             filter: None,

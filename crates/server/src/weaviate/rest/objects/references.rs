@@ -132,7 +132,7 @@ async fn place(
             "msg:collection not found code:400 err:collection \"{class}\" not found in schema"
         ));
     };
-    let collection = shard::activate(app, &collection, tenant).await?;
+    let catalog = shard::activate(app, &collection, tenant).await?;
     let prefix = match change {
         Change::Add => "msg:source object code:422 err:determine shard: ".to_owned(),
         Change::Replace | Change::Remove => format!(
@@ -141,6 +141,6 @@ async fn place(
         ),
     };
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
-    let at = shard::route_to_write(&collection, tenant, id).map_err(|error| refuse(error, &words))?;
+    let at = shard::route_to_write(&catalog, &collection, tenant, id).map_err(|error| refuse(error, &words))?;
     Ok((collection, at))
 }

@@ -35,9 +35,9 @@ pub(super) type Place = (Arc<Collection>, ShardKey);
 
 /// Where an object with that id is, in any collection without tenants (or, with one, in it).
 pub(super) async fn anywhere(app: &App, id: Uuid, tenant: Option<&str>) -> Result<Option<Place>, Reply> {
-    let collections = app.catalog()?.collections();
-    let places: Vec<Place> = (collections.into_iter())
-        .filter_map(|collection| shard::route(&collection, tenant, id).ok().map(|at| (collection, at)))
+    let catalog = app.catalog()?;
+    let places: Vec<Place> = (catalog.collections().into_iter())
+        .filter_map(|collection| shard::route(&catalog, &collection, tenant, id).ok().map(|at| (collection, at)))
         .collect();
     let wanted: Vec<_> = places.iter().map(|(_, at)| (*at, id)).collect();
     let there = app.read(move |shards| shards.exist(&wanted)).await?;
@@ -59,10 +59,11 @@ async fn place(
     let Some(class) = class else {
         return anywhere(app, id, tenant).await?.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND));
     };
-    let collection = shard::activate(app, &collection(app, class)?, tenant).await?;
+    let collection = collection(app, class)?;
+    let catalog = shard::activate(app, &collection, tenant).await?;
     let prefix = prefix(&collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
-    let at = shard::route(&collection, tenant, id).map_err(|error| refuse(error, &words))?;
+    let at = shard::route(&catalog, &collection, tenant, id).map_err(|error| refuse(error, &words))?;
     Ok((collection, at))
 }
 

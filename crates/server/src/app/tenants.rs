@@ -1,0 +1,96 @@
+//! Changes of shards and tenants: the meta group takes each first and the data group second, as with changes of schemas.
+//!
+//! Changes at the same time need no order: a name that exists keeps its shard, and the data group takes records of shards
+//! in any order and repeatedly. Both groups get a change even if the caller goes away in between.
+
+use azimuth_engine::command::{Command, NewShard, Outcome, ShardChange};
+use azimuth_engine::ids::{CollectionId, GroupId};
+use azimuth_engine::limits::SHARDS_AT_ONCE_MAX;
+use azimuth_engine::schema::{Shard, TenantStatus};
+use azimuth_raft::Node;
+
+use super::{App, AppError, AppResult};
+
+/// A shard that is to be created, ready for requests.
+pub(super) fn new_shard(name: String) -> NewShard {
+    NewShard { name, group: GroupId::FIRST_DATA, status: TenantStatus::Hot }
+}
+
+impl App {
+    /// Creates shards; a name that exists keeps its shard. Returns a shard for each, in that order; `None` when there is no
+    /// such collection.
+    ///
+    /// # Errors
+    /// [`AppError::Invalid`] for a limit, and the errors of a write.
+    pub(crate) async fn create_shards(
+        &self,
+        collection: CollectionId,
+        shards: Vec<NewShard>,
+    ) -> AppResult<Option<Vec<Shard>>> {
+        let command = |shards: &[NewShard]| Command::CreateShards { collection, shards: shards.to_vec() };
+        self.change_shards(collection, shards.chunks(SHARDS_AT_ONCE_MAX).map(command).collect()).await
+    }
+
+    /// Changes shards. Returns a shard for each change, in that order; `None` when the collection or one of the shards does
+    /// not exist.
+    ///
+    /// # Errors
+    /// As [`App::create_shards`].
+    pub(crate) async fn update_shards(
+        &self,
+        collection: CollectionId,
+        changes: Vec<ShardChange>,
+    ) -> AppResult<Option<Vec<Shard>>> {
+        let command = |changes: &[ShardChange]| Command::UpdateShards { collection, changes: changes.to_vec() };
+        self.change_shards(collection, changes.chunks(SHARDS_AT_ONCE_MAX).map(command).collect()).await
+    }
+
+    async fn change_shards(&self, collection: CollectionId, commands: Vec<Command>) -> AppResult<Option<Vec<Shard>>> {
+        let node = self.node()?.clone();
+        let task = tokio::spawn(async move {
+            let (mut shards, mut missing, mut refused) = (Vec::new(), false, None);
+            for outcome in node.meta().propose(commands).await? {
+                match outcome {
+                    Outcome::Shards(named) => shards.extend(named),
+                    Outcome::NotFound => missing = true,
+                    Outcome::Refused(why) => refused = Some(AppError::Invalid(why)),
+                    other => refused = Some(AppError::Internal(format!("a change of shards ended with {other:?}"))),
+                }
+            }
+            // The commands before the one that was refused are carried out.
+            publish(&node, collection, &shards).await?;
+            refused.map_or(Ok((!missing).then_some(shards)), Err)
+        });
+        task.await.map_err(|error| AppError::Internal(format!("a change of shards did not end: {error}")))?
+    }
+}
+
+/// Makes shards known to the data group, and before them the schema of their collection, if the data group lacks it.
+///
+/// # Errors
+/// The errors of a write.
+pub(super) async fn publish(node: &Node, collection: CollectionId, shards: &[Shard]) -> AppResult<()> {
+    if shards.is_empty() {
+        return Ok(());
+    }
+    let mut commands = Vec::new();
+    if node.data().state().collection(collection).is_none()
+        && let Some(schema) = node.meta().state().catalog().get(collection)
+    {
+        commands.push(Command::PutCollection(Box::new(schema.as_ref().clone())));
+    }
+    commands.extend(records(collection, shards));
+    for outcome in node.data().propose(commands).await? {
+        match outcome {
+            // A collection that was dropped meanwhile is not found.
+            Outcome::Done | Outcome::NotFound => {}
+            other => return Err(AppError::Internal(format!("the data group took shards with {other:?}"))),
+        }
+    }
+    Ok(())
+}
+
+/// The commands that make shards known to the data group.
+pub(super) fn records(collection: CollectionId, shards: &[Shard]) -> impl Iterator<Item = Command> {
+    shards.chunks(SHARDS_AT_ONCE_MAX).map(move |shards| Command::PutShards { collection, shards: shards.to_vec() })
+}
