@@ -31,6 +31,9 @@ pub struct MetaGroup {
     catalog: ArcSwap<Catalog>,
 }
 
+/// A new collection and its shards.
+type Created = (Box<Collection>, Vec<Shard>);
+
 /// The catalog as one apply leaves it.
 struct CatalogDraft<'a> {
     group: GroupId,
@@ -170,7 +173,7 @@ impl CatalogDraft<'_> {
         &mut self,
         mut collection: Collection,
         shards: Vec<NewShard>,
-    ) -> Result<std::result::Result<(Box<Collection>, Vec<Shard>), Outcome>> {
+    ) -> Result<std::result::Result<Created, Outcome>> {
         let refused = |why: String| Ok(Err(Outcome::Refused(why)));
         if let Some(there) = self.catalog.find_similar(&collection.name) {
             return Ok(Err(Outcome::Conflict(taken(&collection.name, &there.name))));

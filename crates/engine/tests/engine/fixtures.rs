@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use azimuth_engine::Result;
 use azimuth_engine::command::{Command, NewShard, Patch, ShardChange};
@@ -235,14 +236,14 @@ fn fill_shards(group: &DataGroup) {
 }
 
 fn write_fixtures() {
-    let data = tempdir().unwrap();
+    let (data, meta) = (tempdir().unwrap(), tempdir().unwrap());
     let group = open(data.path());
     fill(&group);
     fill_shards(&group);
     group.flush().unwrap();
     let data_summary = read_everything(&group).unwrap();
     drop(group);
-    let group: Arc<MetaGroup> = MetaGroup::open(meta.path(), GroupId::META, &options().storage).unwrap().0;
+    let group = MetaGroup::open(meta.path(), GroupId::META, &options().storage).unwrap().0;
     fill_meta(&group);
     group.flush().unwrap();
     let written = [(DATA[DATA.len() - 1], data.path(), data_summary), ("meta-v2", meta.path(), meta_summary(&group))];

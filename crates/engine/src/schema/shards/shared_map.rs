@@ -21,11 +21,14 @@ enum Node<K, V> {
     Leaf(Vec<(K, V)>),
     /// Children with a key that is above all keys of the child before, and not above those of the child itself; the first
     /// child takes all smaller keys too. Never empty.
-    Inner(Vec<(K, Arc<Node<K, V>>)>),
+    Inner(Vec<Child<K, V>>),
 }
 
+/// A child of an inner node, with its key.
+type Child<K, V> = (K, Arc<Node<K, V>>);
+
 /// A node that was split off, with its least key.
-type Split<K, V> = Option<(K, Arc<Node<K, V>>)>;
+type Split<K, V> = Option<Child<K, V>>;
 
 impl<K, V> Default for SharedMap<K, V> {
     fn default() -> Self {
@@ -170,7 +173,7 @@ fn remove<K: Ord + Clone + Borrow<Q>, V: Clone, Q: Ord + ?Sized>(node: &mut Arc<
 #[derive(Debug)]
 pub(super) struct Iter<'a, K, V> {
     /// The children still to visit, by level.
-    above: Vec<slice::Iter<'a, (K, Arc<Node<K, V>>)>>,
+    above: Vec<slice::Iter<'a, Child<K, V>>>,
     leaf: slice::Iter<'a, (K, V)>,
 }
 
