@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use azimuth_engine::Result;
 use azimuth_engine::command::{Command, NewShard, Patch, ShardChange};
@@ -235,7 +236,7 @@ fn fill_shards(group: &DataGroup) {
 }
 
 fn write_fixtures() {
-    let data = tempdir().unwrap();
+    let (data, meta) = (tempdir().unwrap(), tempdir().unwrap());
     let group = open(data.path());
     fill(&group);
     fill_shards(&group);
