@@ -120,7 +120,9 @@ fn shard() -> Shard {
 #[test]
 fn records_of_shards() {
     let mut given = GivenIds::default();
-    [7, 2, 300].map(|id| given.hear(ShardId(id)).expect("an id"));
+    for id in [7, 2, 300] {
+        given.hear(ShardId(id)).expect("an id");
+    }
     let examples = [record::encode(&shard()).expect("a record"), record::encode(&given).expect("a record")];
     check("shard-record", &examples, |bytes| {
         if let Ok(shard) = record::decode::<Shard>("shard", bytes) {

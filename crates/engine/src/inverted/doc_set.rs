@@ -227,7 +227,6 @@ impl FromIterator<u64> for DocSet {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the upper half")]
 fn high(doc_id: u64) -> u32 {
     (doc_id >> 32) as u32
 }

@@ -501,7 +501,7 @@ fn damaged(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::Projection;
+    use crate::object::Projection;
     use std::collections::BTreeMap;
 
     fn schema() -> Collection {

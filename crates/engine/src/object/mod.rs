@@ -4,6 +4,7 @@
 
 pub(crate) mod codec;
 mod date;
+mod projection;
 mod value;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use date::Date;
+pub use projection::Projection;
 pub use value::{Beacon, Geo, Phone, Properties, Value, value_depth};
 
 use crate::ids::{DocId, VectorId};

@@ -5,13 +5,13 @@ mod combine;
 mod filter;
 mod near;
 mod plan;
-mod projection;
 mod request;
 mod sort;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use crate::object::Projection;
 pub use charge::Charge;
 pub(crate) use combine::least_unnamed;
 pub use combine::{Measured, combine};
@@ -19,7 +19,6 @@ pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 pub use near::{Combination, DISTANCE_SLACK, Near, TARGETS_MAX, Target};
 pub(crate) use plan::Cardinalities;
 pub use plan::{AccessPath, Plan};
-pub use projection::Projection;
 pub use request::{ShardAnswer, ShardHits, ShardRead, ShardSummary, decode_answer, encode_answer};
 pub(crate) use sort::{SortKey, SortTerm, SortTerms};
 pub use sort::{SortKeys, sort_hits};

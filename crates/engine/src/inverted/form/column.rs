@@ -397,7 +397,11 @@ mod tests {
                 assert_eq!(read, column, "{example:?}");
                 let mut some = Vec::new();
                 let wanted = |doc_id| doc_id == example[example.len() - 1].0;
-                each(entries[0].0, &entries[0].1, wanted, |doc_id, value| Ok(some.push((doc_id, value)))).unwrap();
+                let mut take = |doc_id, value| {
+                    some.push((doc_id, value));
+                    Ok(())
+                };
+                each(entries[0].0, &entries[0].1, wanted, &mut take).unwrap();
                 assert_eq!((some.len(), some[0].0), (1, example[example.len() - 1].0));
             }
         }
@@ -410,7 +414,10 @@ mod tests {
         let entries: Vec<_> = column.entries().collect();
         assert_eq!(entries.iter().map(|(first, _)| first.0).collect::<Vec<_>>(), [CHUNK - 1, CHUNK, 2 * CHUNK]);
         for (first, bytes) in &entries[..2] {
-            let taken = |_: u64, value| Ok(assert_eq!(value, Stored::InRow));
+            let taken = |_: u64, value| {
+                assert_eq!(value, Stored::InRow);
+                Ok(())
+            };
             each(*first, bytes, |_| true, taken).unwrap();
             assert!(bytes.len() < 8);
         }

@@ -6,8 +6,7 @@ use super::{Reader, Tag, damaged};
 use crate::Result;
 use crate::ids::PropertyId;
 use crate::limits::STORED_DEPTH_MAX;
-use crate::object::{Properties, Value};
-use crate::query::Projection;
+use crate::object::{Projection, Properties, Value};
 use crate::schema::Collection;
 
 /// A projection onto rows of one collection. Made once for a read, and used for all of its rows.

@@ -7,8 +7,7 @@ use super::wanted::Part;
 use super::{Reader, Tag, Wanted, damaged};
 use crate::Result;
 use crate::limits::STORED_DEPTH_MAX;
-use crate::object::{Beacon, Object, Phone, Value};
-use crate::query::Projection;
+use crate::object::{Beacon, Object, Phone, Projection, Value};
 
 /// Bytes of a name and its value in a map, with its part of the node; the name's text comes on top.
 const ENTRY_BYTES: usize = (size_of::<String>() + size_of::<Value>()) * 3 / 2;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Properties, Value};
 use crate::limits::STORED_DEPTH_MAX;
-use crate::object::{Properties, Value};
 
 /// The parts of a value, or of an object's properties, that a read decodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
