@@ -19,9 +19,17 @@ pub(crate) struct Listed {
 }
 
 /// Takes the listed shards out of a schema, which is of version 2 then; `None` if it was before.
+///
+/// Of a collection without tenants only the first shard by name is kept: the versions that listed several stored all objects
+/// in that one, and objects are found by the number of shards.
 pub(crate) fn take_listed(schema: &mut Collection) -> Option<Listed> {
     let next = schema.listed_next.take().unwrap_or(0);
-    schema.listed.take().map(|shards| Listed { shards, next })
+    let mut shards = schema.listed.take()?;
+    if !schema.multi_tenancy.enabled && shards.len() > 1 {
+        shards = shards.into_iter().take(1).collect();
+        schema.sharding.actual_count = 1;
+    }
+    Some(Listed { shards, next })
 }
 
 impl Listed {
@@ -69,4 +77,29 @@ fn shard_marks(store: &Store, group: GroupId) -> Result<BTreeMap<ShardKey, Vec<u
         }
     }
     Ok(marks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ShardId;
+    use crate::schema::TenantStatus;
+
+    #[test]
+    fn the_shard_that_holds_the_objects_is_kept() {
+        let shard = |id| ListedShard { id: ShardId(id), status: TenantStatus::Hot, read_only: false };
+        let listed = || BTreeMap::from([("b".to_owned(), shard(0)), ("a".to_owned(), shard(1))]);
+        let mut plain = Collection { listed: Some(listed()), listed_next: Some(2), ..Collection::default() };
+        plain.sharding.actual_count = 2;
+        let mut tenants = plain.clone();
+        tenants.multi_tenancy.enabled = true;
+
+        let mut table = ShardTable::default();
+        let kept = take_listed(&mut plain).expect("a schema of version 1").adopt(&mut table, 1);
+        assert_eq!(kept.iter().map(|shard| shard.name.as_str()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!((table.len(), plain.sharding.actual_count), (1, 1));
+        assert!(table.given().has(ShardId(0)), "its id is never given again");
+        assert_eq!(take_listed(&mut tenants).map(|listed| listed.shards.len()), Some(2));
+        assert!(take_listed(&mut plain).is_none());
+    }
 }
