@@ -11,7 +11,7 @@ use azimuth_engine::limits::{SHARD_NAME_BYTES_MAX, SHARDS_AT_ONCE_MAX};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::query::{Filter, FilterValue, Operator, Path as FilterPath, Subject};
 use azimuth_engine::replica::StateMachine;
-use azimuth_engine::schema::{Collection, ListedShard, Primitive, Shard, TenantStatus};
+use azimuth_engine::schema::{Collection, ListedShard, MultiTenancy, Primitive, Shard, TenantStatus};
 use tempfile::{TempDir, tempdir};
 
 use crate::support::{apply, collection, copy_as_killed, entry, object, one, open, options, put, text, work};
@@ -214,7 +214,9 @@ fn schemas_with_shards_inside_are_converted() {
     let old = |version, shards: Vec<(&str, ListedShard)>| {
         let listed_next = u32::try_from(shards.len()).ok();
         let listed = Some(shards.into_iter().map(|(name, shard)| (name.to_owned(), shard)).collect());
-        Box::new(Collection { version, listed, listed_next, ..schema(1, "Book") })
+        // Of a collection without tenants only one shard would be kept.
+        let multi_tenancy = MultiTenancy { enabled: true, ..MultiTenancy::default() };
+        Box::new(Collection { version, listed, listed_next, multi_tenancy, ..schema(1, "Book") })
     };
     let one = || vec![("z", listed(0, TenantStatus::Hot, false))];
     let two = || vec![("z", listed(0, TenantStatus::Hot, true)), ("a", listed(1, TenantStatus::Cold, false))];
