@@ -59,10 +59,10 @@ impl App {
         self.read_inline(is_short, move |shards| show(find.hits(shards)?)).await
     }
 
-    /// Runs several searches, which share what they can; `show` makes the answers of their hits.
+    /// Runs several searches as one batch; `show` makes the answers of their hits.
     ///
     /// # Errors
-    /// What hinders all of them.
+    /// An error that concerns all of them.
     pub(crate) async fn find_each<T, F>(self: &Arc<Self>, finds: Vec<Find>, show: F) -> AppResult<T>
     where
         T: Send + 'static,

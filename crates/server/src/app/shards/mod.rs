@@ -33,7 +33,7 @@ pub(crate) struct Shards<'a>(&'a dyn Executor);
 pub(crate) struct ShardError {
     /// The shard.
     pub(crate) at: ShardKey,
-    /// What it answered.
+    /// Its error.
     pub(crate) error: Error,
 }
 
@@ -208,7 +208,7 @@ impl<'a> Shards<'a> {
         found.pop().unwrap_or_else(|| Ok(Vec::new()))
     }
 
-    /// The hits of several queries; those of one shard share what they can.
+    /// The hits of several queries; those of one shard are one batch.
     pub(crate) fn search_each(
         self,
         searches: Vec<(&ShardTarget, Query)>,
@@ -385,5 +385,5 @@ fn hits_of_each(answer: Result<ShardAnswer>, count: usize) -> Vec<Result<ShardHi
 
 /// The error of an answer that does not fit its request.
 fn mismatch() -> Error {
-    Error::Invalid("a shard answered something else than it was asked".to_owned())
+    Error::Invalid("the answer of a shard does not fit the request".to_owned())
 }

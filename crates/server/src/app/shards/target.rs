@@ -30,7 +30,7 @@ impl ShardTarget {
     /// The shard of a tenant, or all shards when `tenant` is empty.
     ///
     /// # Errors
-    /// Says what is wrong with the tenant, without the path that front ends put before it.
+    /// The reason why the tenant is refused, without the path that front ends put before it.
     pub(crate) fn new(collection: Arc<Collection>, table: &ShardTable, tenant: &str) -> Result<Self, String> {
         let name = &collection.name;
         match (collection.multi_tenancy.enabled, tenant) {
