@@ -131,7 +131,7 @@ mod tests {
     fn lists_are_merged_up_to_a_limit_and_keep_their_order() {
         let check = |lists: &[&[i32]], keep, want: &[i32]| {
             let lists = lists.iter().map(|list| list.to_vec()).collect();
-            assert_eq!(merge(lists, keep, |a, b| a.cmp(b)), want);
+            assert_eq!(merge(lists, keep, Ord::cmp), want);
         };
         check(&[&[1, 4, 6], &[], &[2, 3, 9]], 5, &[1, 2, 3, 4, 6]);
         check(&[&[1, 4, 6], &[2, 3, 9]], 9, &[1, 2, 3, 4, 6, 9]);

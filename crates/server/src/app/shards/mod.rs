@@ -43,6 +43,9 @@ impl From<ShardError> for Error {
     }
 }
 
+/// The answer of shards, or the error of one of them.
+type Answered<T> = std::result::Result<T, ShardError>;
+
 /// A version of an object that a condition found, and its shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FoundIn {
@@ -133,7 +136,7 @@ impl<'a> Shards<'a> {
     ///
     /// # Errors
     /// As [`Shards::search`].
-    pub(crate) fn count(self, target: &ShardTarget, filter: Option<&Filter>) -> std::result::Result<u64, ShardError> {
+    pub(crate) fn count(self, target: &ShardTarget, filter: Option<&Filter>) -> Answered<u64> {
         let mut total = 0_u64;
         for (at, answer) in self.scatter(target, |at| ShardRead::Count { at, filter: filter.cloned() }) {
             match answer {
@@ -203,19 +206,15 @@ impl<'a> Shards<'a> {
     ///
     /// # Errors
     /// As [`DataGroup::search`](azimuth_engine::data::DataGroup::search), with the shard.
-    pub(crate) fn search(self, target: &ShardTarget, query: Query) -> std::result::Result<Vec<Hit>, ShardError> {
+    pub(crate) fn search(self, target: &ShardTarget, query: Query) -> Answered<Vec<Hit>> {
         let mut found = self.search_each(vec![(target, query)]);
         found.pop().unwrap_or_else(|| Ok(Vec::new()))
     }
 
     /// The hits of several queries; those of one shard are one batch.
-    pub(crate) fn search_each(
-        self,
-        searches: Vec<(&ShardTarget, Query)>,
-    ) -> Vec<std::result::Result<Vec<Hit>, ShardError>> {
+    pub(crate) fn search_each(self, searches: Vec<(&ShardTarget, Query)>) -> Vec<Answered<Vec<Hit>>> {
         let mut batches: BTreeMap<(ShardKey, bool), (Vec<usize>, Vec<Query>)> = BTreeMap::new();
-        let mut found: Vec<std::result::Result<Vec<ShardHits>, ShardError>> =
-            searches.iter().map(|_| Ok(Vec::new())).collect();
+        let mut found: Vec<Answered<Vec<ShardHits>>> = searches.iter().map(|_| Ok(Vec::new())).collect();
         let mut queries = Vec::with_capacity(searches.len());
         for (number, (target, query)) in searches.into_iter().enumerate() {
             let mut batch = |at, merged, query| {
@@ -248,29 +247,25 @@ impl<'a> Shards<'a> {
                 }
             }
         }
-        let merged = |((target, query), found): (
-            (&ShardTarget, Option<Query>),
-            std::result::Result<Vec<ShardHits>, ShardError>,
-        )| {
-            let mut lists = found?;
-            match query {
-                None => Ok(lists.pop().unwrap_or_default().hits),
-                Some(query) if depends_on_all(&query) => self.search_relative(target, query),
-                Some(query) => {
-                    let hits = merge::hits(&query, lists);
-                    if merge::sorts_after(&query) {
-                        sorted(target, &query.sort, hits, &query.include)
-                    } else {
-                        Ok(hits)
-                    }
-                }
+        let merged = queries.into_iter().zip(found);
+        merged.map(|((target, query), found)| self.merged(target, query, found?)).collect()
+    }
+
+    /// The hits of a query, made of the lists of its shards; without a query they are those of the only list.
+    fn merged(self, target: &ShardTarget, query: Option<Query>, mut lists: Vec<ShardHits>) -> Answered<Vec<Hit>> {
+        match query {
+            None => Ok(lists.pop().unwrap_or_default().hits),
+            Some(query) if depends_on_all(&query) => self.search_relative(target, query),
+            Some(query) if merge::sorts_after(&query) => {
+                let hits = merge::hits(&query, lists);
+                sorted(target, &query.sort, hits, &query.include)
             }
-        };
-        queries.into_iter().zip(found).map(merged).collect()
+            Some(query) => Ok(merge::hits(&query, lists)),
+        }
     }
 
     /// A search by several vectors whose distances are brought to one scale over the candidates of all shards.
-    fn search_relative(self, target: &ShardTarget, query: Query) -> std::result::Result<Vec<Hit>, ShardError> {
+    fn search_relative(self, target: &ShardTarget, query: Query) -> Answered<Vec<Hit>> {
         let Query { rank: Rank::Near(near), filter, offset, limit, sort, include } = query else {
             return Ok(Vec::new());
         };
@@ -347,12 +342,7 @@ impl<'a> Shards<'a> {
 }
 
 /// Ranked hits of several shards in the order of these clauses.
-fn sorted(
-    target: &ShardTarget,
-    sort: &[Sort],
-    hits: Vec<Hit>,
-    include: &Include,
-) -> std::result::Result<Vec<Hit>, ShardError> {
+fn sorted(target: &ShardTarget, sort: &[Sort], hits: Vec<Hit>, include: &Include) -> Answered<Vec<Hit>> {
     let mut hits = sort_hits(&target.collection, sort, hits, include.charge)
         .map_err(|error| ShardError { at: target.first().at, error })?;
     hits.iter_mut().for_each(|hit| include.properties.retain(&mut hit.object.properties));
