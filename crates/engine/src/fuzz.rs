@@ -181,7 +181,7 @@ fn column_values() {
         let mut read = column::Column::default();
         let decoded = read.decode(DocId(9), bytes);
         let counted = column::each(DocId(9), bytes, |_| false, |_, _| Ok(()));
-        // What is skipped is checked less.
+        // Skipped values are checked less than decoded ones.
         assert!(decoded.is_err() || counted.is_ok());
         if decoded.is_ok() {
             let (first, again) = read.entries().next().expect("an entry has values");

@@ -1,4 +1,4 @@
-//! Collections of several shards: every query gives what it gives over one shard.
+//! Collections of several shards: every query has the answer that one shard gives.
 
 use azimuth_tests::raw_http;
 use azimuth_tests::server::Server;

@@ -127,7 +127,7 @@ impl<'a, 'v> SortColumns<'a, 'v> {
         Some(Self { terms: readers, ids, by_id, none: terms.no_keys(), known: Vec::new() })
     }
 
-    /// Reads what is known of documents of one chunk.
+    /// Reads the column values of documents of one chunk.
     fn read(&mut self, docs: &[u64], needs_ids: bool) -> Result<()> {
         let needs_ids = needs_ids || !self.by_id.is_empty();
         let known = &mut self.known;

@@ -223,7 +223,7 @@ mod tests {
                 _ => BTreeMap::new(),
             };
             assert_eq!((&found, &object.properties), (&header, &expected), "seed {seed}");
-            // What is not decoded weighs nothing; names the schema knows weigh a little more when all are decoded.
+            // Values that are not decoded weigh nothing; names that the schema knows weigh a little more when all are decoded.
             let alone = encode(&header, &expected, &schema).unwrap();
             let (part, whole) = (weight(&row, &wanted).unwrap(), weight(&alone, &Wanted::all(&schema)).unwrap());
             assert!(part <= whole && whole <= part + 40 * expected.len(), "seed {seed}: {part} {whole}");

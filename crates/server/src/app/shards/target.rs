@@ -97,12 +97,12 @@ impl ShardTarget {
         self.shards.iter().find(|shard| shard.at == at).map_or("", |shard| &shard.name)
     }
 
-    /// Puts the path of a listing before what is wrong with the target.
+    /// Puts the path of a listing before the reason of a refusal.
     pub(crate) fn listing_error(collection: &Collection, why: &str) -> String {
         format!("explorer: list class: search: object search at index {}: {why}", collection.name.to_lowercase())
     }
 
-    /// Puts the path of a vector search before what is wrong with the target.
+    /// Puts the path of a vector search before the reason of a refusal.
     pub(crate) fn vector_error(collection: &Collection, why: &str) -> String {
         let index = collection.name.to_lowercase();
         format!("{VECTOR_SEARCH}: vector search: object vector search at index {index}: {why}")
