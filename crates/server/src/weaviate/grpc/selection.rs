@@ -176,8 +176,17 @@ impl Selection {
         let vectors = self.metadata.unnamed.then_some(VectorId::UNNAMED);
         let fields = self.fields.iter().flatten().map(|field| (field.name.clone(), field.projection()));
         let references = self.references.iter().map(|reference| (reference.property.clone(), Projection::All));
+        let properties = match fields.chain(references).collect() {
+            // Rows are decoded faster without comparing names.
+            Projection::These(members)
+                if self.collection.properties().iter().all(|p| members.get(&p.name) == Some(&Projection::All)) =>
+            {
+                Projection::All
+            }
+            some => some,
+        };
         Include {
-            properties: fields.chain(references).collect(),
+            properties,
             vectors: vectors.into_iter().chain(self.metadata.named.iter().map(|(_, id)| *id)).collect(),
             ..Include::default()
         }
