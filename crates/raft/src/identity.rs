@@ -18,6 +18,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use azimuth_engine::ids::GroupId;
 use uuid::Uuid;
@@ -31,6 +32,11 @@ pub const FORMAT_VERSION: u32 = 1;
 const NODE: &str = "NODE";
 const LOCK: &str = "LOCK";
 const GROUP: &str = "GROUP";
+
+/// How long a locked directory is tried again before it counts as in use. The system keeps the lock of a killed process
+/// until its last thread has ended, and a child process holds its parent's lock between `fork` and `exec`.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Who a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,14 +160,19 @@ fn at(path: &Path, error: &io::Error) -> StartError {
     }
 }
 
+/// Takes the lock of a data directory, and waits up to [`LOCK_PATIENCE`] for a holder that is about to end.
 fn lock(path: &Path) -> Result<File, StartError> {
     let file = path.join(LOCK);
     let options = File::options().read(true).write(true).create(true).truncate(false).clone();
     let file = options.open(&file).map_err(|error| at(&file, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse(path.display().to_string())),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(StartError::InUse(path.display().to_string())),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
 }
 

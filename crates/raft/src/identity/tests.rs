@@ -40,6 +40,27 @@ fn one_process_at_a_time() {
 }
 
 #[test]
+fn a_holder_that_is_about_to_end_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path()).unwrap();
+    // A second descriptor of the lock, as a child process has one between `fork` and `exec`.
+    let copy = first._lock.try_clone().unwrap();
+    drop(first);
+    assert!(copy.try_lock().is_ok(), "the copy holds the lock");
+    std::thread::scope(|scope| {
+        let (started, waiting) = std::sync::mpsc::channel();
+        let second = scope.spawn(move || {
+            started.send(()).unwrap();
+            open(dir.path()).map(drop)
+        });
+        waiting.recv().unwrap();
+        std::thread::sleep(LOCK_PAUSE * 3);
+        drop(copy);
+        second.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn foreign_newer_and_damaged_directories_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("schema.db"), "somebody's").unwrap();
