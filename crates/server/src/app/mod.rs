@@ -2,11 +2,12 @@
 
 mod change;
 pub(crate) mod deadline;
+pub(crate) mod effort;
 mod error;
 pub(crate) mod filter;
 mod inline;
 pub(crate) mod objects;
-mod read_threads;
+pub(crate) mod read_threads;
 mod reads;
 mod reconcile;
 pub(crate) mod schema;

@@ -1,8 +1,9 @@
 //! Threads for reads that may block, and the priority of long reads.
 //!
-//! Every read begins with the priority of the process. A read that uses much processor time goes on with a lower one, so
+//! A read begins with the priority of the process. A read that uses much processor time goes on with a lower one, so
 //! that long reads take processor time from one another and not from writes, short reads and `ready`. Linux lets an
 //! ordinary process lower the priority of a thread but not raise it, so a thread of lower priority ends after its read.
+//! Work that is known to be long from its beginning has threads of its own, whose priority is low for life.
 //!
 //! A watching thread, which lives while there are reads, compares the processor time of the threads at intervals: a short
 //! read pays neither a timer nor a look at a clock.
@@ -22,15 +23,20 @@ use priority::Thread;
 /// Time after which a thread without a job ends, and the watching thread without a job on any thread.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 /// Interval at which running jobs are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Processor time that a job uses after it was first looked at before its priority is lowered.
-const LONG_MIN: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Processor time from which on work is long. A job that uses as much after it was first looked at goes on with a lower
+/// priority.
+pub(super) const LONG_MIN: Duration = Duration::from_millis(5);
+/// Nice levels by which the priority of long work is lowered: to a tenth of the processor time of an ordinary thread.
+const LONG_LEVELS: i32 = 10;
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that are started on demand. The caller limits the number of jobs at once.
 #[derive(Default)]
 pub(super) struct ReadThreads {
+    /// Whether the threads have a low priority from their start.
+    are_low: bool,
     queue: Mutex<Queue>,
     has_job: Condvar,
 }
@@ -48,6 +54,7 @@ struct Queue {
 
 /// A thread, as the watching one sees it.
 struct Worker {
+    /// `None` if its priority is not to be lowered.
     thread: Option<Thread>,
     is_running: bool,
     is_lowered: bool,
@@ -56,6 +63,11 @@ struct Worker {
 }
 
 impl ReadThreads {
+    /// Threads of low priority.
+    pub(super) fn low() -> Self {
+        Self { are_low: true, ..Self::default() }
+    }
+
     /// Runs `job` on a thread that has no other work. The result is an error if the job panics.
     ///
     /// # Errors
@@ -92,7 +104,7 @@ impl ReadThreads {
         {
             queue.started += 1;
         }
-        if !queue.is_watched {
+        if !queue.is_watched && !self.are_low {
             let threads = self.clone();
             // Without the watching thread all reads keep their priority.
             queue.is_watched = Builder::new().name("read-watch".to_owned()).spawn(move || threads.watch()).is_ok();
@@ -101,8 +113,12 @@ impl ReadThreads {
     }
 
     fn work(&self) {
-        let worker = Worker { thread: Thread::current(), is_running: false, is_lowered: false, seen: None };
-        let worker = Arc::new(Mutex::new(worker));
+        let mut thread = Thread::current();
+        if self.are_low {
+            lower_own(LONG_LEVELS);
+            thread = None;
+        }
+        let worker = Arc::new(Mutex::new(Worker { thread, is_running: false, is_lowered: false, seen: None }));
         self.queue.lock().workers.push(worker.clone());
         while let Some(job) = self.next() {
             worker.lock().is_running = true;
@@ -161,18 +177,28 @@ impl Worker {
         let Some(used) = thread.used() else { return };
         let since = *self.seen.get_or_insert(used);
         if used.saturating_sub(since) >= LONG_MIN {
-            thread.lower();
+            thread.lower(LONG_LEVELS);
             self.is_lowered = true;
         }
     }
+}
+
+/// Lowers the priority of the calling thread for its whole life, by a number of nice levels.
+pub(crate) fn lower_own(levels: i32) {
+    if let Some(thread) = Thread::current() {
+        thread.lower(levels);
+    }
+}
+
+/// Processor time of the calling thread; zero where the system does not tell it.
+pub(super) fn own_time() -> Duration {
+    Thread::current().and_then(Thread::used).unwrap_or_default()
 }
 
 #[cfg(target_os = "linux")]
 mod priority {
     use std::time::Duration;
 
-    /// Added to the nice value: a tenth of the share of a thread of the process.
-    const NICE_STEP: libc::c_int = 10;
     const NICE_MAX: libc::c_int = 19;
 
     #[derive(Clone, Copy)]
@@ -204,9 +230,9 @@ mod priority {
         }
 
         /// Lowers the priority. The caller keeps the thread alive; a refusal by the system leaves the priority as it is.
-        pub(super) fn lower(self) {
+        pub(super) fn lower(self, levels: i32) {
             // SAFETY: takes no memory.
-            unsafe { libc::setpriority(libc::PRIO_PROCESS, self.id, (self.nice + NICE_STEP).min(NICE_MAX)) };
+            unsafe { libc::setpriority(libc::PRIO_PROCESS, self.id, self.nice.saturating_add(levels).min(NICE_MAX)) };
         }
     }
 }
@@ -227,7 +253,7 @@ mod priority {
             None
         }
 
-        pub(super) fn lower(self) {}
+        pub(super) fn lower(self, _: i32) {}
     }
 }
 
@@ -257,6 +283,15 @@ mod tests {
         let (next, other) = next.await.expect("a result");
         assert_eq!(next, ordinary);
         assert_ne!(thread, other);
+    }
+
+    #[tokio::test]
+    async fn threads_of_low_priority_are_used_again() {
+        let (threads, ordinary) = (Arc::new(ReadThreads::low()), nice());
+        for _ in 0..20 {
+            assert!(threads.run(nice).expect("a thread").await.expect("a result") > ordinary);
+        }
+        assert!(threads.queue.lock().started < 20, "every job had a thread of its own");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout_at;
 use uuid::Uuid;
 
+use super::effort::Effort;
 use super::inline::InlineReads;
 use super::read_threads::ReadThreads;
 use super::shards::{Encoded, Local, ShardTarget, Shards};
@@ -34,6 +35,8 @@ pub(super) struct Reads {
     /// Reads that may run at once: each has a thread and an answer in memory.
     permits: Arc<Semaphore>,
     threads: Arc<ReadThreads>,
+    /// For work of low priority.
+    low_threads: Arc<ReadThreads>,
     inline: Arc<InlineReads>,
     /// Held while the indexes of a shard are opened, by shard, so that as many threads wait for it as there are locks.
     openings: [Arc<Mutex<()>>; OPENING_LOCKS],
@@ -45,6 +48,7 @@ impl Reads {
         Self {
             permits: Arc::new(Semaphore::new(READS_MAX)),
             threads: Arc::default(),
+            low_threads: Arc::new(ReadThreads::low()),
             inline: Arc::new(InlineReads::new(workers)),
             openings: std::array::from_fn(|_| Arc::default()),
         }
@@ -95,14 +99,15 @@ impl App {
         let interrupt = Interrupt::new();
         let _caller = EndWhenDropped(interrupt.clone());
         let (watched, encoded) = (interrupt.clone(), self.settings.encode_reads);
-        let share = request_memory::current();
-        let running = self.reads.threads.run(move || {
+        let (share, effort) = (request_memory::current(), Effort::of_request());
+        let threads = if effort.is_long() { &self.reads.low_threads } else { &self.reads.threads };
+        let running = threads.run(move || {
             let (_permit, _running) = (permit, Running::new());
             if let Some(cause) = watched.cause() {
                 return Err(azimuth_engine::Error::Interrupted(cause));
             }
             let read = || watched.watch(|| with_shards(&node, encoded, read));
-            request_memory::within(share, read).inspect_err(|error| node.report(error))
+            effort.count(|| request_memory::within(share, read)).inspect_err(|error| node.report(error))
         });
         let running = running.map_err(|error| AppError::Internal(format!("no thread for a read: {error}")))?;
         let Ok(result) = timeout_at(deadline, running).await else {
@@ -110,6 +115,16 @@ impl App {
             return Err(self.too_late());
         };
         Ok(result.map_err(|_| AppError::Internal("a read panicked".to_owned()))??)
+    }
+
+    /// Runs work that takes long and needs no shard on a thread of low priority.
+    ///
+    /// # Errors
+    /// [`AppError::Internal`] if the work panics, or if the system refuses another thread.
+    pub(crate) async fn long_work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> AppResult<T> {
+        let running = self.reads.low_threads.run(work);
+        let running = running.map_err(|error| AppError::Internal(format!("no thread for long work: {error}")))?;
+        running.await.map_err(|_| AppError::Internal("long work panicked".to_owned()))
     }
 
     /// As [`App::read`], but on the calling thread if `is_short`: the caller knows from counts that the read takes

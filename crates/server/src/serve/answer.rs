@@ -62,7 +62,7 @@ pub(super) async fn answered(
 ) -> Response<Body> {
     let answer = || async {
         let reply = rest::handle(&app, &accepted).await;
-        render(reply, head_only, kind, share.clone()).await
+        render(&app, reply, head_only, kind, share.clone()).await
     };
     match kind {
         Kind::Read { .. } => request_memory::in_turn(deadline::of_request(app.settings.read_time_max), answer).await,
@@ -70,15 +70,21 @@ pub(super) async fn answered(
     }
 }
 
-/// The answer on the wire. A large one is written off the threads that serve connections.
-pub(super) async fn render(reply: Reply, head_only: bool, kind: Kind, share: Arc<Mutex<Share>>) -> Response<Body> {
+/// The answer on the wire. A large one is written off the threads that serve connections, with a low priority.
+pub(super) async fn render(
+    app: &App,
+    reply: Reply,
+    head_only: bool,
+    kind: Kind,
+    share: Arc<Mutex<Share>>,
+) -> Response<Body> {
     let Reply { status, body } = reply;
     let Some(tree) = body.filter(|_| !head_only) else { return plain(status) };
     if share.lock().bytes() < LARGE_BYTES {
         return written(status, tree, kind);
     }
     let write = move || request_memory::within(Some(share), || written(status, tree, kind));
-    match tokio::task::spawn_blocking(write).await {
+    match app.long_work(write).await {
         Ok(response) => response,
         Err(error) => {
             tracing::error!(%error, "write an answer");

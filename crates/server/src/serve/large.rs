@@ -1,7 +1,8 @@
 //! Requests with large bodies, which are answered on threads of their own.
 //!
 //! Reading and checking a body of a megabyte takes a thread some ten milliseconds. On the threads that serve connections
-//! the requests of all other connections would wait for it; between threads the system divides the processors.
+//! the requests of all other connections would wait for it; between threads the system divides the processors, and these
+//! threads have a low priority.
 
 use std::future::Future;
 use std::sync::OnceLock;
@@ -10,8 +11,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use crate::app::read_threads::lower_own;
+
 /// Bytes from which on a body is large.
 const LARGE_BYTES: usize = 64 << 10;
+/// Nice levels by which the priority of the threads is lowered: to a third of the processor time of an ordinary thread,
+/// so that imports go on beside many searches.
+const LARGE_LEVELS: i32 = 5;
 
 /// The threads that answer requests with large bodies: as many as there are processors, started by the first such request.
 #[derive(Default)]
@@ -49,6 +55,7 @@ impl Drop for LargeRequests {
 }
 
 fn start() -> Option<Runtime> {
-    let started = Builder::new_multi_thread().enable_all().thread_name("large-request").build();
+    let lower = || lower_own(LARGE_LEVELS);
+    let started = Builder::new_multi_thread().enable_all().thread_name("large-request").on_thread_start(lower).build();
     started.inspect_err(|error| tracing::warn!(%error, "no threads for requests with large bodies")).ok()
 }

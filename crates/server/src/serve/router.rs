@@ -30,7 +30,7 @@ use super::reply::Held;
 use super::socket::{self, HALF_CLOSED_MAX};
 use super::streams;
 use super::trace::TraceParent;
-use crate::app::{App, deadline};
+use crate::app::{App, deadline, effort};
 use crate::metrics;
 use crate::request_memory::{self, RequestMemory, Share};
 use crate::weaviate::{grpc, rest};
@@ -238,7 +238,8 @@ impl Shared {
             Ok(accepted) => {
                 let is_large = LargeRequests::takes(accepted.body_bytes());
                 let limit = app.settings.read_time_max;
-                let answer = deadline::within(limit, answered(app, accepted, head_only, kind, share.clone()));
+                let answer = effort::counted(answered(app, accepted, head_only, kind, share.clone()));
+                let answer = deadline::within(limit, answer);
                 if is_large {
                     let answer = self.large.run(request_memory::within_async(share, answer)).await;
                     answer.unwrap_or_else(|| plain(StatusCode::INTERNAL_SERVER_ERROR))
@@ -246,7 +247,7 @@ impl Shared {
                     answer.await
                 }
             }
-            Err(reply) => render(reply, head_only, kind, share).await,
+            Err(reply) => render(&self.app, reply, head_only, kind, share).await,
         };
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
@@ -276,7 +277,7 @@ impl Shared {
         let given = head.headers.get(GRPC_TIMEOUT).and_then(|given| deadline::grpc_timeout(given.to_str().ok()?));
         let limit = given.unwrap_or(self.app.settings.read_time_max);
         let call = grpc.oneshot(Request::from_parts(head, body));
-        match deadline::within(limit, call).await {
+        match deadline::within(limit, effort::counted(call)).await {
             Ok(response) => response,
             Err(never) => match never {},
         }
