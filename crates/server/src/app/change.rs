@@ -81,7 +81,7 @@ impl App {
                 Change::Create(collection) => {
                     schema::check_count(&catalog, self.settings.collections_max)?;
                     within(&collection, None)?;
-                    let shards = schema::defaults::shard_names(&collection).map(tenants::new_shard).collect();
+                    let shards = tenants::shard_names(&collection).map(tenants::new_shard).collect();
                     Command::CreateSharded { collection: Box::new(collection), shards }
                 }
                 Change::Update(collection) => {

@@ -4,7 +4,6 @@ mod change;
 pub(crate) mod deadline;
 pub(crate) mod effort;
 mod error;
-pub(crate) mod filter;
 mod inline;
 pub(crate) mod objects;
 pub(crate) mod read_threads;

@@ -6,7 +6,7 @@
 use azimuth_engine::command::{Command, NewShard, Outcome, ShardChange};
 use azimuth_engine::ids::{CollectionId, GroupId};
 use azimuth_engine::limits::SHARDS_AT_ONCE_MAX;
-use azimuth_engine::schema::{Shard, TenantStatus};
+use azimuth_engine::schema::{Collection, Shard, TenantStatus};
 use azimuth_raft::Node;
 
 use super::{App, AppError, AppResult};
@@ -14,6 +14,16 @@ use super::{App, AppError, AppResult};
 /// A shard that is to be created, ready for requests.
 pub(super) fn new_shard(name: String) -> NewShard {
     NewShard { name, group: GroupId::FIRST_DATA, status: TenantStatus::Hot }
+}
+
+/// Names for the shards of a new collection: random ones of twelve letters and digits. A collection with tenants has none.
+pub(super) fn shard_names(collection: &Collection) -> impl Iterator<Item = String> {
+    (0..collection.sharding.actual_count).map(|_| shard_name())
+}
+
+fn shard_name() -> String {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    uuid::Uuid::new_v4().as_bytes()[..12].iter().map(|byte| char::from(LETTERS[usize::from(*byte) % 62])).collect()
 }
 
 impl App {

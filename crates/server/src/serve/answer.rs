@@ -8,11 +8,11 @@ use http::{Method, Response, StatusCode};
 use parking_lot::Mutex;
 
 use super::reply;
-use crate::app::objects::weight;
 use crate::app::{App, AppError, deadline};
 use crate::request_memory::{self, Refusal, Share};
 use crate::weaviate::rest::message::Reply;
 use crate::weaviate::tree::Tree;
+use crate::weaviate::weight;
 use crate::weaviate::{graphql, rest};
 
 /// A request that holds more than this has its answer written on a thread that may block: a vector's text is three times as

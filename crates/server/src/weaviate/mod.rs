@@ -1,6 +1,10 @@
 //! The dialect of Weaviate: names, texts, JSON and protobuf of its three wires.
 
+pub(crate) mod filter;
 pub(crate) mod graphql;
 pub(crate) mod grpc;
+pub(crate) mod objects;
 pub(crate) mod rest;
+pub(crate) mod schema;
 pub(crate) mod tree;
+pub(crate) mod weight;

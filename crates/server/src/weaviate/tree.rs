@@ -9,7 +9,7 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::app::objects::render::f64_json;
+use crate::weaviate::objects::render::f64_json;
 
 /// Members of an object, in the order in which they are written: that of their names, as in a [`Value`].
 pub(crate) type Members = BTreeMap<String, Tree>;

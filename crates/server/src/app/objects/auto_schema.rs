@@ -11,10 +11,12 @@ use azimuth_engine::schema::{
 use serde_json::{Map, Value as Json};
 
 use super::convert::property_name;
-use super::{Draft, Wire, beacon, date, uuid_text};
+use super::{Draft, Wire, date, uuid_text};
 use crate::app::AppResult;
-use crate::app::schema::{check_nested_name, check_new_name, check_property_name, defaults, names, no_nested};
+use crate::app::schema::names;
 use crate::settings::Settings;
+use crate::weaviate::objects::beacon;
+use crate::weaviate::schema::{check_nested_name, check_new_name, check_property_name, defaults, no_nested};
 
 /// Properties that a collection gets, or gets in place of those that it has: objects grow by inner properties.
 #[derive(Debug, Default, PartialEq)]
@@ -298,7 +300,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::app::filter::wire_name;
+    use crate::weaviate::filter::wire_name;
 
     /// The type that a property with this value gets, or why it gets none.
     fn made(settings: &Settings, wire: Wire, value: Json) -> Result<String, String> {

@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json};
 
 use super::auto_schema::Extension;
-use super::gofmt::{given, list_as_text, plain, type_name};
-use super::{Wire, beacon, date, phone, uuid_text};
+use super::{Wire, date, phone, uuid_text};
 use crate::app::schema::names::{lower_first, no_such_property};
+use crate::weaviate::objects::{beacon, given, list_as_text, plain, type_name};
 
 /// Properties that were converted.
 #[derive(Debug, Default)]

@@ -5,7 +5,6 @@
 //! one object being a batch of one.
 
 mod auto_schema;
-pub(crate) mod beacon;
 pub(crate) mod convert;
 pub(crate) mod date;
 pub(crate) mod delete;
@@ -13,22 +12,18 @@ mod existence;
 mod extend;
 #[cfg(test)]
 mod fuzz;
-mod gofmt;
 mod lengths;
 mod phone;
 mod prepare;
 pub(crate) mod references;
-pub(crate) mod render;
 pub(crate) mod shard;
 pub(crate) mod uuid_text;
 pub(crate) mod vectors;
-pub(crate) mod weight;
 mod write;
 
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-pub(crate) use gofmt::{float, literal, plain};
 pub(crate) use prepare::{Prepared, Purpose, prepare};
 pub(crate) use vectors::GivenVectors;
 pub(crate) use write::{merge, write};

@@ -1,29 +1,18 @@
-//! Collections as the wire gives and shows them: defaults, validation with the texts that clients know, rendering.
-//!
-//! [`decode`] makes a collection of a class, [`update`] changes one, [`render`] shows it. A collection that leaves here
-//! is valid for the engine.
+//! Rules on collections that hold for every front end: their number and the names of their parts.
 
-mod decode;
-pub(crate) mod defaults;
-mod inverted;
 pub(crate) mod names;
-mod property;
-mod render;
-#[cfg(test)]
-pub(crate) mod samples;
-mod ttl;
-mod update;
-mod vector_index;
-mod vectors;
 
-pub(crate) use decode::{check_count, check_new_name, decode_class, decode_new_property};
-pub(crate) use property::{check_name as check_property_name, check_nested_name, no_nested};
-pub(crate) use render::{render_class, render_property};
-pub(crate) use update::update_class;
+use azimuth_engine::meta::Catalog;
 
-use super::AppError;
+use super::{AppError, AppResult};
 
-/// A refusal.
-fn invalid(text: impl Into<String>) -> AppError {
-    AppError::Invalid(text.into())
+/// Refuses one more collection than there may be.
+///
+/// # Errors
+/// [`AppError::UsageLimit`]
+pub(crate) fn check_count(catalog: &Catalog, collections_max: Option<usize>) -> AppResult<()> {
+    match collections_max.filter(|max| catalog.len() >= *max) {
+        Some(max) => Err(AppError::UsageLimit { what: "collections", max }),
+        None => Ok(()),
+    }
 }

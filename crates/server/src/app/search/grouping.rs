@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use azimuth_engine::object::{Properties, Value};
 use azimuth_engine::query::Hit;
 
-use crate::app::objects::{beacon, render};
+use crate::weaviate::objects::{beacon, render};
 
 /// What hits are grouped by, and how much of it is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]

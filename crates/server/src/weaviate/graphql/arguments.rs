@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::FieldError;
 use super::document::Field;
 use crate::app::App;
-use crate::app::filter::{self, FilterError};
+use crate::weaviate::filter::{self, FilterError};
 
 /// An `Int` argument.
 pub(super) fn int(class: &Field, name: &str) -> Option<i64> {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::document::read;
 use super::introspect;
-use crate::app::schema::samples;
+use crate::weaviate::schema::samples;
 
 const DOCUMENTS: [&str; 6] = [
     r#"query Q($n: Int = 3) { Get { Book(limit: $n, where: {path: ["text"], operator: Equal, valueText: "a"}) { text } } }"#,

@@ -169,7 +169,7 @@ impl Input {
             (Self::Object(_), _) => wrong.push(format!("{place}Expected {:?}, found not an object.", self.name())),
             (_, value) if self.is_json(value) => {}
             (_, value) => {
-                let found = crate::app::objects::plain(value);
+                let found = crate::weaviate::objects::plain(value);
                 wrong.push(format!("{place}Expected type {:?}, found \"{found}\".", self.name()));
             }
         }

@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json, json};
 use super::document::Field;
 use super::inputs::Input;
 use super::types::{Output, OutputField};
-use crate::app::objects::weight;
 use crate::request_memory::{self, Refusal};
+use crate::weaviate::weight;
 
 /// Types looked at, at most.
 const TYPES_MAX: usize = 500_000;

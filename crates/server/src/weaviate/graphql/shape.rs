@@ -12,11 +12,11 @@ use serde_json::{Value as Json, json};
 
 use super::document::Field;
 use super::grouped::{GroupShape, Grouped};
-use crate::app::objects::weight;
 use crate::app::search::target;
 use crate::app::shards::{Follow, FollowTarget, Followed, HitTree};
 use crate::request_memory;
 use crate::weaviate::tree::{Members, Tree, Whole};
+use crate::weaviate::weight;
 
 /// What is asked of a class' objects.
 #[derive(Debug, Clone)]

@@ -6,13 +6,13 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
 use super::{batch, codec, near};
-use crate::app::schema::samples;
 use crate::pb::weaviate::batch_object::{Properties, SingleTargetRefProps};
 use crate::pb::weaviate::vectors::VectorType;
 use crate::pb::weaviate::{
     BatchObject, IntArrayProperties, NearVector, NumberArrayProperties, ObjectProperties, ObjectPropertiesValue,
     SearchRequest, Targets, Vectors,
 };
+use crate::weaviate::schema::samples;
 
 fn fields() -> Option<Struct> {
     let value = |kind| Value { kind: Some(kind) };

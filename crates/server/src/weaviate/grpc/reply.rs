@@ -6,7 +6,6 @@ use azimuth_engine::query::Score;
 use azimuth_engine::schema::{DataType, Primitive};
 
 use super::selection::{Field, Metadata, Reference, Selection};
-use crate::app::objects::weight;
 use crate::app::search::target as vector_target;
 use crate::app::shards::Followed;
 use crate::pb::weaviate::list_value::Kind as ListKind;
@@ -17,6 +16,7 @@ use crate::pb::weaviate::{
     UuidValues, Value as ValueMessage, Vectors, vectors::VectorType,
 };
 use crate::request_memory;
+use crate::weaviate::weight;
 
 /// Bytes of a property in a message beside its value, which comes from the object.
 const FIELD_BYTES: usize = 128;

@@ -12,14 +12,15 @@ use tonic::Status;
 use super::reply::{Ranked, result};
 use super::selection::Selection;
 use super::{grouped, hybrid, near, status, took};
+use crate::app::App;
 use crate::app::schema::names::upper_first;
 use crate::app::search::find::Find;
 use crate::app::search::grouping::GroupBy;
 use crate::app::search::{Ranking, Search, VECTOR_SEARCH, page, target};
 use crate::app::shards::{HitTree, ShardTarget};
-use crate::app::{App, filter};
 use crate::auth::{Access, Principal};
 use crate::pb::weaviate::{Filters, GroupByResult, SearchReply, SearchRequest, SearchResult};
+use crate::weaviate::filter;
 
 /// Answers a request.
 pub(super) async fn search(

@@ -11,10 +11,10 @@ use azimuth_engine::schema::{Collection, DataType, Primitive, Property, ShardTab
 use tonic::Status;
 
 use super::search::find_collection;
-use crate::app::filter::wire_name;
 use crate::app::schema::names::{lower_first, no_such_property};
 use crate::app::shards::{Follow, FollowTarget};
 use crate::pb::weaviate::{MetadataRequest, ObjectPropertiesRequest, PropertiesRequest, RefPropertiesRequest};
+use crate::weaviate::filter::wire_name;
 
 /// Nesting of references in a request, at most.
 const DEPTH_MAX: usize = 16;

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::message::{Reply, RestRequest};
 use super::{decode, missing, not_one_of};
-use crate::app::objects::weight;
-use crate::app::schema::{decode_class, decode_new_property, names, render_class, render_property, update_class};
+use crate::app::schema::names;
 use crate::app::{App, AppError, AppResult, Change};
 use crate::auth::Access;
 use crate::request_memory;
+use crate::weaviate::schema::{decode_class, decode_new_property, render_class, render_property, update_class};
+use crate::weaviate::weight;
 
 const TOKENIZATIONS: [&str; 9] =
     ["word", "lowercase", "whitespace", "field", "trigram", "gse", "kagome_kr", "kagome_ja", "gse_ch"];

@@ -6,7 +6,6 @@ use prost_types::{Struct, Value as Any};
 use serde_json::{Map, Number, Value as Json, json};
 use uuid::Uuid;
 
-use crate::app::objects::beacon;
 use crate::app::objects::convert::property_name;
 use crate::app::schema::names::{no_such_property, upper_first};
 use crate::pb::weaviate::batch_object::Properties;
@@ -14,6 +13,7 @@ use crate::pb::weaviate::{
     BooleanArrayProperties, IntArrayProperties, NumberArrayProperties, ObjectArrayProperties, ObjectProperties,
     ObjectPropertiesValue, TextArrayProperties,
 };
+use crate::weaviate::objects::beacon;
 
 /// Deepest nesting of a value.
 const DEPTH_MAX: usize = 64;

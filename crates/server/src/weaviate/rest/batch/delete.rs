@@ -6,11 +6,11 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::app::filter::{self, FilterError};
 use crate::app::objects::{delete, shard};
 use crate::app::schema::names::upper_first;
 use crate::auth::Access;
 use crate::request_memory;
+use crate::weaviate::filter::{self, FilterError};
 use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::rest::{decode, not_one_of};
 

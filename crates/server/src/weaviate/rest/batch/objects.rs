@@ -8,12 +8,14 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::outcome;
-use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, render, weight};
+use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose};
 use crate::app::{App, AppError, now_ms};
 use crate::request_memory;
+use crate::weaviate::objects::render;
 use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::rest::objects::{draft, object_id};
 use crate::weaviate::rest::{decode, not_one_of};
+use crate::weaviate::weight;
 
 /// Bytes that the answer adds to each object: id, class, times, the result, and its text.
 const ANSWER_BYTES: usize = 1_024;

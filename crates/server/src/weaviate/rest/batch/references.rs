@@ -6,13 +6,13 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::outcome;
-use crate::app::objects::beacon;
 use crate::app::objects::references::{self, NewReference};
 use crate::app::objects::{ObjectError, uuid_text};
 use crate::app::schema::names::upper_first;
 use crate::app::{App, AppError};
 use crate::auth::Access;
 use crate::request_memory;
+use crate::weaviate::objects::beacon;
 use crate::weaviate::rest::decode;
 use crate::weaviate::rest::message::{Reply, RestRequest};
 

@@ -9,14 +9,16 @@ use serde_json::{Map, Value};
 use super::answer::{Words, refuse};
 use super::request::{draft, object_id, path_id};
 use super::single;
-use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, render, shard, weight};
+use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, shard};
 use crate::app::schema::names::upper_first;
 use crate::app::{App, AppError};
 use crate::auth::Access;
 use crate::request_memory;
+use crate::weaviate::objects::render;
 use crate::weaviate::rest::decode;
 use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::tree::Members;
+use crate::weaviate::weight;
 
 const CREATE: Words<'_> = Words {
     invalid: "invalid object: ",

@@ -11,11 +11,11 @@ use super::answer::{Words, refuse};
 use super::request::path_id;
 use super::single::{Place, anywhere};
 use crate::app::App;
-use crate::app::objects::beacon;
 use crate::app::objects::references::{self, Change};
 use crate::app::objects::shard;
 use crate::app::schema::names::upper_first;
 use crate::auth::Access;
+use crate::weaviate::objects::beacon;
 use crate::weaviate::rest::decode;
 use crate::weaviate::rest::message::{Reply, RestRequest};
 

@@ -7,8 +7,9 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::app::objects::{Draft, GivenVectors, Wire, literal, plain, uuid_text};
+use crate::app::objects::{Draft, GivenVectors, Wire, uuid_text};
 use crate::app::schema::names::upper_first;
+use crate::weaviate::objects::{literal, plain};
 use crate::weaviate::rest::message::Reply;
 
 /// The id in a path.

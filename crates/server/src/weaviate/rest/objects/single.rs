@@ -13,13 +13,15 @@ use uuid::Uuid;
 
 use super::answer::{Words, refuse};
 use super::request::path_id;
-use crate::app::objects::{render, shard, weight};
+use crate::app::objects::shard;
 use crate::app::schema::names::upper_first;
 use crate::app::{App, AppError};
 use crate::auth::Access;
 use crate::request_memory;
+use crate::weaviate::objects::render;
 use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::tree::Tree;
+use crate::weaviate::weight;
 
 /// The collection of a path.
 ///

@@ -120,13 +120,3 @@ pub(super) fn new_sharding(count: i64) -> Sharding {
         function: "murmur3".to_owned(),
     }
 }
-
-/// Names for the shards of a new collection: random ones of twelve letters and digits. A collection with tenants has none.
-pub(crate) fn shard_names(collection: &Collection) -> impl Iterator<Item = String> {
-    (0..collection.sharding.actual_count).map(|_| shard_name())
-}
-
-fn shard_name() -> String {
-    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    uuid::Uuid::new_v4().as_bytes()[..12].iter().map(|byte| char::from(LETTERS[usize::from(*byte) % 62])).collect()
-}

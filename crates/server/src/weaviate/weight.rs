@@ -6,7 +6,7 @@
 use azimuth_engine::object::{Object, Properties, Value, Vector};
 use serde_json::Value as Json;
 
-use crate::weaviate::tree::Tree;
+use super::tree::Tree;
 
 /// A value in a list or a map.
 const NODE_BYTES: usize = size_of::<Json>();
@@ -91,8 +91,8 @@ pub(crate) fn json(json: &Json) -> usize {
 mod tests {
     use serde_json::json;
 
-    use super::super::render;
     use super::*;
+    use crate::weaviate::objects::render;
 
     #[test]
     fn values_weigh_at_least_what_their_trees_do() {

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::resolve::{self, Kinds};
 use super::{grpc, json as from_json};
-use crate::app::schema::samples;
 use crate::pb::weaviate::filter_target::Target;
 use crate::pb::weaviate::filters::{Operator, TestValue};
 use crate::pb::weaviate::{FilterReferenceMultiTarget, FilterTarget, Filters, GeoCoordinatesFilter, TextArray};
+use crate::weaviate::schema::samples;
 
 const DEPTH: usize = 64;
 

@@ -6,9 +6,10 @@ use azimuth_engine::query::{Filter, FilterValue, Operator, Path, PathStep, Subje
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
 
 use super::{Clause, FilterError, Given, Leaf, Scalar};
-use crate::app::objects::{date, float};
+use crate::app::objects::date;
 use crate::app::schema::names::no_such_property;
 use crate::settings::flag;
+use crate::weaviate::objects::float;
 
 /// How closely the field of a value must fit the property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

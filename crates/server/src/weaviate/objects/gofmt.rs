@@ -2,10 +2,10 @@
 
 use serde_json::Value as Json;
 
-use super::Wire;
+use crate::app::objects::Wire;
 
 /// The name of a value's type.
-pub(super) fn type_name(value: &Json, wire: Wire) -> &'static str {
+pub(crate) fn type_name(value: &Json, wire: Wire) -> &'static str {
     match value {
         Json::Null => "<nil>",
         Json::Bool(_) => "bool",
@@ -63,7 +63,7 @@ pub(crate) fn literal(value: &Json) -> String {
 }
 
 /// A value as `%v` prints it after it came over `wire`: a float that is whole has no fraction.
-pub(super) fn given(value: &Json, wire: Wire) -> String {
+pub(crate) fn given(value: &Json, wire: Wire) -> String {
     match value {
         Json::Number(number) if wire == Wire::Grpc => {
             let text = number.as_str();
@@ -74,7 +74,7 @@ pub(super) fn given(value: &Json, wire: Wire) -> String {
 }
 
 /// A list as `%s` prints it: what is no text says so.
-pub(super) fn list_as_text(values: &[Json], wire: Wire) -> String {
+pub(crate) fn list_as_text(values: &[Json], wire: Wire) -> String {
     let element = |value: &Json| match value {
         Json::Bool(value) => format!("%!s(bool={value})"),
         Json::Number(number) if wire == Wire::Grpc => format!("%!s(float64={number})"),

@@ -3,7 +3,7 @@
 use azimuth_engine::object::Beacon;
 use uuid::Uuid;
 
-use super::uuid_text;
+use crate::app::objects::uuid_text;
 use crate::app::schema::names::upper_first;
 
 /// The target that a beacon names.

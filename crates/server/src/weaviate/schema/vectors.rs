@@ -6,8 +6,9 @@ use azimuth_engine::schema::{VectorConfig, VectorSpace};
 use serde_json::Value;
 
 use super::vector_index::{self, VectorIndex};
-use super::{defaults, invalid, names};
+use super::{defaults, invalid};
 use crate::app::AppResult;
+use crate::app::schema::names;
 use crate::settings::Settings;
 
 /// Reads the vectors of a new class.

@@ -7,7 +7,8 @@ use azimuth_engine::schema::{Collection, DataType, InvertedConfig, Property, Vec
 use serde_json::Value;
 
 use super::property::{self, Surroundings};
-use super::{decode, invalid, inverted, names, ttl, vector_index, vectors};
+use super::{decode, invalid, inverted, ttl, vector_index, vectors};
+use crate::app::schema::names;
 use crate::app::{AppError, AppResult};
 use crate::settings::Settings;
 

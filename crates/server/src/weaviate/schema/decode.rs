@@ -5,8 +5,9 @@ use azimuth_engine::schema::{Collection, DataType, MultiTenancy, Property, Repli
 use serde_json::{Map, Value};
 
 use super::property::{self, Surroundings};
-use super::{defaults, invalid, inverted, names, ttl, vectors};
-use crate::app::{AppError, AppResult};
+use super::{defaults, invalid, inverted, ttl, vectors};
+use crate::app::AppResult;
+use crate::app::schema::{check_count, names};
 use crate::settings::Settings;
 
 /// Most shards that a collection can have.
@@ -41,17 +42,6 @@ pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value
         )));
     }
     Ok(collection)
-}
-
-/// Refuses one more collection than there may be.
-///
-/// # Errors
-/// [`AppError::UsageLimit`]
-pub(crate) fn check_count(catalog: &Catalog, collections_max: Option<usize>) -> AppResult<()> {
-    match collections_max.filter(|max| catalog.len() >= *max) {
-        Some(max) => Err(AppError::UsageLimit { what: "collections", max }),
-        None => Ok(()),
-    }
 }
 
 /// Checks the name of a collection that is to be created, whose first letter is upper-case already, and that there may be

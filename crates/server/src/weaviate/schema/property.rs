@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use azimuth_engine::schema::{DataType, Primitive, Property, TextAnalyzer, Tokenization};
 use serde_json::Value;
 
-use super::{defaults, invalid, names};
+use super::{defaults, invalid};
 use crate::app::AppResult;
+use crate::app::schema::names;
 use crate::settings::Settings;
 
 /// What a property is checked against.

@@ -1,0 +1,7 @@
+//! Objects as Weaviate writes them: beacons, values in the formats of Go, JSON.
+
+pub(crate) mod beacon;
+mod gofmt;
+pub(crate) mod render;
+
+pub(crate) use gofmt::{float, given, list_as_text, literal, plain, type_name};

@@ -1,0 +1,30 @@
+//! Collections as the wire gives and shows them: defaults, validation with the texts that clients know, rendering.
+//!
+//! [`decode`] makes a collection of a class, [`update`] changes one, [`render`] shows it. A collection that leaves here
+//! is valid for the engine.
+
+mod decode;
+pub(crate) mod defaults;
+#[cfg(test)]
+mod fuzz;
+mod inverted;
+mod property;
+mod render;
+#[cfg(test)]
+pub(crate) mod samples;
+mod ttl;
+mod update;
+mod vector_index;
+mod vectors;
+
+pub(crate) use decode::{check_new_name, decode_class, decode_new_property};
+pub(crate) use property::{check_name as check_property_name, check_nested_name, no_nested};
+pub(crate) use render::{render_class, render_property};
+pub(crate) use update::update_class;
+
+use crate::app::AppError;
+
+/// A refusal.
+fn invalid(text: impl Into<String>) -> AppError {
+    AppError::Invalid(text.into())
+}
