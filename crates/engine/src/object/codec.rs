@@ -1,13 +1,13 @@
-//! How an object lies on disk, in the `obj` and `vec` families.
+//! The encoding of objects on disk, in the column families `obj` and `vec`.
 //!
 //! A row of `obj` is: version u8, id 16 bytes, created i64, updated i64 (little-endian), then varint counted lists of
 //! vectors (id), of token counts (property id, tokens) and of properties (name, value). Lengths, counts and ids are
 //! LEB128 varints. A property's name is its id, or 0 and the name where the schema did not know it. Values are
 //! tagged ([`Tag`]). Vectors are rows of their own in `vec` ([`VectorTag`]), so that reading properties never reads them.
 //!
-//! Decoding checks everything and answers [`Error::Damaged`]; it never panics and never reserves more memory than there
-//! are bytes. Every value that encoding accepts reads back equal: encoding and decoding have the same depth limit
-//! ([`STORED_DEPTH_MAX`], in objects and lists around a value).
+//! Decoding validates all bytes and returns [`Error::Damaged`] for invalid ones. It never panics, and never allocates more
+//! memory than the input justifies. Every value that encoding accepts decodes to an equal value: both have the same depth
+//! limit ([`STORED_DEPTH_MAX`], in objects and lists around a value).
 
 mod wanted;
 mod weight;
@@ -79,7 +79,7 @@ enum VectorTag {
     Multi = 2,
 }
 
-/// Everything of a row but the properties.
+/// The head of a row: all of it except the properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     pub id: Uuid,
@@ -99,7 +99,8 @@ pub(crate) fn encode(header: &Header, properties: &Properties, schema: &Collecti
     Ok(encode_row(header, &encode_properties(properties, schema)?))
 }
 
-/// The part of a row that holds the properties: all that can fail, so that it can come before anything is changed.
+/// Encodes the properties of a row. No other part of the encoding can fail, so callers encode the properties before they
+/// change any state.
 ///
 /// # Errors
 /// [`Error::Limit`] for a value that [`decode`] would not read.
@@ -123,7 +124,7 @@ pub(crate) fn encode_properties(properties: &Properties, schema: &Collection) ->
     Ok(out)
 }
 
-/// Puts a row together; `properties` is the result of [`encode_properties`].
+/// Encodes a row from its head and `properties`, which [`encode_properties`] returned.
 pub(crate) fn encode_row(header: &Header, properties: &[u8]) -> Vec<u8> {
     let lists = (header.vectors.len() + 1) * 3 + (header.tokens.len() + 1) * 8;
     let mut out = Vec::with_capacity(33 + lists + properties.len());
@@ -147,8 +148,8 @@ pub(crate) fn decode_header(row: &[u8]) -> Result<Header> {
     Reader { rest: row }.header()
 }
 
-/// Decodes a row into an object without vectors, with the wanted properties. Of those behind the last wanted one nothing
-/// is read.
+/// Decodes a row into an object that has the wanted properties and no vectors. Does not read beyond the last wanted
+/// property.
 pub(crate) fn decode(row: &[u8], wanted: &Wanted<'_>) -> Result<(Header, Object)> {
     let mut reader = Reader { rest: row };
     let header = reader.header()?;
@@ -224,7 +225,7 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// At least as few bytes as [`put_value`] writes of a value, known without writing it.
+/// A lower bound of the number of bytes that [`put_value`] writes for a value.
 pub(crate) fn bytes_min(value: &Value) -> usize {
     match value {
         Value::Text(text) | Value::Blob(text) => text.len(),
@@ -233,13 +234,13 @@ pub(crate) fn bytes_min(value: &Value) -> usize {
     }
 }
 
-/// Appends a text as [`put_value`] does.
+/// Appends a text in the format of [`put_value`].
 pub(crate) fn put_text_value(out: &mut Vec<u8>, text: &str) {
     out.push(TEXT_TAG);
     put_text(out, text);
 }
 
-/// Appends a value, as rows have it.
+/// Appends a value in the format of object rows.
 pub(crate) fn put_value(out: &mut Vec<u8>, value: &Value) {
     let tag = |out: &mut Vec<u8>, tag: Tag| out.push(tag as u8);
     match value {
@@ -311,7 +312,7 @@ fn put_phone(out: &mut Vec<u8>, phone: &Phone) {
     out.push(u8::from(phone.valid));
 }
 
-/// Reads encoded parts off the start of `rest`.
+/// Decodes the parts of a row one after another from the start of `rest`.
 pub(crate) struct Reader<'a> {
     pub rest: &'a [u8],
 }
@@ -362,7 +363,7 @@ impl<'a> Reader<'a> {
         Ok((value >> 1).cast_signed() ^ -((value & 1).cast_signed()))
     }
 
-    /// A count of things that take at least one byte each.
+    /// Decodes the number of elements that follow. Each element takes at least one byte, which bounds the count.
     pub(crate) fn count(&mut self) -> Result<usize> {
         let count = usize::try_from(self.varint()?).map_err(|_| damaged("count"))?;
         if count > self.rest.len() { Err(damaged("count exceeds what is there")) } else { Ok(count) }
@@ -576,8 +577,8 @@ mod tests {
         }
     }
 
-    /// 32 lists of objects around a list: the deepest value that any version before limits were shared could write, as it
-    /// wrote it, and could not read.
+    /// The bytes of the deepest value that a version without shared limits could write and then not read: 32 lists of
+    /// objects around a list.
     #[test]
     fn the_deepest_row_of_earlier_versions_is_read() {
         let mut bytes = encode(&row().0, &Properties::new(), &schema()).unwrap();

@@ -1,13 +1,13 @@
-//! Points in time with the offset they were given in.
+//! Points in time, each with the UTC offset of its input.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A point in time, to the nanosecond, with the UTC offset it was given in (year 0 to 9999).
+/// A point in time in nanoseconds, with the UTC offset of its input (years 0 to 9999).
 ///
-/// Equality and order are those of the fields, so `12:00Z` and `13:00+01:00` differ here; compare
-/// [`Date::unix_ns`] for the instant. `Display` writes RFC 3339 with trailing zeros of the fraction
+/// Equality and order compare the fields, so `12:00Z` and `13:00+01:00` differ; [`Date::unix_ns`] compares
+/// instants. `Display` writes RFC 3339 with trailing zeros of the fraction
 /// removed and an offset of zero as `Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Date {

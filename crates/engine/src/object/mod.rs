@@ -1,6 +1,6 @@
 //! Objects: an id, properties, vectors, times.
 //!
-//! [`Object`] is what callers hand in and get back; how it lies on disk is `codec`'s business.
+//! [`Object`] is the type that callers write and read; `codec` defines its encoding on disk.
 
 pub(crate) mod codec;
 mod date;
@@ -18,7 +18,7 @@ pub use value::{Beacon, Geo, Phone, Properties, Value, value_depth};
 
 use crate::ids::{DocId, VectorId};
 
-/// An object as callers see it.
+/// An object, as callers write and read it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Object {
     /// Unique within its shard.
@@ -27,9 +27,9 @@ pub struct Object {
     pub created_ms: i64,
     /// Unix time in milliseconds of the last write.
     pub updated_ms: i64,
-    /// Values by property name; absent properties are absent here.
+    /// Values by property name. A property without a value has no entry.
     pub properties: Properties,
-    /// Vectors by id; on reads only those that were asked for.
+    /// Vectors by id; a read returns only the requested ones.
     pub vectors: Vectors,
 }
 
@@ -73,7 +73,7 @@ pub struct FoundVersion {
     pub row_bytes: usize,
 }
 
-/// Vectors travel and lie as little-endian bytes, not as a sequence of numbers.
+/// Serialises vectors as little-endian bytes instead of a sequence of numbers.
 mod f32_bytes {
     use serde::{Deserializer, Serializer, de::Error};
 

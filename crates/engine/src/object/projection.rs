@@ -16,21 +16,21 @@ pub enum Projection {
     None,
     /// Everything.
     All,
-    /// The members of these names, as far as each says; of a list of objects, those of each object. Values that have no
-    /// members (and no objects in them) are decoded whole.
+    /// The named members, each with its own selection. The selection applies to each object of a list of objects. Values
+    /// that are neither objects nor lists of objects are decoded whole.
     These(BTreeMap<String, Projection>),
 }
 
 impl Projection {
-    /// These properties, whole. No name gives [`Projection::None`].
+    /// Selects these properties as a whole. An empty list gives [`Projection::None`].
     pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         let mut projection = Self::None;
         names.into_iter().for_each(|name| projection.add(name));
         projection
     }
 
-    /// Adds a property, or a member of an object: `a.b` is the member `b` of the property `a`. Below the depth that values
-    /// can have a path selects everything.
+    /// Adds a property, or a member of an object: `a.b` is the member `b` of the property `a`. A path that is longer than
+    /// the depth limit of values selects everything below that limit.
     pub fn add(&mut self, path: &str) {
         let mut at = self;
         for name in path.split('.').take(STORED_DEPTH_MAX) {
@@ -119,7 +119,7 @@ impl From<Projection> for Encoded {
     }
 }
 
-/// Members with the selection for each; those of one name are joined.
+/// Members, each with its selection; entries of the same name are merged.
 impl FromIterator<(String, Projection)> for Projection {
     fn from_iter<I: IntoIterator<Item = (String, Projection)>>(members: I) -> Self {
         let mut joined: BTreeMap<String, Projection> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Values of properties, already checked and converted.
+//! Values of properties, after validation and conversion.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ pub type Properties = BTreeMap<String, Value>;
 
 /// A value of a property.
 ///
-/// A list holds values of one kind; an empty list takes its kind from the schema.
+/// All elements of a list have the same kind; the schema defines the kind of an empty list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Value {
-    /// Only inside nested objects; at the top level null means absent.
+    /// Null, which occurs only inside nested objects: a top-level property that is null is absent.
     Null,
     /// `boolean`
     Bool(bool),
@@ -34,17 +34,17 @@ pub enum Value {
     Geo(Geo),
     /// `phoneNumber`
     Phone(Box<Phone>),
-    /// `blob`: base64 text as it was given.
+    /// `blob`: the base64 text of the input.
     Blob(String),
     /// `object`
     Object(#[serde(deserialize_with = "bounded::object")] Properties),
     /// Any list.
     List(#[serde(deserialize_with = "bounded::list")] Vec<Value>),
-    /// References, in the order they were given.
+    /// References, in the order of the input.
     References(Vec<Beacon>),
 }
 
-/// A place on Earth in degrees.
+/// A position on Earth, in degrees.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Geo {
@@ -52,10 +52,10 @@ pub struct Geo {
     pub longitude: f32,
 }
 
-/// A phone number, as parsed from its input.
+/// A phone number, parsed from its input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phone {
-    /// As it was given.
+    /// The input.
     pub input: String,
     /// ISO 3166-1 alpha-2, upper case; empty if the input is international.
     pub default_country: String,
@@ -67,20 +67,20 @@ pub struct Phone {
     pub national: u64,
     /// Calling code.
     pub country_code: u64,
-    /// Whether the number exists in its country's plan.
+    /// Whether the number is valid in the numbering plan of its country.
     pub valid: bool,
 }
 
 /// A reference to another object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Beacon {
-    /// Name of the collection; `None` where the wire left it open.
+    /// Name of the collection; `None` for a beacon without one.
     pub collection: Option<String>,
     /// Id of the object.
     pub id: Uuid,
 }
 
-/// Reading commands recurses as deep as the bytes demand: bounded here, as malformed bytes must not overflow the stack.
+/// Limits the recursion of deserialising values, so that malformed bytes cannot overflow the stack.
 mod bounded {
     use std::cell::Cell;
 
@@ -92,7 +92,7 @@ mod bounded {
         static DEPTH: Cell<usize> = const { Cell::new(0) };
     }
 
-    /// Counts the way back up, also when reading ends early.
+    /// Decrements the depth when a level ends, also after an error.
     struct Below;
 
     impl Drop for Below {
@@ -110,7 +110,7 @@ mod bounded {
     }
 
     fn below<T, E: Error>(read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        // The bound is above that of apply, so that apply is the one that refuses the value, with its own error text.
+        // The limit is above the limit of apply, so that apply refuses a value that is too deep, with its own error text.
         if DEPTH.get() > 2 * STORED_DEPTH_MAX {
             return Err(E::custom("a value is nested too deeply"));
         }
@@ -120,7 +120,8 @@ mod bounded {
     }
 }
 
-/// Containers around the deepest value within `value`, itself included. Stops counting above [`STORED_DEPTH_MAX`].
+/// Number of containers around the deepest value within `value`, including `value`. Stops counting above
+/// [`STORED_DEPTH_MAX`].
 pub fn value_depth(value: &Value) -> usize {
     depth_below(value, STORED_DEPTH_MAX + 1)
 }

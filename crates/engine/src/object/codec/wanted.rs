@@ -1,4 +1,4 @@
-//! The part of a row that a read decodes. Values that are not wanted are skipped; nothing is allocated for them.
+//! The part of a row that a read decodes. Other values are skipped without an allocation.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::limits::STORED_DEPTH_MAX;
 use crate::object::{Projection, Properties, Value};
 use crate::schema::Collection;
 
-/// A projection onto rows of one collection. Made once for a read, and used for all of its rows.
+/// A projection of the rows of one collection. A read creates it once and uses it for all rows.
 pub(crate) struct Wanted<'a> {
     pub(super) schema: &'a Collection,
     pub(super) part: Part<'a>,
@@ -24,9 +24,9 @@ pub(super) enum Part<'a> {
 
 /// Some of the properties.
 pub(super) struct These<'a> {
-    /// By name, as the projection gives them.
+    /// By name, as in the projection.
     members: &'a BTreeMap<String, Projection>,
-    /// Those that the schema knows, ascending by id.
+    /// The properties that the schema has, ascending by id.
     by_id: Vec<(PropertyId, &'a str, &'a Projection)>,
 }
 
@@ -55,8 +55,8 @@ impl<'a> Wanted<'a> {
 }
 
 impl<'a> These<'a> {
-    /// Goes over the properties of a row up to the last wanted one. `take` gets the name of each wanted one and has to
-    /// read its value; the value has to be read or skipped as the projection says.
+    /// Visits the properties of a row up to the last wanted one. Calls `take` with the name of each wanted property; `take`
+    /// must consume the bytes of the value.
     pub(super) fn each<'r>(
         &self,
         reader: &mut Reader<'r>,
@@ -92,7 +92,7 @@ impl<'a> These<'a> {
 }
 
 impl Reader<'_> {
-    /// The wanted properties of a row; the reader stands behind the header.
+    /// Decodes the wanted properties of a row. The reader is positioned after the header.
     pub(super) fn wanted(&mut self, wanted: &Wanted<'_>) -> Result<Properties> {
         match &wanted.part {
             Part::Nothing => Ok(Properties::new()),
@@ -112,7 +112,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A value with the selected members; `depth` containers are around it.
+    /// Decodes the selected members of a value that has `depth` containers around it.
     fn part_of_value(&mut self, projection: &Projection, depth: usize) -> Result<Value> {
         let (Projection::These(members), Some(&tag)) = (projection, self.rest.first()) else {
             return self.value(depth);
@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    /// The naive way: a whole value without its other members.
+    /// The reference implementation: decodes the whole value and removes the other members.
     fn cut(value: &Value, projection: &Projection) -> Value {
         match (value, projection) {
             (Value::Object(members), Projection::These(wanted)) => {

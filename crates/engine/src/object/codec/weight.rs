@@ -9,13 +9,13 @@ use crate::Result;
 use crate::limits::STORED_DEPTH_MAX;
 use crate::object::{Beacon, Object, Phone, Projection, Value};
 
-/// Bytes of a name and its value in a map, with its part of the node; the name's text comes on top.
+/// Bytes of an entry of a map: name, value and share of the node, without the text of the name.
 const ENTRY_BYTES: usize = (size_of::<String>() + size_of::<Value>()) * 3 / 2;
-/// Bytes of a list's member; the list grows by doubling while it is read.
+/// Bytes of an element of a list; decoding doubles the capacity of the list as it grows.
 const MEMBER_BYTES: usize = size_of::<Value>() * 3 / 2;
-/// Bytes that a heap block takes beside its content.
+/// Overhead of a heap allocation, in bytes.
 const BLOCK_BYTES: usize = 16;
-/// Text of a name that the schema knows.
+/// Bytes of a property name that the schema has.
 const NAME_BYTES: usize = 32;
 /// Bytes of a row before its lists: version, id, times.
 const HEAD_BYTES: usize = 33;
@@ -49,7 +49,7 @@ pub(crate) fn weight(row: &[u8], wanted: &Wanted<'_>) -> Result<usize> {
 }
 
 impl Reader<'_> {
-    /// Goes over everything before the properties.
+    /// Skips the head of the row, up to the properties.
     fn skip_header(&mut self) -> Result<()> {
         self.take(HEAD_BYTES)?;
         for _ in 0..self.count()? {
@@ -62,7 +62,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Goes over a value; the bytes on the heap of its selected members.
+    /// Skips a value and returns the heap bytes of its selected members.
     fn part_weight(&mut self, projection: &Projection, depth: usize) -> Result<usize> {
         let (Projection::These(members), Some(&tag)) = (projection, self.rest.first()) else {
             return self.skip_value(depth);
@@ -95,16 +95,16 @@ impl Reader<'_> {
         Ok(bytes)
     }
 
-    /// Goes over a text; its bytes on the heap.
+    /// Skips a text and returns its heap bytes.
     fn skip_text(&mut self) -> Result<usize> {
         let len = self.count()?;
         self.take(len)?;
         Ok(len + BLOCK_BYTES)
     }
 
-    /// Goes over a value; its bytes on the heap.
+    /// Skips a value and returns its heap bytes.
     pub(crate) fn skip_value(&mut self, depth: usize) -> Result<usize> {
-        // The decoder defines the depth limit; the bound here only ends the recursion.
+        // The decoder enforces the depth limit; this check only bounds the recursion.
         if depth > 2 * STORED_DEPTH_MAX {
             return Err(damaged("value nested too deeply"));
         }
@@ -193,7 +193,7 @@ mod tests {
             Value::References(vec![beacon(None), beacon(Some("Book"))]),
         ];
         for value in values {
-            // The property after it is found only if the walk ends where the value does.
+            // The next property is decoded correctly only if skipping ends exactly at the end of the value.
             let pair = [("a".to_owned(), value.clone()), ("b".to_owned(), Value::Text("x".repeat(1_000)))].into();
             let bytes = weight(&row(&pair), &Wanted::all(&Collection::default())).expect("a row");
             assert!((1_000..2_500).contains(&bytes), "{value:?}: {bytes}");
