@@ -1,4 +1,4 @@
-//! A collection: its properties, vectors and settings. Its shards are records of their own.
+//! A collection: its properties, vectors and settings. Its shards have records of their own.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,19 @@ use super::{DataType, InvertedConfig, Property, VectorConfig, VectorSpace};
 use crate::ids::{CollectionId, PropertyId, VectorId};
 use crate::{Error, Result};
 
-/// Everything that is known of one collection.
+/// The schema of one collection.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Collection {
-    /// Given by the meta group when the collection is created; 0 before.
+    /// Assigned by the meta group when the collection is created; 0 before.
     pub id: CollectionId,
-    /// Grows with every change; data groups keep the newest they have seen.
+    /// Incremented by every change. Data groups keep the schema with the highest version.
     pub version: u64,
     /// `^[A-Z][_0-9A-Za-z]{0,254}$`; unique without regard to case.
     pub name: String,
-    /// Free text; `None` when it was never given.
+    /// Free text; `None` if no request has set it.
     pub description: Option<String>,
-    /// In the order of creation; `None` when the list was never given (the wire tells it from an empty one).
+    /// In the order of creation; `None` if no request has set the list, which the wire renders differently from an empty
+    /// list.
     pub properties: Option<Vec<Property>>,
     /// The unnamed and the named vectors.
     pub vectors: VectorSpace,
@@ -30,26 +31,25 @@ pub struct Collection {
     pub sharding: Sharding,
     /// Copies of each shard.
     pub replication: Replication,
-    /// Tenants, if there are any.
+    /// Multi-tenancy settings.
     pub multi_tenancy: MultiTenancy,
-    /// Expiry of objects; `None` when never configured.
+    /// Expiry of objects; `None` if no request has configured it.
     pub object_ttl: Option<ObjectTtl>,
-    /// Module settings as the JSON text that was given; the engine never looks inside.
+    /// Module settings as the JSON text of the request; the engine does not parse it.
     pub module_config: Option<String>,
-    /// Next property id to give out.
+    /// Next property id to assign.
     pub next_property_id: u16,
-    /// Next vector id to give out; named vectors start at 1.
+    /// Next vector id to assign; ids of named vectors start at 1.
     pub next_vector_id: u16,
-    /// Shards by name, as schemas of version 1 list them (records of old directories and commands of old logs); `None`
-    /// in every other schema.
+    /// Shards by name in schemas of version 1, which occur in old directories and logs; `None` in later versions.
     #[serde(default, rename = "shards", skip_serializing_if = "Option::is_none")]
     pub listed: Option<BTreeMap<String, ListedShard>>,
-    /// Next shard id to give out, in schemas of version 1.
+    /// Next shard id to assign, in schemas of version 1.
     #[serde(default, rename = "next_shard_id", skip_serializing_if = "Option::is_none")]
     pub listed_next: Option<u32>,
 }
 
-/// Hash sharding, as the wire reports it; zero-valued where there are tenants instead.
+/// Hash sharding, as the wire renders it; all zero in a multi-tenant collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Sharding {
@@ -70,7 +70,7 @@ pub struct Replication {
     pub factor: i64,
     /// Wire name of the deletion strategy; `None` when an update left it out.
     pub deletion_strategy: Option<String>,
-    /// Settings of asynchronous replication as the JSON text that was given: accepted, without effect under Raft.
+    /// Settings of asynchronous replication as the JSON text of the request. They have no effect: replication uses Raft.
     pub async_config: Option<String>,
 }
 
@@ -86,11 +86,11 @@ impl Default for Replication {
 pub struct MultiTenancy {
     /// Whether each object belongs to a tenant. Immutable.
     pub enabled: bool,
-    /// Create a tenant on its first write.
+    /// Whether the first write to a tenant creates it.
     pub auto_creation: bool,
-    /// Activate a cold tenant on its first access.
+    /// Whether the first access to a cold tenant activates it.
     pub auto_activation: bool,
-    /// The last update left these settings out, which the wire shows.
+    /// Whether the last update omitted these settings; the wire renders that.
     #[serde(default)]
     pub left_out: bool,
 }
@@ -104,22 +104,22 @@ pub struct ObjectTtl {
     pub default_ttl_s: i64,
     /// `_creationTimeUnix`, `_lastUpdateTimeUnix` or a date property.
     pub delete_on: String,
-    /// Hide expired objects before they are deleted.
+    /// Whether reads leave out expired objects that are not deleted yet.
     pub filter_expired: bool,
 }
 
 impl Collection {
-    /// The properties, without the distinction between "none given" and "empty".
+    /// The properties; empty if no request has set the list.
     pub fn properties(&self) -> &[Property] {
         self.properties.as_deref().unwrap_or_default()
     }
 
-    /// The top-level property of that exact name.
+    /// The top-level property with exactly this name.
     pub fn property(&self, name: &str) -> Option<&Property> {
         self.properties().iter().find(|p| p.name == name)
     }
 
-    /// The configuration of a vector: `""` means the unnamed one.
+    /// The configuration of a vector by name; `""` is the unnamed one.
     pub fn vector(&self, name: &str) -> Option<&VectorConfig> {
         self.vectors.get(name)
     }
@@ -129,7 +129,7 @@ impl Collection {
         self.vectors.iter().find(|(_, v)| v.id == id)
     }
 
-    /// Gives ids to properties (nested ones too) and vectors that have none yet. Called by the meta group at apply.
+    /// Assigns ids to the properties (nested ones included) and vectors that have none. The meta group calls it at apply.
     ///
     /// # Errors
     /// [`Error::Limit`] when the ids are used up; some ids may be assigned by then, so the collection must not be used.

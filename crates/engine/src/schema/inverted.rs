@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 /// Settings of the inverted index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InvertedConfig {
-    /// Accepted for compatibility; clean-up runs continuously.
+    /// Has no effect and is kept for compatibility: clean-up runs continuously.
     pub cleanup_interval_s: i64,
-    /// Ranking parameters; `None` fields were never given.
+    /// Ranking parameters; a field is `None` if no request has set it.
     pub bm25: Bm25,
     /// Stop words of keyword queries.
     pub stopwords: Stopwords,
-    /// Named stop-word lists that properties can choose.
+    /// Named stop-word lists, which properties refer to.
     pub stopword_presets: Option<BTreeMap<String, Vec<String>>>,
     /// Whether creation and update times can be filtered on. Immutable.
     pub index_timestamps: bool,
@@ -21,12 +21,12 @@ pub struct InvertedConfig {
     pub index_null_state: bool,
     /// Whether `len(property)` filters work. Immutable.
     pub index_property_length: bool,
-    /// User dictionary of the Asian tokenizers as the JSON text that was given.
+    /// User dictionary of the Asian tokenizers as the JSON text of the request.
     pub tokenizer_user_dict: Option<String>,
 }
 
 impl Default for InvertedConfig {
-    /// What a collection gets that says nothing.
+    /// The settings of a collection whose request has none.
     fn default() -> Self {
         Self {
             cleanup_interval_s: 60,
@@ -44,9 +44,9 @@ impl Default for InvertedConfig {
 /// Parameters of BM25.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bm25 {
-    /// Saturation of the term frequency; 1.2 unless given.
+    /// Saturation of the term frequency; 1.2 if `None`.
     pub k1: Option<f64>,
-    /// Weight of the length; 0.75 unless given.
+    /// Weight of the document length; 0.75 if `None`.
     pub b: Option<f64>,
 }
 
@@ -55,8 +55,8 @@ pub struct Bm25 {
 pub struct Stopwords {
     /// `en`, `none`, or a preset of the collection.
     pub preset: String,
-    /// Words beside the preset's; `None` when never given.
+    /// Words that are added to the preset; `None` if no request has set them.
     pub additions: Option<Vec<String>>,
-    /// Words of the preset that are none; `None` when never given.
+    /// Words that are removed from the preset; `None` if no request has set them.
     pub removals: Option<Vec<String>>,
 }

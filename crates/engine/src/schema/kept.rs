@@ -23,7 +23,7 @@ fn first_lost<'a>(old: &'a [Property], new: &[Property]) -> Option<&'a Property>
     })
 }
 
-/// Whether values of the one type are values of the other.
+/// Whether all values of one type are values of the other.
 fn fits(old: &DataType, new: &DataType) -> bool {
     match (old, new) {
         (DataType::Reference(_), DataType::Reference(_)) => true,

@@ -1,8 +1,8 @@
-//! The schema: what a collection is, in the engine's own terms.
+//! The schema: collections and their settings as engine types.
 //!
-//! Names, defaults and validation texts of the wire are the server's business; a [`Collection`] that
-//! reaches the engine is valid. The types are persisted (MessagePack with field names, so that fields
-//! can be added with a default) and travel in commands, so that every replica decides alike.
+//! The server owns the wire's names, defaults and validation texts and validates a [`Collection`] before it
+//! reaches the engine. The types are persisted as MessagePack with field names, so that fields can be added
+//! with a default, and are part of commands, so that all replicas decide alike.
 
 mod collection;
 mod inverted;

@@ -7,31 +7,31 @@ use crate::ids::PropertyId;
 /// A property; `object` properties nest further ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Property {
-    /// Given by the meta group; 0 before.
+    /// Assigned by the meta group; 0 before.
     pub id: PropertyId,
     /// `^[_A-Za-z][_0-9A-Za-z]{0,230}$`, first letter lower case.
     pub name: String,
-    /// Free text; `None` when never given.
+    /// Free text; `None` if no request has set it.
     pub description: Option<String>,
-    /// What values it holds.
+    /// Type of the values.
     pub data_type: DataType,
-    /// How text is cut into terms; `None` for what is not text.
+    /// How text is split into terms; `None` for other types than text.
     pub tokenization: Option<Tokenization>,
-    /// Has an index for filters.
+    /// Whether the property has an index for filters.
     pub filterable: bool,
-    /// Has an index for keyword search.
+    /// Whether the property has an index for keyword search.
     pub searchable: bool,
-    /// Has an index for ranges.
+    /// Whether the property has an index for ranges.
     pub range_filterable: bool,
     /// Properties of an `object` value, in the order of creation.
     pub nested: Vec<Property>,
-    /// Text analysis beside tokenization.
+    /// Text analysis before and after tokenization.
     pub text_analyzer: Option<TextAnalyzer>,
-    /// Module settings as the JSON text that was given.
+    /// Module settings as the JSON text of the request.
     pub module_config: Option<String>,
 }
 
-/// What values a property holds.
+/// Type of the values of a property.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DataType {
     /// A primitive value, or a list of them.
@@ -66,18 +66,18 @@ pub enum Primitive {
     BlobHash,
 }
 
-/// How text is cut into terms.
+/// How text is split into terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Tokenization {
-    /// Split on everything that is not a letter or number, lower-cased.
+    /// Maximal sequences of letters and numbers, lower-cased.
     Word,
-    /// Split on white space, lower-cased.
+    /// Sequences without white space, lower-cased.
     Lowercase,
-    /// Split on white space, case kept.
+    /// Sequences without white space, in their original case.
     Whitespace,
     /// The trimmed text as one term.
     Field,
-    /// Windows of three letters or numbers, lower-cased.
+    /// All sequences of three successive letters and numbers, lower-cased.
     Trigram,
     /// Chinese and Japanese segmentation; accepted in the schema only where enabled.
     Gse,
@@ -89,14 +89,14 @@ pub enum Tokenization {
     KagomeJa,
 }
 
-/// Text analysis beside tokenization.
+/// Text analysis before and after tokenization.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextAnalyzer {
-    /// Fold accented letters to ASCII; `None` when never given.
+    /// Whether accented letters are folded to ASCII; `None` if no request has set it.
     pub ascii_fold: Option<bool>,
     /// Letters that are not folded.
     pub ascii_fold_ignore: Vec<String>,
-    /// A stop-word preset of the collection for this property.
+    /// Name of the stop-word preset that this property uses instead of the collection's stop words.
     pub stopword_preset: Option<String>,
 }
 

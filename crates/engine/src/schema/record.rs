@@ -21,8 +21,8 @@ pub(crate) fn encode_schema(collection: &Collection) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Encodes a schema that a command brings, after the checks that apply needs: its parts have distinct ids, and its
-/// record reads back.
+/// Encodes the schema of a command after the checks that apply requires: its parts have distinct ids, and its record
+/// decodes.
 ///
 /// # Errors
 /// [`Error::Invalid`]: the command is refused. The same schema is refused by every replica and at every replay.
@@ -40,8 +40,8 @@ pub(crate) fn encode_to_apply(collection: &Collection) -> Result<Vec<u8>> {
         Ok(bytes) => bytes,
         Err(error) => return refused(error.to_string()),
     };
-    // MessagePack is read and written to a limited depth; only a schema deeper than any request may bring needs a
-    // trial.
+    // MessagePack has a depth limit for encoding and decoding. Only a schema deeper than the limit for requests can reach
+    // it, so only such a schema is decoded on trial.
     if schema_depth(collection.properties()) > DEPTH_MAX
         && let Err(error) = decode_schema(&bytes)
     {
@@ -50,7 +50,7 @@ pub(crate) fn encode_to_apply(collection: &Collection) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The first id that is given twice.
+/// The first id that occurs twice.
 fn repeated(properties: &[Property], ids: &mut BTreeSet<PropertyId>) -> Option<PropertyId> {
     properties.iter().find_map(|property| match ids.insert(property.id) {
         true => repeated(&property.nested, ids),
@@ -72,7 +72,7 @@ pub(crate) fn decode_schema(bytes: &[u8]) -> Result<Collection> {
     }
 }
 
-/// Serialises a schema as the bytes of its record, whatever the format around it: for `#[serde(with)]`.
+/// Serialises a schema as the bytes of its record inside any format; for `#[serde(with)]`.
 pub(crate) mod embedded {
     use serde::de::Error as _;
     use serde::ser::Error as _;

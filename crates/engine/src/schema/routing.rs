@@ -1,6 +1,6 @@
-//! Which shard of a collection without tenants holds an object.
+//! The assignment of objects to the shards of a collection without tenants.
 //!
-//! The hash of the id names a virtual shard, and each virtual shard belongs to a shard. A collection has many more virtual
+//! The hash of the id selects a virtual shard, and each virtual shard belongs to a shard. A collection has many more virtual
 //! shards than shards, so that a later change of the number of shards moves whole virtual shards.
 
 use uuid::Uuid;

@@ -1,10 +1,10 @@
-//! How large a schema is, and whether it is within the limits of a collection.
+//! The size of a schema, and the check against the limits of a collection.
 
 use super::{Collection, DataType, Property, encode_schema};
 use crate::limits::{DEPTH_MAX, PROPERTIES_MAX, SCHEMA_BYTES_MAX, VECTORS_MAX};
 use crate::{Error, Result};
 
-/// Checks a collection that is to be created, or to take the place of `old`.
+/// Checks a collection that is about to be created or to replace `old`.
 ///
 /// # Errors
 /// [`Error::Limit`], which names the limit and the value that the collection would have. A limit that `old` exceeds
@@ -21,7 +21,7 @@ pub fn check_schema(new: &Collection, old: Option<&Collection>) -> Result<()> {
     check("properties, nested ones included", PROPERTIES_MAX, |of| property_count(of.properties()))?;
     check("named vectors", VECTORS_MAX, |of| of.vectors.named.len())?;
     check("levels of nested objects and lists", DEPTH_MAX, |of| schema_depth(of.properties()))?;
-    // Last, because encoding costs as much as the schema is large.
+    // The last check, because its cost grows with the size of the schema.
     let bytes = encode_schema(new)?.len();
     if bytes > SCHEMA_BYTES_MAX && old.is_none_or(|old| encode_schema(old).is_ok_and(|old| old.len() < bytes)) {
         return Err(Error::Limit(format!(
@@ -32,12 +32,12 @@ pub fn check_schema(new: &Collection, old: Option<&Collection>) -> Result<()> {
     Ok(())
 }
 
-/// Number of these properties and of all that are nested in them.
+/// Number of these properties and of all properties nested in them.
 pub fn property_count(properties: &[Property]) -> usize {
     properties.iter().map(|property| 1 + property_count(&property.nested)).sum()
 }
 
-/// Most containers around a value that these properties allow.
+/// Greatest number of containers around a value that these properties allow.
 pub fn schema_depth(properties: &[Property]) -> usize {
     let depth = |property: &Property| match property.data_type {
         DataType::Primitive { list, .. } => usize::from(list),

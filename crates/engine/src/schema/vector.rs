@@ -1,4 +1,4 @@
-//! The vectors of a collection and their indexes' settings.
+//! The vectors of a collection and the settings of their indexes.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::ids::VectorId;
 use crate::vector::{IndexConfig, Muvera};
 
-/// The vectors that objects of a collection can have: one without a name, and any number with.
+/// The vectors that objects of a collection can have: one unnamed vector and any number of named ones.
 ///
-/// A collection made the old way has the unnamed one; a named vector called `default` and the unnamed
-/// vector are one to callers, but a collection has only one of the two.
+/// A collection without `vectorConfig` has the unnamed vector. Callers address the unnamed vector by the name
+/// `default` too, so a collection has either the unnamed vector or a named vector `default`, never both.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct VectorSpace {
     /// The vector without a name.
@@ -22,21 +22,21 @@ pub struct VectorSpace {
 /// One vector of a collection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VectorConfig {
-    /// Given by the meta group; 0 for the unnamed vector, and for named ones before.
+    /// Assigned by the meta group; 0 for the unnamed vector, and for a named one before that.
     pub id: VectorId,
-    /// Who makes the vectors: `none` when the client brings them.
+    /// Name of the vectorizer; `none` if clients send the vectors.
     pub vectorizer: String,
-    /// The vectorizer's settings as the JSON text that was given.
+    /// Settings of the vectorizer as the JSON text of the request.
     pub vectorizer_config: Option<String>,
     /// Wire name of the index kind.
     pub kind: VectorIndexKind,
-    /// What the index does.
+    /// Settings of the index as the engine uses them.
     pub index: IndexConfig,
-    /// Settings of the index as the wire shows them (JSON text, all defaults filled in).
+    /// Settings of the index as the wire renders them: JSON text with all defaults.
     pub wire_config: String,
-    /// Objects carry several vectors each (late interaction).
+    /// Whether each object has several vectors (late interaction).
     pub multi: bool,
-    /// Several vectors are indexed as one encoding per object; without it every one of them is.
+    /// If set, the index holds one encoding per object instead of each of its vectors.
     #[serde(default)]
     pub muvera: Option<Muvera>,
 }
@@ -50,14 +50,14 @@ pub enum VectorIndexKind {
     Flat,
     /// Flat until a threshold, then a graph.
     Dynamic,
-    /// Accepted for compatibility; served by the graph.
+    /// Kept for compatibility; the graph serves it.
     Hfresh,
     /// The index was dropped.
     None,
 }
 
 impl VectorSpace {
-    /// The configuration by name; `""` is the unnamed vector.
+    /// The configuration with this name; `""` is the unnamed vector.
     pub fn get(&self, name: &str) -> Option<&VectorConfig> {
         if name.is_empty() { self.unnamed.as_ref() } else { self.named.get(name) }
     }
@@ -68,7 +68,7 @@ impl VectorSpace {
         unnamed.chain(self.named.iter().map(|(name, v)| (name.as_str(), v)))
     }
 
-    /// The named vectors, to be changed.
+    /// The named vectors, mutable.
     pub fn named_mut(&mut self) -> impl Iterator<Item = &mut VectorConfig> {
         self.named.values_mut()
     }

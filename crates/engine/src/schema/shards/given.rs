@@ -1,48 +1,48 @@
-//! Which ids of shards were given, as far as a group knows.
+//! The ids of shards that were assigned, as far as a group knows.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::ShardId;
 
-/// Most ranges of missing ids: creations whose second step is on the way.
+/// Maximum number of ranges of missing ids, which belong to creations whose second step is still running.
 const MISSING_MAX: usize = 1_024;
 
-/// The ids of a collection's shards that a group has heard of: all below `next` that are not missing. In the meta group,
-/// which gives the ids, none is ever missing. An id that was heard of is not valid again once its shard is gone.
+/// The ids of a collection's shards that a group has seen: all below `next` that are not missing. The meta group assigns
+/// the ids, so it never misses one. An id that was seen never becomes valid again after its shard was dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GivenIds {
     next: u32,
-    /// Ranges of missing ids, the first one and the one after the last, ascending.
+    /// Ranges of missing ids, ascending: the first id, and the one after the last.
     missing: Vec<(u32, u32)>,
 }
 
 impl GivenIds {
-    /// All ids are below this one.
+    /// An upper bound: all assigned ids are below it.
     pub(crate) fn next(&self) -> ShardId {
         ShardId(self.next)
     }
 
-    /// Whether the group has heard of the id.
+    /// Whether the group has seen the id.
     pub(crate) fn has(&self, id: ShardId) -> bool {
         id.0 < self.next && self.range_of(id.0).is_none()
     }
 
-    /// Ids below the next one that the group has not heard of.
+    /// Ids below the next one that the group has not seen.
     pub(crate) fn missing(&self) -> impl Iterator<Item = ShardId> + '_ {
         self.missing.iter().flat_map(|&(first, end)| first..end).map(ShardId)
     }
 
-    /// Gives out the next id; `None` when the ids are used up.
+    /// Assigns the next id; `None` if the ids are used up.
     pub(crate) fn give(&mut self) -> Option<ShardId> {
         let id = self.next;
         self.next = id.checked_add(1)?;
         Some(ShardId(id))
     }
 
-    /// Takes notice of an id. Returns whether it was new.
+    /// Marks an id as seen. Returns whether it was new.
     ///
     /// # Errors
-    /// When the id cannot have been given, or too many ids are missing.
+    /// If the id cannot have been assigned, or too many ids are missing.
     pub(crate) fn hear(&mut self, id: ShardId) -> Result<bool, String> {
         let id = id.0;
         let Some(after) = id.checked_add(1) else { return Err(format!("shard id {id} is never given")) };
@@ -69,7 +69,7 @@ impl GivenIds {
         Ok(true)
     }
 
-    /// All ids below `next` were given.
+    /// The state in which all ids below `next` were seen.
     pub(crate) fn close(&mut self, next: u32) {
         self.next = self.next.max(next);
         self.missing.clear();

@@ -1,4 +1,4 @@
-//! Shards within the schema, as schemas of version 1 list them.
+//! The lists of shards within schemas of version 1.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +10,8 @@ use crate::ids::ShardId;
 pub struct ListedShard {
     /// Unique within the collection.
     pub id: ShardId,
-    /// Whether it takes requests.
+    /// Whether the shard accepts requests.
     pub status: TenantStatus,
-    /// Refuses writes when true.
+    /// Whether the shard refuses writes.
     pub read_only: bool,
 }

@@ -20,17 +20,17 @@ use crate::ids::{GroupId, ShardId};
 /// A shard, or a tenant of a multi-tenant collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// Unique within the collection, and never given again.
+    /// Unique within the collection, and never assigned again.
     pub id: ShardId,
-    /// Unique among the shards of the collection. A shard keeps its name.
+    /// Unique among the shards of the collection, and immutable.
     pub name: String,
     /// The group that holds its objects.
     pub group: GroupId,
-    /// Whether it takes requests.
+    /// Whether the shard accepts requests.
     pub status: TenantStatus,
-    /// Refuses writes when true (`READONLY` on the wire).
+    /// Whether the shard refuses writes (`READONLY` on the wire).
     pub read_only: bool,
-    /// Grows with every change of the record; data groups keep the newest they have seen.
+    /// Incremented by every change of the record. Data groups keep the record with the highest version.
     pub version: u64,
 }
 
@@ -39,7 +39,7 @@ pub struct Shard {
 pub enum TenantStatus {
     /// Loaded, or loadable on demand.
     Hot,
-    /// On disk, refuses requests.
+    /// On disk; requests are refused.
     Cold,
     /// Offloaded to object storage.
     Frozen,

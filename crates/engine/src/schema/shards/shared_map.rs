@@ -1,14 +1,14 @@
-//! An ordered map whose copies share their nodes: a copy costs nothing, and a change copies one path of a B-tree.
+//! A persistent ordered map: copies share nodes, a copy takes constant time, and a change copies one path of a B-tree.
 
 use std::borrow::Borrow;
 use std::slice;
 use std::sync::Arc;
 
-/// Most entries of a leaf, and most children of an inner node.
+/// Maximum number of entries of a leaf and of children of an inner node.
 const WIDTH: usize = 32;
 
-/// A B-tree. A node that other copies hold is copied before it changes. Nodes are not joined when they become small, only
-/// removed when they become empty, so the height is that of the largest number of entries that the map ever had.
+/// A B-tree. A node that another copy references is copied before a change. Small nodes are not merged, only empty nodes
+/// are removed, so the height follows from the largest number of entries that the map ever had.
 #[derive(Debug, Clone)]
 pub(super) struct SharedMap<K, V> {
     root: Arc<Node<K, V>>,
@@ -19,8 +19,8 @@ pub(super) struct SharedMap<K, V> {
 enum Node<K, V> {
     /// Ascending by key.
     Leaf(Vec<(K, V)>),
-    /// Children with a key that is above all keys of the child before, and not above those of the child itself; the first
-    /// child takes all smaller keys too. Never empty.
+    /// Children, each with a separator: greater than all keys of the previous child, and not greater than the keys of its
+    /// own child. Keys below the first separator belong to the first child. Never empty.
     Inner(Vec<Child<K, V>>),
 }
 
@@ -69,7 +69,7 @@ impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
         }
     }
 
-    /// Sets the value of a key and returns the one before. The key takes the place of an equal one.
+    /// Sets the value of a key, replacing an equal key, and returns the previous value.
     pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
         let (before, split) = insert(&mut self.root, key, value);
         if let Some((key, right)) = split {
@@ -85,7 +85,7 @@ impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        // A key that is absent must not copy the path.
+        // An absent key must not cause a copy of the path.
         self.get(key)?;
         let removed = remove(&mut self.root, key);
         self.len -= usize::from(removed.is_some());
@@ -112,7 +112,7 @@ impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
     }
 }
 
-/// The position of the child that has the key, if any has.
+/// The position of the child whose range contains the key.
 fn child_of<K: Borrow<Q>, V, Q: Ord + ?Sized>(children: &[(K, V)], key: &Q) -> usize {
     children.partition_point(|(least, _)| least.borrow() <= key).saturating_sub(1)
 }
@@ -136,8 +136,8 @@ fn insert<K: Ord + Clone, V: Clone>(node: &mut Arc<Node<K, V>>, key: K, value: V
     }
 }
 
-/// Splits a node that is too wide after an insertion at `at`: in the middle, or before its last entry if that is new, so
-/// that ascending keys fill the nodes.
+/// Splits a node that exceeds the maximum after an insertion at `at`: in the middle, or before the last entry if that is
+/// the new one, so that ascending insertions fill the nodes.
 fn split<K: Clone, T>(entries: &mut Vec<(K, T)>, at: usize) -> Option<(K, Vec<(K, T)>)> {
     if entries.len() <= WIDTH {
         return None;
@@ -169,10 +169,10 @@ fn remove<K: Ord + Clone + Borrow<Q>, V: Clone, Q: Ord + ?Sized>(node: &mut Arc<
     }
 }
 
-/// Goes over the entries of a [`SharedMap`] in ascending order.
+/// Iterates over the entries of a [`SharedMap`] in ascending order.
 #[derive(Debug)]
 pub(super) struct Iter<'a, K, V> {
-    /// The children still to visit, by level.
+    /// The unvisited children of each level.
     above: Vec<slice::Iter<'a, Child<K, V>>>,
     leaf: slice::Iter<'a, (K, V)>,
 }

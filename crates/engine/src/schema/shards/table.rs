@@ -1,4 +1,4 @@
-//! All shards of one collection at one moment, by id and by name.
+//! The shards of one collection as an immutable version, by id and by name.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -9,8 +9,8 @@ use super::{GivenIds, Shard};
 use crate::ids::ShardId;
 use crate::limits::{SHARD_NAME_BYTES_MAX, SHARDS_AT_ONCE_MAX, SHARDS_MAX};
 
-/// The shards of a collection at one moment. Cheap to hold and to copy: a change of a copy leaves the others as they are and
-/// costs the same however many shards there are.
+/// The shards of a collection. A copy takes constant time, and a change of one copy does not affect the others and takes
+/// time that hardly depends on the number of shards.
 #[derive(Debug, Clone, Default)]
 pub struct ShardTable {
     by_id: SharedMap<ShardId, Arc<Shard>>,
@@ -22,76 +22,76 @@ pub struct ShardTable {
 #[derive(Debug, Clone)]
 struct ByName(Arc<Shard>);
 
-/// The effect of a record that a table was given.
+/// The effect of a record on a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Put {
-    /// Whether the table lists the record now and did not before.
+    /// Whether the record is new in the table.
     pub changed: bool,
-    /// The shard whose name it took: that shard was dropped.
+    /// The dropped shard that had the same name before.
     pub replaced: Option<ShardId>,
 }
 
 impl ShardTable {
-    /// The shard of that name.
+    /// The shard with this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Shard>> {
         self.by_name.get_key(name).map(|ByName(shard)| shard)
     }
 
-    /// The shard with that id.
+    /// The shard with this id.
     pub fn by_id(&self, id: ShardId) -> Option<&Arc<Shard>> {
         self.by_id.get(&id)
     }
 
-    /// The shard whose name comes first: the only one of a collection with one shard.
+    /// The shard with the least name: the only shard of a collection that has one.
     pub fn first(&self) -> Option<&Arc<Shard>> {
         self.iter().next()
     }
 
-    /// The shard at that position in the order of the ids.
+    /// The shard at this position in the order of ids.
     pub fn at(&self, position: usize) -> Option<&Arc<Shard>> {
         if self.given.next().0 as usize == self.len() {
-            // None was dropped, so that ids are positions.
+            // No shard was dropped, so ids are positions.
             return self.by_id(ShardId(u32::try_from(position).ok()?));
         }
         self.iter_by_id().nth(position)
     }
 
-    /// All shards, in the order of their names.
+    /// All shards in the order of names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Shard>> {
         self.by_name.iter().map(|(ByName(shard), ())| shard)
     }
 
-    /// All shards, in the order of their ids, which is that of their creation.
+    /// All shards in the order of ids, which is the order of creation.
     pub fn iter_by_id(&self) -> impl Iterator<Item = &Arc<Shard>> {
         self.by_id.iter().map(|(_, shard)| shard)
     }
 
-    /// How many there are.
+    /// Number of shards.
     pub fn len(&self) -> usize {
         self.by_id.len()
     }
 
-    /// Whether there is none.
+    /// Whether the table has no shards.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Ids of shards that were given out before the last one, and that the table has not heard of.
+    /// Ids below the highest one that the table has not seen.
     pub fn missing(&self) -> impl Iterator<Item = ShardId> + '_ {
         self.given.missing()
     }
 
-    /// The ids that were given, as far as the table has heard of them.
+    /// The ids that the table has seen.
     pub(crate) fn given(&self) -> &GivenIds {
         &self.given
     }
 
-    /// A table with these ids and no shards.
+    /// A table without shards that has seen these ids.
     pub(crate) fn with_given(given: GivenIds) -> Self {
         Self { given, ..Self::default() }
     }
 
-    /// Lists a new shard under the next id, or returns the existing one of that name.
+    /// Adds a shard with the next id, or returns the existing shard with this name.
     ///
     /// # Errors
     /// When the ids are used up.
@@ -105,7 +105,7 @@ impl ShardTable {
         Ok(shard)
     }
 
-    /// Takes notice of a record: of a new shard, or a newer one of a listed shard. Other records change nothing.
+    /// Adds the record of a new shard, or replaces an older record of the same shard. Other records change nothing.
     ///
     /// # Errors
     /// As [`GivenIds::hear`]; nothing changes.
@@ -120,7 +120,7 @@ impl ShardTable {
         if !self.given.hear(shard.id)? {
             return Ok(Put::default());
         }
-        // Names are unique among the shards that the meta group lists, so the older one was dropped.
+        // Names are unique in the meta group, so the older shard with this name was dropped.
         let replaced = match self.get(&shard.name).map(|other| other.id) {
             Some(other) if other > shard.id => return Ok(Put::default()),
             other => other.inspect(|id| drop(self.remove(*id))),
@@ -129,7 +129,7 @@ impl ShardTable {
         Ok(Put { changed: true, replaced })
     }
 
-    /// Takes notice that a shard was dropped; returns the shard if the table listed it.
+    /// Removes a dropped shard, and returns it if the table had it.
     ///
     /// # Errors
     /// As [`GivenIds::hear`]; nothing changes.
@@ -138,7 +138,7 @@ impl ShardTable {
         Ok(self.remove(id))
     }
 
-    /// Lists a stored record.
+    /// Adds a stored record.
     pub(crate) fn list(&mut self, shard: Arc<Shard>) {
         let before = self.by_id.insert(shard.id, shard.clone());
         if let Some(before) = before.filter(|before| before.name != shard.name) {
@@ -147,8 +147,8 @@ impl ShardTable {
         self.by_name.insert(ByName(shard), ());
     }
 
-    /// Takes the shards that a schema of version 1 lists; ids below `next` that it does not list are not valid any more.
-    /// Returns those that are new or have changed.
+    /// Adopts the shards of a schema of version 1; ids below `next` that the schema does not list become invalid. Returns
+    /// the shards that are new or changed.
     pub(crate) fn adopt(&mut self, shards: impl Iterator<Item = Shard>, mut next: u32) -> Vec<Arc<Shard>> {
         let mut changed = Vec::new();
         for shard in shards {
@@ -174,7 +174,7 @@ impl ShardTable {
     }
 }
 
-/// Checks the names of shards that a command brings, of which `created` are new in a table of `existing`.
+/// Checks the names of shards in a command that would add `created` shards to a table of `existing`.
 ///
 /// # Errors
 /// A text that names the limit.
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(table.put(shard(0, "a", 3)), changed(None));
         assert!(table.drop_shard(ShardId(1)).unwrap().is_none());
         assert_eq!(table.put(shard(1, "b", 9)), Ok(Put::default()), "dropped before it was heard of");
-        // A name goes to the newest shard, whichever comes first.
+        // The newest shard gets the name, in either order of the records.
         assert_eq!(table.put(shard(2, "d", 1)), Ok(Put::default()));
         assert_eq!(table.put(shard(4, "a", 1)), changed(Some(0)));
         assert_eq!((names(&table), table.missing().count()), (vec![(4, "a"), (3, "d")], 0));
