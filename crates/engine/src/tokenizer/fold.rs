@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::decompositions::DECOMPOSITIONS;
 
-/// Letters that are no base letter with a mark, and how they are spelled out. Ascending.
+/// Letters without a canonical decomposition, each with its ASCII spelling. Ascending.
 const SPELLED_OUT: &[(char, &str)] = &[
     ('Æ', "AE"),
     ('Ð', "D"),
@@ -35,8 +35,8 @@ const SPELLED_OUT: &[(char, &str)] = &[
     ('ﬆ', "st"),
 ];
 
-/// Replaces letters with marks by their base letters and spells out the likes of `æ` and `ß`; what is in `ignore` (one
-/// letter each, composed or not, upper or lower case) stays, in its composed form.
+/// Replaces accented letters by their base letters, and ligatures and letters such as `æ` and `ß` by their ASCII spelling.
+/// The letters in `ignore` (composed or decomposed, in either case) are kept in composed form.
 pub fn fold_to_ascii<'a>(text: &'a str, ignore: &[String]) -> Cow<'a, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);

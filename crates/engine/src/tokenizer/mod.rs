@@ -1,7 +1,7 @@
-//! Tokenizers: how text becomes terms.
+//! Tokenizers: splitting text into terms.
 //!
-//! The same call serves indexing, filters, keyword queries and the `tokenize` endpoint. Letters and numbers are Unicode's;
-//! lower-casing maps each character to one character, so that a term never grows.
+//! Indexing, filters, keyword queries and the tokenize endpoint use the same functions. Letters and numbers are those of
+//! Unicode. Lower-casing maps each character to one character, so that it never lengthens a term.
 
 mod decompositions;
 mod fold;
@@ -21,17 +21,17 @@ const _: () = assert!(
     "the toolchain has other Unicode tables than those by which stored texts were cut into terms"
 );
 
-/// Cuts `text` into terms, in their order, repetitions kept.
+/// Splits `text` into terms, in their order and with repetitions.
 ///
-/// The tokenizers that need a dictionary (`gse`, `gse_ch`, `kagome_kr`, `kagome_ja`) are not there; the schema refuses
-/// them, and here they cut like [`Tokenization::Word`].
+/// The tokenizers that need a dictionary (`gse`, `gse_ch`, `kagome_kr`, `kagome_ja`) are not implemented: the schema
+/// refuses them, and this function treats them as [`Tokenization::Word`].
 pub fn tokenize(tokenization: Tokenization, text: &str) -> Vec<String> {
     let mut terms = Vec::new();
     each_term(tokenization, text, |term| terms.push(term.to_owned()));
     terms
 }
 
-/// Hands the terms of [`tokenize`] over one by one, without keeping them.
+/// Calls `take` with each term of [`tokenize`], without allocating all of them.
 pub(crate) fn each_term(tokenization: Tokenization, text: &str, mut take: impl FnMut(&str)) {
     match tokenization {
         Tokenization::Word
@@ -46,7 +46,7 @@ pub(crate) fn each_term(tokenization: Tokenization, text: &str, mut take: impl F
     }
 }
 
-/// Cuts a pattern of a `Like` filter: as [`tokenize`], with `*` and `?` kept.
+/// Splits a pattern of a `Like` filter like [`tokenize`], but keeps `*` and `?`.
 pub fn tokenize_pattern(tokenization: Tokenization, pattern: &str) -> Vec<String> {
     match tokenization {
         Tokenization::Word
@@ -61,7 +61,7 @@ pub fn tokenize_pattern(tokenization: Tokenization, pattern: &str) -> Vec<String
     }
 }
 
-/// The text as an analyzer wants it before it is cut.
+/// Applies the part of an analyzer that precedes tokenization.
 pub fn analyze<'a>(analyzer: Option<&TextAnalyzer>, text: &'a str) -> Cow<'a, str> {
     match analyzer {
         Some(analyzer) if analyzer.ascii_fold == Some(true) => fold_to_ascii(text, &analyzer.ascii_fold_ignore),
@@ -84,7 +84,7 @@ fn each_word(text: &str, is_gap: impl Fn(char) -> bool, mut take: impl FnMut(&st
     }
 }
 
-/// One character for one, so that the positions of a text stay what they are.
+/// Lower-cases a character to one character; of a longer mapping, the first.
 fn lower_char(c: char) -> char {
     if c.is_ascii() { c.to_ascii_lowercase() } else { c.to_lowercase().next().unwrap_or(c) }
 }

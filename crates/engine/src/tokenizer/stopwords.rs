@@ -1,4 +1,4 @@
-//! Stop words: words of a query that say nothing.
+//! Stop words: terms that keyword queries ignore.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ const EN: [&str; 33] = [
     "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
 ];
 
-/// The stop words that hold for a property, or for the collection: those of the property's own preset if it names one, else
-/// the collection's with its additions and removals.
+/// The stop words of a property, or of the collection: the preset that the property names if any, else the preset of the
+/// collection with its additions and removals.
 pub fn stopwords(config: &InvertedConfig, property: Option<&Property>) -> BTreeSet<String> {
     let own = property.and_then(|property| property.text_analyzer.as_ref()?.stopword_preset.as_deref());
     if let Some(own) = own {
