@@ -38,7 +38,7 @@ impl DataGroup {
     /// The object with that id. Vectors that it does not have are left out.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard,
+    /// [`Error::UnknownShard`](crate::Error::UnknownShard) when the group does not know the shard,
     /// [`Error::Unreadable`](crate::Error::Unreadable) when the object cannot be decoded, and the errors of
     /// [`Include::charge`].
     pub fn get(&self, at: ShardKey, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
@@ -48,7 +48,7 @@ impl DataGroup {
     /// Whether there is an object with that id.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard.
+    /// [`Error::UnknownShard`](crate::Error::UnknownShard) when the group does not know the shard.
     pub fn exists(&self, at: ShardKey, id: Uuid) -> Result<bool> {
         self.context().exists(at, id)
     }
@@ -56,7 +56,7 @@ impl DataGroup {
     /// Bytes of an object's row, vectors aside; 0 if there is none.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard.
+    /// [`Error::UnknownShard`](crate::Error::UnknownShard) when the group does not know the shard.
     pub fn row_bytes(&self, at: ShardKey, id: Uuid) -> Result<usize> {
         self.context().row_bytes(at, id)
     }
@@ -69,7 +69,7 @@ impl DataGroup {
     /// Sizes and queues of a shard.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard.
+    /// [`Error::UnknownShard`](crate::Error::UnknownShard) when the group does not know the shard.
     pub fn shard_status(&self, at: ShardKey) -> Result<ShardStatus> {
         self.context().shard_status(at)
     }
@@ -77,8 +77,8 @@ impl DataGroup {
     /// Answers a read that may have come from another process.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard or for a read that can never be
-    /// answered, [`Error::Unreadable`](crate::Error::Unreadable) when an object cannot be decoded, and the errors of
+    /// Those of a wrong request ([`Error::is_invalid`](crate::Error::is_invalid)),
+    /// [`Error::Unreadable`](crate::Error::Unreadable) when an object cannot be decoded, and the errors of
     /// [`Include::charge`].
     pub fn execute(&self, read: ShardRead) -> Result<ShardAnswer> {
         self.context().execute(read)
@@ -87,9 +87,9 @@ impl DataGroup {
     /// Answers a query.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) for a query that can never be answered (unknown shard, vector or property,
-    /// wrong dimension, a filter that lacks its index), [`Error::Unsupported`](crate::Error::Unsupported) for a feature that
-    /// does not exist yet, and the errors of [`Include::charge`].
+    /// Those of a wrong request ([`Error::is_invalid`](crate::Error::is_invalid)),
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a feature that does not exist yet, and the errors of
+    /// [`Include::charge`].
     pub fn search(&self, at: ShardKey, query: &Query) -> Result<Vec<Hit>> {
         self.context().search(at, query)
     }
@@ -153,7 +153,7 @@ impl DataGroup {
     /// files, and the rows that the files lack; a search that needs an index opens it as well.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard; storage errors.
+    /// [`Error::UnknownShard`](crate::Error::UnknownShard) when the group does not know the shard; storage errors.
     pub fn open_indexes(&self, at: ShardKey, vectors: &[VectorId]) -> Result<()> {
         self.context().open_indexes(at, vectors)
     }

@@ -125,7 +125,7 @@ impl State {
     /// Schema and shard for a read.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the group does not know them.
+    /// [`Error::UnknownShard`]
     pub(crate) fn known(&self, at: ShardKey) -> Result<(Arc<Collection>, Arc<Shard>)> {
         self.listed(at)?;
         let shard = self.shard(at);
@@ -144,12 +144,10 @@ impl State {
     fn listed(&self, at: ShardKey) -> Result<Arc<Collection>> {
         let collections = self.collections.read();
         let known = collections.get(&at.collection);
-        let known = known.ok_or_else(|| Error::Invalid(format!("collection {} is not there", at.collection)))?;
-        if known.shards.by_id(at.shard).is_none() {
-            let name = &known.schema.name;
-            return Err(Error::Invalid(format!("shard {} of collection {name} is not there", at.shard)));
+        match known.filter(|known| known.shards.by_id(at.shard).is_some()) {
+            Some(known) => Ok(known.schema.clone()),
+            None => Err(Error::UnknownShard(at)),
         }
-        Ok(known.schema.clone())
     }
 
     /// Makes the schema changes of an apply visible; its rows and the states of its shards already are. Returns dropped

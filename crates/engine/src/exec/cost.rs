@@ -41,7 +41,7 @@ impl ReadContext<'_> {
     /// rows that these lack take to be read; a search that needs one opens it as well.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard; storage errors.
+    /// [`Error::UnknownShard`](crate::Error::UnknownShard) when the group does not know the shard; storage errors.
     pub(crate) fn open_indexes(self, at: ShardKey, vectors: &[VectorId]) -> Result<()> {
         let (schema, shard) = self.state.known(at)?;
         for &vector in vectors {

@@ -12,8 +12,7 @@ impl ReadContext<'_> {
     /// Answers a read.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the group does not know the shard or for a read that can never be answered,
-    /// [`Error::Unreadable`] when an object cannot be decoded, and the errors of [`Include::charge`].
+    /// Those of a wrong request ([`Error::is_invalid`]), [`Error::Unreadable`] when an object cannot be decoded, and the errors of [`Include::charge`].
     pub(crate) fn execute(self, read: ShardRead) -> Result<ShardAnswer> {
         Ok(match read {
             ShardRead::Get { at, id, include } => ShardAnswer::Object(self.get(at, id, &include)?.map(Box::new)),

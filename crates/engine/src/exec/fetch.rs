@@ -21,7 +21,7 @@ impl ReadContext<'_> {
     /// The object with that id. Vectors that it does not have are left out.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the group does not know the shard, [`Error::Unreadable`] when the object cannot be
+    /// [`Error::UnknownShard`] when the group does not know the shard, [`Error::Unreadable`] when the object cannot be
     /// decoded, and the errors of [`Include::charge`].
     pub(crate) fn get(self, at: ShardKey, id: Uuid, include: &Include) -> Result<Option<StoredObject>> {
         let (schema, shard) = self.state.known(at)?;
@@ -49,15 +49,13 @@ impl ReadContext<'_> {
     /// Whether there is an object with that id.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the group does not know the shard.
+    /// [`Error::UnknownShard`] when the group does not know the shard.
     pub(crate) fn exists(self, at: ShardKey, id: Uuid) -> Result<bool> {
         // Without loading the shard: references without a collection are looked for in all of them.
         let prefix = match self.state.loaded(at) {
             Some(_) => self.state.known(at)?.1.prefix,
             None if self.state.knows(at) => ShardPrefix::new(self.state.group, at),
-            None => {
-                return Err(Error::Invalid(format!("shard {} of collection {} is not there", at.shard, at.collection)));
-            }
+            None => return Err(Error::UnknownShard(at)),
         };
         Ok(self.state.store.get(Family::Ids, &prefix.id(id))?.is_some())
     }
@@ -65,7 +63,7 @@ impl ReadContext<'_> {
     /// Bytes of an object's row, vectors aside; 0 if there is none.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the group does not know the shard.
+    /// [`Error::UnknownShard`] when the group does not know the shard.
     pub(crate) fn row_bytes(self, at: ShardKey, id: Uuid) -> Result<usize> {
         let (_, shard) = self.state.known(at)?;
         let view = shard.view(&self.state.store);

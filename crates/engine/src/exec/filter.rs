@@ -26,7 +26,7 @@ impl Filtered<'_> {
     /// Live doc ids of the view that match.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the filter lacks its index or does not fit the schema, [`Error::DamagedIndex`] when an
+    /// [`Error::Filter`] when the filter lacks its index or does not fit the schema, [`Error::DamagedIndex`] when an
     /// entry fails its checks.
     pub(super) fn matches(&self, view: &ShardView<'_>, filter: &Filter) -> Result<RoaringTreemap> {
         self.lookup(view).matches(filter)

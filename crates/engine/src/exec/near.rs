@@ -156,7 +156,7 @@ impl Search<'_> {
             return Err(Error::Invalid(format!("a query of {rows} vectors, {QUERY_ROWS_MAX} are possible")));
         }
         match self.view.state.record.dimensions.get(&target.vector) {
-            Some(&expected) if expected as usize != given => Err(wrong_dimension(config, given, expected)),
+            Some(&expected) if expected as usize != given => Err(wrong_dimension(name, config, given, expected)),
             _ => Ok(()),
         }
     }
@@ -426,13 +426,7 @@ fn refused(error: &VectorError) -> Error {
     Error::Invalid(error.to_string())
 }
 
-fn wrong_dimension(config: &VectorConfig, given: usize, expected: u32) -> Error {
-    let multi = if config.multi { "multi " } else { "" };
-    Error::Invalid(match config.index.kind {
-        IndexKind::Flat => format!("vector search: {given} vs {expected}: vector lengths don't match"),
-        IndexKind::Hnsw(_) | IndexKind::Dynamic { .. } => format!(
-            "{multi}vector search: knn search: distance between entrypoint and query node: {expected} vs {given}: \
-             vector lengths don't match"
-        ),
-    })
+fn wrong_dimension(name: &str, config: &VectorConfig, given: usize, expected: u32) -> Error {
+    let flat = config.index.kind == IndexKind::Flat;
+    Error::WrongDimension { vector: name.to_owned(), multi: config.multi, flat, given, expected: expected as usize }
 }

@@ -46,9 +46,8 @@ impl ReadContext<'_> {
     /// Answers a query.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a query that can never be answered (unknown shard, vector or property, wrong dimension, a
-    /// filter that lacks its index), [`Error::Unsupported`] for a feature that does not exist yet, and the errors of
-    /// [`Include::charge`].
+    /// Those of a wrong request ([`Error::is_invalid`]), [`Error::Unsupported`] for a feature that does not exist yet, and
+    /// the errors of [`Include::charge`].
     pub(crate) fn search(self, at: ShardKey, query: &Query) -> Result<Vec<Hit>> {
         let (schema, shard) = self.state.known(at)?;
         let search = Search::begin(self, &schema, &shard, &vectors_of([query]))?;

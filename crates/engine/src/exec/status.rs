@@ -9,7 +9,7 @@ impl ReadContext<'_> {
     /// Sizes and queues of a shard.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) when the group does not know the shard.
+    /// [`Error::UnknownShard`](crate::Error::UnknownShard) when the group does not know the shard.
     pub(crate) fn shard_status(self, at: ShardKey) -> Result<ShardStatus> {
         let (schema, shard) = self.state.known(at)?;
         let state = shard.state();

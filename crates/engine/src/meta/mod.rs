@@ -293,9 +293,5 @@ fn numbered(collection: &mut Collection) -> Result<Vec<u8>> {
 }
 
 fn taken(name: &str, there: &str) -> String {
-    if name == there {
-        format!("class name {name} already exists")
-    } else {
-        format!("class already exists: found similar class \"{there}\"")
-    }
+    format!("the name {name} is taken by collection {there}")
 }

@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::{Charge, Hit, Sort};
+use crate::error::{SortError, SortRefusal};
 use crate::object::{Geo, Object, Value};
 use crate::schema::{Collection, DataType, Primitive};
 use crate::{Error, Result};
@@ -48,17 +49,17 @@ impl SortTerms {
     /// Checks the clauses against the schema.
     ///
     /// # Errors
-    /// [`Error::Invalid`] naming each clause that cannot be sorted by, and its position.
+    /// [`Error::Sort`] with each clause that cannot be sorted by.
     pub(crate) fn new(schema: &Collection, clauses: &[Sort]) -> Result<Self> {
         let mut terms = Vec::with_capacity(clauses.len());
         let mut refused = Vec::new();
         for (at, clause) in clauses.iter().enumerate() {
             match term(schema, &clause.property) {
                 Ok(term) => terms.push((term, clause.descending)),
-                Err(why) => refused.push(format!("sort parameter at position {at}: {why}")),
+                Err(reason) => refused.push(SortError { position: at, reason }),
             }
         }
-        if refused.is_empty() { Ok(Self { terms }) } else { Err(Error::Invalid(refused.join(", "))) }
+        if refused.is_empty() { Ok(Self { terms }) } else { Err(Error::Sort(refused)) }
     }
 
     /// The terms, in their order.
@@ -86,7 +87,7 @@ impl SortTerms {
 /// The hits (with their properties) in the order of the clauses; hits that these do not tell apart keep their order.
 ///
 /// # Errors
-/// [`Error::Invalid`] naming each clause that cannot be sorted by, and the errors of `charge`, which is charged with the
+/// [`Error::Sort`] with each clause that cannot be sorted by, and the errors of `charge`, which is charged with the
 /// memory of the keys.
 pub fn sort_hits(schema: &Collection, clauses: &[Sort], hits: Vec<Hit>, charge: Charge) -> Result<Vec<Hit>> {
     if clauses.is_empty() {
@@ -120,32 +121,26 @@ impl SortKeys {
     }
 }
 
-fn term(schema: &Collection, name: &str) -> std::result::Result<SortTerm, String> {
+fn term(schema: &Collection, name: &str) -> std::result::Result<SortTerm, SortRefusal> {
     match name {
         "_id" | "id" => return Ok(SortTerm::Id),
         "_creationTimeUnix" => return Ok(SortTerm::Created),
         "_lastUpdateTimeUnix" => return Ok(SortTerm::Updated),
-        "" => return Err("path parameter cannot be empty".into()),
+        "" => return Err(SortRefusal::NoProperty),
         _ => {}
     }
     // A path into an object is accepted, and everything is equal there.
     let top = name.split('.').next().unwrap_or(name);
     let Some(property) = schema.property(top) else {
-        return Err(format!(
-            "no such prop with name '{name}' found in class '{}' in the schema. Check your schema files for which \
-             properties in this class are available",
-            schema.name
-        ));
+        let (property, collection) = (name.to_owned(), schema.name.clone());
+        return Err(SortRefusal::NoSuchProperty { property, collection });
     };
     match &property.data_type {
-        DataType::Primitive { of: Primitive::Uuid, .. } => Err(format!(
-            "prop \"{name}\" is of type uuid/uuid[]: sorting by uuid is currently not supported - if you believe it \
-             should be, please open a feature request on github.com/weaviate/weaviate"
-        )),
-        DataType::Reference(targets) => Err(format!(
-            "sorting by reference not supported, property \"{name}\" is a ref prop to the class \"{}\"",
-            targets.first().map_or("", String::as_str)
-        )),
+        DataType::Primitive { of: Primitive::Uuid, .. } => Err(SortRefusal::Uuid(name.to_owned())),
+        DataType::Reference(targets) => {
+            let target = targets.first().cloned().unwrap_or_default();
+            Err(SortRefusal::Reference { property: name.to_owned(), target })
+        }
         DataType::Primitive { .. } | DataType::Object { .. } => Ok(SortTerm::Property(name.to_owned())),
     }
 }

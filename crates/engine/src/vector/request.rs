@@ -55,7 +55,7 @@ pub enum VectorError {
     #[error("vector component {0} is not a finite number")]
     NotFinite(usize),
     /// The collection was configured with `skip`.
-    #[error("vectors of this collection are not indexed (vectorIndexConfig.skip)")]
+    #[error("vectors of this collection are not indexed")]
     Skipped,
     /// A multi-vector has too many rows.
     #[error("a multi-vector of {actual} rows, {max} are possible")]

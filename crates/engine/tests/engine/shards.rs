@@ -283,7 +283,7 @@ fn read_until_dropped(group: &DataGroup, at: ShardKey) {
     loop {
         match group.matching(at, &with_x(), 50) {
             Ok((found, total)) => assert_eq!((found.len(), total), (50, 50)),
-            Err(azimuth_engine::Error::Invalid(_)) => return,
+            Err(azimuth_engine::Error::UnknownShard(_)) => return,
             Err(error) => panic!("{error}"),
         }
     }

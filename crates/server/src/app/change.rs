@@ -62,7 +62,7 @@ impl App {
     /// there is one.
     ///
     /// # Errors
-    /// The errors of `change`, [`AppError::Invalid`] for a limit of collections, [`AppError::UsageLimit`] when there
+    /// The errors of `change`, [`AppError::Limit`] for a limit of collections, [`AppError::UsageLimit`] when there
     /// may be no more collections, and the errors of a write.
     pub(crate) async fn change_collection<E, F>(&self, name: &str, mut change: F) -> Result<Option<Arc<Collection>>, E>
     where
@@ -98,7 +98,7 @@ impl App {
                 }
                 // The catalog that the change was made from is out of date.
                 Outcome::Conflict(_) | Outcome::NotFound => {}
-                Outcome::Refused(text) => return Err(AppError::Invalid(text).into()),
+                Outcome::Refused(text) => return Err(AppError::Limit(text).into()),
                 other => {
                     return Err(AppError::Internal(format!("a change of the schema ended with {other:?}")).into());
                 }

@@ -3,6 +3,7 @@
 use azimuth_engine::interrupt::Cause;
 use azimuth_raft::ProposeError;
 
+use super::search::SearchError;
 use crate::request_memory::Refusal;
 
 /// Why a call failed.
@@ -11,11 +12,20 @@ pub(crate) enum AppError {
     /// The request is wrong and will stay so. REST 422, gRPC UNKNOWN.
     #[error("{0}")]
     Invalid(String),
+    /// A collection or an object would exceed a limit of the engine. REST 422, gRPC UNKNOWN.
+    #[error("{0}")]
+    Limit(String),
+    /// The engine refuses a read: it does not fit the schema, or lacks an index. REST 422, gRPC UNKNOWN.
+    #[error(transparent)]
+    Query(azimuth_engine::Error),
+    /// A search was refused. REST 422, gRPC UNKNOWN.
+    #[error(transparent)]
+    Search(Box<SearchError>),
     /// Who calls may not. REST 403, gRPC PERMISSION_DENIED.
     #[error("{0}")]
     Forbidden(String),
-    /// A limit that the operator set is reached; the text of Weaviate. REST 429, gRPC RESOURCE_EXHAUSTED.
-    #[error("{what} count limit of {max} reached for this instance.")]
+    /// A limit that the operator set is reached. REST 429, gRPC RESOURCE_EXHAUSTED.
+    #[error("there may be {max} {what}, and there are so many")]
     UsageLimit {
         /// The counted things, in the plural.
         what: &'static str,
@@ -39,6 +49,13 @@ pub(crate) enum AppError {
     Internal(String),
 }
 
+impl AppError {
+    /// Whether the request is wrong and will stay so.
+    pub(crate) fn is_invalid(&self) -> bool {
+        matches!(self, Self::Invalid(_) | Self::Limit(_) | Self::Query(_) | Self::Search(_))
+    }
+}
+
 /// Result of a call on the application.
 pub(crate) type AppResult<T> = Result<T, AppError>;
 
@@ -46,7 +63,11 @@ impl From<azimuth_engine::Error> for AppError {
     fn from(error: azimuth_engine::Error) -> Self {
         use azimuth_engine::Error;
         match error {
-            Error::Invalid(text) | Error::Limit(text) => Self::Invalid(text),
+            Error::Invalid(text) => Self::Invalid(text),
+            Error::Limit(text) => Self::Limit(text),
+            Error::UnknownShard(_) | Error::Filter(_) | Error::Sort(_) | Error::WrongDimension { .. } => {
+                Self::Query(error)
+            }
             Error::TooLarge(text) => Self::TooLarge(text),
             Error::Busy(text) => Self::Busy(text),
             Error::Unsupported(_) => Self::Invalid(error.to_string()),
@@ -65,6 +86,15 @@ impl From<azimuth_engine::Error> for AppError {
     }
 }
 
+impl From<SearchError> for AppError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Read(error) => error.into(),
+            refused => Self::Search(Box::new(refused)),
+        }
+    }
+}
+
 impl From<Refusal> for AppError {
     fn from(refusal: Refusal) -> Self {
         let text = refusal.to_string();
@@ -75,7 +105,7 @@ impl From<Refusal> for AppError {
 impl From<ProposeError> for AppError {
     fn from(error: ProposeError) -> Self {
         match error {
-            ProposeError::TooLarge { .. } => Self::Invalid(error.to_string()),
+            ProposeError::TooLarge { .. } => Self::Limit(error.to_string()),
             _ => Self::Unavailable(error.to_string()),
         }
     }

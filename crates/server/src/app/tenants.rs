@@ -31,7 +31,7 @@ impl App {
     /// such collection.
     ///
     /// # Errors
-    /// [`AppError::Invalid`] for a limit, and the errors of a write.
+    /// [`AppError::Limit`], and the errors of a write.
     pub(crate) async fn create_shards(
         &self,
         collection: CollectionId,
@@ -63,7 +63,7 @@ impl App {
                 match outcome {
                     Outcome::Shards(named) => shards.extend(named),
                     Outcome::NotFound => missing = true,
-                    Outcome::Refused(why) => refused = Some(AppError::Invalid(why)),
+                    Outcome::Refused(why) => refused = Some(AppError::Limit(why)),
                     other => refused = Some(AppError::Internal(format!("a change of shards ended with {other:?}"))),
                 }
             }

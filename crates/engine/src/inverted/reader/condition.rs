@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::like::Pattern;
 use super::lookup::{Lookup, SELF};
 use super::{geo, text};
+use crate::error::{FilterError, IndexedPart, ValueKind};
 use crate::inverted::form::terms;
 use crate::object::Geo;
 use crate::query::{FilterValue, Operator};
@@ -28,17 +29,12 @@ pub(crate) fn property(
         return is_null(lookup, property, value);
     }
     if !terms::is_indexed(property) {
-        let name = &property.name;
-        return Err(Error::Invalid(format!(
-            "Filtering by property '{name}' requires inverted index. Is `indexFilterable` option of property '{name}' \
-             enabled? Set it to `true` or leave empty"
-        )));
+        return Err(FilterError::NotFilterable(property.name.clone()).into());
     }
     match operator {
         Operator::ContainsAny | Operator::ContainsAll | Operator::ContainsNone => {
             let FilterValue::List(members) = value else {
-                let wanted = type_name(property);
-                return Err(Error::Invalid(format!("value type should be []{wanted} but is {}", kind_name(value))));
+                return Err(FilterError::NotAList { wanted: stored_kind(property), given: kind(value) }.into());
             };
             contains(lookup, operator, members, |member| single(lookup, property, Operator::Equal, member))
         }
@@ -74,18 +70,18 @@ pub(crate) fn contains(
     for (at, member) in members.iter().enumerate() {
         match equal(member) {
             Ok(set) => sets.push(set),
-            Err(Error::Invalid(why)) if why == text::ONLY_STOPWORDS => refused = Some(at),
+            Err(Error::Filter(FilterError::OnlyStopwords)) => refused = Some(at),
             Err(error) => return Err(error),
         }
     }
     // Any leaves out what says nothing, unless nothing else is asked.
     if sets.is_empty() && (operator == Operator::ContainsAny || members.is_empty()) {
-        return Err(Error::Invalid(text::ONLY_STOPWORDS.into()));
+        return Err(FilterError::OnlyStopwords.into());
     }
     if let Some(at) = refused
         && operator != Operator::ContainsAny
     {
-        return Err(Error::Invalid(format!("nested query: nested clause at pos {at}: {}", text::ONLY_STOPWORDS)));
+        return Err(FilterError::OnlyStopwordsIn(at).into());
     }
     let any = || sets.iter().fold(RoaringTreemap::new(), |any, set| any | set);
     Ok(match operator {
@@ -103,7 +99,7 @@ fn single(lookup: &Lookup<'_>, property: &Property, operator: Operator, value: &
     let DataType::Primitive { of, .. } = property.data_type else {
         return match property.data_type {
             DataType::Object { .. } => Err(Error::Unsupported("filtering by nested properties".into())),
-            _ => Err(Error::Invalid(format!("reference property '{}' can only be counted", property.name))),
+            _ => Err(FilterError::OnlyCountable(property.name.clone()).into()),
         };
     };
     if operator == Operator::WithinGeoRange {
@@ -112,11 +108,11 @@ fn single(lookup: &Lookup<'_>, property: &Property, operator: Operator, value: &
     match of {
         Primitive::Text => text::compare(lookup, property, operator, value),
         Primitive::GeoCoordinates | Primitive::PhoneNumber | Primitive::Blob | Primitive::BlobHash => {
-            Err(no_bucket(&property.name))
+            Err(not_indexed(property, IndexedPart::Values))
         }
         Primitive::Int | Primitive::Number | Primitive::Boolean | Primitive::Date | Primitive::Uuid => {
             let bytes = scalar(of, value)?;
-            let kind = kind_of(property).ok_or_else(|| no_bucket(&property.name))?;
+            let kind = kind_of(property).ok_or_else(|| not_indexed(property, IndexedPart::Values))?;
             ordered(operator, of, &bytes, |bounds| match bounds {
                 Some(bounds) => lookup.values(property.id, kind, bounds),
                 None => lookup.value(property.id, kind, &bytes),
@@ -141,10 +137,7 @@ fn ordered<'v>(
         Operator::Like if of == Primitive::Boolean => find(None),
         operator => match bounds(operator, bytes) {
             Some(bounds) => find(Some(bounds)),
-            None => {
-                let of = primitive_name(of);
-                Err(Error::Invalid(format!("operator {operator:?} cannot be used on {of} properties")))
-            }
+            None => Err(wrong_operator(operator, of)),
         },
     }
 }
@@ -188,20 +181,18 @@ fn scalar(of: Primitive, value: &FilterValue) -> Result<Vec<u8>> {
         (Primitive::Uuid, FilterValue::Uuid(id)) => id.as_bytes().to_vec(),
         (Primitive::Uuid, FilterValue::Text(text)) => match Uuid::try_parse(text) {
             Ok(id) => id.as_bytes().to_vec(),
-            Err(_) => {
-                return Err(Error::Invalid(format!("parse uuid filter value: invalid UUID length: {}", text.len())));
-            }
+            Err(_) => return Err(FilterError::NotAUuid(text.clone()).into()),
         },
         (of, value) => return Err(wrong_kind(of, value)),
     })
 }
 
 fn wrong_kind(of: Primitive, value: &FilterValue) -> Error {
-    let (wanted, given) = (primitive_name(of), kind_name(value));
-    Error::Invalid(match of {
-        Primitive::Text | Primitive::Uuid => format!("expected value to be {wanted}, got '{given}'"),
-        _ => format!("expected value to be {wanted}, got {given}"),
-    })
+    FilterError::WrongKind { wanted: primitive_kind(of), given: kind(value) }.into()
+}
+
+pub(crate) fn wrong_operator(operator: Operator, of: Primitive) -> Error {
+    FilterError::WrongOperator { operator: format!("{operator:?}"), kind: primitive_kind(of) }.into()
 }
 
 pub(crate) fn wrong_text(value: &FilterValue) -> Error {
@@ -211,10 +202,10 @@ pub(crate) fn wrong_text(value: &FilterValue) -> Error {
 fn within(lookup: &Lookup<'_>, property: &Property, value: &FilterValue) -> Result<RoaringTreemap> {
     let geo_property = matches!(property.data_type, DataType::Primitive { of: Primitive::GeoCoordinates, list: false });
     let FilterValue::GeoRange { center, max_distance_m } = value else {
-        return Err(Error::Invalid(format!("WithinGeoRange needs a geo range, got {}", kind_name(value))));
+        return Err(FilterError::NotAGeoRange(kind(value)).into());
     };
     if !geo_property {
-        return Err(Error::Invalid(format!("property '{}' holds no geo coordinates", property.name)));
+        return Err(FilterError::NotAPlace(property.name.clone()).into());
     }
     let max_m = f64::from(*max_distance_m);
     let band = geo::latitudes(*center, max_m).map(|(low, high)| (key::ordered_f32(low), key::ordered_f32(high)));
@@ -240,14 +231,10 @@ fn is_null(lookup: &Lookup<'_>, property: &Property, value: &FilterValue) -> Res
         return Err(Error::Unsupported("filtering by nested properties".into()));
     }
     if !lookup.schema.inverted.index_null_state {
-        return Err(Error::Invalid(
-            "resolve doc ids for prop/value pair: Nullstate must be indexed to be filterable! Add `indexNullState: true` \
-             to the invertedIndexConfig"
-                .into(),
-        ));
+        return Err(FilterError::NullsNotIndexed.into());
     }
     if !terms::is_indexed(property) {
-        return Err(no_bucket(&format!("{}_nullState", property.name)));
+        return Err(not_indexed(property, IndexedPart::Nulls));
     }
     if !terms::has_null_state(property) {
         return Ok(RoaringTreemap::new());
@@ -256,8 +243,8 @@ fn is_null(lookup: &Lookup<'_>, property: &Property, value: &FilterValue) -> Res
     Ok(if *null { lookup.complement(&present) } else { present })
 }
 
-fn no_bucket(name: &str) -> Error {
-    Error::Invalid(format!("resolve doc ids for prop/value pair: bucket for prop {name} not found - is it indexed?"))
+fn not_indexed(property: &Property, part: IndexedPart) -> Error {
+    FilterError::NotIndexed { property: property.name.clone(), part }.into()
 }
 
 /// Compares a property's length.
@@ -269,12 +256,7 @@ pub(crate) fn length(
 ) -> Result<RoaringTreemap> {
     let property = lookup.property(name)?;
     if !lookup.schema.inverted.index_property_length {
-        return Err(Error::Invalid(format!(
-            "resolve doc ids for prop/value pair: Property length must be indexed to be filterable! add \
-             `IndexPropertyLength: true` to the invertedIndexConfig in {}.  Geo-coordinates, phone numbers and data \
-             blobs are not supported by property length.",
-            lookup.schema.name
-        )));
+        return Err(FilterError::LengthsNotIndexed(lookup.schema.name.clone()).into());
     }
     let has_length = match &property.data_type {
         DataType::Primitive { of, list } => (*list || *of == Primitive::Text) && terms::has_null_state(property),
@@ -282,13 +264,10 @@ pub(crate) fn length(
         DataType::Object { .. } => return Err(Error::Unsupported("filtering by nested properties".into())),
     };
     if !has_length || !terms::is_indexed(property) {
-        return Err(no_bucket(&format!("{}_propertyLength", property.name)));
+        return Err(not_indexed(property, IndexedPart::Lengths));
     }
     if operator == Operator::IsNull {
-        let name = &property.name;
-        return Err(Error::Invalid(format!(
-            "failed to extract length of prop, unsupported type 'schema.DataType' for length of prop '{name}'"
-        )));
+        return Err(FilterError::NullLength(property.name.clone()).into());
     }
     // What is missing has length 0 only where null state is indexed too.
     count(lookup, property, operator, value, lookup.schema.inverted.index_null_state)
@@ -350,11 +329,7 @@ pub(crate) fn time(
     value: &FilterValue,
 ) -> Result<RoaringTreemap> {
     if !lookup.schema.inverted.index_timestamps {
-        return Err(Error::Invalid(format!(
-            "resolve doc ids for prop/value pair: Timestamps must be indexed to be filterable! Add `IndexTimestamps: \
-             true` to the InvertedIndexConfig in {}",
-            lookup.schema.name
-        )));
+        return Err(FilterError::TimesNotIndexed(lookup.schema.name.clone()).into());
     }
     if operator == Operator::NotEqual {
         return Ok(lookup.complement(&time(lookup, kind, Operator::Equal, value)?));
@@ -374,12 +349,10 @@ fn millis(value: &FilterValue) -> Result<i64> {
         FilterValue::Int(ms) => Ok(*ms),
         FilterValue::Date(date) => {
             let ms = date.unix_ns().div_euclid(1_000_000);
-            i64::try_from(ms).map_err(|_| Error::Invalid(format!("time {date} is out of range")))
+            i64::try_from(ms).map_err(|_| FilterError::TimeOutOfRange(date.to_string()).into())
         }
-        FilterValue::Text(text) => {
-            text.parse().map_err(|_| Error::Invalid(format!("expected value to be timestamp, got '{text}'")))
-        }
-        other => Err(Error::Invalid(format!("expected value to be string or time.Time, got '{}'", kind_name(other)))),
+        FilterValue::Text(text) => text.parse().map_err(|_| FilterError::NotATime(text.clone()).into()),
+        other => Err(FilterError::WrongTimeKind(kind(other)).into()),
     }
 }
 
@@ -389,8 +362,7 @@ pub(crate) fn id(lookup: &Lookup<'_>, operator: Operator, value: &FilterValue) -
         Operator::NotEqual => return Ok(lookup.complement(&id(lookup, Operator::Equal, value)?)),
         Operator::ContainsAny | Operator::ContainsAll | Operator::ContainsNone => {
             let FilterValue::List(members) = value else {
-                let given = kind_name(value);
-                return Err(Error::Invalid(format!("value type should be []string but is {given}")));
+                return Err(FilterError::NotAList { wanted: ValueKind::Text, given: kind(value) }.into());
             };
             return contains(lookup, operator, members, |member| id(lookup, Operator::Equal, member));
         }
@@ -437,35 +409,38 @@ fn ids_where(lookup: &Lookup<'_>, wanted: impl Fn(&str) -> bool) -> Result<Roari
     Ok(lookup.view.live.and(&found))
 }
 
-fn type_name(property: &Property) -> &'static str {
+fn stored_kind(property: &Property) -> ValueKind {
     match property.data_type {
-        DataType::Primitive { of, .. } => primitive_name(of),
-        DataType::Object { .. } => "object",
-        DataType::Reference(_) => "int",
+        DataType::Primitive { of, .. } => primitive_kind(of),
+        DataType::Object { .. } => ValueKind::Object,
+        DataType::Reference(_) => ValueKind::Reference,
     }
 }
 
-fn primitive_name(of: Primitive) -> &'static str {
+fn primitive_kind(of: Primitive) -> ValueKind {
     match of {
-        Primitive::Int => "int",
-        Primitive::Number => "float64",
-        Primitive::Boolean => "bool",
-        Primitive::Date => "time.Time",
-        Primitive::Text | Primitive::Uuid | Primitive::Blob | Primitive::BlobHash => "string",
-        Primitive::GeoCoordinates => "geo range",
-        Primitive::PhoneNumber => "phone number",
+        Primitive::Int => ValueKind::Int,
+        Primitive::Number => ValueKind::Number,
+        Primitive::Boolean => ValueKind::Bool,
+        Primitive::Date => ValueKind::Date,
+        Primitive::Text => ValueKind::Text,
+        Primitive::Uuid => ValueKind::Uuid,
+        Primitive::Blob | Primitive::BlobHash => ValueKind::Blob,
+        Primitive::GeoCoordinates => ValueKind::Geo,
+        Primitive::PhoneNumber => ValueKind::Phone,
     }
 }
 
-/// The kind of a value, as the wire's texts name it.
-fn kind_name(value: &FilterValue) -> String {
+/// The kind of a value. An empty list counts as a list of texts.
+fn kind(value: &FilterValue) -> ValueKind {
     match value {
-        FilterValue::Bool(_) => "bool".into(),
-        FilterValue::Int(_) => "int".into(),
-        FilterValue::Number(_) => "float64".into(),
-        FilterValue::Text(_) | FilterValue::Uuid(_) => "string".into(),
-        FilterValue::Date(_) => "time.Time".into(),
-        FilterValue::GeoRange { .. } => "geo range".into(),
-        FilterValue::List(members) => format!("[]{}", members.first().map_or("string".into(), kind_name)),
+        FilterValue::Bool(_) => ValueKind::Bool,
+        FilterValue::Int(_) => ValueKind::Int,
+        FilterValue::Number(_) => ValueKind::Number,
+        FilterValue::Text(_) => ValueKind::Text,
+        FilterValue::Uuid(_) => ValueKind::Uuid,
+        FilterValue::Date(_) => ValueKind::Date,
+        FilterValue::GeoRange { .. } => ValueKind::Geo,
+        FilterValue::List(members) => ValueKind::List(Box::new(members.first().map_or(ValueKind::Text, kind))),
     }
 }

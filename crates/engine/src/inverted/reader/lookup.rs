@@ -10,6 +10,7 @@ use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use super::condition;
+use crate::error::FilterError;
 use crate::ids::{DocId, PropertyId};
 use crate::inverted::IndexView;
 use crate::inverted::form::terms::{self, OBJECT};
@@ -66,7 +67,7 @@ impl Lookup<'_> {
     /// Live doc ids that match.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the filter lacks its index or does not fit the schema.
+    /// [`Error::Filter`] when the filter lacks its index or does not fit the schema.
     pub(crate) fn matches(&self, filter: &Filter) -> Result<RoaringTreemap> {
         self.evaluate(filter, 0)
     }
@@ -227,11 +228,8 @@ impl Lookup<'_> {
         // What is no object has nothing below it: `name.x` is `name`.
         let top = name.split('.').next().unwrap_or(name);
         self.schema.property(top).ok_or_else(|| {
-            Error::Invalid(format!(
-                "no such prop with name '{name}' found in class '{}' in the schema. Check your schema files for which \
-                 properties in this class are available",
-                self.schema.name
-            ))
+            let (property, collection) = (name.to_owned(), self.schema.name.clone());
+            FilterError::NoSuchProperty { property, collection }.into()
         })
     }
 

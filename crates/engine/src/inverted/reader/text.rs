@@ -4,20 +4,17 @@ use std::ops::Bound;
 
 use roaring::RoaringTreemap;
 
-use super::condition::{bounds, wrong_text};
+use super::condition::{bounds, wrong_operator, wrong_text};
 use super::like::Pattern;
 use super::lookup::Lookup;
+use crate::error::FilterError;
 use crate::inverted::form::terms;
 use crate::object::codec::{self, Wanted};
 use crate::query::{FilterValue, Operator, Projection};
-use crate::schema::{Property, Tokenization};
+use crate::schema::{Primitive, Property, Tokenization};
 use crate::storage::Family;
 use crate::storage::key::InvKind;
 use crate::{Error, Result, tokenizer};
-
-/// What a text says that holds nothing to look for.
-pub(crate) const ONLY_STOPWORDS: &str = "invalid search term, only stopwords provided. Stopwords can be configured in \
-                                         class.invertedIndexConfig.stopwords";
 
 /// Among fewer than one of so many objects a term is looked for by skipping blocks of postings.
 const CANDIDATES_SHARE: u64 = 64;
@@ -39,14 +36,14 @@ pub(crate) fn compare(
             None => having(lookup, property, operator, &term)?,
         });
     }
-    all.ok_or_else(|| Error::Invalid(ONLY_STOPWORDS.into()))
+    all.ok_or_else(|| FilterError::OnlyStopwords.into())
 }
 
 /// Objects that have at least one term of the value.
 pub(crate) fn any(lookup: &Lookup<'_>, property: &Property, value: &FilterValue) -> Result<RoaringTreemap> {
     let wanted = wanted(lookup, property, Operator::Equal, value)?;
     if wanted.is_empty() {
-        return Err(Error::Invalid(ONLY_STOPWORDS.into()));
+        return Err(FilterError::OnlyStopwords.into());
     }
     let mut any = RoaringTreemap::new();
     for term in wanted {
@@ -88,9 +85,7 @@ fn having(lookup: &Lookup<'_>, property: &Property, operator: Operator, term: &s
             Operator::Equal => lookup.value(property.id, kind, &terms::term_key(term))?,
             operator => {
                 let term = terms::term_key(term);
-                let bounds = bounds(operator, &term).ok_or_else(|| {
-                    Error::Invalid(format!("operator {operator:?} cannot be used on text properties"))
-                })?;
+                let bounds = bounds(operator, &term).ok_or_else(|| wrong_operator(operator, Primitive::Text))?;
                 lookup.values(property.id, kind, bounds)?
             }
         };

@@ -288,7 +288,7 @@ fn targets(values: &[Json]) -> Option<Result<Vec<String>, String>> {
             Some(Ok(beacon)) => {
                 targets.extend(beacon.collection.filter(|name| !targets.contains(name)));
             }
-            Some(Err(why)) => return Some(Err(why)),
+            Some(Err(error)) => return Some(Err(error.to_string())),
             None => {}
         }
     }

@@ -11,8 +11,9 @@ use serde_json::{Map, Value as Json};
 
 use super::auto_schema::Extension;
 use super::{Wire, date, phone, uuid_text};
-use crate::app::schema::names::{lower_first, no_such_property};
+use crate::app::schema::names::lower_first;
 use crate::weaviate::objects::{beacon, given, list_as_text, plain, type_name};
+use crate::weaviate::texts::no_such_property;
 
 /// Properties that were converted.
 #[derive(Debug, Default)]
@@ -215,7 +216,7 @@ fn references(targets: &[String], value: &Json) -> Result<Value, String> {
     };
     let reference = |value: &Json| match value.get("beacon") {
         Some(Json::String(text)) => {
-            let mut beacon = beacon::parse(text)?;
+            let mut beacon = beacon::parse(text).map_err(|error| error.to_string())?;
             if let (None, [only]) = (&beacon.collection, targets) {
                 beacon.collection = Some(only.clone());
             }

@@ -20,7 +20,6 @@ use super::auto_schema::{self, Extension};
 use super::existence::{self, Target};
 use super::prepare::{Purpose, check, dangling};
 use super::shard::Opening;
-use super::write::wrong_dimension;
 use super::{Draft, ObjectError, Wire, shard, vectors};
 use crate::app::shards::Shards;
 use crate::app::tenants::new_shard;
@@ -38,7 +37,8 @@ pub(super) type Refused = Vec<Option<ObjectError>>;
 /// # Errors
 /// The errors of a change of the schema; a draft's own error is part of the answer.
 pub(super) async fn extend(app: &App, drafts: &[Draft], purpose: Purpose) -> AppResult<Refused> {
-    let mut refused: Refused = drafts.iter().map(|draft| draft.unreadable.clone().map(ObjectError::Invalid)).collect();
+    let mut refused: Refused =
+        drafts.iter().map(|draft| draft.unreadable.clone().map(ObjectError::Unreadable)).collect();
     let catalog = app.catalog()?;
     let mut by_collection: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, draft) in drafts.iter().enumerate().filter(|(index, _)| refused[*index].is_none()) {
@@ -132,7 +132,7 @@ impl Request<'_> {
             })
         };
         match self.app.change_collection(self.name, change).await {
-            Err(AppError::Invalid(why)) => {
+            Err(AppError::Limit(why)) => {
                 // A limit of collections: drafts that need no change of the schema are written all the same.
                 let catalog = self.app.catalog()?;
                 let there = catalog.find(self.name);
@@ -145,8 +145,7 @@ impl Request<'_> {
             // One object is refused as a request for the collection would be, and so is a call over gRPC.
             Err(limit @ AppError::UsageLimit { .. }) if self.drafts.len() > 1 && self.is_rest() => {
                 for &index in &self.indexes {
-                    let why = format!("auto-schema: create collection: {limit}");
-                    refused[index].get_or_insert(ObjectError::Invalid(why));
+                    refused[index].get_or_insert(ObjectError::UsageLimit(limit.clone()));
                 }
                 Ok(())
             }
@@ -173,7 +172,7 @@ impl Request<'_> {
             return Ok(());
         }
         match self.app.create_shards(collection, created).await {
-            Err(AppError::Invalid(why)) => {
+            Err(AppError::Limit(why)) => {
                 let catalog = self.app.catalog()?;
                 let lacks = |tenant: &String| catalog.shards(collection).get(tenant).is_none();
                 for &index in &self.indexes {
@@ -232,14 +231,14 @@ impl Request<'_> {
         };
         extension.check_limits(collection).map_err(ObjectError::Invalid)?;
         let mut converted = check(catalog, collection, &extension, draft)?;
-        let dimensions = vectors::dimensions(collection, &draft.vectors).map_err(ObjectError::Invalid)?;
+        let dimensions = vectors::dimensions(collection, &draft.vectors)?;
         let tenant = draft.tenant.as_deref();
         let shards = catalog.shards(collection.id);
         let opened = tenant
             .and_then(|tenant| Some((tenant, shard::opening(collection, shards, tenant, self.purpose.creates())?)));
         let at = match opened {
             Some(_) => None,
-            None if plan.created => shard::check_tenant(collection, tenant).map(|_| None)?,
+            None if plan.created => shard::named_tenant(collection, tenant).map(|_| None)?,
             None => Some(shard::route_to_write(catalog, collection, tenant, draft.id.unwrap_or_default())?),
         };
         plan.changed |= !extension.is_empty();
@@ -262,7 +261,7 @@ impl Request<'_> {
         let targets: Vec<Target> = references().map(|(_, (_, target))| target.clone()).collect();
         let there = existence::exist(self.app, &targets).await?;
         for ((index, (property, target)), _) in references().zip(there).filter(|(_, there)| !there) {
-            wrong.push((index, ObjectError::Invalid(dangling(self.name, property, target.beacon.id))));
+            wrong.push((index, dangling(self.name, property, target.beacon.id)));
         }
         let (insert, ids) = (self.purpose == Purpose::Insert, self.ids(&accepted));
         let table = self.app.catalog()?.shards(collection.id).clone();
@@ -286,8 +285,8 @@ impl Request<'_> {
                     let known = known.get(&(tenant, vector)).map(|known| *known as usize);
                     let expected = *seen.entry((tenant, vector)).or_insert(known.unwrap_or(given));
                     if expected != given {
-                        let why = wrong_dimension(id.unwrap_or_default(), given, expected);
-                        wrong.push((draft.index, ObjectError::Invalid(why)));
+                        let id = id.unwrap_or_default();
+                        wrong.push((draft.index, ObjectError::WrongDimension { id, given, expected }));
                         break;
                     }
                 }

@@ -11,7 +11,6 @@ use azimuth_engine::object::Vector;
 use azimuth_engine::schema::Collection;
 use uuid::Uuid;
 
-use super::write::wrong_dimension;
 use super::{ObjectError, Prepared};
 use crate::app::shards::ShardTarget;
 use crate::app::{App, AppResult};
@@ -49,7 +48,7 @@ pub(super) async fn check(app: &App, prepared: &mut [Result<Prepared, ObjectErro
 /// Refuses vectors of the object `id` that have another length than the stored ones.
 ///
 /// # Errors
-/// [`ObjectError::Invalid`], and the error of a read.
+/// [`ObjectError::WrongDimension`], and the error of a read.
 pub(super) async fn check_one<'v>(
     app: &App,
     collection: &Arc<Collection>,
@@ -91,7 +90,7 @@ fn compare<'v>(
         };
         let expected = *known.entry(vector).or_insert(given);
         if expected != given {
-            return Err(ObjectError::Invalid(wrong_dimension(id, given as usize, expected as usize)));
+            return Err(ObjectError::WrongDimension { id, given: given as usize, expected: expected as usize });
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ mod auto_schema;
 pub(crate) mod convert;
 pub(crate) mod date;
 pub(crate) mod delete;
+mod error;
 mod existence;
 mod extend;
 #[cfg(test)]
@@ -24,11 +25,12 @@ mod write;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
+pub(crate) use error::{BatchReferenceError, ObjectError, ReferenceError, VectorError};
 pub(crate) use prepare::{Prepared, Purpose, prepare};
 pub(crate) use vectors::GivenVectors;
 pub(crate) use write::{merge, write};
 
-use super::{App, AppError, AppResult};
+use super::{App, AppResult};
 use crate::auth::{Access, Principal};
 
 /// Over which wire an object came: texts name the types of its numbers, and only JSON tells 3 from 3.0.
@@ -57,42 +59,6 @@ pub(crate) struct Draft {
     pub(crate) wire: Wire,
     /// Why it cannot be written whatever the schema says: a part of it could not be read.
     pub(crate) unreadable: Option<String>,
-}
-
-/// Why an object was not written. Front ends put their own words around it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ObjectError {
-    /// There is no such collection.
-    NoCollection(String),
-    /// It does not fit the schema, or names what is not there.
-    Invalid(String),
-    /// Its shard cannot be told: the tenant is missing, unknown or inactive.
-    Shard(String),
-    /// The id is taken.
-    Exists(Uuid),
-    /// There is no object with that id.
-    NotFound,
-    /// The request failed as a whole.
-    App(AppError),
-}
-
-impl From<AppError> for ObjectError {
-    fn from(error: AppError) -> Self {
-        Self::App(error)
-    }
-}
-
-impl ObjectError {
-    /// The text without any front end's words around it.
-    pub(crate) fn text(&self) -> String {
-        match self {
-            Self::NoCollection(name) => format!("class '{name}' not present in schema"),
-            Self::Invalid(text) | Self::Shard(text) => text.clone(),
-            Self::Exists(id) => format!("id '{id}' already exists"),
-            Self::NotFound => "object not found".to_owned(),
-            Self::App(error) => error.to_string(),
-        }
-    }
 }
 
 /// Whether the caller may put an object there, in place of another or as a new one.

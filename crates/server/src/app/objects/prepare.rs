@@ -15,7 +15,7 @@ use super::existence::{self, Target};
 use super::extend::extend;
 use super::references::check_tenancy;
 use super::shard::route_to_write;
-use super::{Draft, ObjectError, vectors};
+use super::{Draft, ObjectError, ReferenceError, vectors};
 use crate::app::{App, AppError, now_ms};
 
 /// What drafts are prepared for.
@@ -65,7 +65,7 @@ pub(crate) async fn prepare(
         draft.id.get_or_insert_with(Uuid::new_v4);
     }
     let refused = match purpose {
-        Purpose::Validate => drafts.iter().map(|draft| draft.unreadable.clone().map(ObjectError::Invalid)).collect(),
+        Purpose::Validate => drafts.iter().map(|draft| draft.unreadable.clone().map(ObjectError::Unreadable)).collect(),
         _ => extend(app, drafts, purpose).await?,
     };
     let catalog = app.catalog()?;
@@ -127,7 +127,7 @@ fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Resu
         .ok_or_else(|| ObjectError::NoCollection(draft.collection.clone()))?;
     let Converted { properties, references, .. } = check(catalog, &collection, &Extension::default(), draft)?;
     let given = std::mem::take(&mut draft.vectors);
-    let assigned = vectors::assign(&collection, given).map_err(ObjectError::Invalid)?;
+    let assigned = vectors::assign(&collection, given)?;
     let vectors: Vectors = assigned.into_iter().filter_map(|(id, vector)| Some((id, vector?))).collect();
     let id = draft.id.unwrap_or_else(Uuid::new_v4);
     let at = match purpose {
@@ -153,7 +153,7 @@ pub(super) fn check(
     let converted = convert::properties(collection, extension, &draft.properties, draft.wire);
     let converted = converted.map_err(ObjectError::Invalid)?;
     for (_, target) in &converted.references {
-        check_tenancy(catalog, collection, target).map_err(ObjectError::Invalid)?;
+        check_tenancy(catalog, collection, target)?;
     }
     Ok(converted)
 }
@@ -175,13 +175,14 @@ async fn refuse_dangling(
         if let Ok(prepared) = &results[reference.draft] {
             let (collection, id) = (&prepared.collection.name, reference.target.beacon.id);
             let property = &reference.property;
-            results[reference.draft] = Err(ObjectError::Invalid(dangling(collection, property, id)));
+            results[reference.draft] = Err(dangling(collection, property, id));
         }
     }
     Ok(())
 }
 
 /// The error of a reference inside an object whose target is not there.
-pub(super) fn dangling(collection: &str, property: &str, id: Uuid) -> String {
-    format!("invalid cref: 'cref' {collection}:{property}: no object with id {id} found")
+pub(super) fn dangling(collection: &str, property: &str, id: Uuid) -> ObjectError {
+    let (collection, property) = (collection.to_owned(), property.to_owned());
+    ReferenceError::Dangling { collection, property, id }.into()
 }

@@ -13,8 +13,7 @@ use uuid::Uuid;
 
 use super::existence::{self, Target};
 use super::write::{change, change_all};
-use super::{ObjectError, shard};
-use crate::app::schema::names::no_such_property;
+use super::{BatchReferenceError, ObjectError, ReferenceError, shard};
 use crate::app::{App, AppResult};
 
 /// References of one object that are added by one command, so that none gets too large; apply writes the object once anyway.
@@ -72,12 +71,12 @@ pub(crate) async fn apply(
 /// The collections that a reference property leads to.
 ///
 /// # Errors
-/// Why it is none, in the wire's words.
-pub(crate) fn targets<'a>(collection: &'a Collection, property: &str) -> Result<&'a [String], String> {
+/// [`ReferenceError::NoProperty`], [`ReferenceError::NotAReference`]
+pub(crate) fn targets<'a>(collection: &'a Collection, property: &str) -> Result<&'a [String], ReferenceError> {
     match collection.property(property).map(|property| &property.data_type) {
-        None => Err(no_such_property(property, &collection.name)),
+        None => Err(ReferenceError::NoProperty { collection: collection.name.clone(), property: property.to_owned() }),
         Some(DataType::Reference(targets)) => Ok(targets),
-        Some(_) => Err(format!("property '{property}' is not a reference-type")),
+        Some(_) => Err(ReferenceError::NotAReference(property.to_owned())),
     }
 }
 
@@ -95,15 +94,11 @@ pub(crate) async fn first_missing(app: &App, beacons: &[Beacon], tenant: Option<
 /// Refuses a reference from a collection without tenants into one that has them: it would lead nowhere.
 ///
 /// # Errors
-/// The text of the wire.
-pub(crate) fn check_tenancy(catalog: &Catalog, from: &Collection, to: &Beacon) -> Result<(), String> {
+/// [`ReferenceError::IntoTenants`]
+pub(crate) fn check_tenancy(catalog: &Catalog, from: &Collection, to: &Beacon) -> Result<(), ReferenceError> {
     let target = to.collection.as_ref().and_then(|name| catalog.find(name));
     if !from.multi_tenancy.enabled && target.is_some_and(|target| target.multi_tenancy.enabled) {
-        return Err(
-            "invalid reference: cannot reference a multi-tenant enabled class from a non multi-tenant enabled \
-                    class"
-                .to_owned(),
-        );
+        return Err(ReferenceError::IntoTenants);
     }
     Ok(())
 }
@@ -140,9 +135,7 @@ pub(crate) async fn add_all(
     for reference in references {
         let checked = reference.and_then(|reference| {
             let from = catalog.find(&reference.from);
-            let from: &Arc<Collection> = from.ok_or_else(|| {
-                ObjectError::Invalid(format!("source class \"{}\" not found in schema", reference.from))
-            })?;
+            let from: &Arc<Collection> = from.ok_or_else(|| BatchReferenceError::NoSource(reference.from.clone()))?;
             let (at, to) = check(&catalog, from, &reference)?;
             Ok((at, to, from.multi_tenancy.enabled, reference))
         });
@@ -158,7 +151,7 @@ pub(crate) async fn add_all(
     let targets: Vec<Target> = to_check.iter().map(|(_, target)| target.clone()).collect();
     let there = existence::exist(app, &targets).await?;
     for ((index, target), _) in to_check.iter().zip(there).filter(|(_, there)| !there) {
-        results[*index] = Err(ObjectError::Invalid(format!("no object with id {} found", target.beacon.id)));
+        results[*index] = Err(BatchReferenceError::TargetNotFound(target.beacon.id).into());
     }
     let grouped = group(accepted, &results);
     let (members, changes): (Vec<_>, Vec<_>) = grouped.into_iter().map(|group| (group.members, group.change)).unzip();
@@ -167,7 +160,7 @@ pub(crate) async fn add_all(
         let Err(error) = outcome else { continue };
         for (index, missing) in members {
             results[index] = Err(match &error {
-                ObjectError::NotFound => ObjectError::Invalid(missing),
+                ObjectError::NotFound => missing.into(),
                 error => error.clone(),
             });
         }
@@ -178,7 +171,7 @@ pub(crate) async fn add_all(
 /// References of one property of one object: one change.
 struct Group {
     /// Where in the call each stands, and its error if the object is not there.
-    members: Vec<(usize, String)>,
+    members: Vec<(usize, BatchReferenceError)>,
     change: (ShardKey, Uuid, Patch),
 }
 
@@ -188,11 +181,8 @@ fn group(accepted: Vec<(usize, ShardKey, NewReference)>, results: &[Result<Beaco
     let mut known: HashMap<(ShardKey, Uuid, String), usize> = HashMap::new();
     for (index, at, reference) in accepted {
         let Ok(to) = &results[index] else { continue };
-        let (from, id) = (&reference.from, reference.id);
-        let missing = match &reference.tenant {
-            Some(tenant) => format!("source: object {from}/{id} not found for tenant {tenant:?}"),
-            None => format!("ref batch: object with id {id} not found"),
-        };
+        let id = reference.id;
+        let missing = BatchReferenceError::SourceNotFound { collection: reference.from, id, tenant: reference.tenant };
         let place = known.entry((at, id, reference.property.clone())).or_insert(groups.len());
         if groups.get(*place).is_some_and(|group| group.members.len() >= GROUP_REFERENCES_MAX) {
             *place = groups.len();
@@ -216,29 +206,27 @@ fn check(catalog: &Catalog, from: &Collection, reference: &NewReference) -> Resu
     let property = &reference.property;
     let targets = match from.property(property).map(|property| &property.data_type) {
         None => {
-            return Err(ObjectError::Invalid(match reference.to.collection {
-                Some(_) => format!("ref batch: property '{property}' not found in schema"),
-                None => format!("property {property} does not exist for class {}", from.name),
-            }));
+            let (collection, property) = (from.name.clone(), property.clone());
+            let names_target = reference.to.collection.is_some();
+            return Err(BatchReferenceError::NoProperty { collection, property, names_target }.into());
         }
         Some(DataType::Reference(targets)) => targets,
-        Some(_) => return Err(ObjectError::Invalid(format!("property '{property}' is not a reference-type"))),
+        Some(_) => return Err(ReferenceError::NotAReference(property.clone()).into()),
     };
     let mut to = reference.to.clone();
     if let (None, [only]) = (&to.collection, targets.as_slice()) {
         to.collection = Some(only.clone());
     }
     if let Some(name) = to.collection.as_ref().filter(|name| catalog.find(name).is_none()) {
-        return Err(ObjectError::Invalid(format!("target class \"{name}\" not found in schema")));
+        return Err(BatchReferenceError::NoTarget(name.clone()).into());
     }
-    check_tenancy(catalog, from, &to).map_err(ObjectError::Invalid)?;
+    check_tenancy(catalog, from, &to)?;
     let at =
         shard::route_to_write(catalog, from, reference.tenant.as_deref(), reference.id).map_err(
             |error| match error {
-                ObjectError::Shard(why) if from.multi_tenancy.enabled => ObjectError::Shard(format!(
-                    "source: get object {}/{}: determine shard: {why}",
-                    from.name, reference.id
-                )),
+                ObjectError::Route(error) if from.multi_tenancy.enabled => {
+                    BatchReferenceError::Route { collection: from.name.clone(), id: reference.id, error }.into()
+                }
                 error => error,
             },
         )?;

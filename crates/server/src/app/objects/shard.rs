@@ -9,7 +9,7 @@ use azimuth_engine::schema::{Collection, Shard, ShardTable, TenantStatus, shard_
 use uuid::Uuid;
 
 use super::ObjectError;
-use crate::app::shards::{ShardTarget, virtual_shards};
+use crate::app::shards::{RouteError, ShardTarget, check_tenant, virtual_shards};
 use crate::app::{App, AppResult};
 
 /// The change that makes a tenant usable which an object names.
@@ -24,13 +24,13 @@ pub(super) enum Opening {
 /// The shard that holds the object `id` of `tenant`, or of a collection without tenants.
 ///
 /// # Errors
-/// [`ObjectError::Shard`] in the wire's words.
+/// [`RouteError`]
 pub(crate) fn route(
     catalog: &Catalog,
     collection: &Collection,
     tenant: Option<&str>,
     id: Uuid,
-) -> Result<ShardKey, ObjectError> {
+) -> Result<ShardKey, RouteError> {
     let shard = find(catalog.shards(collection.id), collection, tenant, id)?;
     Ok(ShardKey { collection: collection.id, shard: shard.id })
 }
@@ -38,7 +38,7 @@ pub(crate) fn route(
 /// As [`route`], and refuses a shard that takes no writes.
 ///
 /// # Errors
-/// [`ObjectError::Shard`], or [`ObjectError::Invalid`] for a shard that is read-only.
+/// [`ObjectError::Route`], [`ObjectError::ReadOnly`]
 pub(crate) fn route_to_write(
     catalog: &Catalog,
     collection: &Collection,
@@ -55,16 +55,14 @@ fn find<'a>(
     collection: &Collection,
     tenant: Option<&str>,
     id: Uuid,
-) -> Result<&'a Arc<Shard>, ObjectError> {
-    let refuse = |text: String| Err(ObjectError::Shard(text));
-    match check_tenant(collection, tenant)? {
+) -> Result<&'a Arc<Shard>, RouteError> {
+    match named_tenant(collection, tenant)? {
         Some(tenant) => match shards.get(tenant) {
-            None => refuse(format!("tenant not found: \"{tenant}\"")),
-            Some(shard) if shard.status != TenantStatus::Hot => refuse(format!("tenant not active: '{tenant}'")),
+            None => Err(RouteError::NotFound(tenant.to_owned())),
+            Some(shard) if shard.status != TenantStatus::Hot => Err(RouteError::Inactive(tenant.to_owned())),
             Some(shard) => Ok(shard),
         },
-        None => shard_by_id(collection, shards, id)
-            .map_or_else(|| refuse(format!("class {} has no shard", collection.name)), Ok),
+        None => shard_by_id(collection, shards, id).ok_or_else(|| RouteError::NoShard(collection.name.clone())),
     }
 }
 
@@ -75,7 +73,7 @@ fn shard_by_id<'a>(collection: &Collection, shards: &'a ShardTable, id: Uuid) ->
 
 fn check_writable(collection: &Collection, shard: &Shard) -> Result<(), ObjectError> {
     if shard.read_only {
-        return Err(ObjectError::Invalid(format!("shard {} of class {} is read-only", shard.name, collection.name)));
+        return Err(ObjectError::ReadOnly { collection: collection.name.clone(), shard: shard.name.clone() });
     }
     Ok(())
 }
@@ -103,27 +101,22 @@ pub(crate) fn targets(
     catalog: &Catalog,
     collection: &Arc<Collection>,
     tenant: Option<&str>,
-) -> Result<ShardTarget, ObjectError> {
+) -> Result<ShardTarget, RouteError> {
     route(catalog, collection, tenant, Uuid::nil())?;
     let shards = catalog.shards(collection.id);
-    ShardTarget::new(collection.clone(), shards, tenant.unwrap_or_default()).map_err(ObjectError::Shard)
+    ShardTarget::new(collection.clone(), shards, tenant.unwrap_or_default())
 }
 
 /// The tenant that a request names, where the collection has tenants.
 ///
 /// # Errors
-/// [`ObjectError::Shard`] for a tenant that is missing, or that the collection cannot have.
-pub(super) fn check_tenant<'t>(
+/// As [`check_tenant`].
+pub(super) fn named_tenant<'t>(
     collection: &Collection,
     tenant: Option<&'t str>,
-) -> Result<Option<&'t str>, ObjectError> {
-    let name = &collection.name;
-    let tenant = tenant.filter(|tenant| !tenant.is_empty());
-    Err(ObjectError::Shard(match (collection.multi_tenancy.enabled, tenant) {
-        (true, None) => format!("class {name} has multi-tenancy enabled, but request was without tenant"),
-        (false, Some(_)) => format!("class {name} has multi-tenancy disabled, but request was with tenant"),
-        (true, Some(_)) | (false, None) => return Ok(tenant),
-    }))
+) -> Result<Option<&'t str>, RouteError> {
+    check_tenant(collection, tenant.unwrap_or_default())?;
+    Ok(tenant.filter(|tenant| !tenant.is_empty()))
 }
 
 /// Activates a tenant that a read or a change of one object names, where the collection asks for it. Returns the catalog

@@ -7,6 +7,8 @@ use azimuth_engine::object::Vector;
 use azimuth_engine::schema::{Collection, VectorConfig};
 use azimuth_engine::vector::{DIM_MAX, ROWS_MAX};
 
+use super::VectorError;
+
 /// The name under which callers may also give the unnamed vector.
 const DEFAULT: &str = "default";
 
@@ -29,11 +31,11 @@ impl GivenVectors {
 /// The vectors by id. An empty one is answered as `None`.
 ///
 /// # Errors
-/// A vector that the collection has no place for, in the wire's words.
+/// A vector that the collection has no place for.
 pub(crate) fn assign(
     collection: &Collection,
     given: GivenVectors,
-) -> Result<BTreeMap<VectorId, Option<Vector>>, String> {
+) -> Result<BTreeMap<VectorId, Option<Vector>>, VectorError> {
     let mut vectors = BTreeMap::new();
     for (name, vector) in given.named {
         let config = named(collection, &name, &vector)?;
@@ -56,7 +58,10 @@ pub(crate) fn assign(
 ///
 /// # Errors
 /// As [`assign`].
-pub(super) fn dimensions(collection: &Collection, given: &GivenVectors) -> Result<BTreeMap<VectorId, usize>, String> {
+pub(super) fn dimensions(
+    collection: &Collection,
+    given: &GivenVectors,
+) -> Result<BTreeMap<VectorId, usize>, VectorError> {
     let mut dimensions = BTreeMap::new();
     for (name, vector) in &given.named {
         let config = named(collection, name, vector)?;
@@ -79,17 +84,14 @@ pub(super) fn dimensions(collection: &Collection, given: &GivenVectors) -> Resul
 }
 
 /// The vector of the collection to which a named vector belongs.
-fn named<'a>(collection: &'a Collection, name: &str, vector: &Vector) -> Result<&'a VectorConfig, String> {
+fn named<'a>(collection: &'a Collection, name: &str, vector: &Vector) -> Result<&'a VectorConfig, VectorError> {
     let config = (collection.vector(name)).or_else(|| collection.vector("").filter(|_| name == DEFAULT));
     let Some(config) = config else {
-        return Err(format!("collection {} does not have configuration for vector {name}", collection.name));
+        return Err(VectorError::Unknown { collection: collection.name.clone(), vector: name.to_owned() });
     };
     if config.multi != matches!(vector, Vector::Multi { .. }) && !is_empty(vector) {
-        return Err(format!(
-            "vector {name} of collection {} {}",
-            collection.name,
-            if config.multi { "takes a list of vectors" } else { "takes a single vector" }
-        ));
+        let (collection, vector) = (collection.name.clone(), name.to_owned());
+        return Err(VectorError::WrongKind { collection, vector, multi: config.multi });
     }
     match vector {
         Vector::Single(values) => check_dimension(values.len())?,
@@ -97,34 +99,27 @@ fn named<'a>(collection: &'a Collection, name: &str, vector: &Vector) -> Result<
             check_dimension(*dim as usize)?;
             let count = rows.len() / (*dim).max(1) as usize;
             if count > ROWS_MAX {
-                return Err(format!("a multi-vector of {count} vectors, {ROWS_MAX} are possible"));
+                return Err(VectorError::TooMany(count));
             }
         }
     }
     Ok(config)
 }
 
-/// Refuses vectors that no index accepts, empty ones apart, with the engine's error text.
-fn check_dimension(dimension: usize) -> Result<(), String> {
-    if dimension > DIM_MAX {
-        return Err(format!("vector has {dimension} dimensions, 1 to {DIM_MAX} are possible"));
-    }
-    Ok(())
+/// Refuses vectors that no index accepts, empty ones apart.
+fn check_dimension(dimension: usize) -> Result<(), VectorError> {
+    if dimension > DIM_MAX { Err(VectorError::TooLong(dimension)) } else { Ok(()) }
 }
 
 /// The vector of the collection to which the unnamed vector belongs; `None` for an empty one without a place.
-fn unnamed<'a>(collection: &'a Collection, vector: &[f32]) -> Result<Option<&'a VectorConfig>, String> {
+fn unnamed<'a>(collection: &'a Collection, vector: &[f32]) -> Result<Option<&'a VectorConfig>, VectorError> {
     check_dimension(vector.len())?;
     match (&collection.vectors.unnamed, collection.vectors.named.len()) {
         (Some(config), _) => Ok(Some(config)),
         (None, 1) => Ok(collection.vectors.named.values().next()),
         (None, _) if vector.is_empty() => Ok(None),
-        (None, _) => Err(no_single(collection)),
+        (None, _) => Err(VectorError::NoUnnamed(collection.name.clone())),
     }
-}
-
-fn no_single(collection: &Collection) -> String {
-    format!("collection {} configuration does not have single vector index", collection.name)
 }
 
 fn is_empty(vector: &Vector) -> bool {

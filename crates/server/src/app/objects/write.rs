@@ -72,14 +72,14 @@ pub(crate) async fn merge(
     let catalog = app.catalog()?;
     let collection = catalog.find(&collection.name).unwrap_or(collection);
     let Converted { mut properties, nulls, references } = check(&catalog, collection, &Extension::default(), &draft)?;
-    let vectors = vectors::assign(collection, draft.vectors).map_err(ObjectError::Invalid)?;
+    let vectors = vectors::assign(collection, draft.vectors)?;
     lengths::check_one(app, collection, id, vectors.iter().filter_map(|(id, vector)| Some((*id, vector.as_ref()?))))
         .await?;
     let target = |(_, beacon): &(String, _)| Target { beacon: Clone::clone(beacon), tenant: draft.tenant.clone() };
     let targets: Vec<Target> = references.iter().map(target).collect();
     let there = existence::exist(app, &targets).await?;
     if let Some(((property, beacon), _)) = references.iter().zip(there).find(|(_, there)| !there) {
-        return Err(ObjectError::Invalid(dangling(&collection.name, property, beacon.id)));
+        return Err(dangling(&collection.name, property, beacon.id));
     }
     check_weight(collection, &mut properties).await?.map_err(ObjectError::Invalid)?;
     let patch = Patch { set: properties, remove: nulls, vectors, ..Patch::default() };
@@ -136,19 +136,11 @@ fn written(id: Uuid, outcome: Outcome) -> Result<i64, ObjectError> {
         Outcome::Exists => Err(ObjectError::Exists(id)),
         Outcome::NotFound => Err(ObjectError::NotFound),
         Outcome::WrongDimension { given, expected, .. } => {
-            Err(ObjectError::Invalid(wrong_dimension(id, given as usize, expected as usize)))
+            Err(ObjectError::WrongDimension { id, given: given as usize, expected: expected as usize })
         }
         Outcome::Conflict(text) | Outcome::Refused(text) => Err(ObjectError::Invalid(text)),
         Outcome::Collection(_) | Outcome::Created { .. } | Outcome::Shards(_) | Outcome::Repeated => Err(lost()),
     }
-}
-
-/// The refusal of a vector whose length differs from that of the stored ones.
-pub(super) fn wrong_dimension(id: Uuid, given: usize, expected: usize) -> String {
-    format!(
-        "Validate vector index for {id}: new node has a vector with length {given}. Existing nodes have vectors with \
-         length {expected}: vector dimensions do not match the index dimensions"
-    )
 }
 
 fn lost() -> ObjectError {

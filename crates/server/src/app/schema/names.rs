@@ -99,14 +99,6 @@ pub(crate) fn check_vector(name: &str) -> AppResult<()> {
     Ok(())
 }
 
-/// The refusal of a property that a class does not have.
-pub(crate) fn no_such_property(property: &str, class: &str) -> String {
-    format!(
-        "no such prop with name '{property}' found in class '{class}' in the schema. Check your schema files for which \
-         properties in this class are available"
-    )
-}
-
 fn is_property_like(name: &str, bytes_max: usize) -> bool {
     let rest = name.strip_prefix(|first: char| first == '_' || first.is_ascii_alphabetic());
     name.len() <= bytes_max && rest.is_some_and(is_word)

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::{Error, Result};
-
-use super::Search;
 use super::related::{Related, unite};
+use super::{Search, SearchError};
 use crate::app::shards::{Follow, HitTree, Shards};
 use crate::app::{App, AppResult};
 
@@ -32,13 +30,13 @@ impl Find {
         !self.is_one_of_several && self.related.is_none() && self.follow.is_empty() && self.search.is_short(app)
     }
 
-    fn hits(self, shards: Shards<'_>) -> Result<Vec<HitTree>> {
+    fn hits(self, shards: Shards<'_>) -> Result<Vec<HitTree>, SearchError> {
         let hits = self.search.hits(shards)?;
         let hits = match self.related {
             Some(related) => unite(hits, related)?,
             None => hits,
         };
-        shards.with_references(hits, &self.follow)
+        Ok(shards.with_references(hits, &self.follow)?)
     }
 }
 
@@ -50,13 +48,18 @@ impl App {
     pub(crate) async fn find<T, F>(self: &Arc<Self>, find: Find, show: F) -> AppResult<T>
     where
         T: Send + 'static,
-        F: FnOnce(Vec<HitTree>) -> Result<T> + Send + 'static,
+        F: FnOnce(Vec<HitTree>) -> azimuth_engine::Result<T> + Send + 'static,
     {
         let is_short = find.is_short(self);
         if !is_short {
             self.open_indexes(&find.search.shard_target, &find.search.vectors()).await?;
         }
-        self.read_inline(is_short, move |shards| show(find.hits(shards)?)).await
+        let found = self.read_inline(is_short, move |shards| match find.hits(shards) {
+            Ok(hits) => show(hits).map(Ok),
+            Err(SearchError::Read(error)) => Err(error),
+            Err(refused) => Ok(Err(refused)),
+        });
+        Ok(found.await??)
     }
 
     /// Runs several searches as one batch; `show` makes the answers of their hits.
@@ -66,7 +69,7 @@ impl App {
     pub(crate) async fn find_each<T, F>(self: &Arc<Self>, finds: Vec<Find>, show: F) -> AppResult<T>
     where
         T: Send + 'static,
-        F: FnOnce(Vec<Result<Vec<HitTree>>>) -> T + Send + 'static,
+        F: FnOnce(Vec<Result<Vec<HitTree>, SearchError>>) -> T + Send + 'static,
     {
         for find in &finds {
             self.open_indexes(&find.search.shard_target, &find.search.vectors()).await?;
@@ -74,8 +77,8 @@ impl App {
         let found = move |shards: Shards<'_>| {
             let (searches, follow): (Vec<_>, Vec<_>) = finds.into_iter().map(|find| (find.search, find.follow)).unzip();
             let hits = Search::hits_of_each(shards, searches).into_iter().zip(follow);
-            let trees = hits.map(|(hits, follow)| shards.with_references(hits?, &follow));
-            Ok::<_, Error>(show(trees.collect()))
+            let trees = hits.map(|(hits, follow)| Ok(shards.with_references(hits?, &follow)?));
+            Ok(show(trees.collect()))
         };
         self.read(found).await
     }

@@ -1,13 +1,13 @@
 //! Searches: the request of a front end, made into a query of shards.
 //!
-//! A front end resolves names and limits first ([`ShardTarget`], [`target`], [`page`]) and then answers everything in one
+//! A front end resolves names and limits first ([`ShardTarget`], [`target`]) and then answers everything in one
 //! read: [`Search::hits`] is synchronous and runs inside [`App::read`](crate::app::App::read).
 
 mod autocut;
+mod error;
 pub(crate) mod find;
 pub(crate) mod fusion;
 pub(crate) mod grouping;
-pub(crate) mod page;
 pub(crate) mod related;
 pub(crate) mod target;
 
@@ -15,7 +15,7 @@ use azimuth_engine::ids::VectorId;
 use azimuth_engine::query::{
     Combination, DISTANCE_SLACK, Filter, Hit, Include, Near, Projection, Query, Rank, Sort, Target,
 };
-use azimuth_engine::{Error, Result};
+pub(crate) use error::SearchError;
 use fusion::Fusion;
 use target::{Chosen, Method};
 use uuid::Uuid;
@@ -25,6 +25,8 @@ use super::shards::{ShardError, ShardTarget, Shards};
 
 /// Hits up to which a search is short.
 const SHORT_HITS_MAX: usize = 100;
+/// Hits of a search that is bounded by distance alone.
+pub(crate) const UNBOUNDED_HITS_MAX: usize = 1_000_000;
 /// Vector components that a short search compares at most: about a millisecond.
 const SHORT_COMPONENTS_MAX: u64 = 1 << 22;
 
@@ -85,9 +87,6 @@ pub(crate) struct Search {
     pub(crate) fusion: Option<Fusion>,
 }
 
-/// Path of every error of a vector search.
-pub(crate) const VECTOR_SEARCH: &str = "explorer: get class: concurrentTargetVectorSearch): explorer: get class";
-
 impl Ranking {
     /// By distance to the vectors of the object `id`, those that were chosen.
     pub(crate) fn object(id: Uuid, chosen: &[Chosen<'_>], method: &Method, max_distance: Option<f32>) -> Self {
@@ -128,14 +127,6 @@ impl Ranking {
     pub(crate) fn is_search(&self) -> bool {
         !matches!(self, Self::Listing { .. })
     }
-
-    /// Path of the errors of this kind of search, up to the cause.
-    pub(crate) fn error_path(&self) -> &'static str {
-        match self {
-            Self::Listing { .. } => "explorer: list class",
-            Self::Vector(_) | Self::Object { .. } => "explorer: get class",
-        }
-    }
 }
 
 impl Search {
@@ -170,16 +161,16 @@ impl Search {
     /// The hits, in order.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the path that the wire puts before the cause.
-    pub(crate) fn hits(self, shards: Shards<'_>) -> Result<Vec<Hit>> {
+    /// Why the search is refused, and the error of the read.
+    pub(crate) fn hits(self, shards: Shards<'_>) -> Result<Vec<Hit>, SearchError> {
         let (shard_target, cut, query) = self.query(shards)?;
-        let hits = shards.search(&shard_target, query).map_err(|error| explain(error, &shard_target, cut.listing))?;
+        let hits = shards.search(&shard_target, query).map_err(|error| locate(error, &shard_target, cut.listing))?;
         Ok(cut.of(hits))
     }
 
     /// The hits of several searches, which share what they can.
-    pub(crate) fn hits_of_each(shards: Shards<'_>, searches: Vec<Self>) -> Vec<Result<Vec<Hit>>> {
-        let mut answers: Vec<Result<Vec<Hit>>> = searches.iter().map(|_| Ok(Vec::new())).collect();
+    pub(crate) fn hits_of_each(shards: Shards<'_>, searches: Vec<Self>) -> Vec<Result<Vec<Hit>, SearchError>> {
+        let mut answers: Vec<Result<Vec<Hit>, SearchError>> = searches.iter().map(|_| Ok(Vec::new())).collect();
         let (mut batch, mut queries) = (Vec::new(), Vec::new());
         for (number, search) in searches.into_iter().enumerate() {
             match search.query(shards) {
@@ -192,14 +183,14 @@ impl Search {
         }
         let found = shards.search_each(batch.iter().map(|(_, target, _)| target).zip(queries).collect());
         for ((number, shard_target, cut), hits) in batch.iter().zip(found) {
-            let hits = hits.map_err(|error| explain(error, shard_target, cut.listing));
+            let hits = hits.map_err(|error| locate(error, shard_target, cut.listing));
             answers[*number] = hits.map(|hits| cut.of(hits));
         }
         answers
     }
 
     /// The engine's query, its shard, and the selection from its hits.
-    fn query(self, shards: Shards<'_>) -> Result<(ShardTarget, Cut, Query)> {
+    fn query(self, shards: Shards<'_>) -> Result<(ShardTarget, Cut, Query), SearchError> {
         let Self { shard_target, ranking, filter, offset, limit, sort, include, autocut, fusion } = self;
         let listing = !ranking.is_search();
         let mut rank = rank(shards, &shard_target, ranking)?;
@@ -211,7 +202,7 @@ impl Search {
         }
         // The jumps are those of the first `limit` hits; a search that is bounded by distance alone has no such.
         if autocut > 0
-            && limit < page::UNBOUNDED_HITS_MAX
+            && limit < UNBOUNDED_HITS_MAX
             && let Rank::Near(near) = &mut rank
         {
             max_distance = near.max_distance.take();
@@ -249,7 +240,7 @@ impl Cut {
     }
 }
 
-fn rank(shards: Shards<'_>, shard_target: &ShardTarget, ranking: Ranking) -> Result<Rank> {
+fn rank(shards: Shards<'_>, shard_target: &ShardTarget, ranking: Ranking) -> Result<Rank, SearchError> {
     match ranking {
         Ranking::Listing { after } => Ok(Rank::Listing { after }),
         Ranking::Vector(near) => Ok(Rank::Near(near)),
@@ -266,38 +257,26 @@ fn with_vectors(
     shard_target: &ShardTarget,
     id: Uuid,
     targets: Vec<ObjectTarget>,
-) -> Result<Vec<Target>> {
-    let refuse =
-        |why: String| Error::Invalid(format!("{VECTOR_SEARCH}: vectorize search vector: nearObject params: {why}"));
+) -> Result<Vec<Target>, SearchError> {
     let vectors = targets.iter().map(|target| target.vector).collect();
     let include = Include { properties: Projection::None, vectors, ..Include::default() };
     let Some(stored) = shards.get(shard_target.of(id), id, include)? else {
-        return Err(refuse("vector not found".to_owned()));
+        return Err(SearchError::NoObject);
     };
     let target = |ObjectTarget { vector, name, weight }| match stored.object.vectors.get(&vector) {
         Some(query) => Ok(Target { vector, query: query.clone(), weight }),
-        None if name.is_empty() => Err(refuse(format!("nearObject search-object with id {id} has no vector"))),
-        None => Err(refuse(format!("vector not found for target: {name}"))),
+        None if name.is_empty() => Err(SearchError::NoVector(id)),
+        None => Err(SearchError::NoNamedVector(name)),
     };
     targets.into_iter().map(target).collect()
 }
 
-/// Puts the path of the search before what the engine says.
-fn explain(failed: ShardError, shard_target: &ShardTarget, listing: bool) -> Error {
-    let ShardError { at, error: Error::Invalid(text) } = failed else { return failed.error };
-    if text.starts_with("sort parameter at position") {
-        return Error::Invalid(format!("invalid 'sort' parameter: {text}"));
+/// The error of a search: a refusal keeps the shard that it came from.
+fn locate(failed: ShardError, shard_target: &ShardTarget, listing: bool) -> SearchError {
+    let ShardError { at, error } = failed;
+    if !error.is_invalid() {
+        return SearchError::Read(error);
     }
-    let index = shard_target.collection.name.to_lowercase();
-    let shard = shard_target.name_of(at);
-    Error::Invalid(if text.starts_with("Filtering by property") {
-        text
-    } else if listing {
-        ShardTarget::listing_error(
-            &shard_target.collection,
-            &format!("local shard object search {index}_{shard}: {text}"),
-        )
-    } else {
-        ShardTarget::vector_error(&shard_target.collection, &format!("shard {index}_{shard}: {text}"))
-    })
+    let (collection, shard) = (shard_target.collection.name.clone(), shard_target.name_of(at).to_owned());
+    SearchError::Shard { collection, shard, listing, error }
 }

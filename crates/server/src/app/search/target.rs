@@ -40,6 +40,22 @@ pub(crate) enum TargetError {
     Unknown(String),
 }
 
+/// Why a threshold cannot bound a search, or hits have no certainty. Front ends word it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum ThresholdError {
+    /// The threshold of that name is not a finite number.
+    NotFinite {
+        /// `distance` or `certainty`.
+        name: &'static str,
+        /// The number.
+        value: f64,
+    },
+    /// Several vectors are compared: they have no certainty.
+    SeveralTargets,
+    /// The distance of the index has no certainty.
+    NoCertainty(Distance),
+}
+
 impl Method {
     /// What the engine is told.
     pub(crate) fn combination(&self) -> Combination {
@@ -111,11 +127,11 @@ fn find<'a>(collection: &'a Collection, name: &str) -> Result<Chosen<'a>, Target
 /// The farthest distance that a threshold allows.
 ///
 /// # Errors
-/// When a certainty is asked of what has none.
-pub(crate) fn max_distance(chosen: &[Chosen<'_>], threshold: Threshold) -> Result<Option<f32>, String> {
+/// A threshold that is not finite, or a certainty of vectors that have none.
+pub(crate) fn max_distance(chosen: &[Chosen<'_>], threshold: Threshold) -> Result<Option<f32>, ThresholdError> {
     for (name, value) in [("distance", threshold.distance), ("certainty", threshold.certainty)] {
         if let Some(value) = value.filter(|value| !value.is_finite()) {
-            return Err(format!("{name} must be a finite number, got {value}"));
+            return Err(ThresholdError::NotFinite { name, value });
         }
     }
     match (threshold.distance, threshold.certainty) {
@@ -140,21 +156,16 @@ pub(crate) fn has_certainty(chosen: &[Chosen<'_>]) -> bool {
 /// Refuses certainties where the distance has none, and of several targets.
 ///
 /// # Errors
-/// The text of the wire.
-pub(crate) fn check_certainty(chosen: &[Chosen<'_>]) -> Result<(), String> {
-    let only = match chosen {
-        [] => return Ok(()),
-        [only] => only,
-        _ => return Err("multiple target vectors are not supported with certainty".to_owned()),
-    };
-    let name = match only.config.index.distance {
-        Distance::Cosine => return Ok(()),
-        Distance::Dot => "dot",
-        Distance::L2Squared => "l2-squared",
-        Distance::Manhattan => "manhattan",
-        Distance::Hamming => "hamming",
-    };
-    Err(format!("can't compute and return certainty when vector index is configured with {name} distance"))
+/// [`ThresholdError::SeveralTargets`], [`ThresholdError::NoCertainty`]
+pub(crate) fn check_certainty(chosen: &[Chosen<'_>]) -> Result<(), ThresholdError> {
+    match chosen {
+        [] => Ok(()),
+        [only] => match only.config.index.distance {
+            Distance::Cosine => Ok(()),
+            other => Err(ThresholdError::NoCertainty(other)),
+        },
+        _ => Err(ThresholdError::SeveralTargets),
+    }
 }
 
 /// Certainty of a cosine distance.

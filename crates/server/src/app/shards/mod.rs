@@ -21,8 +21,8 @@ use azimuth_engine::{Error, Result};
 use uuid::Uuid;
 
 pub(crate) use executor::{Encoded, Executor, Local};
-pub(crate) use references::{Follow, FollowTarget, Followed, HitTree};
-pub(crate) use target::{ShardTarget, virtual_shards};
+pub(crate) use references::{Follow, FollowError, FollowTarget, Followed, HitTree};
+pub(crate) use target::{RouteError, ShardTarget, check_tenant, virtual_shards};
 
 /// The shards of all collections, as one read sees them.
 #[derive(Clone, Copy)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use azimuth_engine::object::{Beacon, Object, Value};
 use azimuth_engine::query::{Hit, Include};
 use azimuth_engine::schema::{Collection, ShardTable};
-use azimuth_engine::{Error, Result, interrupt};
+use azimuth_engine::{Error, interrupt};
 use uuid::Uuid;
 
-use super::{ShardTarget, Shards};
+use super::{RouteError, ShardTarget, Shards};
 use crate::request_memory;
 
 /// A reference property whose targets are read with the objects that have it.
@@ -63,6 +63,21 @@ pub(crate) struct Followed {
     pub(crate) tree: Arc<ObjectTree>,
 }
 
+/// Why the objects behind references could not be read.
+#[derive(Debug)]
+pub(crate) enum FollowError {
+    /// The collection that they are in has tenants, and the tenant of the object that refers cannot be used there.
+    Tenant(RouteError),
+    /// A read failed.
+    Read(Error),
+}
+
+impl From<Error> for FollowError {
+    fn from(error: Error) -> Self {
+        Self::Read(error)
+    }
+}
+
 /// Targets that were read, by position of their collection and id.
 type Found = HashMap<(usize, Uuid), Arc<ObjectTree>>;
 
@@ -70,16 +85,15 @@ impl Shards<'_> {
     /// The hits with the objects that these references lead to.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for references into a collection whose tenant is missing, and the errors of
-    /// [`Shards::get_each`].
-    pub(crate) fn with_references(self, hits: Vec<Hit>, follow: &[Follow]) -> Result<Vec<HitTree>> {
+    /// [`FollowError`]
+    pub(crate) fn with_references(self, hits: Vec<Hit>, follow: &[Follow]) -> Result<Vec<HitTree>, FollowError> {
         let objects: Vec<&Object> = hits.iter().map(|hit| &hit.object).collect();
         let references = self.references(&objects, follow)?;
         Ok(hits.into_iter().zip(references).map(|(hit, references)| HitTree { hit, references }).collect())
     }
 
     /// For each object one list for each reference.
-    fn references(self, objects: &[&Object], follow: &[Follow]) -> Result<Vec<Vec<Vec<Followed>>>> {
+    fn references(self, objects: &[&Object], follow: &[Follow]) -> Result<Vec<Vec<Vec<Followed>>>, FollowError> {
         let mut lists: Vec<Vec<Vec<Followed>>> = objects.iter().map(|_| Vec::with_capacity(follow.len())).collect();
         for reference in follow {
             let beacons: Vec<&[Beacon]> =
@@ -87,7 +101,7 @@ impl Shards<'_> {
             let found = self.targets(&beacons, &reference.targets)?;
             for (list, beacons) in lists.iter_mut().zip(beacons) {
                 interrupt::check()?;
-                request_memory::charge(beacons.len() * size_of::<Followed>())?;
+                request_memory::charge(beacons.len() * size_of::<Followed>()).map_err(Error::from)?;
                 list.push(beacons.iter().filter_map(|beacon| lookup(&found, beacon, &reference.targets)).collect());
             }
         }
@@ -95,7 +109,7 @@ impl Shards<'_> {
     }
 
     /// The objects that the beacons lead to, each read once.
-    fn targets(self, beacons: &[&[Beacon]], targets: &[FollowTarget]) -> Result<Found> {
+    fn targets(self, beacons: &[&[Beacon]], targets: &[FollowTarget]) -> Result<Found, FollowError> {
         let mut found = Found::new();
         for (position, target) in targets.iter().enumerate() {
             let mut wanted = BTreeSet::new();
@@ -108,7 +122,7 @@ impl Shards<'_> {
                 continue;
             }
             let shards = ShardTarget::behind(target.collection.clone(), &target.shards, &target.tenant)
-                .map_err(|why| Error::Invalid(format!("resolve references: {why}")))?;
+                .map_err(FollowError::Tenant)?;
             let wanted: Vec<_> = wanted.into_iter().map(|id| (shards.of(id), id)).collect();
             let objects: Vec<Object> = self.get_each(&wanted, &target.include)?.into_iter().flatten().collect();
             let references = self.references(&objects.iter().collect::<Vec<_>>(), &target.follow)?;

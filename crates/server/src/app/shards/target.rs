@@ -6,8 +6,6 @@ use azimuth_engine::ids::ShardKey;
 use azimuth_engine::schema::{Collection, Shard, ShardTable, TenantStatus, shard_of};
 use uuid::Uuid;
 
-use crate::app::search::VECTOR_SEARCH;
-
 /// The shards of a collection that a request concerns: the shard of its tenant, or all.
 #[derive(Debug, Clone)]
 pub(crate) struct ShardTarget {
@@ -15,6 +13,26 @@ pub(crate) struct ShardTarget {
     pub(crate) collection: Arc<Collection>,
     /// In the order of their ids; not empty.
     shards: Vec<NamedShard>,
+}
+
+/// Why a request does not lead to a shard. Front ends word it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RouteError {
+    /// The collection has tenants, and the request names none.
+    #[error("collection {0} has tenants, and the request names none")]
+    Missing(String),
+    /// The collection has no tenants, and the request names one.
+    #[error("collection {0} has no tenants, and the request names one")]
+    Unexpected(String),
+    /// The tenant does not exist.
+    #[error("tenant {0:?} does not exist")]
+    NotFound(String),
+    /// The tenant is inactive.
+    #[error("tenant {0:?} is inactive")]
+    Inactive(String),
+    /// The collection has no shard.
+    #[error("collection {0} has no shard")]
+    NoShard(String),
 }
 
 /// A shard with its name.
@@ -30,23 +48,14 @@ impl ShardTarget {
     /// The shard of a tenant, or all shards when `tenant` is empty.
     ///
     /// # Errors
-    /// The reason why the tenant is refused, without the path that front ends put before it.
-    pub(crate) fn new(collection: Arc<Collection>, table: &ShardTable, tenant: &str) -> Result<Self, String> {
-        let name = &collection.name;
-        match (collection.multi_tenancy.enabled, tenant) {
-            (true, "") => {
-                return Err(format!("class {name} has multi-tenancy enabled, but request was without tenant"));
-            }
-            (false, tenant) if !tenant.is_empty() => {
-                return Err(format!("class {name} has multi-tenancy disabled, but request was with tenant"));
-            }
-            _ => {}
-        }
+    /// Why the tenant is refused.
+    pub(crate) fn new(collection: Arc<Collection>, table: &ShardTable, tenant: &str) -> Result<Self, RouteError> {
+        check_tenant(&collection, tenant)?;
         let named = |shard: &Arc<Shard>| {
             let at = ShardKey { collection: collection.id, shard: shard.id };
             match shard.status {
                 TenantStatus::Hot => Ok(NamedShard { name: shard.name.clone(), at }),
-                TenantStatus::Cold | TenantStatus::Frozen => Err(format!("tenant not active: '{tenant}'")),
+                TenantStatus::Cold | TenantStatus::Frozen => Err(RouteError::Inactive(tenant.to_owned())),
             }
         };
         let shards: Vec<NamedShard> = match tenant {
@@ -54,7 +63,7 @@ impl ShardTarget {
             tenant => table.get(tenant).map(named).transpose()?.into_iter().collect(),
         };
         if shards.is_empty() {
-            return Err(format!("tenant not found: {tenant:?}"));
+            return Err(RouteError::NotFound(tenant.to_owned()));
         }
         Ok(Self { collection, shards })
     }
@@ -63,7 +72,7 @@ impl ShardTarget {
     ///
     /// # Errors
     /// As [`ShardTarget::new`].
-    pub(crate) fn behind(collection: Arc<Collection>, table: &ShardTable, tenant: &str) -> Result<Self, String> {
+    pub(crate) fn behind(collection: Arc<Collection>, table: &ShardTable, tenant: &str) -> Result<Self, RouteError> {
         let tenant = if collection.multi_tenancy.enabled { tenant } else { "" };
         Self::new(collection, table, tenant)
     }
@@ -96,16 +105,17 @@ impl ShardTarget {
     pub(crate) fn name_of(&self, at: ShardKey) -> &str {
         self.shards.iter().find(|shard| shard.at == at).map_or("", |shard| &shard.name)
     }
+}
 
-    /// Puts the path of a listing before the reason of a refusal.
-    pub(crate) fn listing_error(collection: &Collection, why: &str) -> String {
-        format!("explorer: list class: search: object search at index {}: {why}", collection.name.to_lowercase())
-    }
-
-    /// Puts the path of a vector search before the reason of a refusal.
-    pub(crate) fn vector_error(collection: &Collection, why: &str) -> String {
-        let index = collection.name.to_lowercase();
-        format!("{VECTOR_SEARCH}: vector search: object vector search at index {index}: {why}")
+/// Checks that a request names a tenant (an empty name is none) where the collection has tenants, and only there.
+///
+/// # Errors
+/// [`RouteError::Missing`], [`RouteError::Unexpected`]
+pub(crate) fn check_tenant(collection: &Collection, tenant: &str) -> Result<(), RouteError> {
+    match (collection.multi_tenancy.enabled, tenant.is_empty()) {
+        (true, true) => Err(RouteError::Missing(collection.name.clone())),
+        (false, false) => Err(RouteError::Unexpected(collection.name.clone())),
+        _ => Ok(()),
     }
 }
 

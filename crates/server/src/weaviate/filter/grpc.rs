@@ -6,10 +6,11 @@ use azimuth_engine::schema::{Collection, DataType};
 
 use super::resolve::{find_property, wire_name};
 use super::{Clause, FilterError, Given, Leaf, Scalar, too_deep};
-use crate::app::schema::names::{lower_first, no_such_property};
+use crate::app::schema::names::lower_first;
 use crate::pb::weaviate::filter_target::Target;
 use crate::pb::weaviate::filters::{Operator as Wire, TestValue};
 use crate::pb::weaviate::{FilterTarget, Filters};
+use crate::weaviate::texts::no_such_property;
 
 /// Reads a message that may nest `depth` more.
 pub(super) fn clause(

@@ -7,9 +7,9 @@ use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
 
 use super::{Clause, FilterError, Given, Leaf, Scalar};
 use crate::app::objects::date;
-use crate::app::schema::names::no_such_property;
 use crate::settings::flag;
 use crate::weaviate::objects::float;
+use crate::weaviate::texts::no_such_property;
 
 /// How closely the field of a value must fit the property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

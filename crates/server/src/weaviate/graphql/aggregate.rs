@@ -10,10 +10,11 @@ use super::document::Field;
 use crate::app::shards::ShardTarget;
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
+use crate::weaviate::texts;
 
 /// Answers a class.
 pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) -> Result<Value, FieldError> {
-    let refuse = |error: AppError| FieldError(error.to_string());
+    let refuse = |error: AppError| FieldError(texts::app(&error));
     let catalog = app.catalog().map_err(refuse)?;
     let Some(collection) = catalog.find(&class.name).cloned() else {
         let text = format!("Cannot query field {:?} on type \"AggregateObjectsObj\".", class.name);
@@ -38,13 +39,13 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
     let filter = arguments::filter(app, &catalog, &collection, class)?;
     let tenant = arguments::text(class, "tenant").unwrap_or_default();
     let shards = catalog.shards(collection.id);
-    let shard_target =
-        ShardTarget::new(collection, shards, &tenant).map_err(|why| FieldError(format!("aggregate: {why}")))?;
+    let shard_target = ShardTarget::new(collection, shards, &tenant)
+        .map_err(|error| FieldError(format!("aggregate: {}", texts::route(&error))))?;
     let shard = shard_target.first().name.clone();
-    let count = app
-        .count(shard_target, filter)
-        .await
-        .map_err(|error| FieldError(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {error}")))?;
+    let count = app.count(shard_target, filter).await.map_err(|error| {
+        let why = texts::app(&error);
+        FieldError(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {why}"))
+    })?;
     let mut group = Map::new();
     for field in &class.fields {
         match field.name.as_str() {

@@ -12,12 +12,14 @@ use super::document::Field;
 use super::grouped::{group_by, in_groups, related};
 use super::shape::Shape;
 use super::{FieldError, near};
-use crate::app::schema::names::no_such_property;
 use crate::app::search::find::Find;
-use crate::app::search::{Ranking, Search, VECTOR_SEARCH, page, target};
+use crate::app::search::{Ranking, Search, UNBOUNDED_HITS_MAX, target};
 use crate::app::shards::{HitTree, ShardTarget};
 use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
+use crate::weaviate::page;
+use crate::weaviate::texts::no_such_property;
+use crate::weaviate::texts::{self, VECTOR_SEARCH};
 use crate::weaviate::tree::Tree;
 
 /// Arguments that are not there yet.
@@ -30,7 +32,7 @@ pub(super) async fn class(
     class: &Field,
     alone: bool,
 ) -> Result<Tree, FieldError> {
-    let refuse = |error: AppError| FieldError(error.to_string());
+    let refuse = |error: AppError| FieldError(texts::app(&error));
     let catalog = app.catalog().map_err(refuse)?;
     let Some(collection) = catalog.find(&class.name).cloned() else {
         let text = format!("Cannot query field {:?} on type \"GetObjectsObj\".", class.name);
@@ -54,10 +56,10 @@ pub(super) async fn class(
         let no_such = no_such_property(property, &collection.name);
         let why =
             format!("shard {}_{shard}: {no_such}: unrecognized property: {property}", collection.name.to_lowercase());
-        return Err(FieldError(ShardTarget::vector_error(&collection, &why)));
+        return Err(FieldError(texts::vector_search(&collection.name, &why)));
     }
     if shape.asks("generate") {
-        let path = search.ranking.error_path();
+        let path = texts::search_path(&search.ranking);
         return Err(FieldError(format!("{path}: extend: extend generate: client not found, empty provider")));
     }
     if shape.asks("queryProfile") {
@@ -89,18 +91,15 @@ fn assemble(
     if shape.asks("certainty")
         && let Some(near) = near.as_ref().filter(|near| near.fusion.is_none())
     {
-        target::check_certainty(&near.chosen).map_err(FieldError)?;
+        target::check_certainty(&near.chosen).map_err(|error| FieldError(texts::threshold(&error)))?;
     }
     let fusion = near.as_ref().and_then(|near| near.fusion);
     let ranking = near.map_or(Ranking::Listing { after: None }, |near| near.ranking);
     let ranking = with_cursor(class, ranking, filter.as_ref())?;
     let (offset, limit) = window(app, class, &ranking, fusion.is_some())?;
-    let listing = !ranking.is_search();
     let tenant = text(class, "tenant").unwrap_or_default();
-    let shard_target = ShardTarget::new(collection.clone(), catalog.shards(collection.id), &tenant).map_err(|why| {
-        let explain = if listing { ShardTarget::listing_error } else { ShardTarget::vector_error };
-        FieldError(explain(collection, &why))
-    })?;
+    let shard_target = ShardTarget::new(collection.clone(), catalog.shards(collection.id), &tenant)
+        .map_err(|error| FieldError(texts::refused_tenant(&collection.name, &ranking, &error)))?;
     let autocut = int(class, "autocut").and_then(|jumps| usize::try_from(jumps).ok()).unwrap_or(0);
     let mut properties = shape.projection();
     group_by(class).iter().for_each(|by| properties.add(&by.property));
@@ -126,7 +125,7 @@ fn window(app: &App, class: &Field, ranking: &Ranking, hybrid: bool) -> Result<(
     };
     if search && limit != 0 && (limit < 0 || bounded) {
         let first = usize::try_from(first).map_err(|_| FieldError("offset must not be negative".to_owned()))?;
-        let limit = usize::try_from(limit).unwrap_or(page::UNBOUNDED_HITS_MAX).min(page::UNBOUNDED_HITS_MAX);
+        let limit = usize::try_from(limit).unwrap_or(UNBOUNDED_HITS_MAX).min(UNBOUNDED_HITS_MAX);
         return Ok((first, limit));
     }
     page::check(first, limit, settings.query_maximum_results).map_err(|why| {

@@ -33,6 +33,7 @@ use crate::auth::{Access, Principal};
 use crate::request_memory::{self, Refusal};
 use crate::weaviate::rest::decode;
 use crate::weaviate::rest::message::{Reply, RestRequest};
+use crate::weaviate::texts;
 use crate::weaviate::tree::{Members, Tree};
 use document::Field;
 
@@ -181,7 +182,7 @@ async fn answer(app: &Arc<App>, principal: &Principal, body: &Value, alone: bool
     let operation = body.get("operationName").and_then(Value::as_str).filter(|name| !name.is_empty());
     let catalog = match app.catalog() {
         Ok(catalog) => catalog,
-        Err(error) => return refuse(&GraphqlError::nowhere(error.to_string())),
+        Err(error) => return refuse(&GraphqlError::nowhere(texts::app(&error))),
     };
     let fields = match document::read(&catalog, text, operation, body.get("variables")) {
         Ok(fields) => fields,
@@ -204,7 +205,7 @@ async fn answer(app: &Arc<App>, principal: &Principal, body: &Value, alone: bool
                     Ok(found) => {
                         data.insert(root.key.clone(), found.into());
                     }
-                    Err(error) => return refuse(&GraphqlError::nowhere(error.to_string())),
+                    Err(error) => return refuse(&GraphqlError::nowhere(texts::app(&error))),
                 }
             }
         }

@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::FieldError;
 use super::arguments::object;
 use super::document::Field;
+use crate::app::search::Ranking;
 use crate::app::search::fusion::{self, Fusion};
 use crate::app::search::target::{self, Chosen, Method, TargetError, Threshold};
-use crate::app::search::{Ranking, VECTOR_SEARCH};
-use crate::app::shards::ShardTarget;
+use crate::weaviate::texts::{self, VECTOR_SEARCH};
 
 /// The vector search of a class.
 pub(super) struct NearSearch<'a> {
@@ -93,7 +93,8 @@ fn hybrid_search<'a>(
     let max_distance = hybrid.get("maxVectorDistance").and_then(Value::as_f64);
     if let (Some(_), Ranking::Vector(near)) = (max_distance, &mut ranking) {
         let threshold = Threshold { distance: max_distance, certainty: None };
-        near.max_distance = target::max_distance(&chosen, threshold).map_err(FieldError)?;
+        near.max_distance =
+            target::max_distance(&chosen, threshold).map_err(|error| FieldError(texts::threshold(&error)))?;
     }
     let ranked = hybrid.get("fusionType").and_then(Value::as_str) == Some("rankedFusion");
     let result_set = if vector.is_some() { "hybridVector" } else { "nearVector" };
@@ -154,7 +155,8 @@ fn near_vector<'a>(
     let of_target = |at: usize| given.as_ref().map_or(vector, |given| given.get(at).map(|(_, value)| *value));
     let queries = chosen.iter().enumerate().map(|(at, chosen)| query(chosen, of_target(at).unwrap_or(&Value::Null)));
     let queries = queries.collect::<Result<Vec<_>, _>>().map_err(refuse)?;
-    let max_distance = target::max_distance(&chosen, threshold).map_err(FieldError)?;
+    let max_distance =
+        target::max_distance(&chosen, threshold).map_err(|error| FieldError(texts::threshold(&error)))?;
     Ok((Ranking::Vector(target::near(&chosen, queries, &method, max_distance)), chosen))
 }
 
@@ -169,7 +171,8 @@ fn near_object<'a>(
     let method = method(near, &names).map_err(refuse)?;
     let chosen = resolve(collection, shards, &names)?;
     let id = object_id(collection, near)?;
-    let max_distance = target::max_distance(&chosen, threshold).map_err(FieldError)?;
+    let max_distance =
+        target::max_distance(&chosen, threshold).map_err(|error| FieldError(texts::threshold(&error)))?;
     Ok((Ranking::object(id, &chosen, &method, max_distance), chosen))
 }
 
@@ -319,7 +322,7 @@ fn resolve<'a>(
                 let why = format!("index for target vector {name:?} not found");
                 let shard = shards.first().map_or("", |shard| shard.name.as_str());
                 let index = collection.name.to_lowercase();
-                ShardTarget::vector_error(collection, &format!("shard {index}_{shard}: {why}"))
+                texts::vector_search(&collection.name, &format!("shard {index}_{shard}: {why}"))
             }
         })
     })

@@ -12,6 +12,7 @@ use crate::app::{App, AppError};
 use crate::auth::{Access, Principal};
 use crate::pb::weaviate::aggregate_reply::{Result as Answer, Single};
 use crate::pb::weaviate::{AggregateReply, AggregateRequest};
+use crate::weaviate::texts;
 
 /// Answers a request.
 pub(super) async fn aggregate(
@@ -30,17 +31,18 @@ pub(super) async fn aggregate(
         .map_err(|error| parse(Status::new(error.code(), format!("extract filters: {}", error.message()))))?;
     let shards = catalog.shards(collection.id);
     let shard_target = ShardTarget::new(collection, shards, &request.tenant)
-        .map_err(|why| Status::unknown(format!("aggregate: {why}")))?;
+        .map_err(|error| Status::unknown(format!("aggregate: {}", texts::route(&error))))?;
     let shard = shard_target.first().name.clone();
-    let explain = |error| match error {
-        AppError::Invalid(text) => {
-            AppError::Invalid(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {text}"))
+    let explain = |error: AppError| {
+        if !error.is_invalid() {
+            return status(error);
         }
-        other => other,
+        let why = texts::app(&error);
+        Status::unknown(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {why}"))
     };
     let count = if request.objects_count {
         let count = app.count(shard_target, filter).await;
-        count.map_err(explain).map_err(status)?
+        count.map_err(explain)?
     } else {
         0
     };

@@ -27,6 +27,7 @@ use crate::pb::weaviate::{
     BatchDeleteObject, BatchDeleteReply, BatchDeleteRequest, BatchObject, BatchObjectsReply, BatchObjectsRequest,
     BatchReference, BatchReferencesReply, BatchReferencesRequest, Vectors,
 };
+use crate::weaviate::texts;
 
 /// Writes objects; existing ones are replaced. What is wrong with one object is said by its index.
 ///
@@ -56,7 +57,7 @@ pub(crate) async fn batch_objects(
     let written = objects::write(app, prepared, PutMode::Upsert).await.map_err(failed)?;
     for (index, result) in indexes.into_iter().zip(written) {
         if let Err(error) = result {
-            errors.push(ObjectFailure { index: position(index), error: error.text() });
+            errors.push(ObjectFailure { index: position(index), error: texts::object(&error) });
         }
     }
     errors.sort_by_key(|error| error.index);
@@ -75,7 +76,7 @@ impl Allowed {
         let known =
             self.place.as_ref().is_some_and(|(name, tenant)| (name, tenant) == (&draft.collection, &draft.tenant));
         if !known {
-            objects::authorize_upsert(app, principal, &draft).map_err(|error| error.to_string())?;
+            objects::authorize_upsert(app, principal, &draft).map_err(|error| texts::app(&error))?;
             self.place = Some((draft.collection.clone(), draft.tenant.clone()));
         }
         Ok(draft)
@@ -89,7 +90,7 @@ fn position(index: usize) -> i32 {
 fn failed(error: ObjectError) -> Status {
     match error {
         ObjectError::App(error) => status(error),
-        error => Status::unknown(error.text()),
+        error => Status::unknown(texts::object(&error)),
     }
 }
 
@@ -178,7 +179,7 @@ pub(crate) async fn batch_references(
     }
     let results = references::add_all(app, references).await.map_err(failed)?;
     let failure = |(index, result): (usize, Result<Beacon, ObjectError>)| {
-        result.err().map(|error| ReferenceFailure { index: position(index), error: error.text() })
+        result.err().map(|error| ReferenceFailure { index: position(index), error: texts::object(&error) })
     };
     let errors = results.into_iter().enumerate().filter_map(failure).collect();
     Ok(BatchReferencesReply { took: took(start), errors })
@@ -188,7 +189,7 @@ fn reference(given: BatchReference) -> Result<NewReference, ObjectError> {
     let id = |position: &str, text: &str| {
         uuid_text::parse(text).ok_or_else(|| {
             let text = format!("invalid cref URI: {position} path segment must be uuid, but got '{text}'");
-            ObjectError::Invalid(text)
+            ObjectError::Unreadable(text)
         })
     };
     let collection = given.to_collection.filter(|name| !name.is_empty()).map(|name| upper_first(&name));
@@ -223,7 +224,7 @@ pub(crate) async fn batch_delete(
     let filter = filter.ok_or_else(|| parse(Status::unknown("no filters in batch delete request")))?;
     let catalog = shard::activate(app, &collection, tenant).await.map_err(status)?;
     let target = shard::targets_to_write(&catalog, &collection, tenant)
-        .map_err(|error| Status::unknown(format!("batch delete: cannot find objects: {}", error.text())))?;
+        .map_err(|error| Status::unknown(format!("batch delete: cannot find objects: {}", texts::object(&error))))?;
     let deleted = delete::matching(app, target, filter, request.dry_run).await.map_err(status)?;
     let failed = deleted.objects.iter().filter(|(_, gone)| !gone).count();
     let successful = if request.dry_run { deleted.matches } else { (deleted.objects.len() - failed) as u64 };

@@ -7,11 +7,11 @@ use tonic::Status;
 
 use super::reply::{Ranked, result};
 use super::selection::Selection;
-use crate::app::schema::names::no_such_property;
 use crate::app::search::grouping::{self, GroupBy};
 use crate::app::shards::HitTree;
 use crate::pb::weaviate::{GroupBy as Message, GroupByResult};
 use crate::request_memory;
+use crate::weaviate::texts::no_such_property;
 use crate::weaviate::weight;
 
 /// What a request groups by.

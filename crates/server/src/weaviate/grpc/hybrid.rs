@@ -9,6 +9,7 @@ use crate::app::search::fusion::{self, Fusion};
 use crate::app::search::target::{self, Chosen, Threshold};
 use crate::pb::weaviate::hybrid::{FusionType, Threshold as MaxDistance};
 use crate::pb::weaviate::{Hybrid, NearVector, SearchRequest};
+use crate::weaviate::texts;
 
 /// A hybrid search by vector alone.
 pub(super) struct Fused {
@@ -91,7 +92,8 @@ impl Fused {
         let (mut ranking, chosen) = near::near_vector(collection, &self.near)?;
         if let (Some(distance), Ranking::Vector(near)) = (self.max_distance, &mut ranking) {
             let threshold = Threshold { distance: Some(distance.into()), certainty: None };
-            near.max_distance = target::max_distance(&chosen, threshold).map_err(Status::unknown)?;
+            near.max_distance =
+                target::max_distance(&chosen, threshold).map_err(|error| Status::unknown(texts::threshold(&error)))?;
         }
         Ok((ranking, chosen))
     }

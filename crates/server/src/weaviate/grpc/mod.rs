@@ -5,6 +5,7 @@
 mod aggregate;
 mod batch;
 pub(crate) mod codec;
+mod framework_texts;
 #[cfg(test)]
 mod fuzz;
 mod grouped;
@@ -17,19 +18,19 @@ mod search_many;
 mod selection;
 mod service;
 mod tenants;
-mod texts;
 
 use std::sync::Arc;
 
 use axum::Router;
-use tonic::Status;
 use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
+use tonic::{Code, Status};
 
 use crate::app::{App, AppError};
 use crate::pb::azimuth::azimuth_server::AzimuthServer;
 use crate::pb::health::health_server::HealthServer;
 use crate::pb::weaviate::weaviate_server::WeaviateServer;
+use crate::weaviate::texts;
 
 /// The services; anything else is an unknown service.
 pub(crate) fn routes(app: Arc<App>) -> Router {
@@ -47,7 +48,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route_service(&path_of(&weaviate), weaviate)
         .route_service(&path_of(&azimuth), azimuth)
         .route_service(&path_of(&health), health)
-        .layer(axum::middleware::from_fn(texts::reword))
+        .layer(axum::middleware::from_fn(framework_texts::reword))
         .fallback(unknown_service)
 }
 
@@ -63,14 +64,18 @@ async fn unknown_service(request: axum::extract::Request) -> http::Response<axum
 
 /// The status of a failed call: UNKNOWN with the text, apart from what clients act upon.
 fn status(error: AppError) -> Status {
-    match error {
-        AppError::Forbidden(text) => Status::permission_denied(text),
-        AppError::UsageLimit { .. } => Status::resource_exhausted(error.to_string()),
-        AppError::Unavailable(text) => Status::unavailable(text),
-        AppError::Deadline(text) => Status::deadline_exceeded(text),
-        AppError::TooLarge(text) | AppError::Busy(text) => Status::resource_exhausted(text),
-        AppError::Invalid(text) | AppError::Internal(text) => Status::unknown(text),
-    }
+    let code = match &error {
+        AppError::Forbidden(_) => Code::PermissionDenied,
+        AppError::UsageLimit { .. } | AppError::TooLarge(_) | AppError::Busy(_) => Code::ResourceExhausted,
+        AppError::Unavailable(_) => Code::Unavailable,
+        AppError::Deadline(_) => Code::DeadlineExceeded,
+        AppError::Invalid(_)
+        | AppError::Limit(_)
+        | AppError::Query(_)
+        | AppError::Search(_)
+        | AppError::Internal(_) => Code::Unknown,
+    };
+    Status::new(code, texts::app(&error))
 }
 
 /// Seconds since `start`, as replies carry them.

@@ -6,10 +6,11 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::batch::{floats, rows};
+use crate::app::search::Ranking;
 use crate::app::search::target::{self, Chosen, Method, TargetError, Threshold};
-use crate::app::search::{Ranking, VECTOR_SEARCH};
 use crate::pb::weaviate::vectors::VectorType;
 use crate::pb::weaviate::{CombinationMethod, NearObject, NearVector, SearchRequest, Targets, Vectors};
+use crate::weaviate::texts::{self, VECTOR_SEARCH};
 
 /// How the hits are ranked, and the vectors that are compared; none for a listing.
 pub(super) fn ranking<'a>(
@@ -39,7 +40,8 @@ pub(super) fn near_vector<'a>(
     let (listed, method) = targets_of(collection, near.targets.as_ref(), &near.target_vectors)?;
     let (chosen, queries) = queries(near, listed).map_err(|why| Status::unknown(format!("near_vector: {why}")))?;
     let method = method.settle(chosen.len())?;
-    let max_distance = target::max_distance(&chosen, threshold).map_err(Status::unknown)?;
+    let max_distance =
+        target::max_distance(&chosen, threshold).map_err(|error| Status::unknown(texts::threshold(&error)))?;
     Ok((Ranking::Vector(target::near(&chosen, queries, &method, max_distance)), chosen))
 }
 
@@ -62,7 +64,8 @@ fn near_object<'a>(collection: &'a Collection, near: &NearObject) -> Result<(Ran
             near.id
         ))
     })?;
-    let max_distance = target::max_distance(&chosen, threshold).map_err(Status::unknown)?;
+    let max_distance =
+        target::max_distance(&chosen, threshold).map_err(|error| Status::unknown(texts::threshold(&error)))?;
     Ok((Ranking::object(id, &chosen, &method, max_distance), chosen))
 }
 

@@ -16,11 +16,13 @@ use crate::app::App;
 use crate::app::schema::names::upper_first;
 use crate::app::search::find::Find;
 use crate::app::search::grouping::GroupBy;
-use crate::app::search::{Ranking, Search, VECTOR_SEARCH, page, target};
+use crate::app::search::{Ranking, Search, target};
 use crate::app::shards::{HitTree, ShardTarget};
 use crate::auth::{Access, Principal};
 use crate::pb::weaviate::{Filters, GroupByResult, SearchReply, SearchRequest, SearchResult};
 use crate::weaviate::filter;
+use crate::weaviate::page;
+use crate::weaviate::texts::{self, VECTOR_SEARCH};
 
 /// Answers a request.
 pub(super) async fn search(
@@ -141,16 +143,16 @@ fn assemble(
     let ranking = with_cursor(request, ranking)?;
     let settings = &app.settings;
     let limit = if request.limit == 0 { settings.query_default_limit as i64 } else { i64::from(request.limit) };
-    let listing = !ranking.is_search();
     let page = page::check(i64::from(request.offset), limit, settings.query_maximum_results);
     let (offset, limit) = page.map_err(|why| {
-        let path = if listing { "explorer: list class: search" } else { VECTOR_SEARCH };
-        Status::unknown(if listing { format!("{path}: {why}") } else { format!("{path}: vector search: {why}") })
+        Status::unknown(if ranking.is_search() {
+            format!("{VECTOR_SEARCH}: vector search: {why}")
+        } else {
+            format!("explorer: list class: search: {why}")
+        })
     })?;
-    let shard_target = ShardTarget::new(collection.clone(), shards, &request.tenant).map_err(|why| {
-        let explain = if listing { ShardTarget::listing_error } else { ShardTarget::vector_error };
-        Status::unknown(explain(collection, &why))
-    })?;
+    let shard_target = ShardTarget::new(collection.clone(), shards, &request.tenant)
+        .map_err(|error| Status::unknown(texts::refused_tenant(&collection.name, &ranking, &error)))?;
     let mut include = selection.include();
     // Values that hits are grouped by, also references.
     request.group_by.iter().flat_map(|by| &by.path).for_each(|name| include.properties.add(name));
@@ -211,7 +213,7 @@ fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking, fused: bool) -
     if request.group_by.is_some() && !ranking.is_search() && !keyword {
         return Err(Status::unknown("group is not present map[]"));
     }
-    let path = if keyword { "explorer: get class" } else { ranking.error_path() };
+    let path = if keyword { "explorer: get class" } else { texts::search_path(ranking) };
     if request.rerank.is_some() {
         return Err(Status::unknown(format!("{path}: extend: unknown capability: rerank")));
     }

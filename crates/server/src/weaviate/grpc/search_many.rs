@@ -9,6 +9,7 @@ use tonic::Status;
 use super::search::{Answer, Prepared, reply};
 use super::{status, took};
 use crate::app::App;
+use crate::app::search::SearchError;
 use crate::app::search::find::Find;
 use crate::app::shards::HitTree;
 use crate::auth::Principal;
@@ -73,11 +74,8 @@ pub(super) async fn search_many(
     Ok(SearchManyReply { took: took(start), outcomes })
 }
 
-fn answers(
-    searches: &[Prepared],
-    found: Vec<azimuth_engine::Result<Vec<HitTree>>>,
-) -> Vec<azimuth_engine::Result<Answer>> {
-    searches.iter().zip(found).map(|(prepared, hits)| prepared.answer(hits?)).collect()
+fn answers(searches: &[Prepared], found: Vec<Result<Vec<HitTree>, SearchError>>) -> Vec<Result<Answer, SearchError>> {
+    searches.iter().zip(found).map(|(prepared, hits)| Ok(prepared.answer(hits?)?)).collect()
 }
 
 fn failure(status: &Status) -> Outcome {

@@ -11,10 +11,11 @@ use azimuth_engine::schema::{Collection, DataType, Primitive, Property, ShardTab
 use tonic::Status;
 
 use super::search::find_collection;
-use crate::app::schema::names::{lower_first, no_such_property};
+use crate::app::schema::names::lower_first;
 use crate::app::shards::{Follow, FollowTarget};
 use crate::pb::weaviate::{MetadataRequest, ObjectPropertiesRequest, PropertiesRequest, RefPropertiesRequest};
 use crate::weaviate::filter::wire_name;
+use crate::weaviate::texts::no_such_property;
 
 /// Nesting of references in a request, at most.
 const DEPTH_MAX: usize = 16;

@@ -6,31 +6,51 @@ use uuid::Uuid;
 use crate::app::objects::uuid_text;
 use crate::app::schema::names::upper_first;
 
+/// Why a text is no beacon, in the words of the wire.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BeaconError {
+    /// It is empty.
+    #[error("invalid cref URI: the beacon is empty")]
+    Empty,
+    /// It is no URI.
+    #[error("invalid cref URI: '{0}' is no URI")]
+    NoUri(String),
+    /// The scheme or the host is missing.
+    #[error("unrecognized cross-ref ref format")]
+    NoHost,
+    /// A segment of the path should be a UUID.
+    #[error("invalid cref URI: {position} path segment must be uuid, but got '{segment}'")]
+    NoUuid {
+        /// Position of the segment, with the ending of ordinal numbers.
+        position: &'static str,
+        /// The segment.
+        segment: String,
+    },
+    /// The path has too many segments.
+    #[error("invalid cref URI: path must be of format '<class>/<uuid>', but got '/{0}'")]
+    LongPath(String),
+}
+
 /// The target that a beacon names.
 ///
 /// # Errors
-/// Why it names none, in the wire's words.
-pub(crate) fn parse(text: &str) -> Result<Beacon, String> {
+/// Why it names none.
+pub(crate) fn parse(text: &str) -> Result<Beacon, BeaconError> {
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(if text.is_empty() {
-            "invalid cref URI: the beacon is empty".to_owned()
-        } else {
-            format!("invalid cref URI: '{text}' is no URI")
-        });
+        return Err(if text.is_empty() { BeaconError::Empty } else { BeaconError::NoUri(text.to_owned()) });
     };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     if scheme.is_empty() || host.is_empty() {
-        return Err("unrecognized cross-ref ref format".to_owned());
+        return Err(BeaconError::NoHost);
     }
     let segments: Vec<&str> = path.split('/').collect();
-    let id = |position: &str, text: &str| {
-        uuid_text::parse(text)
-            .ok_or_else(|| format!("invalid cref URI: {position} path segment must be uuid, but got '{text}'"))
+    let id = |position: &'static str, text: &str| {
+        uuid_text::parse(text).ok_or_else(|| BeaconError::NoUuid { position, segment: text.to_owned() })
     };
     match segments.as_slice() {
         [one] => Ok(Beacon { collection: None, id: id("1nd", one)? }),
         [class, two] => Ok(Beacon { collection: Some(upper_first(class)), id: id("2nd", two)? }),
-        _ => Err(format!("invalid cref URI: path must be of format '<class>/<uuid>', but got '/{path}'")),
+        _ => Err(BeaconError::LongPath(path.to_owned())),
     }
 }
 
@@ -71,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_is_no_beacon_is_refused_in_its_words() {
-        let check = |given: &str, want: &str| assert_eq!(parse(given).expect_err(given), want);
+        let check = |given: &str, want: &str| assert_eq!(parse(given).expect_err(given).to_string(), want);
         check("", "invalid cref URI: the beacon is empty");
         check("word", "invalid cref URI: 'word' is no URI");
         check("weaviate:///Book/x", "unrecognized cross-ref ref format");

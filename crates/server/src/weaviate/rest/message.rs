@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::app::AppError;
 use crate::auth::Principal;
+use crate::weaviate::texts;
 use crate::weaviate::tree::Tree;
 
 /// A request whose path is taken apart and whose body is read whole (within the limit).
@@ -61,11 +62,13 @@ impl Reply {
 impl From<AppError> for Reply {
     fn from(error: AppError) -> Self {
         let status = match &error {
-            AppError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            AppError::Invalid(_) | AppError::Limit(_) | AppError::Query(_) | AppError::Search(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             AppError::Forbidden(_) => StatusCode::FORBIDDEN,
             AppError::UsageLimit { what, max } => {
                 let body = json!({
-                    "errorCode": "USAGE_LIMIT_EXCEEDED", "limit": what, "message": error.to_string(), "value": max,
+                    "errorCode": "USAGE_LIMIT_EXCEEDED", "limit": what, "message": texts::app(&error), "value": max,
                 });
                 return Self { status: StatusCode::TOO_MANY_REQUESTS, body: Some(body.into()) };
             }
@@ -74,6 +77,6 @@ impl From<AppError> for Reply {
             AppError::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
             AppError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::error(status, &error.to_string())
+        Self::error(status, &texts::app(&error))
     }
 }

@@ -14,6 +14,7 @@ use crate::app::{App, AppError, AppResult, Change};
 use crate::auth::Access;
 use crate::request_memory;
 use crate::weaviate::schema::{decode_class, decode_new_property, render_class, render_property, update_class};
+use crate::weaviate::texts;
 use crate::weaviate::weight;
 
 const TOKENIZATIONS: [&str; 9] =
@@ -45,13 +46,11 @@ pub(super) async fn handle(app: &Arc<App>, req: &RestRequest) -> Reply {
 
 /// Refusals of changes carry `allowed` beside the error.
 fn refused(error: AppError) -> Reply {
-    match error {
-        AppError::Invalid(text) => Reply {
-            status: StatusCode::UNPROCESSABLE_ENTITY,
-            body: Some(json!({"allowed": null, "error": [{"message": text}]}).into()),
-        },
-        other => other.into(),
+    if !error.is_invalid() {
+        return error.into();
     }
+    let body = json!({"allowed": null, "error": [{"message": texts::app(&error)}]});
+    Reply { status: StatusCode::UNPROCESSABLE_ENTITY, body: Some(body.into()) }
 }
 
 /// A change ended without the collection that it should have returned.

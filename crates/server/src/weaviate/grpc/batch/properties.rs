@@ -7,13 +7,14 @@ use serde_json::{Map, Number, Value as Json, json};
 use uuid::Uuid;
 
 use crate::app::objects::convert::property_name;
-use crate::app::schema::names::{no_such_property, upper_first};
+use crate::app::schema::names::upper_first;
 use crate::pb::weaviate::batch_object::Properties;
 use crate::pb::weaviate::{
     BooleanArrayProperties, IntArrayProperties, NumberArrayProperties, ObjectArrayProperties, ObjectProperties,
     ObjectPropertiesValue, TextArrayProperties,
 };
 use crate::weaviate::objects::beacon;
+use crate::weaviate::texts::no_such_property;
 
 /// Deepest nesting of a value.
 const DEPTH_MAX: usize = 64;

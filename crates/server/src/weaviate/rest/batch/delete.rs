@@ -13,6 +13,7 @@ use crate::request_memory;
 use crate::weaviate::filter::{self, FilterError};
 use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::rest::{decode, not_one_of};
+use crate::weaviate::texts;
 
 const OPERATORS: [&str; 15] = [
     "And",
@@ -67,8 +68,8 @@ pub(super) async fn delete(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
         )));
     }
     let located = shard::targets_to_write(&active, collection, tenant);
-    let target =
-        located.map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", error.text())))?;
+    let target = located
+        .map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", texts::object(&error))))?;
     let dry_run = body.get("dryRun").and_then(Value::as_bool).unwrap_or(false);
     let deleted = delete::matching(app, target, filter, dry_run).await?;
     request_memory::force(deleted.objects.len() * ANSWER_BYTES);

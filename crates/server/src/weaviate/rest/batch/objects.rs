@@ -15,6 +15,7 @@ use crate::weaviate::objects::render;
 use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::rest::objects::{draft, object_id};
 use crate::weaviate::rest::{decode, not_one_of};
+use crate::weaviate::texts;
 use crate::weaviate::weight;
 
 /// Bytes that the answer adds to each object: id, class, times, the result, and its text.
@@ -57,7 +58,7 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     let written = objects::write(app, prepared, PutMode::Upsert).await.map_err(failed)?;
     let answers = answers.into_iter().zip(written).map(|(mut answer, result)| {
         answer.insert("deprecations".to_owned(), Value::Null);
-        answer.insert("result".to_owned(), outcome(&result.map_err(|error| error.text())));
+        answer.insert("result".to_owned(), outcome(&result.map_err(|error| texts::object(&error))));
         Value::Object(answer)
     });
     Ok(Reply::ok(Value::Array(answers.collect())))
@@ -84,7 +85,7 @@ fn drafts(given: &mut [Map<String, Value>]) -> Result<Vec<Draft>, Reply> {
 fn failed(error: ObjectError) -> Reply {
     match error {
         ObjectError::App(error) => error.into(),
-        error => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &error.text()),
+        error => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &texts::object(&error)),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::request_memory;
 use crate::weaviate::objects::beacon;
 use crate::weaviate::rest::decode;
 use crate::weaviate::rest::message::{Reply, RestRequest};
+use crate::weaviate::texts;
 
 /// Bytes of the answer for each reference.
 const ANSWER_BYTES: usize = 1_024;
@@ -35,7 +36,7 @@ pub(super) async fn add(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Repl
     request_memory::wait_for(req.body.len() + ANSWER_BYTES * given.len()).await.map_err(AppError::from)?;
     let results = references::add_all(app, references).await.map_err(|error| match error {
         ObjectError::App(error) => error.into(),
-        error => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &error.text()),
+        error => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &texts::object(&error)),
     })?;
     let answers = given.into_iter().zip(results).map(|(given, result)| {
         let mut answer = Map::new();
@@ -51,7 +52,7 @@ pub(super) async fn add(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Repl
             };
             answer.insert("to".to_owned(), Value::from(shown));
         }
-        answer.insert("result".to_owned(), outcome(&result.map_err(|error| error.text())));
+        answer.insert("result".to_owned(), outcome(&result.map_err(|error| texts::object(&error))));
         Value::Object(answer)
     });
     Ok(Reply::ok(json!(answers.collect::<Vec<_>>())))
@@ -71,10 +72,10 @@ fn parse(given: &Value) -> Result<NewReference, ObjectError> {
     let from = source(text("from"));
     if let Some(host) = beacon::other_host(text("from")) {
         let why = format!("source class must always point to the local peer, but got {host}");
-        return Err(ObjectError::Invalid(why));
+        return Err(ObjectError::Unreadable(why));
     }
     if let Some(host) = beacon::other_host(text("to")) {
-        return Err(ObjectError::Invalid(format!(
+        return Err(ObjectError::Unreadable(format!(
             "importing network references in batch is not possible. Please perform a regular non-batch import for \
              network references, got peer {host}"
         )));
@@ -86,8 +87,9 @@ fn parse(given: &Value) -> Result<NewReference, ObjectError> {
             Ok(NewReference { from, id, property, to, tenant })
         }
         (from, to) => {
-            let whys: Vec<String> = [from.err(), to.err()].into_iter().flatten().collect();
-            Err(ObjectError::Invalid(whys.join(", ")))
+            let whys: Vec<String> =
+                [from.err(), to.err().map(|error| error.to_string())].into_iter().flatten().collect();
+            Err(ObjectError::Unreadable(whys.join(", ")))
         }
     }
 }

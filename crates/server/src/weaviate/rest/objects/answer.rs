@@ -3,7 +3,9 @@
 use http::StatusCode;
 
 use crate::app::objects::ObjectError;
+use crate::app::shards::RouteError;
 use crate::weaviate::rest::message::{Reply, RestRequest};
+use crate::weaviate::texts;
 
 /// Checks the query parameter `consistency_level`, which has no effect: every read and write is consistent.
 ///
@@ -39,11 +41,17 @@ pub(super) fn refuse(error: ObjectError, words: &Words<'_>) -> Reply {
         ObjectError::NoCollection(name) => {
             unprocessable(format!("{}class \"{name}\" not found in schema", words.invalid))
         }
-        ObjectError::Invalid(text) => unprocessable(format!("{}{text}", words.invalid)),
-        ObjectError::Shard(text) if text.starts_with("tenant not found") => {
-            unprocessable(format!("{}{text}", words.no_tenant))
+        ObjectError::Route(RouteError::NotFound(_)) => {
+            unprocessable(format!("{}{}", words.no_tenant, texts::object(&error)))
         }
-        ObjectError::Shard(text) => unprocessable(format!("{}{text}", words.shard)),
-        ObjectError::Exists(_) => unprocessable(error.text()),
+        ObjectError::Route(_) => unprocessable(format!("{}{}", words.shard, texts::object(&error))),
+        ObjectError::Exists(_) => unprocessable(texts::object(&error)),
+        ObjectError::Unreadable(_)
+        | ObjectError::Invalid(_)
+        | ObjectError::UsageLimit(_)
+        | ObjectError::Vector(_)
+        | ObjectError::WrongDimension { .. }
+        | ObjectError::ReadOnly { .. }
+        | ObjectError::Reference(_) => unprocessable(format!("{}{}", words.invalid, texts::object(&error))),
     }
 }

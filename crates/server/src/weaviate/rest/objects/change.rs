@@ -64,7 +64,7 @@ pub(super) async fn validate(app: &Arc<App>, req: &RestRequest) -> Result<Reply,
     let draft = draft(&mut body, id)?;
     app.auth.authorize(&req.principal, Access::Read, &resource(&draft))?;
     if id.is_none() {
-        return Err(refuse(ObjectError::Invalid("invalid UUID length: 0".to_owned()), &CREATE));
+        return Err(refuse(ObjectError::Unreadable("invalid UUID length: 0".to_owned()), &CREATE));
     }
     prepare_one(app, draft, Purpose::Validate).await.map_err(|error| refuse(error, &CREATE))?;
     Ok(Reply::empty(StatusCode::OK))
@@ -94,7 +94,7 @@ pub(super) async fn replace(app: &Arc<App>, req: &RestRequest, _class: Option<&s
     let catalog = shard::activate(app, &collection, draft.tenant.as_deref()).await?;
     let Some(id) = given else { return Err(empty_class()) };
     let at = shard::route(&catalog, &collection, draft.tenant.as_deref(), id);
-    let at = at.map_err(|error| refuse(error, &words))?;
+    let at = at.map_err(|error| refuse(error.into(), &words))?;
     if !app.exists(at, id).await? {
         return Err(Reply::empty(StatusCode::NOT_FOUND));
     }

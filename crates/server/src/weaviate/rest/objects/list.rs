@@ -12,10 +12,11 @@ use super::answer::{Words, refuse};
 use super::single::{all_shown, collection, include};
 use crate::app::App;
 use crate::app::objects::{shard, uuid_text};
-use crate::app::search::page;
 use crate::app::shards::Shards;
 use crate::auth::Access;
+use crate::weaviate::page;
 use crate::weaviate::rest::message::{Reply, RestRequest};
+use crate::weaviate::texts;
 use crate::weaviate::tree::{Members, Tree};
 
 struct Page {
@@ -83,7 +84,7 @@ async fn of_collection(
     let catalog = shard::activate(app, collection, tenant).await?;
     let prefix = format!("msg:search index {} code:422 err:", collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
-    let target = shard::targets(&catalog, collection, tenant).map_err(|error| refuse(error, &words))?;
+    let target = shard::targets(&catalog, collection, tenant).map_err(|error| refuse(error.into(), &words))?;
     let sort = sort(req);
     let after = after(req, page, &sort)?;
     let query = Query {
@@ -97,11 +98,11 @@ async fn of_collection(
     let collection = collection.clone();
     let shown = app.read(move |shards| all_shown(&collection, shards.search(&target, query)?)).await;
     shown.map_err(|error| {
-        let text = format!("msg:sorting code:400 err:{error}");
-        match error {
-            crate::app::AppError::Invalid(_) => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text),
-            error => error.into(),
+        if !error.is_invalid() {
+            return error.into();
         }
+        let text = format!("msg:sorting code:400 err:{}", texts::app(&error));
+        Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text)
     })
 }
 

@@ -15,9 +15,10 @@ use crate::app::objects::references::{self, Change};
 use crate::app::objects::shard;
 use crate::app::schema::names::upper_first;
 use crate::auth::Access;
-use crate::weaviate::objects::beacon;
+use crate::weaviate::objects::beacon::{self, BeaconError};
 use crate::weaviate::rest::decode;
 use crate::weaviate::rest::message::{Reply, RestRequest};
+use crate::weaviate::texts;
 
 /// Answers `/objects/{class}/{id}/references/{property}` and the form without a class.
 pub(super) async fn handle(
@@ -38,8 +39,8 @@ pub(super) async fn handle(
         Value::Array(refs) => refs,
         single => vec![single],
     };
-    let texts = refs.iter().enumerate().map(|(at, one)| uri(one, (change == Change::Replace).then_some(at)));
-    let texts: Vec<&str> = texts.collect::<Result<_, _>>()?;
+    let uris = refs.iter().enumerate().map(|(at, one)| uri(one, (change == Change::Replace).then_some(at)));
+    let uris: Vec<&str> = uris.collect::<Result<_, _>>()?;
     let resource = class.map_or_else(|| "*".to_owned(), upper_first);
     app.auth.authorize(
         &req.principal,
@@ -50,14 +51,14 @@ pub(super) async fn handle(
     let inputs =
         if change == Change::Remove { "msg:bad inputs code:400 err:" } else { "msg:validate inputs code:400 err:" };
     let refuse_input = |text: String| Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("{inputs}{text}"));
-    let beacons = texts.into_iter().map(parse).collect::<Result<Vec<_>, _>>().map_err(refuse_input)?;
-    let targets = references::targets(&collection, property).map_err(refuse_input)?;
+    let beacons = uris.into_iter().map(parse).collect::<Result<Vec<_>, _>>().map_err(refuse_input)?;
+    let targets = references::targets(&collection, property).map_err(|error| refuse_input(texts::reference(&error)))?;
     let tenant = tenant(req);
     let beacons = complete(beacons, targets, change);
     if change != Change::Remove {
         let catalog = app.catalog()?;
         let checked = beacons.iter().try_for_each(|to| references::check_tenancy(&catalog, &collection, to));
-        checked.map_err(refuse_input)?;
+        checked.map_err(|error| refuse_input(texts::reference(&error)))?;
     }
     if !app.exists(at, id).await? {
         return Err(Reply::empty(StatusCode::NOT_FOUND));
@@ -91,11 +92,11 @@ fn uri(reference: &Value, at: Option<usize>) -> Result<&str, Reply> {
 
 fn parse(text: &str) -> Result<Beacon, String> {
     if beacon::other_host(text).is_some() {
-        return Err("unrecognized cross-ref ref format".to_owned());
+        return Err(BeaconError::NoHost.to_string());
     }
-    beacon::parse(text).map_err(|why| match why.starts_with("unrecognized") {
-        true => why,
-        false => format!("invalid reference: {why}"),
+    beacon::parse(text).map_err(|error| match error {
+        BeaconError::NoHost => error.to_string(),
+        error => format!("invalid reference: {error}"),
     })
 }
 

@@ -65,7 +65,7 @@ async fn place(
     let catalog = shard::activate(app, &collection, tenant).await?;
     let prefix = prefix(&collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
-    let at = shard::route(&catalog, &collection, tenant, id).map_err(|error| refuse(error, &words))?;
+    let at = shard::route(&catalog, &collection, tenant, id).map_err(|error| refuse(error.into(), &words))?;
     Ok((collection, at))
 }
 

@@ -4,9 +4,6 @@ use std::fmt::Display;
 
 use uuid::Uuid;
 
-/// Hits of a search that is bounded by distance alone.
-pub(crate) const UNBOUNDED_HITS_MAX: usize = 1_000_000;
-
 /// Refuses a page that reaches beyond `maximum`.
 ///
 /// # Errors

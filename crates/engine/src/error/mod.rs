@@ -1,9 +1,17 @@
-//! Errors of the engine, named by what the caller must do.
+//! Errors of the engine, named by what the caller must do. They know no wire: each front end words them.
+
+mod filter;
+mod sort;
 
 use std::any::Any;
 use std::io;
 
 use serde::{Deserialize, Serialize};
+
+pub use filter::{FilterError, IndexedPart, ValueKind};
+pub use sort::{SortError, SortRefusal};
+
+use crate::ids::ShardKey;
 
 /// Why a read was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +23,7 @@ pub enum Cause {
 }
 
 /// Errors, by the caller's next step.
-#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// The request can never succeed as it is; the text says why, for the person who sent it.
     #[error("{0}")]
@@ -51,6 +59,29 @@ pub enum Error {
     /// The disk failed. The node must stop: what was not made durable is unknown.
     #[error("storage: {0}")]
     Storage(String),
+    /// The group does not know the shard.
+    #[error("shard {} of collection {} does not exist", .0.shard, .0.collection)]
+    UnknownShard(ShardKey),
+    /// The filter cannot be answered.
+    #[error("filter: {0}")]
+    Filter(#[from] FilterError),
+    /// These sort clauses cannot be followed; not empty.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Sort(Vec<SortError>),
+    /// The vector of a search has another length than the stored ones.
+    #[error("the search vector for {vector:?} has {given} dimensions, stored ones have {expected}")]
+    WrongDimension {
+        /// Name of the vector; empty for the unnamed one.
+        vector: String,
+        /// Whether objects have several vectors of that name.
+        multi: bool,
+        /// Whether the index compares all vectors.
+        flat: bool,
+        /// Length of the vector of the search.
+        given: usize,
+        /// Length of the stored vectors.
+        expected: usize,
+    },
 }
 
 /// Result of an engine call.
@@ -60,6 +91,26 @@ impl Error {
     /// Whether the node must stop, because it can no longer keep what it promised.
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::Damaged(_) | Self::Storage(_))
+    }
+
+    /// Whether the request is wrong and will stay so.
+    pub fn is_invalid(&self) -> bool {
+        match self {
+            Self::Invalid(_)
+            | Self::UnknownShard(_)
+            | Self::Filter(_)
+            | Self::Sort(_)
+            | Self::WrongDimension { .. } => true,
+            Self::Unsupported(_)
+            | Self::Limit(_)
+            | Self::Unreadable(_)
+            | Self::Interrupted(_)
+            | Self::TooLarge(_)
+            | Self::Busy(_)
+            | Self::Damaged(_)
+            | Self::DamagedIndex(_)
+            | Self::Storage(_) => false,
+        }
     }
 }
 

@@ -1,0 +1,26 @@
+//! Weaviate's words for the errors of the application and the engine.
+
+mod object;
+mod query;
+
+use crate::app::AppError;
+
+pub(crate) use object::{object, reference};
+pub(crate) use query::{VECTOR_SEARCH, no_such_property, refused_tenant, route, search_path, threshold, vector_search};
+
+/// The text of a failed call.
+pub(crate) fn app(error: &AppError) -> String {
+    match error {
+        AppError::Query(error) => query::engine(error),
+        AppError::Search(error) => query::search(error),
+        AppError::UsageLimit { what, max } => format!("{what} count limit of {max} reached for this instance."),
+        AppError::Invalid(text)
+        | AppError::Limit(text)
+        | AppError::Forbidden(text)
+        | AppError::Unavailable(text)
+        | AppError::Deadline(text)
+        | AppError::TooLarge(text)
+        | AppError::Busy(text)
+        | AppError::Internal(text) => text.clone(),
+    }
+}
