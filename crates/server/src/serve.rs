@@ -34,6 +34,7 @@ use crate::app::App;
 use crate::auth::Auth;
 use crate::malloc;
 use crate::settings::{self, Flags, Settings, TlsFiles};
+use crate::weaviate;
 use connection::Connections;
 use otlp::Exporter;
 use router::Router;
@@ -74,7 +75,7 @@ async fn serve(flags: &Flags) -> Result<(), String> {
     let settings = Settings::from_environment(flags)?;
     let auth = Auth::from_environment()?;
     let [tls, grpc_tls] = certificates(&settings)?;
-    let app = App::new(settings, auth);
+    let app = App::new(settings, auth, weaviate::schema::CONVENTIONS);
     tokio::spawn(app.auth.clone().watch_file());
     tokio::spawn(malloc::give_back());
     let host = app.settings.host;

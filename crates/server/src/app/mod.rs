@@ -27,6 +27,7 @@ pub(crate) use change::Change;
 use change::Order;
 pub(crate) use error::{AppError, AppResult};
 use reads::Reads;
+use schema::defaults::Conventions;
 
 use crate::auth::Auth;
 use crate::settings::Settings;
@@ -40,6 +41,8 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     /// Who may call what.
     pub(crate) auth: Arc<Auth>,
+    /// What collections are like that come into being because an object needs them.
+    conventions: Conventions,
     node: OnceLock<Arc<Node>>,
     /// How far the start of the node is, once it began.
     progress: OnceLock<watch::Receiver<Progress>>,
@@ -50,8 +53,9 @@ pub(crate) struct App {
 
 impl App {
     /// An application whose node is still starting.
-    pub(crate) fn new(settings: Settings, auth: Arc<Auth>) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, auth: Arc<Auth>, conventions: Conventions) -> Arc<Self> {
         Arc::new(Self {
+            conventions,
             order: Order::new(settings.collections_max.is_some()),
             settings,
             auth,

@@ -1,4 +1,4 @@
-//! Properties as they come from the wire -> the engine's values, checked against the schema.
+//! Properties as they come from a front end -> the engine's values, checked against the schema.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,12 @@ use azimuth_engine::object::{Beacon, Geo, Properties, Value};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property, PropertyLookup};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value as Json};
 
 use super::auto_schema::Extension;
-use super::{Wire, date, phone, uuid_text};
+use super::error::{PropertyError, ValueError, WrongProperty};
+use super::input::{InputMap, InputValue};
+use super::{date, phone, uuid_text};
 use crate::app::schema::names::lower_first;
-use crate::weaviate::objects::{beacon, given, list_as_text, plain, type_name};
-use crate::weaviate::texts::no_such_property;
 
 /// Properties that were converted.
 #[derive(Debug, Default)]
@@ -29,25 +28,25 @@ pub(crate) struct Converted {
 /// Converts the properties of an object of `collection`, as it is with `extension`.
 ///
 /// # Errors
-/// The first wrong value, in the wire's words.
+/// The first wrong value.
 pub(super) fn properties(
     collection: &Collection,
     extension: &Extension,
-    given: &Map<String, Json>,
-    wire: Wire,
-) -> Result<Converted, String> {
+    given: &InputMap,
+) -> Result<Converted, PropertyError> {
     let mut converted = Converted::default();
     let lookup = PropertyLookup::new(collection, given.len());
-    for (name, value) in given {
+    for (name, value) in &given.members {
         let name = property_name(name);
         if value.is_null() {
             converted.nulls.push(name.into_owned());
             continue;
         }
         let Some(property) = extension.property(&name).or_else(|| lookup.by_name(&name)) else {
-            return Err(no_such_property(&name, &collection.name));
+            let collection = collection.name.clone();
+            return Err(PropertyError::NoSuchProperty { property: name.into_owned(), collection });
         };
-        let value = Convert { collection, wire }.value(property, &name, value, 0)?;
+        let value = Convert { collection }.value(property, &name, value, 0)?;
         if let Value::References(beacons) = &value {
             converted.references.extend(beacons.iter().map(|beacon| (name.clone().into_owned(), beacon.clone())));
         }
@@ -63,200 +62,148 @@ pub(crate) fn property_name(given: &str) -> Cow<'_, str> {
 
 struct Convert<'a> {
     collection: &'a Collection,
-    wire: Wire,
 }
 
 impl Convert<'_> {
     /// `depth` objects and lists are around the value.
-    fn value(&self, property: &Property, path: &str, value: &Json, depth: usize) -> Result<Value, String> {
-        let (kind, converted) = match &property.data_type {
-            DataType::Primitive { of, list: false } => (one_kind(*of), self.one(*of, value)),
-            DataType::Primitive { of, list: true } => {
-                (list_kind(*of), within(depth).and_then(|()| self.list(*of, value)))
-            }
-            DataType::Object { list: false } => ("object", self.object(property, path, value, depth)),
-            DataType::Object { list: true } => ("object[]", self.objects(property, path, value, depth)),
+    fn value(&self, property: &Property, path: &str, value: &InputValue, depth: usize) -> Result<Value, PropertyError> {
+        let converted = match &property.data_type {
+            DataType::Primitive { of, list: false } => one(*of, value),
+            DataType::Primitive { of, list: true } => within(depth).and_then(|()| list(*of, value)),
+            DataType::Object { list: false } => self.object(property, path, value, depth),
+            DataType::Object { list: true } => self.objects(property, path, value, depth),
             DataType::Reference(targets) => return references(targets, value),
         };
-        converted.map_err(|why| format!("invalid {kind} property '{path}' on class '{}': {why}", self.collection.name))
+        converted.map_err(|error| {
+            let (path, collection) = (path.to_owned(), self.collection.name.clone());
+            let wrong = WrongProperty { path, collection, data_type: property.data_type.clone(), error };
+            PropertyError::Wrong(Box::new(wrong))
+        })
     }
 
-    fn one(&self, of: Primitive, value: &Json) -> Result<Value, String> {
-        match of {
-            Primitive::Text => match value {
-                Json::String(text) => Ok(Value::Text(text.clone())),
-                other => Err(format!("not a string, but {}", type_name(other, self.wire))),
-            },
-            Primitive::Int => self.int(value),
-            Primitive::Number => self.number(value),
-            Primitive::Boolean => match value {
-                Json::Bool(value) => Ok(Value::Bool(*value)),
-                other => Err(format!("not a bool, but {}", type_name(other, self.wire))),
-            },
-            Primitive::Date => value.as_str().and_then(date::parse).map(Value::Date).ok_or_else(|| {
-                let given = given(value, self.wire);
-                format!("requires a string with a RFC3339 formatted date, but the given value is '{given}'")
-            }),
-            Primitive::Uuid => value.as_str().and_then(uuid_text::parse).map(Value::Uuid).ok_or_else(|| {
-                format!("requires a string of UUID format, but the given value is '{}'", given(value, self.wire))
-            }),
-            Primitive::GeoCoordinates => self.geo(value),
-            Primitive::PhoneNumber => match value {
-                Json::Object(map) => phone::parse(map).map(|phone| Value::Phone(Box::new(phone))),
-                other => Err(format!("phoneNumber must be a map, but got: {}", type_name(other, self.wire))),
-            },
-            Primitive::Blob | Primitive::BlobHash => match value {
-                Json::String(text) if !text.is_empty() && STANDARD.decode(text).is_ok() => {
-                    Ok(Value::Blob(text.clone()))
-                }
-                Json::String(_) => Err("not a valid blob base64 string".to_owned()),
-                other => Err(format!("not a blob base64 string, but {}", type_name(other, self.wire))),
-            },
-        }
-    }
-
-    fn int(&self, value: &Json) -> Result<Value, String> {
-        let refuse = || format!("requires an integer, the given value is '{}'", given(value, self.wire));
-        let Json::Number(number) = value else { return Err(refuse()) };
-        if let Ok(int) = number.as_str().parse() {
-            return Ok(Value::Int(int));
-        }
-        if self.wire == Wire::Rest {
-            return Err(format!("the JSON number '{number}' could not be converted to an int"));
-        }
-        whole(number).map(Value::Int).ok_or_else(refuse)
-    }
-
-    fn number(&self, value: &Json) -> Result<Value, String> {
-        let Json::Number(number) = value else {
-            return Err(format!("requires a float, the given value is '{}'", given(value, self.wire)));
-        };
-        let float = number.as_str().parse::<f64>().ok().filter(|float| float.is_finite());
-        float.map(Value::Number).ok_or_else(|| format!("the JSON number '{number}' could not be converted to a float."))
-    }
-
-    fn geo(&self, value: &Json) -> Result<Value, String> {
-        let Json::Object(map) = value else {
-            return Err(format!("geoCoordinates must be a map, but got: {}", type_name(value, self.wire)));
-        };
-        let missing = |name: &str| format!("geoCoordinates is missing required field '{name}'");
-        let longitude = map.get("longitude").ok_or_else(|| missing("longitude"))?;
-        let latitude = map.get("latitude").ok_or_else(|| missing("latitude"))?;
-        let degrees = |name: &str, value: &Json| {
-            let number = value.as_number().and_then(|number| number.as_str().parse::<f32>().ok());
-            number.filter(|degrees| degrees.is_finite()).ok_or_else(|| {
-                format!("invalid {name}: must be json.Number or float, but got {}", type_name(value, self.wire))
-            })
-        };
-        let longitude = degrees("longitude", longitude)?;
-        Ok(Value::Geo(Geo { latitude: degrees("latitude", latitude)?, longitude }))
-    }
-
-    fn list(&self, of: Primitive, value: &Json) -> Result<Value, String> {
-        // Lists of numbers are called lists of integers in these texts.
-        let (article, name) = match of {
-            Primitive::Int | Primitive::Number => ("an", "integer"),
-            Primitive::Text => ("a", "text"),
-            Primitive::Boolean => ("a", "boolean"),
-            Primitive::Date => ("a", "date"),
-            _ => ("a", "uuid"),
-        };
-        let Json::Array(values) = value else {
-            return Err(format!("not {article} {name} array, but {}", type_name(value, self.wire)));
-        };
-        let converted: Result<_, String> = values.iter().map(|value| self.one(of, value)).collect();
-        converted
-            .map(Value::List)
-            .map_err(|_| format!("invalid {name} array value: {}", list_as_text(values, self.wire)))
-    }
-
-    fn object(&self, property: &Property, path: &str, value: &Json, depth: usize) -> Result<Value, String> {
-        let Json::Object(map) = value else {
-            return Err(format!("object must be a map, but got: {}", type_name(value, self.wire)));
-        };
+    fn object(&self, property: &Property, path: &str, value: &InputValue, depth: usize) -> Result<Value, ValueError> {
+        let InputValue::Map(map) = value else { return Err(ValueError::WrongKind(value.kind())) };
         within(depth)?;
         let mut properties = Properties::new();
-        for (name, value) in map {
+        for (name, value) in &map.members {
             let path = format!("{path}.{name}");
             let Some(nested) = property.nested.iter().find(|nested| nested.name == *name) else {
-                return Err(format!("unknown property '{path}'"));
+                return Err(ValueError::UnknownInner(path));
             };
             let value = match value {
-                Json::Null => Value::Null,
-                value => {
-                    self.value(nested, &path, value, depth + 1).map_err(|why| format!("property '{path}': {why}"))?
-                }
+                InputValue::Null => Value::Null,
+                value => self.value(nested, &path, value, depth + 1).map_err(|error| {
+                    let error = Box::new(error);
+                    ValueError::Inner { path, error }
+                })?,
             };
             properties.insert(name.clone(), value);
         }
         Ok(Value::Object(properties))
     }
 
-    fn objects(&self, property: &Property, path: &str, value: &Json, depth: usize) -> Result<Value, String> {
-        let Json::Array(values) = value else {
-            return Err(format!("not an object array, but {}", type_name(value, self.wire)));
-        };
+    fn objects(&self, property: &Property, path: &str, value: &InputValue, depth: usize) -> Result<Value, ValueError> {
+        let InputValue::List(values) = value else { return Err(ValueError::WrongKind(value.kind())) };
         within(depth)?;
-        let element = |(at, value): (usize, &Json)| {
+        let element = |(position, value): (usize, &InputValue)| {
             let object = self.object(property, path, value, depth + 1);
-            object.map_err(|why| format!("invalid object '{at}' in array: {why}"))
+            object.map_err(|error| ValueError::Element { position, error: Box::new(error) })
         };
         Ok(Value::List(values.iter().enumerate().map(element).collect::<Result<_, _>>()?))
     }
 }
 
-/// Refuses a further object or list beyond the limit of nesting.
-fn within(depth: usize) -> Result<(), String> {
-    if depth < DEPTH_MAX { Ok(()) } else { Err(format!("objects and lists are nested deeper than {DEPTH_MAX}")) }
+fn one(of: Primitive, value: &InputValue) -> Result<Value, ValueError> {
+    let wrong_value = || ValueError::WrongValue(value.clone());
+    match (of, value) {
+        (Primitive::Text, InputValue::Text(text)) => Ok(Value::Text(text.clone())),
+        (Primitive::Int, value) => int(value).map(Value::Int).ok_or_else(wrong_value),
+        (Primitive::Number, value) => number(value).map(Value::Number).ok_or_else(wrong_value),
+        (Primitive::Boolean, InputValue::Bool(value)) => Ok(Value::Bool(*value)),
+        (Primitive::Date, value) => value.as_text().and_then(date::parse).map(Value::Date).ok_or_else(wrong_value),
+        (Primitive::Uuid, value) => value.as_text().and_then(uuid_text::parse).map(Value::Uuid).ok_or_else(wrong_value),
+        (Primitive::GeoCoordinates, InputValue::Map(map)) => geo(map).map(Value::Geo),
+        (Primitive::PhoneNumber, InputValue::Map(map)) => phone::parse(map).map(|phone| Value::Phone(Box::new(phone))),
+        (Primitive::Blob | Primitive::BlobHash, InputValue::Text(text)) => {
+            let valid = !text.is_empty() && STANDARD.decode(text).is_ok();
+            if valid { Ok(Value::Blob(text.clone())) } else { Err(ValueError::NotBase64) }
+        }
+        _ => Err(ValueError::WrongKind(value.kind())),
+    }
 }
 
-fn references(targets: &[String], value: &Json) -> Result<Value, String> {
-    let Json::Array(values) = value else {
-        return Err(format!("reference property is not a slice {}", plain(value)));
-    };
-    let reference = |value: &Json| match value.get("beacon") {
-        Some(Json::String(text)) => {
-            let mut beacon = beacon::parse(text).map_err(|error| error.to_string())?;
-            if let (None, [only]) = (&beacon.collection, targets) {
-                beacon.collection = Some(only.clone());
-            }
-            Ok(beacon)
-        }
-        other => Err(format!("beacon property is not a string: {}", plain(other.unwrap_or(&Json::Null)))),
-    };
-    Ok(Value::References(values.iter().map(reference).collect::<Result<_, _>>()?))
+fn int(value: &InputValue) -> Option<i64> {
+    match value {
+        InputValue::Int(int) => Some(*int),
+        InputValue::Decimal(digits) => digits.parse().ok(),
+        InputValue::Float(float) => whole(*float),
+        _ => None,
+    }
+}
+
+fn number(value: &InputValue) -> Option<f64> {
+    match value {
+        #[expect(clippy::cast_precision_loss, reason = "numbers are doubles")]
+        InputValue::Int(int) => Some(*int as f64),
+        InputValue::Decimal(digits) => digits.parse::<f64>().ok().filter(|float| float.is_finite()),
+        InputValue::Float(float) => Some(*float),
+        _ => None,
+    }
 }
 
 /// The integer that a float holds exactly.
-fn whole(number: &serde_json::Number) -> Option<i64> {
-    let float = number.as_str().parse::<f64>().ok()?;
+fn whole(float: f64) -> Option<i64> {
     // 2^63 is the first float beyond the range.
     let in_range = float.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&float);
     #[allow(clippy::cast_possible_truncation, reason = "checked to be whole and in range")]
     in_range.then_some(float as i64)
 }
 
-fn one_kind(of: Primitive) -> &'static str {
-    match of {
-        Primitive::Text => "text",
-        Primitive::Int => "integer",
-        Primitive::Number => "number",
-        Primitive::Boolean => "boolean",
-        Primitive::Date => "date",
-        Primitive::Uuid => "uuid",
-        Primitive::GeoCoordinates => "geoCoordinates",
-        Primitive::PhoneNumber => "phoneNumber",
-        Primitive::Blob | Primitive::BlobHash => "blob",
-    }
+fn geo(map: &InputMap) -> Result<Geo, ValueError> {
+    let longitude = map.get("longitude").ok_or(ValueError::MissingField("longitude"))?;
+    let latitude = map.get("latitude").ok_or(ValueError::MissingField("latitude"))?;
+    let degrees = |name: &'static str, value: &InputValue| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            reason = "places are floats of 32 bits"
+        )]
+        let degrees = match value {
+            InputValue::Int(int) => Some(*int as f32),
+            InputValue::Decimal(digits) => digits.parse().ok(),
+            InputValue::Float(float) => Some(*float as f32),
+            _ => None,
+        };
+        degrees
+            .filter(|degrees: &f32| degrees.is_finite())
+            .ok_or_else(|| ValueError::WrongField { name, kind: value.kind() })
+    };
+    let longitude = degrees("longitude", longitude)?;
+    Ok(Geo { latitude: degrees("latitude", latitude)?, longitude })
 }
 
-fn list_kind(of: Primitive) -> &'static str {
-    match of {
-        Primitive::Text => "text array",
-        Primitive::Int => "integer array",
-        Primitive::Number => "number array",
-        Primitive::Boolean => "boolean array",
-        Primitive::Date => "date array",
-        _ => "uuid array",
-    }
+fn list(of: Primitive, value: &InputValue) -> Result<Value, ValueError> {
+    let InputValue::List(values) = value else { return Err(ValueError::WrongKind(value.kind())) };
+    let converted: Result<_, ValueError> = values.iter().map(|value| one(of, value)).collect();
+    converted.map(Value::List).map_err(|_| ValueError::WrongValue(value.clone()))
+}
+
+/// Refuses a further object or list beyond the limit of nesting.
+fn within(depth: usize) -> Result<(), ValueError> {
+    if depth < DEPTH_MAX { Ok(()) } else { Err(ValueError::TooDeep) }
+}
+
+fn references(targets: &[String], value: &InputValue) -> Result<Value, PropertyError> {
+    let InputValue::List(values) = value else { return Err(PropertyError::NoListOfReferences(value.clone())) };
+    let reference = |value: &InputValue| match value.as_map().and_then(|map| map.target.clone()) {
+        Some(Ok(mut beacon)) => {
+            if let (None, [only]) = (&beacon.collection, targets) {
+                beacon.collection = Some(only.clone());
+            }
+            Ok(beacon)
+        }
+        Some(Err(text)) => Err(PropertyError::Unreadable(text)),
+        None => Err(PropertyError::NoReference(value.clone())),
+    };
+    Ok(Value::References(values.iter().map(reference).collect::<Result<_, _>>()?))
 }

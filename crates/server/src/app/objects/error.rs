@@ -1,19 +1,26 @@
 //! Why an object was not written.
 
+use azimuth_engine::schema::DataType;
 use uuid::Uuid;
 
+use super::input::{InputKind, InputValue};
 use crate::app::AppError;
+use crate::app::schema::names::NameError;
 use crate::app::shards::RouteError;
 
 /// Why an object was not written, or a reference not added. Front ends word it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ObjectError {
     /// The collection does not exist.
     NoCollection(String),
     /// A part of the object could not be read; the text is the front end's.
     Unreadable(String),
-    /// It does not fit the schema, or exceeds a limit of objects.
+    /// The engine refuses it: it exceeds a limit, or another write came first.
     Invalid(String),
+    /// A property does not fit the schema.
+    Property(PropertyError),
+    /// Its collection cannot be extended by what the object needs.
+    Extension(ExtensionError),
     /// The collection cannot be created for it: there may be no more collections.
     UsageLimit(AppError),
     /// A vector does not fit the schema.
@@ -44,6 +51,100 @@ pub(crate) enum ObjectError {
     NotFound,
     /// The request failed as a whole.
     App(AppError),
+}
+
+/// Why a property is refused.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum PropertyError {
+    /// The collection has no such property.
+    NoSuchProperty {
+        /// The property.
+        property: String,
+        /// The collection.
+        collection: String,
+    },
+    /// The value does not fit the type of the property.
+    Wrong(Box<WrongProperty>),
+    /// The value of a reference property is no list.
+    NoListOfReferences(InputValue),
+    /// A member of the list of references is none.
+    NoReference(InputValue),
+    /// A reference could not be read; the text is the front end's.
+    Unreadable(String),
+}
+
+/// A value that does not fit the type of its property.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct WrongProperty {
+    /// Names of the property and of those that it is nested in.
+    pub(crate) path: String,
+    /// Name of the collection.
+    pub(crate) collection: String,
+    /// The type.
+    pub(crate) data_type: DataType,
+    /// What is wrong.
+    pub(crate) error: ValueError,
+}
+
+/// Why a value does not fit a type.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ValueError {
+    /// It is of another kind.
+    WrongKind(InputKind),
+    /// No value of the type can be made of it.
+    WrongValue(InputValue),
+    /// The text is no base64.
+    NotBase64,
+    /// A place or a phone number lacks a field.
+    MissingField(&'static str),
+    /// A field of a place or a phone number is of the wrong kind.
+    WrongField {
+        /// The field.
+        name: &'static str,
+        /// What it is.
+        kind: InputKind,
+    },
+    /// No phone number can be made of the text.
+    NotAPhoneNumber,
+    /// The phone number is national, and the country is missing or unknown.
+    NoCountry,
+    /// Objects and lists are nested too deep.
+    TooDeep,
+    /// An object holds a property that its type lacks; its path.
+    UnknownInner(String),
+    /// A property of an object does not fit.
+    Inner {
+        /// Its path.
+        path: String,
+        /// What is wrong.
+        error: Box<PropertyError>,
+    },
+    /// A member of a list of objects does not fit.
+    Element {
+        /// Its position.
+        position: usize,
+        /// What is wrong.
+        error: Box<ValueError>,
+    },
+}
+
+/// Why a collection cannot be extended by what an object needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ExtensionError {
+    /// The name of the collection or of a property is refused.
+    Name(NameError),
+    /// An object of that path has no properties.
+    EmptyObject(String),
+    /// The members of a list are of different kinds.
+    MixedList(String),
+    /// A list holds null or lists.
+    ListOfNothing(String),
+    /// Objects and lists are nested too deep.
+    TooDeep,
+    /// A limit of collections would be exceeded.
+    Limit(String),
+    /// A reference could not be read; the text is the front end's.
+    Unreadable(String),
 }
 
 /// Why a vector is refused.
@@ -147,6 +248,24 @@ impl From<AppError> for ObjectError {
 impl From<RouteError> for ObjectError {
     fn from(error: RouteError) -> Self {
         Self::Route(error)
+    }
+}
+
+impl From<PropertyError> for ObjectError {
+    fn from(error: PropertyError) -> Self {
+        Self::Property(error)
+    }
+}
+
+impl From<ExtensionError> for ObjectError {
+    fn from(error: ExtensionError) -> Self {
+        Self::Extension(error)
+    }
+}
+
+impl From<NameError> for ExtensionError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
     }
 }
 

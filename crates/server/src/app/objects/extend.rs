@@ -17,10 +17,11 @@ use azimuth_engine::weight;
 use uuid::Uuid;
 
 use super::auto_schema::{self, Extension};
+use super::error::ExtensionError;
 use super::existence::{self, Target};
 use super::prepare::{Purpose, check, dangling};
 use super::shard::Opening;
-use super::{Draft, ObjectError, Wire, shard, vectors};
+use super::{Draft, ObjectError, shard, vectors};
 use crate::app::shards::Shards;
 use crate::app::tenants::new_shard;
 use crate::app::{App, AppError, AppResult, Change};
@@ -61,7 +62,7 @@ fn lacks(app: &App, catalog: &Catalog, there: Option<&Arc<Collection>>, draft: &
         None => purpose.creates() && app.settings.autoschema_enabled && !draft.collection.is_empty(),
         Some(there) => {
             let (tenant, shards) = (draft.tenant.as_deref(), catalog.shards(there.id));
-            (app.settings.autoschema_enabled && !auto_schema::knows_all(there, draft))
+            (app.settings.autoschema_enabled && !auto_schema::knows_all(there, &draft.properties))
                 || tenant.is_some_and(|tenant| shard::opening(there, shards, tenant, purpose.creates()).is_some())
         }
     }
@@ -142,8 +143,7 @@ impl Request<'_> {
                 }
                 Ok(())
             }
-            // One object is refused as a request for the collection would be, and so is a call over gRPC.
-            Err(limit @ AppError::UsageLimit { .. }) if self.drafts.len() > 1 && self.is_rest() => {
+            Err(limit @ AppError::UsageLimit { .. }) => {
                 for &index in &self.indexes {
                     refused[index].get_or_insert(ObjectError::UsageLimit(limit.clone()));
                 }
@@ -186,10 +186,6 @@ impl Request<'_> {
         }
     }
 
-    fn is_rest(&self) -> bool {
-        self.indexes.first().is_some_and(|&index| self.drafts[index].wire == Wire::Rest)
-    }
-
     /// Plans for all drafts that are not refused yet; `None` when there is nothing to plan for.
     fn plan(&self, catalog: &Catalog, there: Option<&Arc<Collection>>, refused: &mut Refused) -> Option<Plan> {
         let indexes = || self.indexes.iter().copied();
@@ -199,11 +195,11 @@ impl Request<'_> {
         let collection = match there {
             Some(there) => Collection::clone(there),
             None if !self.purpose.creates() || !self.app.settings.autoschema_enabled => return None,
-            None => match auto_schema::new_collection(&self.app.settings, catalog, self.name) {
+            None => match auto_schema::new_collection(&self.app.settings, self.app.conventions, catalog, self.name) {
                 Ok(collection) => collection,
                 Err(error) => {
                     indexes().for_each(|index| {
-                        refused[index].get_or_insert(ObjectError::Invalid(error.to_string()));
+                        refused[index].get_or_insert(ExtensionError::from(error.clone()).into());
                     });
                     return None;
                 }
@@ -225,11 +221,11 @@ impl Request<'_> {
     fn accept(&self, catalog: &Catalog, plan: &mut Plan, index: usize) -> Result<(), ObjectError> {
         let (draft, collection) = (&self.drafts[index], &mut plan.collection);
         let extension = if self.app.settings.autoschema_enabled {
-            Extension::of(&self.app.settings, collection, draft).map_err(ObjectError::Invalid)?
+            Extension::of(&self.app.settings, self.app.conventions, collection, &draft.properties)?
         } else {
             Extension::default()
         };
-        extension.check_limits(collection).map_err(ObjectError::Invalid)?;
+        extension.check_limits(collection)?;
         let mut converted = check(catalog, collection, &extension, draft)?;
         let dimensions = vectors::dimensions(collection, &draft.vectors)?;
         let tenant = draft.tenant.as_deref();

@@ -11,8 +11,7 @@ pub(crate) mod delete;
 mod error;
 mod existence;
 mod extend;
-#[cfg(test)]
-mod fuzz;
+mod input;
 mod lengths;
 mod phone;
 mod prepare;
@@ -22,25 +21,19 @@ pub(crate) mod uuid_text;
 pub(crate) mod vectors;
 mod write;
 
-use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-pub(crate) use error::{BatchReferenceError, ObjectError, ReferenceError, VectorError};
+pub(crate) use error::{
+    BatchReferenceError, ExtensionError, ObjectError, PropertyError, ReferenceError, ValueError, VectorError,
+    WrongProperty,
+};
+pub(crate) use input::{InputKind, InputMap, InputValue};
 pub(crate) use prepare::{Prepared, Purpose, prepare};
 pub(crate) use vectors::GivenVectors;
 pub(crate) use write::{merge, write};
 
 use super::{App, AppResult};
 use crate::auth::{Access, Principal};
-
-/// Over which wire an object came: texts name the types of its numbers, and only JSON tells 3 from 3.0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wire {
-    /// JSON; numbers keep their text.
-    Rest,
-    /// Protobuf; numbers are floats, except in lists of integers.
-    Grpc,
-}
 
 /// An object as it came in.
 #[derive(Debug, Clone)]
@@ -50,13 +43,11 @@ pub(crate) struct Draft {
     /// The id; one is made up when there is none.
     pub(crate) id: Option<Uuid>,
     /// Properties as given.
-    pub(crate) properties: Map<String, Json>,
+    pub(crate) properties: InputMap,
     /// Vectors as given.
     pub(crate) vectors: GivenVectors,
     /// The tenant; never empty.
     pub(crate) tenant: Option<String>,
-    /// Where it came from.
-    pub(crate) wire: Wire,
     /// Why it cannot be written whatever the schema says: a part of it could not be read.
     pub(crate) unreadable: Option<String>,
 }
@@ -70,4 +61,16 @@ pub(crate) fn authorize_upsert(app: &App, principal: &Principal, draft: &Draft) 
     let resource = format!("data/collections/{}/shards/{tenant}/objects/*", draft.collection);
     app.auth.authorize(principal, Access::Update, &resource)?;
     app.auth.authorize(principal, Access::Create, &resource)
+}
+
+/// Converts properties of an object of a collection as it is: for fuzz targets of front ends.
+///
+/// # Errors
+/// The first wrong value.
+#[cfg(test)]
+pub(crate) fn convert_as_is(
+    collection: &azimuth_engine::schema::Collection,
+    given: &InputMap,
+) -> Result<convert::Converted, PropertyError> {
+    convert::properties(collection, &auto_schema::Extension::default(), given)
 }

@@ -150,8 +150,7 @@ pub(super) fn check(
     extension: &Extension,
     draft: &Draft,
 ) -> Result<Converted, ObjectError> {
-    let converted = convert::properties(collection, extension, &draft.properties, draft.wire);
-    let converted = converted.map_err(ObjectError::Invalid)?;
+    let converted = convert::properties(collection, extension, &draft.properties)?;
     for (_, target) in &converted.references {
         check_tenancy(catalog, collection, target)?;
     }

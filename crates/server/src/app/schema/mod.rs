@@ -1,5 +1,7 @@
-//! Rules on collections that hold for every front end: their number and the names of their parts.
+//! Rules on collections that hold for every front end: their number, the names of their parts, and defaults of what is derived
+//! from objects.
 
+pub(crate) mod defaults;
 pub(crate) mod names;
 
 use azimuth_engine::meta::Catalog;

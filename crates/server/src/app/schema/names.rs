@@ -1,23 +1,67 @@
-//! Names of collections, properties and vectors: which are allowed, and what the wire makes of them.
+//! Names of collections, properties and vectors: which are allowed.
 
-use crate::app::{AppError, AppResult};
+use azimuth_engine::meta::Catalog;
 
-/// Endings of property names that Weaviate keeps for its own indexes.
+/// Endings of property names that are kept for indexes.
 const RESERVED_ENDINGS: [&str; 6] =
     ["_searchable", "_rangeable", "_temp", "__meta_count", "_propertyLength", "_nullState"];
 
+/// Bytes of the name of a collection.
+pub(crate) const CLASS_BYTES_MAX: usize = 255;
+/// Bytes of the name of a property.
+pub(crate) const PROPERTY_BYTES_MAX: usize = 231;
+/// Bytes of the name of a vector.
+pub(crate) const VECTOR_BYTES_MAX: usize = 230;
 /// Properties of a collection at most, and of an object property: every change of a schema is written as a whole.
-const PROPERTIES_MAX: usize = 5_000;
+pub(crate) const PROPERTIES_MAX: usize = 5_000;
+
+/// Why a name is refused. Front ends word it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NameError {
+    /// Collections cannot have that name.
+    ReservedClass(String),
+    /// The name of a collection is too long.
+    LongClass(String),
+    /// The name of a collection has letters that are not allowed.
+    BadClass(String),
+    /// A collection of that name exists.
+    ClassExists(String),
+    /// A collection exists whose name, the value, differs in its spelling only.
+    SimilarClass(String),
+    /// The name of a property is too long.
+    LongProperty(String),
+    /// The name of a property has letters that are not allowed.
+    BadProperty(String),
+    /// Names of properties must not end so.
+    ReservedEnding {
+        /// The name.
+        name: String,
+        /// Its ending.
+        ending: &'static str,
+    },
+    /// Properties cannot have that name.
+    ReservedProperty(String),
+    /// The name of a property inside an object property is not allowed.
+    BadNested {
+        /// The name.
+        name: String,
+        /// Path of the object property.
+        above: String,
+    },
+    /// A collection, or an object property, has too many properties.
+    TooManyProperties,
+    /// The name of a vector is too long.
+    LongVector(String),
+    /// The name of a vector has letters that are not allowed.
+    BadVector(String),
+}
 
 /// Checks how many properties a collection, or an object property, is to have.
 ///
 /// # Errors
-/// [`AppError::Invalid`]
-pub(crate) fn check_count(properties: usize) -> AppResult<()> {
-    if properties > PROPERTIES_MAX {
-        return Err(AppError::Invalid(format!("more than {PROPERTIES_MAX} properties at one place are not supported")));
-    }
-    Ok(())
+/// [`NameError::TooManyProperties`]
+pub(crate) fn check_count(properties: usize) -> Result<(), NameError> {
+    if properties > PROPERTIES_MAX { Err(NameError::TooManyProperties) } else { Ok(()) }
 }
 
 /// With an upper-case first letter, as names of collections have it.
@@ -35,73 +79,89 @@ pub(crate) fn lower_first(name: &str) -> String {
 /// Checks the name of a collection, whose first letter is upper-case already.
 ///
 /// # Errors
-/// [`AppError::Invalid`]
-pub(crate) fn check_class(name: &str) -> AppResult<()> {
+/// [`NameError::LongClass`], [`NameError::BadClass`]
+pub(crate) fn check_class(name: &str) -> Result<(), NameError> {
     let letters = name.strip_prefix(|first: char| first.is_ascii_uppercase());
-    if name.len() > 255 {
-        return Err(AppError::Invalid(format!(
-            "'{name}' is not a valid class name. Name should not be longer than 255 characters"
-        )));
+    if name.len() > CLASS_BYTES_MAX {
+        return Err(NameError::LongClass(name.to_owned()));
     }
     if !letters.is_some_and(is_word) {
-        return Err(AppError::Invalid(format!("'{name}' is not a valid class name")));
+        return Err(NameError::BadClass(name.to_owned()));
     }
     Ok(())
 }
 
-/// Checks the name of a property, nested or not.
+/// Checks the name of a collection that is to be created: as [`check_class`], and that the name is not reserved.
 ///
 /// # Errors
-/// [`AppError::Invalid`]
-pub(crate) fn check_property(name: &str) -> AppResult<()> {
-    if !is_property_like(name, 231) {
-        return Err(AppError::Invalid(format!(
-            "'{name}' is not a valid property name. Property names in Weaviate are restricted to valid GraphQL names, \
-             which must be \u{201c}/[_A-Za-z][_0-9A-Za-z]{{0,230}}/\u{201d}"
-        )));
+/// As [`check_class`], and [`NameError::ReservedClass`].
+pub(crate) fn check_new_class(name: &str) -> Result<(), NameError> {
+    if name.eq_ignore_ascii_case("raft") {
+        return Err(NameError::ReservedClass(name.to_owned()));
     }
-    match RESERVED_ENDINGS.iter().find(|ending| name.ends_with(*ending)) {
-        Some(ending) => Err(AppError::Invalid(format!(
-            "'{name}' is not a valid property name: suffix '{ending}' is reserved for internal indices"
-        ))),
+    check_class(name)
+}
+
+/// Checks that no collection has that name, in whatever spelling.
+///
+/// # Errors
+/// [`NameError::ClassExists`], [`NameError::SimilarClass`]
+pub(crate) fn check_unused(catalog: &Catalog, name: &str) -> Result<(), NameError> {
+    match catalog.find_similar(name) {
+        Some(same) if same.name == name => Err(NameError::ClassExists(name.to_owned())),
+        Some(similar) => Err(NameError::SimilarClass(similar.name.clone())),
         None => Ok(()),
     }
 }
 
-/// Checks that the name of a top-level property is none that the wire uses itself.
+/// Checks the name of a top-level property.
 ///
 /// # Errors
-/// [`AppError::Invalid`]
-pub(crate) fn check_reserved(name: &str) -> AppResult<()> {
+/// A name that is too long, has other letters, or is reserved.
+pub(crate) fn check_property(name: &str) -> Result<(), NameError> {
+    if name.len() > PROPERTY_BYTES_MAX {
+        return Err(NameError::LongProperty(name.to_owned()));
+    }
+    if !is_property_like(name) {
+        return Err(NameError::BadProperty(name.to_owned()));
+    }
+    if let Some(ending) = RESERVED_ENDINGS.into_iter().find(|ending| name.ends_with(*ending)) {
+        return Err(NameError::ReservedEnding { name: name.to_owned(), ending });
+    }
     if matches!(name, "_additional" | "_id" | "id") {
-        return Err(AppError::Invalid(format!("'{name}' is a reserved property name")));
+        return Err(NameError::ReservedProperty(name.to_owned()));
     }
     Ok(())
+}
+
+/// Checks the name of a property inside the object property `above`.
+///
+/// # Errors
+/// [`NameError::BadNested`]
+pub(crate) fn check_nested(name: &str, above: &str) -> Result<(), NameError> {
+    if is_property_like(name) {
+        return Ok(());
+    }
+    Err(NameError::BadNested { name: name.to_owned(), above: above.to_owned() })
 }
 
 /// Checks the name of a vector.
 ///
 /// # Errors
-/// [`AppError::Invalid`]
-pub(crate) fn check_vector(name: &str) -> AppResult<()> {
-    if name.len() > 230 {
-        return Err(AppError::Invalid(format!(
-            "class.VectorConfig target vector name \"{name}\" is not valid. Target vector name should not be longer \
-             than 230 characters."
-        )));
+/// [`NameError::LongVector`], [`NameError::BadVector`]
+pub(crate) fn check_vector(name: &str) -> Result<(), NameError> {
+    if name.len() > VECTOR_BYTES_MAX {
+        return Err(NameError::LongVector(name.to_owned()));
     }
-    if !is_property_like(name, 230) {
-        return Err(AppError::Invalid(format!(
-            "class.VectorConfig target vector name \"{name}\" is not valid, in Weaviate target vector names are \
-             restricted to valid GraphQL names, which must be \u{201c}/[_A-Za-z][_0-9A-Za-z]{{0,229}}/\u{201d}."
-        )));
+    if !is_property_like(name) {
+        return Err(NameError::BadVector(name.to_owned()));
     }
     Ok(())
 }
 
-fn is_property_like(name: &str, bytes_max: usize) -> bool {
+fn is_property_like(name: &str) -> bool {
     let rest = name.strip_prefix(|first: char| first == '_' || first.is_ascii_alphabetic());
-    name.len() <= bytes_max && rest.is_some_and(is_word)
+    rest.is_some_and(is_word)
 }
 
 fn is_word(text: &str) -> bool {

@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use azimuth_engine::object::{Properties, Value};
+use azimuth_engine::object::Value;
 use azimuth_engine::query::Hit;
-
-use crate::weaviate::objects::{beacon, render};
 
 /// What hits are grouped by, and how much of it is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +29,23 @@ pub(crate) struct Group {
 
 /// The groups in the order of their first hits. A list puts its object into the group of each of its members, once, as far
 /// as there are groups.
-pub(crate) fn group<'h>(hits: impl IntoIterator<Item = &'h Hit>, by: &GroupBy) -> Vec<Group> {
+///
+/// `names` are the groups that a value belongs to: the members of a list each name one.
+pub(crate) fn group<'h>(
+    hits: impl IntoIterator<Item = &'h Hit>,
+    by: &GroupBy,
+    names: impl Fn(&Value) -> Vec<String>,
+) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     for (position, hit) in hits.into_iter().enumerate() {
         // Hits of a fusion have a score in place of a distance.
         let distance = hit.distance.filter(|_| hit.score.is_none()).unwrap_or_default();
-        for value in values(&hit.object.properties, &by.property) {
+        let mut of_hit = hit.object.properties.get(&by.property).map(&names).unwrap_or_default();
+        if of_hit.is_empty() {
+            of_hit.push(String::new());
+        }
+        for value in of_hit {
             match known.get(&value) {
                 Some(&at) if groups[at].members.last() == Some(&position) => {}
                 Some(&at) if groups[at].members.len() < by.per_group => {
@@ -57,33 +65,6 @@ pub(crate) fn group<'h>(hits: impl IntoIterator<Item = &'h Hit>, by: &GroupBy) -
     groups
 }
 
-/// The values that an object is grouped under; what has no text counts as empty.
-fn values(properties: &Properties, property: &str) -> Vec<String> {
-    let values = match properties.get(property) {
-        Some(Value::List(values)) => values.iter().map(text).collect(),
-        Some(Value::References(beacons)) => {
-            beacons.iter().map(|beacon| beacon::text(beacon.collection.as_deref(), beacon.id)).collect()
-        }
-        Some(value) => vec![text(value)],
-        None => Vec::new(),
-    };
-    if values.is_empty() { vec![String::new()] } else { values }
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Bool(value) => value.to_string(),
-        Value::Int(value) => value.to_string(),
-        Value::Number(value) => render::f64_json(*value).to_string(),
-        Value::Text(text) | Value::Blob(text) => text.clone(),
-        Value::Date(date) => date.to_string(),
-        Value::Uuid(id) => id.to_string(),
-        Value::Null | Value::Geo(_) | Value::Phone(_) | Value::Object(_) | Value::List(_) | Value::References(_) => {
-            String::new()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -94,6 +75,14 @@ mod tests {
 
     use super::*;
 
+    fn names(value: &Value) -> Vec<String> {
+        match value {
+            Value::List(values) => values.iter().flat_map(names).collect(),
+            Value::Text(text) => vec![text.clone()],
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn hit(distance: f32, value: Option<Value>) -> Hit {
         let properties: BTreeMap<_, _> = value.map(|value| ("p".to_owned(), value)).into_iter().collect();
         let object = Object { id: Uuid::nil(), created_ms: 0, updated_ms: 0, properties, vectors: Vectors::default() };
@@ -101,7 +90,7 @@ mod tests {
     }
 
     fn check(hits: &[Hit], groups: usize, per_group: usize, want: &[(&str, &[usize])]) {
-        let found = group(hits, &GroupBy { property: "p".to_owned(), groups, per_group });
+        let found = group(hits, &GroupBy { property: "p".to_owned(), groups, per_group }, names);
         let found: Vec<_> = found.iter().map(|group| (group.value.as_str(), group.members.as_slice())).collect();
         assert_eq!(found, want);
     }
@@ -114,7 +103,7 @@ mod tests {
         check(&hits, 1, 2, &[("a", &[0, 2])]);
         check(&hits, 0, 2, &[]);
         check(&hits, 2, 0, &[]);
-        let groups = group(&hits, &GroupBy { property: "p".to_owned(), groups: 1, per_group: 2 });
+        let groups = group(&hits, &GroupBy { property: "p".to_owned(), groups: 1, per_group: 2 }, names);
         assert_eq!(groups[0].distances, (0.1, 0.3));
     }
 
@@ -134,12 +123,5 @@ mod tests {
         check(&hits, 1, 9, &[("a", &[0, 1, 3, 4])]);
         check(&hits, 1, 3, &[("a", &[0, 1, 3])]);
         check(&[hit(0.1, list(&["a", "a", "b", "a"]))], 9, 1, &[("a", &[0]), ("b", &[0])]);
-    }
-
-    #[test]
-    fn numbers_and_what_has_no_text() {
-        let hits =
-            [hit(0.0, Some(Value::Number(6.0))), hit(0.0, Some(Value::Int(3))), hit(0.0, Some(Value::Bool(true)))];
-        check(&hits, 9, 9, &[("6", &[0]), ("3", &[1]), ("true", &[2])]);
     }
 }

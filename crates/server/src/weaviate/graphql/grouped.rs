@@ -15,6 +15,7 @@ use super::shape::{Ranked, Shape};
 use crate::app::search::grouping::{self, Group, GroupBy};
 use crate::app::search::related::{Related, Strategy};
 use crate::app::shards::{Follow, HitTree};
+use crate::weaviate::objects::groups;
 use crate::weaviate::tree::Tree;
 
 /// One answer per group; hits that no search ranked are in no group, each of them an answer without anything.
@@ -22,7 +23,7 @@ pub(super) fn in_groups(shape: &Shape, hits: &[HitTree], by: &GroupBy, near: boo
     if !near {
         return hits.iter().map(|_| shape.group_json(None)).collect();
     }
-    let groups = grouping::group(hits.iter().map(|tree| &tree.hit), by);
+    let groups = grouping::group(hits.iter().map(|tree| &tree.hit), by, groups::names);
     let groups = groups.iter().enumerate();
     groups.map(|(id, group)| shape.group_json(Some(Grouped { id, path: &by.property, group, hits }))).collect()
 }

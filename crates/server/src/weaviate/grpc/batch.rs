@@ -15,9 +15,7 @@ use super::search::{filter_of, find_collection};
 use super::{status, took};
 use crate::app::App;
 use crate::app::objects::references::NewReference;
-use crate::app::objects::{
-    self, Draft, GivenVectors, ObjectError, Purpose, Wire, delete, references, shard, uuid_text,
-};
+use crate::app::objects::{self, Draft, GivenVectors, ObjectError, Purpose, delete, references, shard, uuid_text};
 use crate::app::schema::names::upper_first;
 use crate::auth::{Access, Principal};
 use crate::pb::weaviate::batch_objects_reply::BatchError as ObjectFailure;
@@ -53,7 +51,13 @@ pub(crate) async fn batch_objects(
             Err(error) => errors.push(ObjectFailure { index: position(index), error }),
         }
     }
-    let prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
+    let mut prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
+    let is_limit = |prepared: &Result<_, ObjectError>| matches!(prepared, Err(ObjectError::UsageLimit(_)));
+    if let Some(at) = prepared.iter().position(is_limit)
+        && let Err(limit) = prepared.swap_remove(at)
+    {
+        return Err(failed(limit));
+    }
     let written = objects::write(app, prepared, PutMode::Upsert).await.map_err(failed)?;
     for (index, result) in indexes.into_iter().zip(written) {
         if let Err(error) = result {
@@ -89,7 +93,7 @@ fn position(index: usize) -> i32 {
 
 fn failed(error: ObjectError) -> Status {
     match error {
-        ObjectError::App(error) => status(error),
+        ObjectError::App(error) | ObjectError::UsageLimit(error) => status(error),
         error => Status::unknown(texts::object(&error)),
     }
 }
@@ -105,7 +109,7 @@ pub(super) fn draft(catalog: &Catalog, object: BatchObject) -> Result<Draft, Str
     #[allow(deprecated, reason = "old clients send the vector as numbers")]
     let vectors = vectors(object.vector, &object.vector_bytes, object.vectors)?;
     let tenant = Some(object.tenant).filter(|tenant| !tenant.is_empty());
-    Ok(Draft { collection, id: Some(id), properties, vectors, tenant, wire: Wire::Grpc, unreadable: None })
+    Ok(Draft { collection, id: Some(id), properties, vectors, tenant, unreadable: None })
 }
 
 fn vectors(numbers: Vec<f32>, bytes: &[u8], given: Vec<Vectors>) -> Result<GivenVectors, String> {

@@ -6,6 +6,7 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
 use super::{batch, codec, near};
+use crate::app::objects::convert_as_is;
 use crate::pb::weaviate::batch_object::{Properties, SingleTargetRefProps};
 use crate::pb::weaviate::vectors::VectorType;
 use crate::pb::weaviate::{
@@ -13,6 +14,7 @@ use crate::pb::weaviate::{
     SearchRequest, Targets, Vectors,
 };
 use crate::weaviate::schema::samples;
+use crate::weaviate::texts;
 
 fn fields() -> Option<Struct> {
     let value = |kind| Value { kind: Some(kind) };
@@ -62,8 +64,11 @@ fn objects_of_a_batch() {
     assert!(batch::draft(&catalog, example.clone()).is_ok(), "the example is refused");
     check("grpc-object", &[example.encode_to_vec()], move |bytes| {
         let _ = codec::cost(bytes);
-        if let Ok(object) = BatchObject::decode(bytes) {
-            let _ = batch::draft(&catalog, object);
+        let Ok(object) = BatchObject::decode(bytes) else { return };
+        let Ok(draft) = batch::draft(&catalog, object) else { return };
+        let book = catalog.find("Book").expect("a collection");
+        if let Err(error) = convert_as_is(book, &draft.properties) {
+            let _ = texts::object(&error.into());
         }
     });
 }

@@ -11,6 +11,7 @@ use crate::app::search::grouping::{self, GroupBy};
 use crate::app::shards::HitTree;
 use crate::pb::weaviate::{GroupBy as Message, GroupByResult};
 use crate::request_memory;
+use crate::weaviate::objects::groups;
 use crate::weaviate::texts::no_such_property;
 use crate::weaviate::weight;
 
@@ -44,7 +45,7 @@ pub(super) fn results(selection: &Selection, hits: &[HitTree], by: &GroupBy) -> 
     selection.metadata.asked.creation_time_unix = false;
     selection.metadata.asked.last_update_time_unix = false;
     let mut results = Vec::new();
-    for group in grouping::group(hits.iter().map(|tree| &tree.hit), by) {
+    for group in grouping::group(hits.iter().map(|tree| &tree.hit), by, groups::names) {
         let members = group.members.iter().map(|&position| {
             interrupt::check()?;
             let HitTree { hit, references } = &hits[position];

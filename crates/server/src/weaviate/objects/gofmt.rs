@@ -2,18 +2,19 @@
 
 use serde_json::Value as Json;
 
-use crate::app::objects::Wire;
+use super::input;
+use crate::app::objects::{InputKind, InputValue};
 
-/// The name of a value's type.
-pub(crate) fn type_name(value: &Json, wire: Wire) -> &'static str {
-    match value {
-        Json::Null => "<nil>",
-        Json::Bool(_) => "bool",
-        Json::Number(_) if wire == Wire::Rest => "json.Number",
-        Json::Number(_) => "float64",
-        Json::String(_) => "string",
-        Json::Array(_) => "[]interface {}",
-        Json::Object(_) => "map[string]interface {}",
+/// The name of a kind of values.
+pub(crate) fn type_name(kind: InputKind) -> &'static str {
+    match kind {
+        InputKind::Null => "<nil>",
+        InputKind::Bool => "bool",
+        InputKind::Decimal => "json.Number",
+        InputKind::Int | InputKind::Float => "float64",
+        InputKind::Text => "string",
+        InputKind::List => "[]interface {}",
+        InputKind::Map => "map[string]interface {}",
     }
 }
 
@@ -62,23 +63,21 @@ pub(crate) fn literal(value: &Json) -> String {
     }
 }
 
-/// A value as `%v` prints it after it came over `wire`: a float that is whole has no fraction.
-pub(crate) fn given(value: &Json, wire: Wire) -> String {
+/// A property's value as `%v` prints it: a float that is whole has no fraction.
+pub(crate) fn given(value: &InputValue) -> String {
+    let text = plain(&input::json(value));
     match value {
-        Json::Number(number) if wire == Wire::Grpc => {
-            let text = number.as_str();
-            text.strip_suffix(".0").unwrap_or(text).to_owned()
-        }
-        value => plain(value),
+        InputValue::Float(_) => text.strip_suffix(".0").unwrap_or(&text).to_owned(),
+        _ => text,
     }
 }
 
 /// A list as `%s` prints it: what is no text says so.
-pub(crate) fn list_as_text(values: &[Json], wire: Wire) -> String {
-    let element = |value: &Json| match value {
-        Json::Bool(value) => format!("%!s(bool={value})"),
-        Json::Number(number) if wire == Wire::Grpc => format!("%!s(float64={number})"),
-        value => plain(value),
+pub(crate) fn list_as_text(values: &[InputValue]) -> String {
+    let element = |value: &InputValue| match value {
+        InputValue::Bool(value) => format!("%!s(bool={value})"),
+        InputValue::Int(_) | InputValue::Float(_) => format!("%!s(float64={})", plain(&input::json(value))),
+        value => plain(&input::json(value)),
     };
     format!("[{}]", values.iter().map(element).collect::<Vec<_>>().join(" "))
 }
@@ -107,6 +106,9 @@ mod tests {
         assert_eq!(plain(&value), "map[a:[x true] b:<nil>]");
         assert_eq!(literal(&json!("x")), "\"x\"");
         assert_eq!(literal(&json!(["x", true])), "[]interface {}{\"x\", true}");
-        assert_eq!(list_as_text(&[json!(true), json!("a")], Wire::Rest), "[%!s(bool=true) a]");
+        let list = [InputValue::Bool(true), InputValue::Text("a".to_owned()), InputValue::Float(3.0)];
+        assert_eq!(list_as_text(&list), "[%!s(bool=true) a %!s(float64=3.0)]");
+        assert_eq!(given(&InputValue::Float(3.0)), "3");
+        assert_eq!(given(&InputValue::Decimal("3.0".into())), "3.0");
     }
 }

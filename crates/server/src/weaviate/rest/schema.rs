@@ -128,7 +128,7 @@ async fn add_property(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<R
     let mut shown = Value::Null;
     let change = |catalog: &Catalog, old: Option<&Arc<Collection>>| {
         let old = old.ok_or_else(|| AppError::Invalid(format!("class \"{name}\": not found")))?;
-        let property = decode_new_property(&app.settings, catalog, old, &value)?;
+        let property = decode_new_property(catalog, old, &value)?;
         shown = render_property(&property);
         let mut new = Collection::clone(old);
         new.properties.get_or_insert_with(Vec::new).push(property);

@@ -5,7 +5,7 @@ use azimuth_engine::schema::{Collection, DataType, MultiTenancy, Property, Repli
 use serde_json::{Map, Value};
 
 use super::property::{self, Surroundings};
-use super::{defaults, invalid, inverted, ttl, vectors};
+use super::{defaults, invalid, inverted, refused_name, ttl, vectors};
 use crate::app::AppResult;
 use crate::app::schema::{check_count, names};
 use crate::settings::Settings;
@@ -19,7 +19,9 @@ const SHARDS_MAX: i64 = 1024;
 /// [`crate::app::AppError::Invalid`], with the texts of Weaviate.
 pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value) -> AppResult<Collection> {
     let name = names::upper_first(class.get("class").and_then(Value::as_str).unwrap_or_default());
-    check_new_name(catalog, &name, settings.collections_max)?;
+    names::check_new_class(&name).map_err(refused_name)?;
+    check_count(catalog, settings.collections_max)?;
+    names::check_unused(catalog, &name).map_err(refused_name)?;
     let mut collection = defaults::new_collection(settings, &name);
     collection.description = description(class);
     collection.module_config = class.get("moduleConfig").filter(|config| !config.is_null()).map(Value::to_string);
@@ -28,7 +30,7 @@ pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value
     collection.replication = replication(class.get("replicationConfig"), true);
     let mut inverted = inverted::decode(class.get("invertedIndexConfig"))?;
     collection.vectors = vectors::decode(settings, class)?;
-    let around = Surroundings { settings, class_exists: &|_| true, presets: inverted.stopword_presets.as_ref() };
+    let around = Surroundings { class_exists: &|_| true, presets: inverted.stopword_presets.as_ref() };
     collection.properties = properties(&name, class, &around)?;
     check_targets(&collection, |target| target == name || catalog.find(target).is_some())?;
     collection.object_ttl = ttl::decode(settings, class.get("objectTtlConfig"), collection.properties())?;
@@ -44,34 +46,11 @@ pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value
     Ok(collection)
 }
 
-/// Checks the name of a collection that is to be created, whose first letter is upper-case already, and that there may be
-/// one more.
-///
-/// # Errors
-/// [`crate::app::AppError::Invalid`]
-pub(crate) fn check_new_name(catalog: &Catalog, name: &str, collections_max: Option<usize>) -> AppResult<()> {
-    if name.eq_ignore_ascii_case("raft") {
-        return Err(invalid("parse class name: class name `raft` is reserved"));
-    }
-    names::check_class(name)?;
-    check_count(catalog, collections_max)?;
-    match catalog.find_similar(name) {
-        Some(same) if same.name == name => Err(invalid(format!("class name {name} already exists"))),
-        Some(similar) => Err(invalid(format!("class already exists: found similar class \"{}\"", similar.name))),
-        None => Ok(()),
-    }
-}
-
 /// Reads a property that is to be added to a collection.
 ///
 /// # Errors
 /// [`crate::app::AppError::Invalid`]
-pub(crate) fn decode_new_property(
-    settings: &Settings,
-    catalog: &Catalog,
-    collection: &Collection,
-    value: &Value,
-) -> AppResult<Property> {
+pub(crate) fn decode_new_property(catalog: &Catalog, collection: &Collection, value: &Value) -> AppResult<Property> {
     let given = names::lower_first(value.get("name").and_then(Value::as_str).unwrap_or_default());
     if given.is_empty() {
         return Err(invalid("property must contain name"));
@@ -79,12 +58,12 @@ pub(crate) fn decode_new_property(
     if value.get("dataType").is_none() {
         return Err(invalid("property must contain dataType"));
     }
-    property::check_name(&given)?;
-    names::check_count(collection.properties().len() + 1)?;
+    names::check_property(&given).map_err(refused_name)?;
+    names::check_count(collection.properties().len() + 1).map_err(refused_name)?;
     check_unique(&collection.name, &given, collection.properties())?;
     let exists = |target: &str| catalog.find(target).is_some();
     let presets = collection.inverted.stopword_presets.as_ref();
-    property::decode(value, &Surroundings { settings, class_exists: &exists, presets })
+    property::decode(value, &Surroundings { class_exists: &exists, presets })
 }
 
 /// The description; an empty one is none.
@@ -103,14 +82,14 @@ fn check_unique(class: &str, name: &str, others: &[Property]) -> AppResult<()> {
 
 fn properties(class_name: &str, class: &Value, around: &Surroundings<'_>) -> AppResult<Option<Vec<Property>>> {
     let Some(list) = class.get("properties").and_then(Value::as_array) else { return Ok(None) };
-    names::check_count(list.len())?;
+    names::check_count(list.len()).map_err(refused_name)?;
     let mut properties = Vec::with_capacity(list.len());
     for (at, value) in list.iter().enumerate() {
         if value.is_null() {
             return Err(invalid(format!("properties.{at}: a property must not be null")));
         }
         let name = names::lower_first(value.get("name").and_then(Value::as_str).unwrap_or_default());
-        property::check_name(&name)?;
+        names::check_property(&name).map_err(refused_name)?;
         check_unique(class_name, &name, &properties)?;
         properties.push(property::decode(value, around)?);
     }

@@ -4,7 +4,7 @@
 //! is valid for the engine.
 
 mod decode;
-pub(crate) mod defaults;
+mod defaults;
 #[cfg(test)]
 mod fuzz;
 mod inverted;
@@ -17,14 +17,21 @@ mod update;
 mod vector_index;
 mod vectors;
 
-pub(crate) use decode::{check_new_name, decode_class, decode_new_property};
-pub(crate) use property::{check_name as check_property_name, check_nested_name, no_nested};
+pub(crate) use decode::{decode_class, decode_new_property};
+pub(crate) use defaults::CONVENTIONS;
 pub(crate) use render::{render_class, render_property};
 pub(crate) use update::update_class;
 
 use crate::app::AppError;
+use crate::app::schema::names::NameError;
+use crate::weaviate::texts;
 
 /// A refusal.
 fn invalid(text: impl Into<String>) -> AppError {
     AppError::Invalid(text.into())
+}
+
+/// The refusal of a name.
+fn refused_name(error: NameError) -> AppError {
+    invalid(texts::name(&error))
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use azimuth_engine::schema::{DataType, Primitive, Property, TextAnalyzer, Tokenization};
 use serde_json::Value;
 
-use super::{defaults, invalid};
+use super::{invalid, refused_name};
 use crate::app::AppResult;
+use crate::app::schema::defaults::new_property;
 use crate::app::schema::names;
-use crate::settings::Settings;
+use crate::weaviate::texts as words;
 
 /// What a property is checked against.
 pub(super) struct Surroundings<'a> {
-    pub(super) settings: &'a Settings,
     /// Whether a collection of that name exists, or is the one being made.
     pub(super) class_exists: &'a dyn Fn(&str) -> bool,
     /// Stop-word lists of the collection.
@@ -42,7 +42,7 @@ const PRIMITIVES: [(&str, Primitive); 10] = [
 /// Reads one top-level property, whose name is checked against the others by the caller.
 pub(super) fn decode(value: &Value, around: &Surroundings<'_>) -> AppResult<Property> {
     let name = names::lower_first(text(value, "name"));
-    check_name(&name)?;
+    names::check_property(&name).map_err(refused_name)?;
     let given_types = texts(value, "dataType");
     let data_type = data_type(&given_types, around).map_err(|problem| match problem {
         TypeError::Reference => invalid(format!(
@@ -54,7 +54,7 @@ pub(super) fn decode(value: &Value, around: &Surroundings<'_>) -> AppResult<Prop
         }
     })?;
     let given = Given { value, data_type: given_types.join(" ") };
-    let mut property = defaults::new_property(around.settings, &name, data_type);
+    let mut property = new_property(&name, data_type);
     property.description = value.get("description").and_then(Value::as_str).map(str::to_owned);
     property.module_config = value.get("moduleConfig").filter(|config| !config.is_null()).map(Value::to_string);
     property.nested = nested(value, &name, &property.data_type, around.presets)?;
@@ -62,20 +62,6 @@ pub(super) fn decode(value: &Value, around: &Surroundings<'_>) -> AppResult<Prop
     given.flags(&mut property)?;
     property.text_analyzer = given.analyzer(&name, &property, around.presets)?;
     Ok(property)
-}
-
-/// Checks the name of a top-level property.
-///
-/// # Errors
-/// [`crate::app::AppError::Invalid`]
-pub(crate) fn check_name(name: &str) -> AppResult<()> {
-    if name.len() > 231 {
-        return Err(invalid(format!(
-            "'{name}' is not a valid property name. Name should not be longer than 231 characters"
-        )));
-    }
-    names::check_property(name)?;
-    names::check_reserved(name)
 }
 
 /// The text of a field; empty when there is none.
@@ -150,7 +136,7 @@ type Presets = BTreeMap<String, Vec<String>>;
 fn nested(value: &Value, path: &str, data_type: &DataType, presets: Option<&Presets>) -> AppResult<Vec<Property>> {
     let list = value.get("nestedProperties").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     match data_type {
-        DataType::Object { .. } if list.is_empty() => Err(invalid(no_nested(path))),
+        DataType::Object { .. } if list.is_empty() => Err(invalid(words::no_nested(path))),
         DataType::Object { .. } => list.iter().map(|value| decode_nested(value, path, presets)).collect(),
         _ if list.is_empty() => Ok(Vec::new()),
         _ => Err(invalid(format!(
@@ -159,29 +145,9 @@ fn nested(value: &Value, path: &str, data_type: &DataType, presets: Option<&Pres
     }
 }
 
-/// The refusal of an object property without inner ones.
-pub(crate) fn no_nested(path: &str) -> String {
-    format!("property '{path}': At least one nested property is required for data type object/object[]")
-}
-
-/// Checks the name of a property inside the object property `above`.
-///
-/// # Errors
-/// [`crate::app::AppError::Invalid`]
-pub(crate) fn check_nested_name(name: &str, above: &str) -> AppResult<()> {
-    let word = |byte: u8| byte == b'_' || byte.is_ascii_alphanumeric();
-    if name.is_empty() || name.as_bytes()[0].is_ascii_digit() || !name.bytes().all(word) {
-        return Err(invalid(format!(
-            "'{name}' is not a valid nested property name of '{above}'. NestedProperty names in Weaviate are \
-             restricted to valid GraphQL names, which must be \u{201c}/[_A-Za-z][_0-9A-Za-z]*/\u{201d}"
-        )));
-    }
-    Ok(())
-}
-
 fn decode_nested(value: &Value, above: &str, presets: Option<&Presets>) -> AppResult<Property> {
     let name = text(value, "name");
-    check_nested_name(name, above)?;
+    names::check_nested(name, above).map_err(refused_name)?;
     let path = format!("{above}.{name}");
     let refuse = |text: String| Err(invalid(format!("property '{path}': {text}")));
     let types = texts(value, "dataType");

@@ -69,7 +69,7 @@ pub(crate) fn update_class(
     update_unnamed(&mut new, class, index)?;
     update_named(settings, &mut new, class)?;
     check_sharding(old, class)?;
-    new.properties = updated_properties(settings, catalog, old, class, &new.inverted)?;
+    new.properties = updated_properties(catalog, old, class, &new.inverted)?;
     Ok(new)
 }
 
@@ -260,7 +260,6 @@ fn check_sharding(old: &Collection, class: &Value) -> AppResult<()> {
 
 /// The old properties with the descriptions given, by name.
 fn updated_properties(
-    settings: &Settings,
     catalog: &Catalog,
     old: &Collection,
     class: &Value,
@@ -272,7 +271,7 @@ fn updated_properties(
     }
     // A target may have been deleted since: properties that refer to it stay unchanged, and the rest can be changed.
     let exists = |target: &str| catalog.find(target).is_some() || refers_to(old, target);
-    let around = Surroundings { settings, class_exists: &exists, presets: inverted.stopword_presets.as_ref() };
+    let around = Surroundings { class_exists: &exists, presets: inverted.stopword_presets.as_ref() };
     let mut properties = old.properties().to_vec();
     properties.sort_by(|a, b| a.name.cmp(&b.name));
     for property in &mut properties {

@@ -6,7 +6,7 @@ use azimuth_engine::schema::{VectorConfig, VectorSpace};
 use serde_json::Value;
 
 use super::vector_index::{self, VectorIndex};
-use super::{defaults, invalid};
+use super::{defaults, invalid, refused_name};
 use crate::app::AppResult;
 use crate::app::schema::names;
 use crate::settings::Settings;
@@ -71,7 +71,7 @@ fn index(settings: &Settings, type_name: &str, given: Option<&Value>, prefix: &s
 pub(super) fn named(settings: &Settings, class: &Value, new: bool) -> AppResult<BTreeMap<String, VectorConfig>> {
     let mut vectors = BTreeMap::new();
     for (name, given) in named_block(class).into_iter().flatten() {
-        names::check_vector(name)?;
+        names::check_vector(name).map_err(refused_name)?;
         let (vectorizer, config) = vectorizer(given.get("vectorizer"))?;
         let target = |text: String| invalid(format!("target vector \"{name}\": {text}"));
         check_vectorizer(&vectorizer).map_err(|error| target(error.to_string()))?;

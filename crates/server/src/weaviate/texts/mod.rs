@@ -1,12 +1,15 @@
 //! Weaviate's words for the errors of the application and the engine.
 
 mod object;
+mod property;
 mod query;
+mod schema;
 
 use crate::app::AppError;
 
 pub(crate) use object::{object, reference};
 pub(crate) use query::{VECTOR_SEARCH, no_such_property, refused_tenant, route, search_path, threshold, vector_search};
+pub(crate) use schema::{name, no_nested};
 
 /// The text of a failed call.
 pub(crate) fn app(error: &AppError) -> String {

@@ -1,15 +1,20 @@
 //! Texts about objects, their vectors and references.
 
+use azimuth_engine::limits::DEPTH_MAX;
 use azimuth_engine::vector::{DIM_MAX, ROWS_MAX};
 
+use super::property::property;
 use super::query::{no_such_property, route};
-use crate::app::objects::{BatchReferenceError, ObjectError, ReferenceError, VectorError};
+use super::schema::{name, no_nested};
+use crate::app::objects::{BatchReferenceError, ExtensionError, ObjectError, ReferenceError, VectorError};
 
 /// The text of a refused object, without any path before it.
 pub(crate) fn object(error: &ObjectError) -> String {
     match error {
         ObjectError::NoCollection(name) => format!("class '{name}' not present in schema"),
         ObjectError::Unreadable(text) | ObjectError::Invalid(text) => text.clone(),
+        ObjectError::Property(error) => property(error),
+        ObjectError::Extension(error) => extension(error),
         ObjectError::UsageLimit(limit) => format!("auto-schema: create collection: {}", super::app(limit)),
         ObjectError::Vector(error) => vector(error),
         ObjectError::WrongDimension { id, given, expected } => format!(
@@ -62,6 +67,22 @@ fn batch_reference(error: &BatchReferenceError) -> String {
         }
         BatchReferenceError::TargetNotFound(id) => format!("no object with id {id} found"),
     }
+}
+
+fn extension(error: &ExtensionError) -> String {
+    match error {
+        ExtensionError::Name(error) => name(error),
+        ExtensionError::EmptyObject(path) => no_nested(path),
+        ExtensionError::MixedList(name) => format!("property '{name}': a list must hold values of one kind"),
+        ExtensionError::ListOfNothing(name) => format!("property '{name}': a list must not hold null or lists"),
+        ExtensionError::TooDeep => too_deep(),
+        ExtensionError::Limit(text) | ExtensionError::Unreadable(text) => text.clone(),
+    }
+}
+
+/// The refusal of objects and lists that are nested too deep.
+pub(super) fn too_deep() -> String {
+    format!("objects and lists are nested deeper than {DEPTH_MAX}")
 }
 
 fn vector(error: &VectorError) -> String {

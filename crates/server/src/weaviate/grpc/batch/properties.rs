@@ -1,12 +1,12 @@
-//! Properties of a BatchObject -> the JSON form that objects are checked in.
+//! Properties of a BatchObject, as the application takes them.
 
 use azimuth_engine::schema::{Collection, DataType, PropertyLookup};
 use prost_types::value::Kind;
 use prost_types::{Struct, Value as Any};
-use serde_json::{Map, Number, Value as Json, json};
 use uuid::Uuid;
 
 use crate::app::objects::convert::property_name;
+use crate::app::objects::{InputMap, InputValue};
 use crate::app::schema::names::upper_first;
 use crate::pb::weaviate::batch_object::Properties;
 use crate::pb::weaviate::{
@@ -22,8 +22,8 @@ const DEPTH_MAX: usize = 64;
 /// The properties by name. References need the schema: a target's collection is not on the wire.
 ///
 /// # Errors
-/// A value that has no JSON form, or a reference that the schema does not have.
-pub(super) fn map(schema: Option<&Collection>, given: Properties) -> Result<Map<String, Json>, String> {
+/// A number that is not finite, or a reference that the schema does not have.
+pub(super) fn map(schema: Option<&Collection>, given: Properties) -> Result<InputMap, String> {
     let (single, multi) = (given.single_target_ref_props, given.multi_target_ref_props);
     let mut map = nested(
         ObjectPropertiesValue {
@@ -67,23 +67,32 @@ fn single_target<'a>(
     }
 }
 
-fn append(map: &mut Map<String, Json>, property: &str, target: Option<&str>, ids: &[String]) {
-    let list = map.entry(property).or_insert_with(|| Json::Array(Vec::new()));
-    let Json::Array(list) = list else { return };
-    for id in ids {
-        let text = match (Uuid::try_parse(id), target) {
-            (Ok(id), target) => beacon::text(target, id),
-            (Err(_), target) => format!("weaviate://localhost/{}/{id}", target.unwrap_or_default()),
-        };
-        list.push(json!({"beacon": text}));
+fn append(map: &mut InputMap, property: &str, target: Option<&str>, ids: &[String]) {
+    let list = match map.members.get_mut(property) {
+        Some(list) => list,
+        None => map.members.entry(property.to_owned()).or_insert_with(|| InputValue::List(Vec::new())),
+    };
+    if let InputValue::List(list) = list {
+        list.extend(ids.iter().map(|id| InputValue::Map(Box::new(reference(target, id)))));
     }
 }
 
-fn nested(given: ObjectPropertiesValue, depth: usize) -> Result<Map<String, Json>, String> {
+/// A reference. Its map is that of a reference in JSON, for properties of other types.
+fn reference(target: Option<&str>, id: &str) -> InputMap {
+    let uri = match (Uuid::try_parse(id), target) {
+        (Ok(id), target) => beacon::text(target, id),
+        (Err(_), target) => format!("weaviate://localhost/{}/{id}", target.unwrap_or_default()),
+    };
+    let target = beacon::parse(&uri).map_err(|error| error.to_string());
+    InputMap { members: [("beacon".to_owned(), InputValue::Text(uri))].into(), target: Some(target) }
+}
+
+fn nested(given: ObjectPropertiesValue, depth: usize) -> Result<InputMap, String> {
     if depth > DEPTH_MAX {
         return Err(format!("properties are nested deeper than {DEPTH_MAX}"));
     }
-    let mut map = given.non_ref_properties.map_or_else(|| Ok(Map::new()), |fields| object(fields, depth))?;
+    let mut map = given.non_ref_properties.map_or_else(|| Ok(InputMap::default()), |fields| object(fields, depth))?;
+    let members = &mut map.members;
     for NumberArrayProperties {
         prop_name,
         values_bytes,
@@ -92,26 +101,28 @@ fn nested(given: ObjectPropertiesValue, depth: usize) -> Result<Map<String, Json
     } in given.number_array_properties
     {
         let values = if values_bytes.is_empty() { values } else { doubles(&values_bytes)? };
-        map.insert(prop_name, values.into_iter().map(number).collect::<Result<_, _>>()?);
+        members.insert(prop_name, list(values.into_iter().map(number))?);
     }
     for IntArrayProperties { prop_name, values } in given.int_array_properties {
-        map.insert(prop_name, Json::from(values));
+        members.insert(prop_name, list(values.into_iter().map(|value| Ok(InputValue::Int(value))))?);
     }
     for TextArrayProperties { prop_name, values } in given.text_array_properties {
-        map.insert(prop_name, Json::from(values));
+        members.insert(prop_name, list(values.into_iter().map(|text| Ok(InputValue::Text(text))))?);
     }
     for BooleanArrayProperties { prop_name, values } in given.boolean_array_properties {
-        map.insert(prop_name, Json::from(values));
+        members.insert(prop_name, list(values.into_iter().map(|value| Ok(InputValue::Bool(value))))?);
     }
     for ObjectProperties { prop_name, value } in given.object_properties {
-        map.insert(prop_name, Json::Object(nested(value.unwrap_or_default(), depth + 1)?));
+        members.insert(prop_name, InputValue::Map(Box::new(nested(value.unwrap_or_default(), depth + 1)?)));
     }
     for ObjectArrayProperties { prop_name, values } in given.object_array_properties {
-        let objects = values.into_iter().map(|value| nested(value, depth + 1).map(Json::Object));
-        map.insert(prop_name, objects.collect::<Result<_, _>>()?);
+        members.insert(
+            prop_name,
+            list(values.into_iter().map(|value| nested(value, depth + 1).map(|map| InputValue::Map(Box::new(map)))))?,
+        );
     }
     for prop_name in given.empty_list_props {
-        map.insert(prop_name, Json::Array(Vec::new()));
+        members.insert(prop_name, InputValue::List(Vec::new()));
     }
     Ok(map)
 }
@@ -124,35 +135,49 @@ fn doubles(bytes: &[u8]) -> Result<Vec<f64>, String> {
     Ok(chunks.iter().map(|chunk| f64::from_le_bytes(*chunk)).collect())
 }
 
-fn object(fields: Struct, depth: usize) -> Result<Map<String, Json>, String> {
-    fields.fields.into_iter().map(|(name, value)| Ok((name, any(value, depth + 1)?))).collect()
+fn object(fields: Struct, depth: usize) -> Result<InputMap, String> {
+    let members = fields.fields.into_iter().map(|(name, value)| Ok((name, any(value, depth + 1)?)));
+    let mut map: InputMap = members.collect::<Result<_, String>>()?;
+    map.target = map
+        .get("beacon")
+        .and_then(InputValue::as_text)
+        .map(beacon::parse)
+        .map(|target| target.map_err(|error| error.to_string()));
+    Ok(map)
 }
 
-fn any(value: Any, depth: usize) -> Result<Json, String> {
+fn any(value: Any, depth: usize) -> Result<InputValue, String> {
     if depth > DEPTH_MAX {
         return Err(format!("properties are nested deeper than {DEPTH_MAX}"));
     }
     Ok(match value.kind {
-        None | Some(Kind::NullValue(_)) => Json::Null,
+        None | Some(Kind::NullValue(_)) => InputValue::Null,
         Some(Kind::NumberValue(value)) => number(value)?,
-        Some(Kind::StringValue(text)) => Json::String(text),
-        Some(Kind::BoolValue(value)) => Json::Bool(value),
-        Some(Kind::StructValue(fields)) => Json::Object(object(fields, depth)?),
-        Some(Kind::ListValue(list)) => {
-            list.values.into_iter().map(|value| any(value, depth + 1)).collect::<Result<_, _>>()?
-        }
+        Some(Kind::StringValue(text)) => InputValue::Text(text),
+        Some(Kind::BoolValue(value)) => InputValue::Bool(value),
+        Some(Kind::StructValue(fields)) => InputValue::Map(Box::new(object(fields, depth)?)),
+        Some(Kind::ListValue(values)) => list(values.values.into_iter().map(|value| any(value, depth + 1)))?,
     })
 }
 
-/// A float as a number of JSON, always with a fraction or an exponent: integers come in fields of their own.
-fn number(value: f64) -> Result<Json, String> {
-    Number::from_f64(value).map(Json::Number).ok_or_else(|| format!("the number {value} has no place in an object"))
+fn list(values: impl Iterator<Item = Result<InputValue, String>>) -> Result<InputValue, String> {
+    values.collect::<Result<_, _>>().map(InputValue::List)
+}
+
+fn number(value: f64) -> Result<InputValue, String> {
+    if !value.is_finite() {
+        return Err(format!("the number {value} has no place in an object"));
+    }
+    Ok(InputValue::Float(value))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::pb::weaviate::batch_object::{MultiTargetRefProps, SingleTargetRefProps};
+    use crate::weaviate::objects::input;
 
     const ID: &str = "00000000-0000-4000-8000-000000000001";
 
@@ -225,11 +250,13 @@ mod tests {
             ],
             "many": [{"beacon": format!("weaviate://localhost/Press/{ID}")}],
         });
-        assert_eq!(Json::Object(map), want);
+        assert_eq!(input::map_json(&map), want);
+        assert_eq!(map.get("ints"), Some(&InputValue::List(vec![InputValue::Int(i64::MAX), InputValue::Int(2)])));
+        assert_eq!(map.get("whole"), Some(&InputValue::Float(3.0)));
     }
 
     #[test]
-    fn what_has_no_json_form_is_refused() {
+    fn what_no_object_can_hold_is_refused() {
         let of = |value| map(None, Properties { non_ref_properties: fields([("p", value)]), ..Properties::default() });
         let nan = of(value(Kind::NumberValue(f64::NAN))).expect_err("no number");
         assert!(nan.contains("has no place in an object"), "{nan}");

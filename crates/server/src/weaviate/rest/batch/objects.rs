@@ -11,7 +11,7 @@ use super::outcome;
 use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose};
 use crate::app::{App, AppError, now_ms};
 use crate::request_memory;
-use crate::weaviate::objects::render;
+use crate::weaviate::objects::{input, render};
 use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::rest::objects::{draft, object_id};
 use crate::weaviate::rest::{decode, not_one_of};
@@ -46,7 +46,13 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     }
     // The memory for the answer is taken before the write, because a completed write must be answered.
     request_memory::wait_for(req.body.len() + ANSWER_BYTES * given.len()).await.map_err(AppError::from)?;
-    let prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
+    let mut prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
+    // A batch of one object is refused as a request for its collection would be.
+    if let [Err(ObjectError::UsageLimit(_))] = prepared.as_slice()
+        && let Some(Err(limit)) = prepared.pop()
+    {
+        return Err(failed(limit));
+    }
     let now = now_ms();
     let mut answers: Vec<Map<String, Value>> = Vec::with_capacity(given.len());
     for ((given, draft), prepared) in given.into_iter().zip(drafts).zip(&prepared) {
@@ -84,7 +90,7 @@ fn drafts(given: &mut [Map<String, Value>]) -> Result<Vec<Draft>, Reply> {
 
 fn failed(error: ObjectError) -> Reply {
     match error {
-        ObjectError::App(error) => error.into(),
+        ObjectError::App(error) | ObjectError::UsageLimit(error) => error.into(),
         error => Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &texts::object(&error)),
     }
 }
@@ -93,7 +99,7 @@ fn failed(error: ObjectError) -> Reply {
 fn described(mut given: Map<String, Value>, draft: Draft, prepared: Option<&Prepared>, now: i64) -> Map<String, Value> {
     let properties = match prepared {
         Some(prepared) => render::properties(&prepared.object.properties, false),
-        None => Value::Object(draft.properties),
+        None => input::map_json(&draft.properties),
     };
     // What is no map of properties is echoed.
     if given.get("properties").is_none_or(Value::is_null) {

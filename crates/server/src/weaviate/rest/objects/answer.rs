@@ -37,7 +37,7 @@ pub(super) fn refuse(error: ObjectError, words: &Words<'_>) -> Reply {
     let unprocessable = |text: String| Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text);
     match error {
         ObjectError::NotFound => Reply::empty(StatusCode::NOT_FOUND),
-        ObjectError::App(error) => error.into(),
+        ObjectError::App(error) | ObjectError::UsageLimit(error) => error.into(),
         ObjectError::NoCollection(name) => {
             unprocessable(format!("{}class \"{name}\" not found in schema", words.invalid))
         }
@@ -48,7 +48,8 @@ pub(super) fn refuse(error: ObjectError, words: &Words<'_>) -> Reply {
         ObjectError::Exists(_) => unprocessable(texts::object(&error)),
         ObjectError::Unreadable(_)
         | ObjectError::Invalid(_)
-        | ObjectError::UsageLimit(_)
+        | ObjectError::Property(_)
+        | ObjectError::Extension(_)
         | ObjectError::Vector(_)
         | ObjectError::WrongDimension { .. }
         | ObjectError::ReadOnly { .. }

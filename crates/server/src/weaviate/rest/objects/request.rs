@@ -7,9 +7,9 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::app::objects::{Draft, GivenVectors, Wire, uuid_text};
+use crate::app::objects::{Draft, GivenVectors, InputMap, uuid_text};
 use crate::app::schema::names::upper_first;
-use crate::weaviate::objects::{literal, plain};
+use crate::weaviate::objects::{input, literal, plain};
 use crate::weaviate::rest::message::Reply;
 
 /// The id in a path.
@@ -44,12 +44,12 @@ fn not_an_id(place: &str, text: &str) -> Reply {
 pub(crate) fn draft(body: &mut Map<String, Value>, id: Option<Uuid>) -> Result<Draft, Reply> {
     let unreadable = unreadable(body);
     let properties = match body.get_mut("properties").map(Value::take) {
-        Some(Value::Object(map)) => map,
+        Some(Value::Object(map)) => input::map(map),
         Some(other) if !other.is_null() => {
             body.insert("properties".to_owned(), other);
-            Map::new()
+            InputMap::default()
         }
-        _ => Map::new(),
+        _ => InputMap::default(),
     };
     let tenant = body.get("tenant").and_then(Value::as_str).filter(|tenant| !tenant.is_empty());
     Ok(Draft {
@@ -58,7 +58,6 @@ pub(crate) fn draft(body: &mut Map<String, Value>, id: Option<Uuid>) -> Result<D
         properties,
         tenant: tenant.map(str::to_owned),
         vectors: vectors(body)?,
-        wire: Wire::Rest,
         unreadable,
     })
 }

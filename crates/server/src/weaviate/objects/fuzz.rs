@@ -1,12 +1,12 @@
-//! Fuzz targets of values as they come from a wire: objects, and the texts that dates, ids, beacons and phones are.
+//! Fuzz targets of objects in JSON, and of the texts that dates, ids, beacons and phones are.
 
 use azimuth_fuzz::check;
 use serde_json::{Value, json};
 
-use super::auto_schema::Extension;
-use super::{Wire, convert, date, phone, uuid_text};
-use crate::weaviate::objects::beacon;
+use super::{beacon, input};
+use crate::app::objects::{convert_as_is, date, uuid_text};
 use crate::weaviate::schema::samples;
+use crate::weaviate::texts;
 
 #[test]
 fn properties_of_objects() {
@@ -20,18 +20,18 @@ fn properties_of_objects() {
         "ints": [1, 2], "numbers": [1.5], "booleans": [true], "dates": ["2024-01-02T03:04:05.123456789+01:00"],
         "uuids": [], "object": object, "objects": [object], "author": [{ "beacon": beacon }], "related": null,
     });
-    let none = Extension::default();
-    for wire in [Wire::Rest, Wire::Grpc] {
-        let book = catalog.find("Book").expect("a collection");
-        let converted = convert::properties(book, &none, example.as_object().expect("an object"), wire);
-        assert!(converted.is_ok(), "the example is refused: {converted:?}");
-    }
+    let book = catalog.find("Book").expect("a collection");
+    let converted = convert_as_is(book, &input::map(example.as_object().expect("an object").clone()));
+    assert!(converted.is_ok(), "the example is refused: {converted:?}");
     check("object-properties", &[example.to_string().into_bytes()], move |bytes| {
         let Ok(Value::Object(given)) = serde_json::from_slice(bytes) else { return };
         let book = catalog.find("Book").expect("a collection");
-        for wire in [Wire::Rest, Wire::Grpc] {
-            let _ = convert::properties(book, &none, &given, wire);
+        let given = input::map(given);
+        if let Err(error) = convert_as_is(book, &given) {
+            let _ = texts::object(&error.into());
         }
+        // What was read is shown as it was given.
+        assert_eq!(input::value(input::map_json(&given)).as_map(), Some(&given));
     });
 }
 
@@ -65,11 +65,12 @@ fn dates_ids_and_beacons() {
 #[test]
 fn phone_numbers() {
     let examples = ["+31 20 1234567|", "020 1234567|nl", "(0)9 8-7;ext=1|DE"];
-    check("phone", &examples.map(|text| text.as_bytes().to_vec()), |bytes| {
+    let catalog = samples::catalog();
+    check("phone", &examples.map(|text| text.as_bytes().to_vec()), move |bytes| {
         let text = String::from_utf8_lossy(bytes);
-        let (input, country) = text.split_once('|').unwrap_or((&text, ""));
-        if let Value::Object(map) = json!({ "input": input, "defaultCountry": country }) {
-            let _ = phone::parse(&map);
+        let (number, country) = text.split_once('|').unwrap_or((&text, ""));
+        if let Value::Object(map) = json!({ "phoneNumber": { "input": number, "defaultCountry": country } }) {
+            let _ = convert_as_is(catalog.find("Book").expect("a collection"), &input::map(map));
         }
     });
 }
