@@ -1,4 +1,5 @@
-//! Who may see whom in the sources: modules inside engine, and the crates that one member alone may name.
+//! Who may see whom in the sources: modules inside engine, the application and its front ends, and the crates that one
+//! member alone may name.
 
 use super::{Violation, source::Source};
 
@@ -89,8 +90,26 @@ const CRATES: [(&str, &[&str]); 3] = [
 const NOT_IN_ENGINE: [&str; 8] =
     ["tokio", "axum", "tonic", "std::net", "SystemTime::now", "Instant::now", "thread_rng", "rand::rng"];
 
+/// The application, which every front end calls.
+const APP: &str = "crates/server/src/app/";
+
+/// Modules of the server that the application never uses, and crates of wires.
+const NOT_IN_APP: [&str; 7] = ["weaviate", "pb", "axum", "http", "prost", "serde_json", "tonic"];
+
+/// Words of Weaviate's texts, which neither the engine nor the application writes.
+const WIRE_WORDS: [&str; 8] = [
+    "explorer:",
+    "GraphQL",
+    "indexFilterable",
+    "invertedIndexConfig",
+    "multi-tenancy",
+    "valueText",
+    "vectorIndexConfig",
+    "Weaviate",
+];
+
 pub(super) fn check(source: &Source) -> Vec<Violation> {
-    let mut violations = Vec::new();
+    let mut violations = app_edges(source);
     for (line, code) in source.code_lines() {
         let mut broken = |message: String| violations.push(Violation::new(&source.path, line, message));
         for (name, homes) in CRATES {
@@ -105,6 +124,38 @@ pub(super) fn check(source: &Source) -> Vec<Violation> {
         }
     }
     violations.extend(module_edges(source));
+    violations
+}
+
+/// Uses of front ends by the application, and their words in its texts or in those of the engine.
+fn app_edges(source: &Source) -> Vec<Violation> {
+    let (in_app, in_engine) = (source.path.starts_with(APP), source.path.starts_with(ENGINE));
+    if source.is_test_file() || !(in_app || in_engine) {
+        return Vec::new();
+    }
+    let mut violations = Vec::new();
+    if in_app {
+        let relative = source.path.trim_start_matches("crates/server/src/").trim_end_matches(".rs");
+        let own: Vec<&str> = relative.trim_end_matches("/mod").split('/').collect();
+        let used = used_paths(&source.code, &own).into_iter().map(|(at, path)| (line_of(&source.code, at), path[0]));
+        let crates = source.code_lines().flat_map(|(line, code)| {
+            NOT_IN_APP.iter().filter(move |name| names_crate(code, name)).map(move |name| (line, *name))
+        });
+        let mut used: Vec<(usize, &str)> = used.chain(crates).filter(|(_, name)| NOT_IN_APP.contains(name)).collect();
+        used.sort_unstable();
+        used.dedup();
+        let outside_tests = used.into_iter().filter(|(line, _)| !source.is_test_line(*line));
+        violations
+            .extend(outside_tests.map(|(line, name)| {
+                Violation::new(&source.path, line, format!("the application does not use {name}"))
+            }));
+    }
+    for (line, words) in source.literal_lines().filter(|(line, _)| !source.is_test_line(*line)) {
+        for word in WIRE_WORDS.iter().filter(|word| words.contains(**word)) {
+            let message = format!("{word:?} is a word of a wire: its texts belong to crates/server/src/weaviate");
+            violations.push(Violation::new(&source.path, line, message));
+        }
+    }
     violations
 }
 
@@ -259,6 +310,32 @@ mod tests {
         assert!(messages("crates/engine/src/storage/store.rs", "use rocksdb::DB;\n").is_empty());
         assert_eq!(messages("crates/engine/src/group.rs", "let x = openraft::Config::default();\n").len(), 1);
         assert!(messages("crates/server/src/metrics.rs", "let rocksdb_bytes = crate::rocksdb::size();\n").is_empty());
+    }
+
+    #[test]
+    fn the_application_knows_no_front_end() {
+        let path = "crates/server/src/app/objects/convert.rs";
+        for line in [
+            "use serde_json::Map;",
+            "use crate::weaviate::texts;",
+            "use crate::{pb::weaviate::Filters, app};",
+            "let x = tonic::Status::unknown(y);",
+            "use super::super::super::weaviate::texts;",
+        ] {
+            assert_eq!(messages(path, line).len(), 1, "{line}");
+        }
+        assert!(messages(path, "use crate::app::schema::names;\nuse super::input::InputMap;\n").is_empty());
+        assert!(messages(path, "#[cfg(test)]\nmod tests {\n    use serde_json::json;\n}\n").is_empty());
+        assert!(messages("crates/server/src/weaviate/tree.rs", "use serde_json::Map;\n").is_empty());
+    }
+
+    #[test]
+    fn words_of_a_wire_stay_in_its_front_end() {
+        let text = "// As in Weaviate.\nlet x = \"explorer: list class\";\n";
+        assert_eq!(messages("crates/engine/src/query/sort.rs", text).len(), 1);
+        assert_eq!(messages("crates/server/src/app/search/mod.rs", text).len(), 1);
+        assert!(messages("crates/server/src/weaviate/texts/query.rs", text).is_empty());
+        assert!(messages("crates/engine/src/query/sort.rs", "/// As in Weaviate.\nfn f() {}\n").is_empty());
     }
 
     #[test]

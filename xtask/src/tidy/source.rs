@@ -53,6 +53,15 @@ impl Source {
         (1..=self.text.lines().count()).filter(|line| !self.is_test_line(*line)).count()
     }
 
+    /// The text of literals, by line; comments count when they follow code.
+    pub(super) fn literal_lines(&self) -> impl Iterator<Item = (usize, String)> {
+        let lines = self.text.lines().zip(self.code.lines()).enumerate();
+        lines.filter(|(_, (text, _))| !text.trim_start().starts_with("//")).map(|(index, (text, code))| {
+            let blank = |(at, _): &(usize, char)| code.as_bytes().get(*at) == Some(&b' ');
+            (index + 1, text.char_indices().filter(blank).map(|(_, character)| character).collect())
+        })
+    }
+
     /// Code lines with their numbers.
     pub(super) fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.code.lines().enumerate().map(|(index, line)| (index + 1, line))
