@@ -22,7 +22,8 @@ pub enum Cause {
     Cancelled,
 }
 
-/// Errors, by the caller's next step.
+/// Errors, by the caller's next step. Answers of shards carry them by the position of their variant: new ones are added at the
+/// end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// The request can never succeed as it is; the text says why, for the person who sent it.
@@ -141,4 +142,36 @@ pub(crate) fn readable<T>(read: Result<T>) -> Result<Option<T>> {
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a text").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{CollectionId, ShardId};
+
+    #[test]
+    fn variants_keep_their_positions() {
+        let at = ShardKey { collection: CollectionId(1), shard: ShardId(2) };
+        let none = String::new;
+        let errors = [
+            Error::Invalid(none()),
+            Error::Unsupported(none()),
+            Error::Limit(none()),
+            Error::Unreadable(none()),
+            Error::Interrupted(Cause::Deadline),
+            Error::TooLarge(none()),
+            Error::Busy(none()),
+            Error::Damaged(none()),
+            Error::DamagedIndex(none()),
+            Error::Storage(none()),
+            Error::UnknownShard(at),
+            Error::Filter(FilterError::OnlyStopwords),
+            Error::Sort(vec![SortError { position: 1, reason: SortRefusal::NoProperty }]),
+            Error::WrongDimension { vector: none(), multi: true, flat: false, given: 2, expected: 3 },
+        ];
+        for (position, error) in (0..).zip(errors) {
+            let bytes = postcard::to_extend(&error, Vec::new()).unwrap();
+            assert_eq!((bytes[0], postcard::from_bytes(&bytes)), (position, Ok(error)));
+        }
+    }
 }
