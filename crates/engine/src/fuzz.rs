@@ -9,11 +9,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::Error;
 use crate::command::{Command, NewShard, Patch, PutMode, ShardChange};
 use crate::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, ShardKey, VectorId};
 use crate::inverted::form::{column, docset, postings, segment, terms};
 use crate::object::codec::{self, Header, Wanted};
 use crate::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
+use crate::query::{
+    Charge, Filter, FilterValue, IdSet, Include, Operator, Path, ShardAnswer, ShardRead, Subject, decode_answer,
+    encode_answer,
+};
 use crate::replica::Batch;
 use crate::schema::{
     Collection, DataType, GivenIds, Primitive, Property, Shard, TenantStatus, Tokenization, decode_schema,
@@ -132,6 +137,37 @@ fn records_of_shards() {
         if let Ok(mut given) = record::decode::<GivenIds>("ids", bytes) {
             let _ = (given.has(ShardId(5)), given.next(), given.hear(ShardId(9)));
         }
+    });
+}
+
+#[test]
+fn reads_of_shards() {
+    let at = ShardKey { collection: CollectionId(3), shard: ShardId(1) };
+    let path = Path { through: Vec::new(), subject: Subject::Property("text".into()) };
+    let value = FilterValue::List(vec![FilterValue::Text("a".into()), FilterValue::Int(3)]);
+    let compared = Filter::Compare { path, operator: Operator::ContainsAny, value };
+    let ids = IdSet::new(vec![Uuid::nil(), Uuid::from_u128(9)]);
+    let refers = Filter::ReferenceIn { property: "refs".into(), collection: "Book".into(), ids };
+    let filter = Filter::And(vec![Filter::Or(vec![compared, refers.clone()]), Filter::Not(Box::new(refers))]);
+    let reads = [
+        ShardRead::Count { at, filter: Some(filter.clone()) },
+        ShardRead::Ids { at, filters: vec![filter], limit: 5, charge: Charge::default() },
+        ShardRead::GetEach { at, ids: vec![Uuid::nil()], include: Include::default() },
+    ];
+    check("shard-read", &reads.map(|read| read.encode().expect("a read")), |bytes| {
+        let Ok(read) = ShardRead::decode(bytes) else { return };
+        let again = read.encode().expect("what was decoded can be encoded");
+        let second = ShardRead::decode(&again).expect("what was encoded can be decoded");
+        // Compared as bytes, because a number may be NaN.
+        assert_eq!(second.encode().expect("a read"), again);
+    });
+    let answers = [
+        Ok(ShardAnswer::Ids(vec![Ok(vec![Uuid::nil()]), Err(Error::Limit("too many".into()))])),
+        Ok(ShardAnswer::Count(300)),
+        Err(Error::Damaged("row".into())),
+    ];
+    check("shard-answer", &answers.map(|answer| encode_answer(&answer).expect("an answer")), |bytes| {
+        let _ = decode_answer(bytes);
     });
 }
 

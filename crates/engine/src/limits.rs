@@ -34,3 +34,14 @@ pub const SHARD_NAME_BYTES_MAX: usize = 255;
 
 /// Most shards that one command may name, so that it is applied in a small part of a second.
 pub const SHARDS_AT_ONCE_MAX: usize = 10_000;
+
+/// Deepest nesting of a filter that a shard reads, far above what front ends accept
+/// (`AZIMUTH_FILTER_DEPTH_MAX`).
+pub const FILTER_DEPTH_MAX: usize = 256;
+
+/// Most references that the path of a condition may follow. Each takes a read of all shards of its collection.
+pub const REFERENCE_STEPS_MAX: usize = 64;
+
+/// Most objects of one collection that a condition behind a reference may match. Their ids (16 bytes each) are sent to
+/// each shard of the collection that refers to them.
+pub const REFERENCED_MAX: usize = 4_000_000;

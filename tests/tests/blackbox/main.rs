@@ -24,6 +24,7 @@ mod logs;
 mod long_reads;
 mod metrics;
 mod real_data;
+mod reference_filters;
 mod replies;
 mod schema;
 mod search_many;

@@ -299,3 +299,28 @@ fn the_length_of_a_vector_holds_for_all_shards() {
         counted["data"]["Aggregate"]["Eight"][0]["meta"]["count"] == 1
     });
 }
+
+#[test]
+fn first_objects_written_at_once_agree_on_the_length_of_a_vector() {
+    const ROUNDS: usize = 12;
+    const WRITERS: usize = 8;
+    let server = Server::builder().variable("AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED", "true").start();
+    let wire = Wire { address: server.http_address() };
+    for round in 0..ROUNDS {
+        let class = format!("Eight{round}");
+        wire.post("/v1/schema", &json!({"class": class, "vectorizer": "none", "shardingConfig": {"desiredCount": 8}}));
+        let start = std::sync::Barrier::new(WRITERS);
+        let write = |writer: usize| {
+            let vector = vec![1.0; writer + 1];
+            let object = json!({"class": class, "id": id(writer as u128 + 1), "vector": vector});
+            start.wait();
+            wire.send("POST", "/v1/objects", Some(&object)).0
+        };
+        let statuses: Vec<u16> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
+            writers.into_iter().map(|writer| writer.join().expect("an answer")).collect()
+        });
+        let written = statuses.iter().filter(|status| **status == 200).count();
+        assert_eq!(written, 1, "objects of one length are written: {statuses:?}");
+    }
+}

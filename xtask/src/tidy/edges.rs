@@ -16,13 +16,13 @@ const ENGINE_MODULES: [(&str, &[&str]); 30] = [
     ("schema", &["error", "ids", "limits", "vector"]),
     ("object", &["error", "ids", "limits", "schema"]),
     ("command", &["error", "ids", "object", "query", "schema"]),
-    ("query", &["error", "ids", "object", "schema", "vector"]),
+    ("query", &["error", "ids", "limits", "object", "schema", "vector"]),
     ("tokenizer", &["schema"]),
     // Bytes in RocksDB: no schema, object or index.
     ("storage", &["error", "ids", "interrupt", "limits"]),
     ("collections", &["error", "ids", "schema", "storage"]),
     ("replica", &["command", "error", "ids", "storage"]),
-    ("inverted", &["error", "ids", "interrupt", "object", "query", "schema", "storage", "tokenizer"]),
+    ("inverted", &["error", "ids", "interrupt", "limits", "object", "query", "schema", "storage", "tokenizer"]),
     ("shard", &["error", "ids", "interrupt", "inverted", "object", "schema", "storage", "vector"]),
     // An apply changes the state and returns its effects: it knows neither reads nor background work.
     (

@@ -66,14 +66,6 @@ impl State {
         self.collections.read().get(&id).cloned()
     }
 
-    /// The collection of that name; of several, of which all but one are about to be dropped, the oldest.
-    pub(crate) fn named(&self, name: &str) -> Option<(Arc<Collection>, ShardTable)> {
-        let collections = self.collections.read();
-        let named = collections.values().filter(|known| known.schema.name == name);
-        let known = named.min_by_key(|known| known.schema.id)?;
-        Some((known.schema.clone(), known.shards.clone()))
-    }
-
     /// All collections that the group knows, by id.
     pub(crate) fn collections(&self) -> Vec<Arc<Collection>> {
         let mut all: Vec<_> = self.collections.read().values().map(|known| known.schema.clone()).collect();

@@ -67,6 +67,12 @@ impl ReadContext<'_> {
                 self.open_indexes(at, &vectors)?;
                 ShardAnswer::Done
             }
+            ShardRead::Ids { at, filters, .. } if !self.state.knows(at) => {
+                ShardAnswer::Ids(filters.iter().map(|_| Ok(Vec::new())).collect())
+            }
+            ShardRead::Ids { at, filters, limit, charge } => {
+                ShardAnswer::Ids(self.matching_ids(at, &filters, limit, charge)?)
+            }
         })
     }
 

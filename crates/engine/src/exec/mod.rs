@@ -4,13 +4,14 @@
 //! opens vector indexes, and requests maintenance of damaged rows and indexes.
 //!
 //! Read in this order: `fetch` (objects by id), `search` (plan, hits, objects), then `listing`, `sort` and `near` (the ways
-//! to find hits), `filter` (the inverted index), `status` and `cost`. `execute` answers the reads that
-//! are values.
+//! to find hits), `filter` (the inverted index), `ids` (ids of the objects that match), `status` and `cost`. `execute` answers
+//! the reads that are values.
 
 mod cost;
 mod execute;
 mod fetch;
 mod filter;
+mod ids;
 mod listing;
 mod near;
 mod search;

@@ -231,7 +231,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn matches(&self, filter: &Filter) -> Result<RoaringTreemap> {
+    /// Live doc ids of the view that match.
+    pub(super) fn matches(&self, filter: &Filter) -> Result<RoaringTreemap> {
         Filtered { context: self.context, schema: self.schema, shard: self.shard }.matches(&self.view, filter)
     }
 

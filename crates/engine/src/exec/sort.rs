@@ -18,7 +18,7 @@ use crate::schema::Collection;
 use crate::{Error, Result};
 
 /// Candidates of one chunk from which on their columns are read and not their rows.
-const COLUMN_DOCS_MIN: usize = 32;
+pub(super) const COLUMN_DOCS_MIN: usize = 32;
 
 impl Search<'_> {
     /// Doc ids of the page of a sorted listing, with `offset` left out.

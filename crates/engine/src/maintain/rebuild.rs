@@ -175,7 +175,7 @@ mod tests {
     use crate::inverted::form::terms::term_key;
     use crate::maintain::WorkBudget;
     use crate::object::{Beacon, Object, Value, Vectors};
-    use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
+    use crate::query::{Filter, FilterValue, IdSet, Operator, Path, Subject};
     use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
     use crate::schema::{DataType, ListedShard, Primitive, Property, TenantStatus, Tokenization};
     use crate::storage::Family;
@@ -409,13 +409,12 @@ mod tests {
             changes.put(Family::Inverted, &with_doc_id(&old, doc_id.0), bytes);
         }
         changes.write().unwrap();
-        let through = |collection: &str, word: &str| {
-            let step = PathStep { property: "to".into(), collection: collection.into() };
-            let path = Path { through: vec![step], subject: Subject::Property("text".into()) };
-            Filter::Compare { path, operator: Operator::Equal, value: FilterValue::Text(word.into()) }
+        let to_first = |collection: &str| Filter::ReferenceIn {
+            property: "to".into(),
+            collection: collection.into(),
+            ids: IdSet::new(vec![Uuid::from_u128(1)]),
         };
-        let answers =
-            || [count(&group, &through("Here", "lorem")).unwrap(), count(&group, &through("There", "target")).unwrap()];
+        let answers = || ["Here", "There"].map(|collection| count(&group, &to_first(collection)).unwrap());
         assert_eq!(answers(), [2, 2], "the named one and the one without a collection");
         work(&group);
         let old =

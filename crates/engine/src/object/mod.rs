@@ -4,6 +4,7 @@
 
 pub(crate) mod codec;
 mod date;
+pub(crate) mod nested;
 mod projection;
 mod value;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Date;
+use super::{Date, nested};
 use crate::limits::STORED_DEPTH_MAX;
 
 /// Values by property name.
@@ -37,9 +37,10 @@ pub enum Value {
     /// `blob`: the base64 text of the input.
     Blob(String),
     /// `object`
-    Object(#[serde(deserialize_with = "bounded::object")] Properties),
+    Object(#[serde(deserialize_with = "nested::within::<DECODED_DEPTH_MAX, _, _>")] Properties),
     /// Any list.
-    List(#[serde(deserialize_with = "bounded::list")] Vec<Value>),
+    List(#[serde(deserialize_with = "nested::within::<DECODED_DEPTH_MAX, _, _>")] Vec<Value>),
+    /// References, in the order of the input.
     /// References, in the order of the input.
     References(Vec<Beacon>),
 }
@@ -80,45 +81,9 @@ pub struct Beacon {
     pub id: Uuid,
 }
 
-/// Limits the recursion of deserialising values, so that malformed bytes cannot overflow the stack.
-mod bounded {
-    use std::cell::Cell;
-
-    use serde::de::{Deserialize, Deserializer, Error};
-
-    use super::{Properties, STORED_DEPTH_MAX, Value};
-
-    thread_local! {
-        static DEPTH: Cell<usize> = const { Cell::new(0) };
-    }
-
-    /// Decrements the depth when a level ends, also after an error.
-    struct Below;
-
-    impl Drop for Below {
-        fn drop(&mut self) {
-            DEPTH.set(DEPTH.get() - 1);
-        }
-    }
-
-    pub(super) fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Properties, D::Error> {
-        below(|| Properties::deserialize(deserializer))
-    }
-
-    pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
-        below(|| Vec::deserialize(deserializer))
-    }
-
-    fn below<T, E: Error>(read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        // The limit is above the limit of apply, so that apply refuses a value that is too deep, with its own error text.
-        if DEPTH.get() > 2 * STORED_DEPTH_MAX {
-            return Err(E::custom("a value is nested too deeply"));
-        }
-        DEPTH.set(DEPTH.get() + 1);
-        let _below = Below;
-        read()
-    }
-}
+/// Levels of values that are decoded at most. The limit is above the limit of apply, so that apply refuses a value
+/// that is too deep, with its own error text.
+const DECODED_DEPTH_MAX: usize = 2 * STORED_DEPTH_MAX + 1;
 
 /// Number of containers around the deepest value within `value`, including `value`. Stops counting above
 /// [`STORED_DEPTH_MAX`].

@@ -3,6 +3,7 @@
 mod charge;
 mod combine;
 mod filter;
+mod id_set;
 mod near;
 mod plan;
 mod request;
@@ -16,6 +17,7 @@ pub use charge::Charge;
 pub(crate) use combine::least_unnamed;
 pub use combine::{Measured, combine};
 pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
+pub use id_set::IdSet;
 pub use near::{Combination, DISTANCE_SLACK, Near, TARGETS_MAX, Target};
 pub(crate) use plan::Cardinalities;
 pub use plan::{AccessPath, Plan};

@@ -125,6 +125,19 @@ pub enum ShardRead {
         /// Which vectors.
         vectors: Vec<VectorId>,
     },
+    /// The ids of the objects that match each of these conditions, all found in one view of the shard:
+    /// [`ShardAnswer::Ids`]. A shard that the group does not know has none.
+    Ids {
+        /// Where.
+        at: ShardKey,
+        /// The conditions.
+        filters: Vec<Filter>,
+        /// Ids for each condition, at most.
+        limit: usize,
+        /// Charged with the memory that the ids take.
+        #[serde(skip)]
+        charge: Charge,
+    },
 }
 
 /// The answer to a [`ShardRead`].
@@ -157,6 +170,8 @@ pub enum ShardAnswer {
     Status(ShardSummary),
     /// The read has no result.
     Done,
+    /// For each condition the ids of objects, in no order, or the error with which it ended.
+    Ids(Vec<Result<Vec<Uuid>>>),
 }
 
 /// The hits of a query in one shard.
@@ -195,7 +210,8 @@ impl ShardRead {
             | Self::Matching { at, .. }
             | Self::MatchingOf { at, .. }
             | Self::Status { at }
-            | Self::OpenIndexes { at, .. } => *at,
+            | Self::OpenIndexes { at, .. }
+            | Self::Ids { at, .. } => *at,
         }
     }
 
@@ -206,6 +222,7 @@ impl ShardRead {
                 include.charge = charge;
             }
             Self::Search { queries, .. } => queries.iter_mut().for_each(|query| query.include.charge = charge),
+            Self::Ids { charge: of_ids, .. } => *of_ids = charge,
             _ => {}
         }
     }
@@ -254,5 +271,65 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         }
         Some((version, _)) => Err(Error::Invalid(format!("a read of a shard of version {version}"))),
         None => Err(Error::Invalid("a read of a shard without bytes".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{CollectionId, ShardId};
+    use crate::limits::FILTER_DEPTH_MAX;
+    use crate::query::{FilterValue, IdSet, Operator, Path, Subject};
+
+    fn leaf(value: FilterValue) -> Filter {
+        let path = Path { through: Vec::new(), subject: Subject::Id };
+        Filter::Compare { path, operator: Operator::Equal, value }
+    }
+
+    fn count(filter: Filter) -> ShardRead {
+        ShardRead::Count { at: ShardKey { collection: CollectionId(1), shard: ShardId(0) }, filter: Some(filter) }
+    }
+
+    #[test]
+    fn filters_survive_encoding_up_to_the_deepest() {
+        let mut filter = Filter::ReferenceIn {
+            property: "to".into(),
+            collection: "Book".into(),
+            ids: IdSet::new(vec![Uuid::from_u128(7), Uuid::from_u128(3)]),
+        };
+        for depth in 0..FILTER_DEPTH_MAX {
+            filter = match depth % 3 {
+                0 => Filter::Not(Box::new(filter)),
+                1 => Filter::And(vec![leaf(FilterValue::List(vec![FilterValue::Int(1)])), filter]),
+                _ => Filter::Or(vec![filter]),
+            };
+        }
+        let read = count(filter.clone());
+        assert_eq!(ShardRead::decode(&read.encode().unwrap()), Ok(read));
+        let deeper = count(Filter::Not(Box::new(filter)));
+        assert!(matches!(ShardRead::decode(&deeper.encode().unwrap()), Err(Error::Invalid(_))));
+    }
+
+    /// The bytes of `of(1 level)`, with the level repeated a million times.
+    fn too_deep(of: impl Fn(usize) -> ShardRead) -> Vec<u8> {
+        let [flat, one] = [0, 1].map(|levels| of(levels).encode().unwrap());
+        let start = flat.iter().zip(&one).position(|(a, b)| a != b).expect("a level has bytes");
+        let level = one[start..start + one.len() - flat.len()].to_vec();
+        [&flat[..start], &level.repeat(1_000_000), &flat[start..]].concat()
+    }
+
+    #[test]
+    fn nesting_without_an_end_is_refused() {
+        let nots = |levels| (0..levels).fold(leaf(FilterValue::Bool(true)), |all, _| Filter::Not(Box::new(all)));
+        let ands = |levels| (0..levels).fold(leaf(FilterValue::Bool(true)), |all, _| Filter::And(vec![all]));
+        let lists = |levels| (0..levels).fold(FilterValue::Bool(true), |all, _| FilterValue::List(vec![all]));
+        for bytes in [
+            too_deep(|levels| count(nots(levels))),
+            too_deep(|levels| count(ands(levels))),
+            too_deep(|levels| count(leaf(lists(levels)))),
+        ] {
+            let error = ShardRead::decode(&bytes).expect_err("too deep");
+            assert!(error.to_string().contains("nested"), "{error}");
+        }
     }
 }

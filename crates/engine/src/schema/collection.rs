@@ -41,6 +41,11 @@ pub struct Collection {
     pub next_property_id: u16,
     /// Next vector id to assign; ids of named vectors start at 1.
     pub next_vector_id: u16,
+    /// Lengths of the vectors of a collection whose objects are spread over several shards by their ids: each is fixed
+    /// before the first object with the vector is written, so that all shards store vectors of one length.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vector_lengths: BTreeMap<VectorId, u32>,
+    /// Shards by name in schemas of version 1, which occur in old directories and logs; `None` in later versions.
     /// Shards by name in schemas of version 1, which occur in old directories and logs; `None` in later versions.
     #[serde(default, rename = "shards", skip_serializing_if = "Option::is_none")]
     pub listed: Option<BTreeMap<String, ListedShard>>,

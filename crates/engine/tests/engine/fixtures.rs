@@ -16,7 +16,8 @@ use azimuth_engine::ids::{CollectionId, GroupId, ShardId, VectorId};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
 use azimuth_engine::query::{
-    Filter, FilterValue, Include, Operator, Path as FilterPath, PathStep, Projection, Query, Rank, Sort, Subject,
+    Charge, Filter, FilterValue, IdSet, Include, Operator, Path as FilterPath, Projection, Query, Rank, ShardAnswer,
+    ShardRead, Sort, Subject,
 };
 use azimuth_engine::replica::{Entry, EntryBody, LogPosition, StateMachine};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Shard, TenantStatus, VectorConfig};
@@ -302,9 +303,14 @@ fn data_is_read_alike(name: &str) {
     assert!(shards.iter_by_id().map(Arc::as_ref).eq(&data_shards()[..count]));
     assert_eq!(shards.missing().count(), usize::from(name == DATA[1]));
     // References of version 1 are indexed by the target's id alone: still found, and written anew by background work.
-    let step = PathStep { property: "next".into(), collection: "Book".into() };
-    let path = FilterPath { through: vec![step], subject: Subject::Property("pages".into()) };
-    let refers = Filter::Compare { path, operator: Operator::Equal, value: FilterValue::Int(7) };
+    let path = FilterPath { through: Vec::new(), subject: Subject::Property("pages".into()) };
+    let of_pages = Filter::Compare { path, operator: Operator::Equal, value: FilterValue::Int(7) };
+    let (filters, limit, charge) = (vec![of_pages], 10, Charge::default());
+    let ids = match group.execute(ShardRead::Ids { at: at(1), filters, limit, charge }).unwrap() {
+        ShardAnswer::Ids(mut of_filters) => IdSet::new(of_filters.remove(0).unwrap()),
+        other => panic!("{other:?}"),
+    };
+    let refers = Filter::ReferenceIn { property: "next".into(), collection: "Book".into(), ids };
     assert_eq!(group.count(at(1), Some(&refers)).unwrap(), 2, "one names the collection, one does not");
     // It can be written on: background work and a further batch.
     work(&group);

@@ -10,7 +10,8 @@ use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::{CollectionId, DocId, GroupId, ShardId, ShardKey};
 use azimuth_engine::object::{Beacon, FoundVersion, Object, Value, Vector};
 use azimuth_engine::query::{
-    Filter, FilterValue, Include, Near, Operator, Path as FilterPath, Projection, Query, Rank, Sort, Subject,
+    Charge, Filter, FilterValue, IdSet, Include, Near, Operator, Path as FilterPath, Projection, Query, Rank,
+    ShardAnswer, ShardRead, Sort, Subject,
 };
 use azimuth_engine::replica::{Entry, StateMachine};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Shard, TenantStatus};
@@ -188,6 +189,13 @@ fn matches(filter: &Filter, object: &Object) -> bool {
         Filter::And(all) => all.iter().all(|filter| matches(filter, object)),
         Filter::Or(any) => any.iter().any(|filter| matches(filter, object)),
         Filter::Not(filter) => !matches(filter, object),
+        Filter::ReferenceIn { property, collection, ids } => match object.properties.get(property) {
+            Some(Value::References(beacons)) => {
+                let fits = |name: &String| name == collection;
+                beacons.iter().any(|beacon| ids.contains(beacon.id) && beacon.collection.as_ref().is_none_or(fits))
+            }
+            _ => false,
+        },
         Filter::Compare { path, operator, value } => {
             let Subject::Property(name) = &path.subject else { panic!("not in the model") };
             let found = object.properties.get(name);
@@ -249,7 +257,7 @@ fn random_filter(rng: &mut ChaCha8Rng, depth: u32) -> Filter {
         operator,
         value,
     };
-    match rng.random_range(0..if depth == 0 { 5 } else { 8 }) {
+    match rng.random_range(0..if depth == 0 { 6 } else { 9 }) {
         0 => leaf("title", Operator::Equal, FilterValue::Text(word(rng).into())),
         1 => leaf("title", Operator::NotEqual, FilterValue::Text(format!("{} {}", word(rng), word(rng)))),
         2 => {
@@ -269,10 +277,21 @@ fn random_filter(rng: &mut ChaCha8Rng, depth: u32) -> Filter {
             let name = ["title", "pages", "sizes", "late"][rng.random_range(0..3)];
             leaf(name, Operator::IsNull, FilterValue::Bool(rng.random_bool(0.5)))
         }
-        5 => Filter::Not(Box::new(random_filter(rng, depth - 1))),
+        5 => {
+            // So many that they are looked up one by one, or all references are read.
+            let others = if rng.random_bool(0.1) { 5_000 } else { 0 };
+            let mut ids: Vec<Uuid> = (100..100 + others).map(id).collect();
+            ids.extend((0..rng.random_range(0..3)).map(|_| id(rng.random_range(0..4))));
+            Filter::ReferenceIn {
+                property: if rng.random_bool(0.9) { "of" } else { "pages" }.into(),
+                collection: if rng.random_bool(0.8) { "Book1" } else { "Book2" }.into(),
+                ids: IdSet::new(ids),
+            }
+        }
+        6 => Filter::Not(Box::new(random_filter(rng, depth - 1))),
         n => {
             let operands = (0..rng.random_range(1..4)).map(|_| random_filter(rng, depth - 1)).collect();
-            if n == 6 { Filter::And(operands) } else { Filter::Or(operands) }
+            if n == 7 { Filter::And(operands) } else { Filter::Or(operands) }
         }
     }
 }
@@ -483,6 +502,15 @@ fn check_lists(group: &DataGroup, at: ShardKey, wanted: &ModelShard, rng: &mut C
         let by_doc_id = query(Some(filter.clone()), None, Vec::new());
         let found = page(matching.iter().map(|(doc_id, _)| *doc_id).collect(), &by_doc_id);
         assert_eq!(doc_ids(&by_doc_id), found, "{filter:?}");
+        let (filters, charge) = (vec![filter.clone(), Filter::Not(Box::new(filter.clone()))], Charge::default());
+        let ids = match group.execute(ShardRead::Ids { at, filters, limit: usize::MAX, charge }).unwrap() {
+            ShardAnswer::Ids(of_filters) => of_filters.into_iter().map(|ids| IdSet::new(ids.unwrap())),
+            other => panic!("{other:?}"),
+        };
+        let (of_filter, others): (Vec<_>, Vec<_>) =
+            wanted.objects.values().partition(|(_, object)| matches(&filter, object));
+        let ids_wanted = [of_filter, others].map(|all| IdSet::new(all.iter().map(|(_, object)| object.id).collect()));
+        assert_eq!(ids.collect::<Vec<_>>(), ids_wanted, "{filter:?}");
         let version = |found: &FoundVersion| (found.id, found.doc_id);
         let (found, total) = group.matching(at, &filter, 3).unwrap();
         let ids: Vec<_> = found.iter().map(version).collect();

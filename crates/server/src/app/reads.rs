@@ -244,7 +244,7 @@ impl App {
 
 /// Reads the shards of this node, through the encoded form of reads and answers if so set.
 fn with_shards<T>(node: &Node, encoded: bool, read: impl FnOnce(Shards<'_>) -> T) -> T {
-    let data = node.data().state();
+    let (data, catalog) = (node.data().state(), node.meta().state().catalog());
     let local = Local(&data);
-    if encoded { read(Shards::new(&Encoded(local))) } else { read(Shards::new(&local)) }
+    if encoded { read(Shards::new(&Encoded(local), &catalog)) } else { read(Shards::new(&local, &catalog)) }
 }

@@ -59,38 +59,18 @@ pub(crate) fn property(
 }
 
 /// `Contains*` of members that are each compared by `equal`.
-pub(crate) fn contains(
+fn contains(
     lookup: &Lookup<'_>,
     operator: Operator,
     members: &[FilterValue],
     equal: impl Fn(&FilterValue) -> Result<RoaringTreemap>,
 ) -> Result<RoaringTreemap> {
-    let mut sets = Vec::with_capacity(members.len());
-    let mut refused = None;
-    for (at, member) in members.iter().enumerate() {
-        match equal(member) {
-            Ok(set) => sets.push(set),
-            Err(Error::Filter(FilterError::OnlyStopwords)) => refused = Some(at),
-            Err(error) => return Err(error),
-        }
-    }
-    // Any leaves out what says nothing, unless nothing else is asked.
-    if sets.is_empty() && (operator == Operator::ContainsAny || members.is_empty()) {
-        return Err(FilterError::OnlyStopwords.into());
-    }
-    if let Some(at) = refused
-        && operator != Operator::ContainsAny
-    {
-        return Err(FilterError::OnlyStopwordsIn(at).into());
-    }
-    let any = || sets.iter().fold(RoaringTreemap::new(), |any, set| any | set);
+    let sets = operator.of_members(members.iter().map(equal))?.into_iter();
+    let any = |sets: std::vec::IntoIter<RoaringTreemap>| sets.fold(RoaringTreemap::new(), |any, set| any | set);
     Ok(match operator {
-        Operator::ContainsAll => {
-            let first = sets.first().cloned().unwrap_or_default();
-            sets.iter().skip(1).fold(first, |all, set| all & set)
-        }
-        Operator::ContainsNone => lookup.complement(&any()),
-        _ => any(),
+        Operator::ContainsAll => sets.reduce(|all, set| all & set).unwrap_or_default(),
+        Operator::ContainsNone => lookup.complement(&any(sets)),
+        _ => any(sets),
     })
 }
 

@@ -3,7 +3,6 @@
 //! Every step gives live doc ids, so that a complement is one with respect to the live objects. Texts of errors are those
 //! of the wire.
 
-use std::collections::HashSet;
 use std::ops::Bound;
 
 use roaring::RoaringTreemap;
@@ -15,16 +14,15 @@ use crate::ids::{DocId, PropertyId};
 use crate::inverted::IndexView;
 use crate::inverted::form::terms::{self, OBJECT};
 use crate::inverted::form::{docset, postings};
+use crate::limits::FILTER_DEPTH_MAX;
 use crate::object::codec::{self, Wanted};
 use crate::object::{Beacon, Value};
-use crate::query::{Filter, FilterValue, Operator, Path, PathStep, Projection, Subject};
+use crate::query::{Filter, FilterValue, IdSet, Operator, Path, Projection, Subject};
 use crate::schema::{Collection, DataType, Property};
 use crate::storage::Family;
 use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES};
 use crate::{Error, Result, interrupt};
 
-/// Deepest nesting of a filter.
-const DEPTH_MAX: usize = 256;
 /// Up to this many targets of a reference are looked up one by one; beyond, all references are read.
 const TARGETS_MAX: usize = 4_096;
 
@@ -40,19 +38,6 @@ pub(crate) struct Lookup<'a> {
 
 /// The rest of the data group, as far as a lookup needs it. The inverted index knows no shard and no other collection.
 pub(crate) trait LookupContext {
-    /// Ids of the objects of `step.collection` that match `rest`, from the shards that references of this shard lead to;
-    /// `None` if there is no such collection.
-    ///
-    /// # Errors
-    /// As [`Lookup::matches`].
-    fn referenced(
-        &self,
-        step: &PathStep,
-        rest: &Path,
-        operator: Operator,
-        value: &FilterValue,
-    ) -> Result<Option<Vec<Uuid>>>;
-
     /// Takes notice that an entry of the shard's index fails its checks; `why` says which.
     fn damaged(&self, why: &str);
 
@@ -74,14 +59,15 @@ impl Lookup<'_> {
 
     fn evaluate(&self, filter: &Filter, depth: usize) -> Result<RoaringTreemap> {
         interrupt::check()?;
-        if depth > DEPTH_MAX {
-            return Err(Error::Limit(format!("filters can be nested {DEPTH_MAX} deep")));
+        if depth > FILTER_DEPTH_MAX {
+            return Err(Error::Limit(format!("filters can be nested {FILTER_DEPTH_MAX} deep")));
         }
         match filter {
             Filter::And(operands) => self.joined(operands, depth, |all, set| all & set),
             Filter::Or(operands) => self.joined(operands, depth, |any, set| any | set),
             Filter::Not(operand) => Ok(self.complement(&self.evaluate(operand, depth + 1)?)),
             Filter::Compare { path, operator, value } => self.compare(path, *operator, value),
+            Filter::ReferenceIn { property, collection, ids } => self.referring_to(property, collection, ids),
         }
     }
 
@@ -104,22 +90,10 @@ impl Lookup<'_> {
     }
 
     /// Live doc ids whose values compare as the operator says.
-    ///
-    /// # Errors
-    /// As [`Lookup::matches`].
-    pub(crate) fn compare(&self, path: &Path, operator: Operator, value: &FilterValue) -> Result<RoaringTreemap> {
-        if let Some((step, rest)) = path.through.split_first() {
-            let rest = Path { through: rest.to_vec(), subject: path.subject.clone() };
-            // Each member may be met by another target: these apply to the whole path.
-            if let (
-                Operator::ContainsAny | Operator::ContainsAll | Operator::ContainsNone,
-                FilterValue::List(members),
-            ) = (operator, value)
-            {
-                let equal = |member: &FilterValue| self.through(step, &rest, Operator::Equal, member);
-                return condition::contains(self, operator, members, equal);
-            }
-            return self.through(step, &rest, operator, value);
+    fn compare(&self, path: &Path, operator: Operator, value: &FilterValue) -> Result<RoaringTreemap> {
+        if let Some(step) = path.through.first() {
+            let property = &step.property;
+            return Err(Error::Invalid(format!("a shard cannot follow the reference '{property}' of a condition")));
         }
         match &path.subject {
             Subject::Id => condition::id(self, operator, value),
@@ -131,35 +105,26 @@ impl Lookup<'_> {
         }
     }
 
-    /// Objects that refer to a match in another collection.
-    fn through(&self, step: &PathStep, rest: &Path, operator: Operator, value: &FilterValue) -> Result<RoaringTreemap> {
-        let property = self.property(&step.property)?;
-        if !matches!(property.data_type, DataType::Reference(_)) {
-            return Ok(RoaringTreemap::new());
-        }
-        match self.context.referenced(step, rest, operator, value)? {
-            Some(ids) => self.referring_to(property, &step.collection, ids),
-            None => Ok(RoaringTreemap::new()),
-        }
-    }
-
     /// Objects whose property refers to one of these objects of `collection`. A beacon without a collection's name
     /// refers to any object with its id.
-    fn referring_to(&self, property: &Property, collection: &str, mut ids: Vec<Uuid>) -> Result<RoaringTreemap> {
+    fn referring_to(&self, name: &str, collection: &str, ids: &IdSet) -> Result<RoaringTreemap> {
+        let property = self.property(name)?;
+        if !matches!(property.data_type, DataType::Reference(_)) || ids.as_slice().is_empty() {
+            return Ok(RoaringTreemap::new());
+        }
         let named = terms::reference_key(Uuid::nil(), Some(collection))[UUID_BYTES..].to_vec();
         let unnamed = terms::reference_key(Uuid::nil(), None)[UUID_BYTES..].to_vec();
         let fits = |value: &[u8]| value.get(UUID_BYTES..).is_some_and(|class| class == named || class == unnamed);
         let (kind, mut found) = (InvKind::ReferenceTo, RoaringTreemap::new());
-        if ids.len() <= TARGETS_MAX {
-            for id in &ids {
+        if ids.as_slice().len() <= TARGETS_MAX {
+            for id in ids.as_slice() {
                 let end = key::after_prefix(id.as_bytes());
                 let bounds =
                     (Bound::Included(&id.as_bytes()[..]), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
                 found |= self.values_where(property.id, kind, bounds, |value| Ok(fits(value)))?;
             }
         } else {
-            ids.sort_unstable();
-            let among = |value: &[u8]| Uuid::from_slice(value).is_ok_and(|id| ids.binary_search(&id).is_ok());
+            let among = |value: &[u8]| Uuid::from_slice(value).is_ok_and(|id| ids.contains(id));
             found |= self.values_where(property.id, kind, (Bound::Unbounded, Bound::Unbounded), |value| {
                 Ok(fits(value) && value.get(..UUID_BYTES).is_some_and(among))
             })?;
@@ -167,18 +132,17 @@ impl Lookup<'_> {
         if self.has_any(property.id, InvKind::Reference)? {
             // After a rebuild there are no such entries, and this costs nothing more.
             self.context.outdated();
-            found |= self.referring_by_id(property, collection, &ids)?;
+            found |= self.referring_by_id(property, collection, ids)?;
         }
         Ok(found)
     }
 
     /// As [`referring_to`](Self::referring_to), by entries of earlier versions, which hold the target's id alone: the
     /// rows of their hits are checked for the collection.
-    fn referring_by_id(&self, property: &Property, collection: &str, ids: &[Uuid]) -> Result<RoaringTreemap> {
-        let ids: HashSet<Uuid> = ids.iter().copied().collect();
+    fn referring_by_id(&self, property: &Property, collection: &str, ids: &IdSet) -> Result<RoaringTreemap> {
         let any = (Bound::Unbounded, Bound::Unbounded);
         let candidates = self.values_where(property.id, InvKind::Reference, any, |value| {
-            Ok(Uuid::from_slice(value).is_ok_and(|id| ids.contains(&id)))
+            Ok(Uuid::from_slice(value).is_ok_and(|id| ids.contains(id)))
         })?;
         let mut found = RoaringTreemap::new();
         let projection = Projection::of([property.name.as_str()]);
@@ -195,7 +159,7 @@ impl Lookup<'_> {
             };
             let Some(Value::References(beacons)) = object.properties.get(&property.name) else { continue };
             let fits = |beacon: &Beacon| {
-                ids.contains(&beacon.id) && beacon.collection.as_deref().is_none_or(|name| name == collection)
+                ids.contains(beacon.id) && beacon.collection.as_deref().is_none_or(|name| name == collection)
             };
             if beacons.iter().any(fits) {
                 found.insert(doc_id);

@@ -32,8 +32,8 @@ pub(crate) struct Deleted {
 /// What the search or the write ends with.
 pub(crate) async fn matching(app: &App, target: ShardTarget, filter: Filter, dry_run: bool) -> AppResult<Deleted> {
     let limit = app.settings.query_maximum_results;
-    let first = filter.clone();
-    let (found, mut matches) = app.read(move |shards| shards.matching(&target, &first, limit)).await?;
+    let (shards_of_target, first) = (target.clone(), filter.clone());
+    let (found, mut matches) = app.read(move |shards| shards.matching(&shards_of_target, &first, limit)).await?;
     if dry_run {
         return Ok(Deleted { matches, objects: found.iter().map(|found| (found.version.id, true)).collect() });
     }
@@ -46,9 +46,9 @@ pub(crate) async fn matching(app: &App, target: ShardTarget, filter: Filter, dry
             due = Vec::new();
             break;
         }
-        let filter = filter.clone();
+        let (target, filter) = (target.clone(), filter.clone());
         let (before, asked) = (changed.len() as u64, changed);
-        due = app.read(move |shards| shards.matching_of(&asked, &filter)).await?;
+        due = app.read(move |shards| shards.matching_of(&target, &asked, &filter)).await?;
         matches = matches.saturating_sub(before - due.len() as u64);
     }
     fates.extend(due.iter().map(|found| (found.version.id, false)));

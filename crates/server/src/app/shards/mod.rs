@@ -4,6 +4,7 @@
 //! and merges them. Requests and answers are values ([`ShardRead`]), so that an [`Executor`] can answer them in this process or
 //! on another node.
 
+mod conditions;
 mod executor;
 mod merge;
 mod references;
@@ -12,6 +13,7 @@ mod target;
 use std::collections::BTreeMap;
 
 use azimuth_engine::ids::{ShardKey, VectorId};
+use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{FoundVersion, Object, StoredObject};
 use azimuth_engine::query::{
     Combination, Filter, Hit, Include, Near, Query, Rank, ShardAnswer, ShardHits, ShardRead, ShardSummary, Sort,
@@ -26,7 +28,11 @@ pub(crate) use target::{RouteError, ShardTarget, check_tenant, virtual_shards};
 
 /// The shards of all collections, as one read sees them.
 #[derive(Clone, Copy)]
-pub(crate) struct Shards<'a>(&'a dyn Executor);
+pub(crate) struct Shards<'a> {
+    executor: &'a dyn Executor,
+    /// The collections that references lead to.
+    catalog: &'a Catalog,
+}
 
 /// The error of one shard.
 #[derive(Debug)]
@@ -57,8 +63,8 @@ pub(crate) struct FoundIn {
 
 impl<'a> Shards<'a> {
     /// Shards that this executor reads.
-    pub(crate) fn new(executor: &'a dyn Executor) -> Self {
-        Self(executor)
+    pub(crate) fn new(executor: &'a dyn Executor, catalog: &'a Catalog) -> Self {
+        Self { executor, catalog }
     }
 
     /// The object with that id.
@@ -121,7 +127,7 @@ impl<'a> Shards<'a> {
     pub(crate) fn dimensions(self, shards: &[ShardKey], vectors: &[VectorId]) -> Result<BTreeMap<VectorId, u32>> {
         let mut known = BTreeMap::new();
         let read = |at: &ShardKey| ShardRead::Dimensions { at: *at, vectors: vectors.to_vec() };
-        for answer in self.0.execute(shards.iter().map(read).collect()) {
+        for answer in self.executor.execute(shards.iter().map(read).collect()) {
             let ShardAnswer::Dimensions(dimensions) = answer? else { return Err(mismatch()) };
             for (vector, dimension) in vectors.iter().zip(dimensions) {
                 if let Some(dimension) = dimension {
@@ -138,7 +144,9 @@ impl<'a> Shards<'a> {
     /// As [`Shards::search`].
     pub(crate) fn count(self, target: &ShardTarget, filter: Option<&Filter>) -> Answered<u64> {
         let mut total = 0_u64;
-        for (at, answer) in self.scatter(target, |at| ShardRead::Count { at, filter: filter.cloned() }) {
+        let filter = filter.map(|filter| self.resolve(target, filter)).transpose();
+        let filter = filter.map_err(|error| ShardError { at: target.first().at, error })?;
+        for (at, answer) in self.scatter(target, |at| ShardRead::Count { at, filter: filter.clone() }) {
             match answer {
                 Ok(ShardAnswer::Count(count)) => total += count,
                 Ok(_) => return Err(ShardError { at, error: mismatch() }),
@@ -153,6 +161,7 @@ impl<'a> Shards<'a> {
     /// # Errors
     /// As [`Shards::search`].
     pub(crate) fn matching(self, target: &ShardTarget, filter: &Filter, limit: usize) -> Result<(Vec<FoundIn>, u64)> {
+        let filter = self.resolve(target, filter)?;
         let read = |at| ShardRead::Matching { at, filter: filter.clone(), limit };
         let (mut lists, mut total) = (Vec::new(), 0_u64);
         for (at, answer) in self.scatter(target, read) {
@@ -164,18 +173,24 @@ impl<'a> Shards<'a> {
         Ok((merge::merge(lists, limit, |a, b| order(a).cmp(&order(b))), total))
     }
 
-    /// Those of these objects that match, in no order.
+    /// Those of these objects of the target that match, in no order.
     ///
     /// # Errors
     /// As [`Shards::search`].
-    pub(crate) fn matching_of(self, wanted: &[(ShardKey, Uuid)], filter: &Filter) -> Result<Vec<FoundIn>> {
+    pub(crate) fn matching_of(
+        self,
+        target: &ShardTarget,
+        wanted: &[(ShardKey, Uuid)],
+        filter: &Filter,
+    ) -> Result<Vec<FoundIn>> {
+        let filter = self.resolve(target, filter)?;
         let parts = by_shard(wanted);
         let read = |(at, positions): (&ShardKey, &Vec<usize>)| {
             let ids = positions.iter().map(|&position| wanted[position].1).collect();
             ShardRead::MatchingOf { at: *at, filter: filter.clone(), ids }
         };
         let mut all = Vec::new();
-        for (at, answer) in parts.keys().zip(self.0.execute(parts.iter().map(read).collect())) {
+        for (at, answer) in parts.keys().zip(self.executor.execute(parts.iter().map(read).collect())) {
             let ShardAnswer::Matching { found, .. } = answer? else { return Err(mismatch()) };
             all.extend(found.into_iter().map(|version| FoundIn { at: *at, version }));
         }
@@ -216,7 +231,15 @@ impl<'a> Shards<'a> {
         let mut batches: BTreeMap<(ShardKey, bool), (Vec<usize>, Vec<Query>)> = BTreeMap::new();
         let mut found: Vec<Answered<Vec<ShardHits>>> = searches.iter().map(|_| Ok(Vec::new())).collect();
         let mut queries = Vec::with_capacity(searches.len());
-        for (number, (target, query)) in searches.into_iter().enumerate() {
+        for (number, (target, query)) in self.resolve_each(searches).into_iter().enumerate() {
+            let query = match query {
+                Ok(query) => query,
+                Err(error) => {
+                    found[number] = Err(ShardError { at: target.first().at, error });
+                    queries.push((target, None));
+                    continue;
+                }
+            };
             let mut batch = |at, merged, query| {
                 let (numbers, queries) = batches.entry((at, merged)).or_default();
                 numbers.push(number);
@@ -238,7 +261,7 @@ impl<'a> Shards<'a> {
             .into_iter()
             .map(|((at, with_keys), (numbers, queries))| ((at, numbers), ShardRead::Search { at, queries, with_keys }))
             .unzip();
-        for ((at, numbers), answer) in numbers.into_iter().zip(self.0.execute(reads)) {
+        for ((at, numbers), answer) in numbers.into_iter().zip(self.executor.execute(reads)) {
             for (number, hits) in numbers.iter().zip(hits_of_each(answer, numbers.len())) {
                 match (&mut found[*number], hits) {
                     (Ok(lists), Ok(hits)) => lists.push(hits),
@@ -249,6 +272,27 @@ impl<'a> Shards<'a> {
         }
         let merged = queries.into_iter().zip(found);
         merged.map(|((target, query), found)| self.merged(target, query, found?)).collect()
+    }
+
+    /// The queries with filters as shards answer them. Equal filters of the same shards are resolved once.
+    fn resolve_each<'t>(self, searches: Vec<(&'t ShardTarget, Query)>) -> Vec<(&'t ShardTarget, Result<Query>)> {
+        let mut known: Vec<(ShardKey, Filter, Result<Filter>)> = Vec::new();
+        let resolve = |(target, mut query): (&'t ShardTarget, Query)| {
+            let Some(filter) = query.filter.take_if(|filter| filter.follows_references()) else {
+                return (target, Ok(query));
+            };
+            let at = target.first().at;
+            let resolved = match known.iter().find(|(of, other, _)| *of == at && *other == filter) {
+                Some((_, _, resolved)) => resolved.clone(),
+                None => {
+                    let resolved = self.resolve(target, &filter);
+                    known.push((at, filter, resolved.clone()));
+                    resolved
+                }
+            };
+            (target, resolved.map(|filter| Query { filter: Some(filter), ..query }))
+        };
+        searches.into_iter().map(resolve).collect()
     }
 
     /// The hits of a query, made of the lists of its shards; without a query they are those of the only list.
@@ -291,7 +335,7 @@ impl<'a> Shards<'a> {
             include: with_sorted.clone(),
         };
         let mut objects = BTreeMap::new();
-        for ((at, doc_ids), answer) in doc_ids.iter().zip(self.0.execute(doc_ids.iter().map(read).collect())) {
+        for ((at, doc_ids), answer) in doc_ids.iter().zip(self.executor.execute(doc_ids.iter().map(read).collect())) {
             match answer {
                 Ok(ShardAnswer::Objects(of_shard)) => {
                     objects.extend(doc_ids.iter().map(|doc_id| (*at, *doc_id)).zip(of_shard));
@@ -308,7 +352,7 @@ impl<'a> Shards<'a> {
     }
 
     fn one(self, read: ShardRead) -> Result<ShardAnswer> {
-        self.0.execute(vec![read]).pop().unwrap_or_else(|| Err(mismatch()))
+        self.executor.execute(vec![read]).pop().unwrap_or_else(|| Err(mismatch()))
     }
 
     /// The same read of all shards of the target, with their answers.
@@ -317,7 +361,7 @@ impl<'a> Shards<'a> {
         target: &ShardTarget,
         read: impl Fn(ShardKey) -> ShardRead,
     ) -> impl Iterator<Item = (ShardKey, Result<ShardAnswer>)> {
-        let answers = self.0.execute(target.all().map(read).collect());
+        let answers = self.executor.execute(target.all().map(read).collect());
         target.all().zip(answers).collect::<Vec<_>>().into_iter()
     }
 
@@ -332,7 +376,7 @@ impl<'a> Shards<'a> {
         let ids = |positions: &Vec<usize>| positions.iter().map(|&position| wanted[position].1).collect();
         let reads = parts.iter().map(|(at, positions)| read(*at, ids(positions))).collect();
         let mut all: Vec<Option<T>> = wanted.iter().map(|_| None).collect();
-        for (positions, answer) in parts.values().zip(self.0.execute(reads)) {
+        for (positions, answer) in parts.values().zip(self.executor.execute(reads)) {
             for (position, result) in positions.iter().zip(results(answer?).ok_or_else(mismatch)?) {
                 all[*position] = Some(result);
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use azimuth_engine::ids::ShardKey;
+use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::{Collection, Shard, ShardTable, TenantStatus, shard_of};
 use uuid::Uuid;
 
@@ -75,6 +76,25 @@ impl ShardTarget {
     pub(crate) fn behind(collection: Arc<Collection>, table: &ShardTable, tenant: &str) -> Result<Self, RouteError> {
         let tenant = if collection.multi_tenancy.enabled { tenant } else { "" };
         Self::new(collection, table, tenant)
+    }
+
+    /// The shards that references to objects of the collection `name` lead to, from an object of `tenant`; `None` if there
+    /// are no such objects.
+    ///
+    /// # Errors
+    /// [`RouteError::Inactive`]
+    pub(super) fn referenced(catalog: &Catalog, name: &str, tenant: &str) -> Result<Option<Self>, RouteError> {
+        let Some(collection) = catalog.find(name) else { return Ok(None) };
+        let table = catalog.shards(collection.id);
+        if collection.multi_tenancy.enabled && table.get(tenant).is_none() {
+            return Ok(None);
+        }
+        Self::behind(collection.clone(), table, tenant).map(Some)
+    }
+
+    /// The tenant of the shard; empty for none.
+    pub(super) fn tenant(&self) -> &str {
+        if self.collection.multi_tenancy.enabled { &self.first().name } else { "" }
     }
 
     /// All shards, in the order of their ids.

@@ -59,6 +59,7 @@ pub(crate) fn new_collection(settings: &Settings, name: &str) -> Collection {
         module_config: None,
         next_property_id: 1,
         next_vector_id: 1,
+        vector_lengths: BTreeMap::new(),
         listed: None,
         listed_next: None,
     }
