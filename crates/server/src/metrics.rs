@@ -75,8 +75,7 @@ pub(crate) fn render(app: &App) -> String {
     let replays = app.progress().replays;
     let left = replays.iter().map(|replay| replay.last_index.saturating_sub(replay.applied_index)).sum::<u64>();
     line("gauge", "azimuth_replay_entries_left", "Entries of the log that the start has yet to apply.", left as f64);
-    if let Ok(node) = app.node() {
-        let disk = node.disk();
+    if let Ok((disk, group)) = app.metrics() {
         line(
             "gauge",
             "azimuth_disk_used_percent",
@@ -85,7 +84,6 @@ pub(crate) fn render(app: &App) -> String {
         );
         let refused = f64::from(u8::from(disk.refuses()));
         line("gauge", "azimuth_writes_refused", "1 while writes are refused because the disk is full.", refused);
-        let group = node.data().state().metrics();
         // Counts are far below 2^53.
         let mut gauge = |name: &str, help: &str, value: u64| line("gauge", name, help, value as f64);
         gauge("azimuth_collections", "Collections.", group.collections);

@@ -75,8 +75,8 @@ async fn serve(flags: &Flags) -> Result<(), String> {
     let settings = Settings::from_environment(flags)?;
     let auth = Auth::from_environment()?;
     let [tls, grpc_tls] = certificates(&settings)?;
+    tokio::spawn(auth.clone().watch_file());
     let app = App::new(settings, auth, weaviate::schema::CONVENTIONS);
-    tokio::spawn(app.auth.clone().watch_file());
     tokio::spawn(malloc::give_back());
     let host = app.settings.host;
     let (exporter, sending) = Exporter::from_environment()?.unzip();

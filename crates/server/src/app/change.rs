@@ -14,7 +14,9 @@ use azimuth_engine::schema::{Collection, Shard, check_schema};
 use azimuth_raft::Node;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::access::check;
 use super::{App, AppError, AppResult, schema, tenants};
+use crate::auth::{Access, Permit, Resource};
 
 /// Locks over all collections; two of one lock wait for each other without need.
 const LOCKS: usize = 64;
@@ -57,6 +59,34 @@ impl Order {
 }
 
 impl App {
+    /// As [`App::alter`], for a caller that may do so: collections are created with a permit to create, and changed with one
+    /// to update.
+    ///
+    /// # Errors
+    /// As [`App::alter`].
+    pub(crate) async fn change_collection<E, F>(
+        &self,
+        permit: &Permit,
+        name: &str,
+        mut change: F,
+    ) -> Result<Option<Arc<Collection>>, E>
+    where
+        E: From<AppError>,
+        F: FnMut(&Catalog, Option<&Arc<Collection>>) -> Result<Change, E>,
+    {
+        let permitted = |catalog: &Catalog, there: Option<&Arc<Collection>>| {
+            let change = change(catalog, there)?;
+            let access = match &change {
+                Change::Nothing => return Ok(change),
+                Change::Create(_) => Access::Create,
+                Change::Update(_) => Access::Update,
+            };
+            check(permit, access, &Resource::collection(name))?;
+            Ok(change)
+        };
+        self.alter(name, permitted).await
+    }
+
     /// Changes the collection of that name, or creates it. `change` gets the catalog and the collection in it that has
     /// exactly that name; it is called again when another node was faster. The answer is the collection afterwards, if
     /// there is one.
@@ -64,7 +94,7 @@ impl App {
     /// # Errors
     /// The errors of `change`, [`AppError::Limit`] for a limit of collections, [`AppError::UsageLimit`] when there
     /// may be no more collections, and the errors of a write.
-    pub(crate) async fn change_collection<E, F>(&self, name: &str, mut change: F) -> Result<Option<Arc<Collection>>, E>
+    pub(super) async fn alter<E, F>(&self, name: &str, mut change: F) -> Result<Option<Arc<Collection>>, E>
     where
         E: From<AppError>,
         F: FnMut(&Catalog, Option<&Arc<Collection>>) -> Result<Change, E>,
@@ -112,7 +142,8 @@ impl App {
     ///
     /// # Errors
     /// The errors of a write; objects that a failed removal leaves behind are removed at the next start.
-    pub(crate) async fn delete_collection(&self, name: &str) -> AppResult<bool> {
+    pub(crate) async fn delete_collection(&self, permit: &Permit, name: &str) -> AppResult<bool> {
+        check(permit, Access::Delete, &Resource::collection(name))?;
         let order = self.order.enter(name).await;
         let Some(collection) = self.catalog()?.find(name).map(|collection| collection.id) else { return Ok(false) };
         carry_out(self.node()?.clone(), order, Command::DeleteCollection(collection)).await?;
@@ -124,7 +155,7 @@ impl App {
     ///
     /// # Errors
     /// The errors of a write.
-    pub(crate) async fn published(&self, collection: &Arc<Collection>, shard: Option<ShardId>) -> AppResult<()> {
+    pub(super) async fn published(&self, collection: &Arc<Collection>, shard: Option<ShardId>) -> AppResult<()> {
         if self.is_published(collection, shard)? {
             return Ok(());
         }

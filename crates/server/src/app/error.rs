@@ -4,6 +4,7 @@ use azimuth_engine::interrupt::Cause;
 use azimuth_raft::ProposeError;
 
 use super::search::SearchError;
+use crate::auth::Forbidden;
 use crate::request_memory::Refusal;
 
 /// Why a call failed.
@@ -21,9 +22,9 @@ pub(crate) enum AppError {
     /// A search was refused. REST 422, gRPC UNKNOWN.
     #[error(transparent)]
     Search(Box<SearchError>),
-    /// Who calls may not. REST 403, gRPC PERMISSION_DENIED.
-    #[error("{0}")]
-    Forbidden(String),
+    /// The caller may not do that. REST 403, gRPC PERMISSION_DENIED.
+    #[error(transparent)]
+    Forbidden(Box<Forbidden>),
     /// A limit that the operator set is reached. REST 429, gRPC RESOURCE_EXHAUSTED.
     #[error("there may be {max} {what}, and there are so many")]
     UsageLimit {
@@ -92,6 +93,12 @@ impl From<SearchError> for AppError {
             SearchError::Read(error) => error.into(),
             refused => Self::Search(Box::new(refused)),
         }
+    }
+}
+
+impl From<Forbidden> for AppError {
+    fn from(refusal: Forbidden) -> Self {
+        Self::Forbidden(Box::new(refusal))
     }
 }
 

@@ -1,11 +1,16 @@
 //! The application: what every front end calls. It knows the engine and Raft, and no wire.
 
+mod access;
+#[cfg(test)]
+pub(crate) mod access_tests;
+mod calls;
 mod change;
 pub(crate) mod deadline;
 pub(crate) mod effort;
 mod error;
 mod inline;
 pub(crate) mod objects;
+mod permitted;
 pub(crate) mod read_threads;
 mod reads;
 mod reconcile;
@@ -18,14 +23,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::data::DataGroup;
+use azimuth_engine::data::{DataGroup, GroupMetrics};
 use azimuth_engine::meta::Catalog;
-use azimuth_raft::{Node, Progress};
+use azimuth_raft::{DiskUse, Node, Progress};
 use tokio::sync::watch;
 
 pub(crate) use change::Change;
 use change::Order;
 pub(crate) use error::{AppError, AppResult};
+pub(crate) use permitted::Permitted;
 use reads::Reads;
 use schema::defaults::Conventions;
 
@@ -40,7 +46,7 @@ pub(crate) struct App {
     /// What the process was told.
     pub(crate) settings: Settings,
     /// Who may call what.
-    pub(crate) auth: Arc<Auth>,
+    auth: Arc<Auth>,
     /// What collections are like that come into being because an object needs them.
     conventions: Conventions,
     node: OnceLock<Arc<Node>>,
@@ -91,11 +97,20 @@ impl App {
         self.node.get().is_some_and(|node| node.is_ready())
     }
 
+    /// Use of the disk, and the metrics of the data group.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] while the node starts.
+    pub(crate) fn metrics(&self) -> AppResult<(DiskUse, GroupMetrics)> {
+        let node = self.node()?;
+        Ok((node.disk(), node.data().state().metrics()))
+    }
+
     /// The node.
     ///
     /// # Errors
     /// [`AppError::Unavailable`] while it starts.
-    pub(crate) fn node(&self) -> AppResult<&Arc<Node>> {
+    fn node(&self) -> AppResult<&Arc<Node>> {
         self.node.get().ok_or_else(|| AppError::Unavailable("the node is starting".to_owned()))
     }
 
@@ -111,7 +126,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Unavailable`] while the node starts.
-    pub(crate) fn catalog(&self) -> AppResult<Arc<Catalog>> {
+    fn catalog(&self) -> AppResult<Arc<Catalog>> {
         Ok(self.node()?.meta().state().catalog())
     }
 
@@ -119,7 +134,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Unavailable`] when they could not be taken or their fate is not known.
-    pub(crate) async fn propose(&self, commands: Vec<Command>) -> AppResult<Vec<Outcome>> {
+    async fn propose(&self, commands: Vec<Command>) -> AppResult<Vec<Outcome>> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
@@ -136,7 +151,7 @@ impl App {
     ///
     /// # Errors
     /// As [`App::propose`]; a part from the front may have been carried out.
-    pub(crate) async fn propose_in_turns(&self, commands: Vec<(usize, Command)>) -> AppResult<Vec<Outcome>> {
+    async fn propose_in_turns(&self, commands: Vec<(usize, Command)>) -> AppResult<Vec<Outcome>> {
         let mut outcomes = Vec::with_capacity(commands.len());
         let (mut turn, mut turn_bytes) = (Vec::new(), 0_usize);
         for (bytes, command) in commands {
@@ -155,7 +170,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Unavailable`]
-    pub(crate) fn check_index_memory(&self) -> AppResult<()> {
+    fn check_index_memory(&self) -> AppResult<()> {
         if !self.data()?.index_memory_full() {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::interrupt::{Cause, Interrupt};
 use azimuth_engine::object::StoredObject;
-use azimuth_engine::query::{Filter, Include};
+use azimuth_engine::query::Include;
 use azimuth_raft::Node;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout_at;
@@ -86,7 +86,7 @@ impl App {
     ///
     /// # Errors
     /// The error of the read; [`AppError::Deadline`].
-    pub(crate) async fn read<T, F>(&self, read: F) -> AppResult<T>
+    pub(super) async fn read<T, F>(&self, read: F) -> AppResult<T>
     where
         T: Send + 'static,
         F: FnOnce(Shards<'_>) -> azimuth_engine::Result<T> + Send + 'static,
@@ -132,7 +132,7 @@ impl App {
     ///
     /// # Errors
     /// The error of the read.
-    pub(crate) async fn read_inline<T, F>(&self, is_short: bool, read: F) -> AppResult<T>
+    pub(super) async fn read_inline<T, F>(&self, is_short: bool, read: F) -> AppResult<T>
     where
         T: Send + 'static,
         F: FnOnce(Shards<'_>) -> azimuth_engine::Result<T> + Send + 'static,
@@ -153,7 +153,7 @@ impl App {
 
     /// Vector components that a search without a filter compares, as [`near_cost`](azimuth_engine::data::DataGroup::near_cost) estimates it for each shard.
     /// `None` when the number is not known.
-    pub(crate) fn near_cost(&self, target: &ShardTarget, vectors: &[VectorId], k: usize) -> Option<u64> {
+    pub(super) fn near_cost(&self, target: &ShardTarget, vectors: &[VectorId], k: usize) -> Option<u64> {
         let data = self.data().ok()?;
         let cost = |at| data.near_cost(at, vectors.iter().copied(), k);
         target.all().try_fold(0_u64, |sum, at| Some(sum.saturating_add(cost(at)?)))
@@ -163,7 +163,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Unavailable`] while the node starts.
-    pub(crate) fn is_loaded(&self, at: ShardKey) -> AppResult<bool> {
+    pub(super) fn is_loaded(&self, at: ShardKey) -> AppResult<bool> {
         Ok(self.data()?.is_loaded(at))
     }
 
@@ -171,32 +171,15 @@ impl App {
     ///
     /// # Errors
     /// The error of the read.
-    pub(crate) async fn get(&self, at: ShardKey, id: Uuid, include: Include) -> AppResult<Option<StoredObject>> {
+    pub(super) async fn get(&self, at: ShardKey, id: Uuid, include: Include) -> AppResult<Option<StoredObject>> {
         self.read(move |shards| shards.get(at, id, include)).await
-    }
-
-    /// Whether there is an object with that id.
-    ///
-    /// # Errors
-    /// The error of the read.
-    pub(crate) async fn exists(&self, at: ShardKey, id: Uuid) -> AppResult<bool> {
-        let there = self.read_inline(self.is_loaded(at)?, move |shards| shards.exist(&[(at, id)])).await?;
-        Ok(there == [true])
-    }
-
-    /// Number of objects, or of those that match.
-    ///
-    /// # Errors
-    /// The error of the read.
-    pub(crate) async fn count(&self, target: ShardTarget, filter: Option<Filter>) -> AppResult<u64> {
-        self.read(move |shards| Ok(shards.count(&target, filter.as_ref())?)).await
     }
 
     /// Opens the indexes of these vectors, if they are not in memory. The read itself reports errors of the indexes.
     ///
     /// # Errors
     /// [`AppError::Deadline`]; the opening goes on.
-    pub(crate) async fn open_indexes(&self, target: &ShardTarget, vectors: &[VectorId]) -> AppResult<()> {
+    pub(super) async fn open_indexes(&self, target: &ShardTarget, vectors: &[VectorId]) -> AppResult<()> {
         for at in target.all() {
             self.open_indexes_of(at, vectors).await?;
         }

@@ -9,7 +9,9 @@ use azimuth_engine::limits::SHARDS_AT_ONCE_MAX;
 use azimuth_engine::schema::{Collection, Shard, TenantStatus};
 use azimuth_raft::Node;
 
+use super::access::check;
 use super::{App, AppError, AppResult};
+use crate::auth::{Access, Permit, Resource};
 
 /// A shard that is to be created, ready for requests.
 pub(super) fn new_shard(name: String) -> NewShard {
@@ -32,7 +34,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::Limit`], and the errors of a write.
-    pub(crate) async fn create_shards(
+    pub(super) async fn create_shards(
         &self,
         collection: CollectionId,
         shards: Vec<NewShard>,
@@ -46,13 +48,29 @@ impl App {
     ///
     /// # Errors
     /// As [`App::create_shards`].
-    pub(crate) async fn update_shards(
+    pub(super) async fn update_shards(
         &self,
         collection: CollectionId,
         changes: Vec<ShardChange>,
     ) -> AppResult<Option<Vec<Shard>>> {
         let command = |changes: &[ShardChange]| Command::UpdateShards { collection, changes: changes.to_vec() };
         self.change_shards(collection, changes.chunks(SHARDS_AT_ONCE_MAX).map(command).collect()).await
+    }
+
+    /// Makes a shard read-only, or writable again; `None` when there is no such shard.
+    ///
+    /// # Errors
+    /// The errors of a write.
+    pub(crate) async fn set_read_only(
+        &self,
+        permit: &Permit,
+        collection: &Collection,
+        shard: &str,
+        read_only: bool,
+    ) -> AppResult<Option<()>> {
+        check(permit, Access::Update, &Resource::shards(&collection.name, Some(shard)))?;
+        let change = ShardChange { name: shard.to_owned(), expected: None, status: None, read_only: Some(read_only) };
+        Ok(self.update_shards(collection.id, vec![change]).await?.map(drop))
     }
 
     async fn change_shards(&self, collection: CollectionId, commands: Vec<Command>) -> AppResult<Option<Vec<Shard>>> {

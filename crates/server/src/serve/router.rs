@@ -221,19 +221,19 @@ impl Shared {
             .uri
             .query()
             .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("access_token=").map(str::to_owned)));
-        let principal = app.auth.authenticate_rest(&head.headers, token.as_deref());
+        let caller = app.authenticate(&head.headers, token.as_deref());
         let head_only = head.method == Method::HEAD;
         let probe = head.uri.path().starts_with("/v1/.well-known/");
         let pace = Pace::new(app.settings.stall_max);
         let share = request_memory::current().unwrap_or_else(|| self.unpaid());
-        let body = if principal.is_ok() {
+        let body = if caller.is_ok() {
             body::read(body, app.settings.body_bytes_max, pace, &share).await
         } else {
             body::discard(body, pace).await;
             Ok(Ok(Bytes::new()))
         };
         let kind = Kind::of(&head.method, head.uri.path());
-        let accepted = body.and_then(|body| rest::accept(&app, principal, head.method, &head.uri, head.headers, body));
+        let accepted = body.and_then(|body| rest::accept(&app, caller, head.method, &head.uri, head.headers, body));
         let mut response = match accepted {
             Ok(accepted) => {
                 let is_large = LargeRequests::takes(accepted.body_bytes());

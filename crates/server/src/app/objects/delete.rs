@@ -7,8 +7,10 @@ use azimuth_engine::ids::ShardKey;
 use azimuth_engine::query::Filter;
 use uuid::Uuid;
 
+use crate::app::access::check_target;
 use crate::app::shards::{FoundIn, ShardTarget};
 use crate::app::{App, AppResult};
+use crate::auth::{Access, Permit};
 
 /// How often an object that is written again meanwhile is checked again.
 const ATTEMPTS_MAX: usize = 8;
@@ -30,7 +32,14 @@ pub(crate) struct Deleted {
 ///
 /// # Errors
 /// What the search or the write ends with.
-pub(crate) async fn matching(app: &App, target: ShardTarget, filter: Filter, dry_run: bool) -> AppResult<Deleted> {
+pub(crate) async fn matching(
+    app: &App,
+    permit: &Permit,
+    target: ShardTarget,
+    filter: Filter,
+    dry_run: bool,
+) -> AppResult<Deleted> {
+    check_target(permit, Access::Delete, &target)?;
     let limit = app.settings.query_maximum_results;
     let (shards_of_target, first) = (target.clone(), filter.clone());
     let (found, mut matches) = app.read(move |shards| shards.matching(&shards_of_target, &first, limit)).await?;

@@ -24,7 +24,7 @@ pub(crate) struct Target {
 ///
 /// # Errors
 /// What a read ends with.
-pub(crate) async fn exist(app: &App, targets: &[Target]) -> AppResult<Vec<bool>> {
+pub(super) async fn exist(app: &App, targets: &[Target]) -> AppResult<Vec<bool>> {
     if targets.is_empty() {
         return Ok(Vec::new());
     }

@@ -24,7 +24,7 @@ use super::shard::Opening;
 use super::{Draft, ObjectError, shard, vectors};
 use crate::app::shards::Shards;
 use crate::app::tenants::new_shard;
-use crate::app::{App, AppError, AppResult, Change};
+use crate::app::{App, AppError, AppResult, Change, Permitted};
 
 /// How often a plan is made anew without the drafts that a lookup refused.
 const ROUNDS_MAX: usize = 4;
@@ -37,7 +37,7 @@ pub(super) type Refused = Vec<Option<ObjectError>>;
 ///
 /// # Errors
 /// The errors of a change of the schema; a draft's own error is part of the answer.
-pub(super) async fn extend(app: &App, drafts: &[Draft], purpose: Purpose) -> AppResult<Refused> {
+pub(super) async fn extend(app: &App, drafts: &[Permitted<Draft>], purpose: Purpose) -> AppResult<Refused> {
     let mut refused: Refused =
         drafts.iter().map(|draft| draft.unreadable.clone().map(ObjectError::Unreadable)).collect();
     let catalog = app.catalog()?;
@@ -72,7 +72,7 @@ fn lacks(app: &App, catalog: &Catalog, there: Option<&Arc<Collection>>, draft: &
 struct Request<'a> {
     app: &'a App,
     name: &'a str,
-    drafts: &'a [Draft],
+    drafts: &'a [Permitted<Draft>],
     indexes: Vec<usize>,
     purpose: Purpose,
 }
@@ -132,12 +132,12 @@ impl Request<'_> {
                 _ => Change::Nothing,
             })
         };
-        match self.app.change_collection(self.name, change).await {
+        match self.app.alter(self.name, change).await {
             Err(AppError::Limit(why)) => {
                 // A limit of collections: drafts that need no change of the schema are written all the same.
                 let catalog = self.app.catalog()?;
                 let there = catalog.find(self.name);
-                let lacks = |index| lacks(self.app, &catalog, there, &self.drafts[index], self.purpose);
+                let lacks = |index: usize| lacks(self.app, &catalog, there, &self.drafts[index], self.purpose);
                 for &index in self.indexes.iter().filter(|&&index| lacks(index)) {
                     refused[index].get_or_insert(ObjectError::Invalid(why.clone()));
                 }

@@ -97,7 +97,7 @@ async fn fixed(app: &App, collection: &Arc<Collection>, given: &Lengths) -> AppR
         }
         Err(_) => Lengths::new(),
     };
-    let changed = app.change_collection(&collection.name, |_, newest| {
+    let changed = app.alter(&collection.name, |_, newest| {
         let Some(newest) = newest.filter(|newest| newest.id == collection.id) else { return Ok(Change::Nothing) };
         let mut new = Collection::clone(newest);
         for vector in &missing {

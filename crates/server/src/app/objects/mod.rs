@@ -30,10 +30,10 @@ pub(crate) use error::{
 pub(crate) use input::{InputKind, InputMap, InputValue};
 pub(crate) use prepare::{Prepared, Purpose, prepare};
 pub(crate) use vectors::GivenVectors;
-pub(crate) use write::{merge, write};
+pub(crate) use write::{delete_one, merge, write};
 
-use super::{App, AppResult};
-use crate::auth::{Access, Principal};
+use super::{App, AppResult, Permitted};
+use crate::auth::{Caller, Permit, Resource};
 
 /// An object as it came in.
 #[derive(Debug, Clone)]
@@ -52,15 +52,30 @@ pub(crate) struct Draft {
     pub(crate) unreadable: Option<String>,
 }
 
-/// Whether the caller may put an object there, in place of another or as a new one.
+/// Decides whether the caller may have `draft` written, or checked, for that purpose. An upsert is refused for the change
+/// first, and then for the creation.
 ///
 /// # Errors
-/// [`AppError::Forbidden`], of the change first.
-pub(crate) fn authorize_upsert(app: &App, principal: &Principal, draft: &Draft) -> AppResult<()> {
-    let tenant = draft.tenant.as_deref().unwrap_or("*");
-    let resource = format!("data/collections/{}/shards/{tenant}/objects/*", draft.collection);
-    app.auth.authorize(principal, Access::Update, &resource)?;
-    app.auth.authorize(principal, Access::Create, &resource)
+/// [`AppError::Forbidden`](super::AppError::Forbidden)
+pub(crate) fn permit(app: &App, caller: &Caller, draft: Draft, purpose: Purpose) -> AppResult<Permitted<Draft>> {
+    let id = draft.id.filter(|_| purpose == Purpose::Merge);
+    let grant = app.auth.decide(caller, purpose.access(), &resource(&draft, id))?;
+    Ok(Permitted::new(grant, draft))
+}
+
+fn resource(draft: &Draft, id: Option<Uuid>) -> Resource<'_> {
+    let (collection, tenant) = (draft.collection.as_str(), draft.tenant.as_deref());
+    match id {
+        Some(id) => Resource::object(Some(collection), tenant, id),
+        None => Resource::objects(collection, tenant),
+    }
+}
+
+impl Permitted<Draft> {
+    /// The permit for the object alone.
+    pub(crate) fn permit(&self) -> Permit {
+        Permit::new(self.grant(), resource(self, self.id))
+    }
 }
 
 /// Converts properties of an object of a collection as it is: for fuzz targets of front ends.

@@ -16,7 +16,8 @@ use super::extend::extend;
 use super::references::check_tenancy;
 use super::shard::route_to_write;
 use super::{Draft, ObjectError, ReferenceError, vectors};
-use crate::app::{App, AppError, now_ms};
+use crate::app::{App, AppError, Permitted, now_ms};
+use crate::auth::{Access, Grant};
 
 /// What drafts are prepared for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,16 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
+    /// What the caller must be allowed to do with the objects.
+    pub(super) fn access(self) -> &'static [Access] {
+        match self {
+            Self::Write => &[Access::Update, Access::Create],
+            Self::Insert => &[Access::Create],
+            Self::Replace | Self::Merge => &[Access::Update],
+            Self::Validate => &[Access::Read],
+        }
+    }
+
     /// Whether collections and tenants may come into being.
     pub(super) fn creates(self) -> bool {
         matches!(self, Self::Write | Self::Insert)
@@ -49,6 +60,8 @@ pub(crate) struct Prepared {
     pub(crate) object: Object,
     /// The schema that it was checked against.
     pub(crate) collection: Arc<Collection>,
+    /// What its caller may do.
+    pub(super) grant: Grant,
 }
 
 /// Checks `drafts` against the schema, which is extended where auto-schema is on; the answer is per draft, in order.
@@ -58,10 +71,14 @@ pub(crate) struct Prepared {
 /// Only what hinders all of them; what is wrong with a draft is its own answer.
 pub(crate) async fn prepare(
     app: &App,
-    drafts: &mut [Draft],
+    drafts: &mut [Permitted<Draft>],
     purpose: Purpose,
 ) -> Result<Vec<Result<Prepared, ObjectError>>, ObjectError> {
     for draft in drafts.iter_mut() {
+        if !purpose.access().iter().all(|access| draft.allows(*access)) {
+            return Err(AppError::Internal("an object is written for another purpose than permitted".to_owned()).into());
+        }
+        let draft = draft.value_mut();
         draft.id.get_or_insert_with(Uuid::new_v4);
     }
     let refused = match purpose {
@@ -122,7 +139,13 @@ pub(super) async fn check_weight(
 
 type Named = Vec<(String, Beacon)>;
 
-fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Result<(Prepared, Named), ObjectError> {
+fn one(
+    catalog: &Catalog,
+    permitted: &mut Permitted<Draft>,
+    purpose: Purpose,
+    now: i64,
+) -> Result<(Prepared, Named), ObjectError> {
+    let (grant, draft) = (permitted.grant(), permitted.value_mut());
     let collection = (catalog.find(&draft.collection).cloned())
         .ok_or_else(|| ObjectError::NoCollection(draft.collection.clone()))?;
     let Converted { properties, references, .. } = check(catalog, &collection, &Extension::default(), draft)?;
@@ -137,7 +160,7 @@ fn one(catalog: &Catalog, draft: &mut Draft, purpose: Purpose, now: i64) -> Resu
         }
     };
     let object = Object { id, created_ms: now, updated_ms: now, properties, vectors };
-    Ok((Prepared { at, object, collection }, references))
+    Ok((Prepared { at, object, collection, grant }, references))
 }
 
 /// The properties of a draft as values, checked against the schema as it is with `extension`.

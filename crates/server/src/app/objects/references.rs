@@ -14,7 +14,8 @@ use uuid::Uuid;
 use super::existence::{self, Target};
 use super::write::{change, change_all};
 use super::{BatchReferenceError, ObjectError, ReferenceError, shard};
-use crate::app::{App, AppResult};
+use crate::app::{App, AppResult, Permitted};
+use crate::auth::{Access, Caller, Permit, Resource};
 
 /// References of one object that are added by one command, so that none gets too large; apply writes the object once anyway.
 const GROUP_REFERENCES_MAX: usize = 10_000;
@@ -36,12 +37,14 @@ pub(crate) enum Change {
 /// [`ObjectError::NotFound`] when the object is not there.
 pub(crate) async fn apply(
     app: &App,
+    permit: &Permit,
     at: ShardKey,
     id: Uuid,
     property: &str,
     change_kind: Change,
     beacons: Vec<Beacon>,
 ) -> Result<(), ObjectError> {
+    app.check_shard(permit, Access::Update, at, Some(id))?;
     let mut patch = Patch::default();
     match change_kind {
         Change::Add => {
@@ -80,11 +83,18 @@ pub(crate) fn targets<'a>(collection: &'a Collection, property: &str) -> Result<
     }
 }
 
-/// The first of `beacons` whose target is not there.
+/// The first of `beacons` whose target is not there, for a caller that may change the object `at` that refers to them.
 ///
 /// # Errors
 /// What a read ends with.
-pub(crate) async fn first_missing(app: &App, beacons: &[Beacon], tenant: Option<&str>) -> AppResult<Option<Uuid>> {
+pub(crate) async fn first_missing(
+    app: &App,
+    permit: &Permit,
+    at: ShardKey,
+    beacons: &[Beacon],
+    tenant: Option<&str>,
+) -> AppResult<Option<Uuid>> {
+    app.check_reach(permit, at)?;
     let target = |beacon: &Beacon| Target { beacon: beacon.clone(), tenant: tenant.map(str::to_owned) };
     let targets: Vec<Target> = beacons.iter().map(target).collect();
     let there = existence::exist(app, &targets).await?;
@@ -118,6 +128,16 @@ pub(crate) struct NewReference {
     pub(crate) tenant: Option<String>,
 }
 
+/// Decides whether the caller may change the object that refers.
+///
+/// # Errors
+/// [`AppError::Forbidden`](crate::app::AppError::Forbidden)
+pub(crate) fn permit(app: &App, caller: &Caller, reference: NewReference) -> AppResult<Permitted<NewReference>> {
+    let resource = Resource::object(Some(&reference.from), reference.tenant.as_deref(), reference.id);
+    let grant = app.auth.decide(caller, Access::Update.alone(), &resource)?;
+    Ok(Permitted::new(grant, reference))
+}
+
 /// Appends references in one call; the answer is per reference, in order: its target, with its collection where that
 /// can be told. That targets exist is checked only where
 /// collections have tenants.
@@ -126,7 +146,7 @@ pub(crate) struct NewReference {
 /// Only what hinders all of them.
 pub(crate) async fn add_all(
     app: &App,
-    references: Vec<Result<NewReference, ObjectError>>,
+    references: Vec<Result<Permitted<NewReference>, ObjectError>>,
 ) -> Result<Vec<Result<Beacon, ObjectError>>, ObjectError> {
     let catalog = app.catalog()?;
     let mut results = Vec::with_capacity(references.len());
@@ -134,6 +154,7 @@ pub(crate) async fn add_all(
     let mut to_check = Vec::new();
     for reference in references {
         let checked = reference.and_then(|reference| {
+            let reference = reference.into_inner();
             let from = catalog.find(&reference.from);
             let from: &Arc<Collection> = from.ok_or_else(|| BatchReferenceError::NoSource(reference.from.clone()))?;
             let (at, to) = check(&catalog, from, &reference)?;

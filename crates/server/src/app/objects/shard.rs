@@ -9,8 +9,10 @@ use azimuth_engine::schema::{Collection, Shard, ShardTable, TenantStatus, shard_
 use uuid::Uuid;
 
 use super::ObjectError;
+use crate::app::access::beyond;
 use crate::app::shards::{RouteError, ShardTarget, check_tenant, virtual_shards};
 use crate::app::{App, AppResult};
+use crate::auth::Permit;
 
 /// The change that makes a tenant usable which an object names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,12 +121,20 @@ pub(super) fn named_tenant<'t>(
     Ok(tenant.filter(|tenant| !tenant.is_empty()))
 }
 
-/// Activates a tenant that a read or a change of one object names, where the collection asks for it. Returns the catalog
-/// after that.
+/// Activates a tenant that a permitted read or change of objects names, where the collection asks for it. Returns the
+/// catalog after that.
 ///
 /// # Errors
 /// The errors of a write.
-pub(crate) async fn activate(app: &App, collection: &Collection, tenant: Option<&str>) -> AppResult<Arc<Catalog>> {
+pub(crate) async fn activate(
+    app: &App,
+    permit: &Permit,
+    collection: &Collection,
+    tenant: Option<&str>,
+) -> AppResult<Arc<Catalog>> {
+    if !permit.concerns(&collection.name) {
+        return Err(beyond(permit));
+    }
     let catalog = app.catalog()?;
     let shards = catalog.shards(collection.id);
     let Some(tenant) = tenant.filter(|tenant| opening(collection, shards, tenant, false).is_some()) else {

@@ -13,7 +13,8 @@ use super::existence::{self, Target};
 use super::extend::extend;
 use super::prepare::{check, check_weight, dangling};
 use super::{Draft, ObjectError, Prepared, Purpose, lengths, vectors};
-use crate::app::{App, AppResult, now_ms};
+use crate::app::{App, AppError, AppResult, Permitted, now_ms};
+use crate::auth::{Access, Permit};
 
 /// Writes objects in one call; per object its creation time, in order. What was refused before stays refused.
 ///
@@ -24,6 +25,10 @@ pub(crate) async fn write(
     mut prepared: Vec<Result<Prepared, ObjectError>>,
     mode: PutMode,
 ) -> Result<Vec<Result<i64, ObjectError>>, ObjectError> {
+    let access = access(mode);
+    if !prepared.iter().flatten().all(|prepared| access.iter().all(|access| prepared.grant.allows(*access))) {
+        return Err(AppError::Internal("an object is written in another way than permitted".to_owned()).into());
+    }
     lengths::check(app, &mut prepared).await?;
     let mut last = None;
     for prepared in prepared.iter().flatten() {
@@ -50,6 +55,25 @@ pub(crate) async fn write(
     Ok(results.into_iter().map(|result| result.and_then(&mut outcome)).collect())
 }
 
+/// What a caller must be allowed to do for a write in this mode.
+fn access(mode: PutMode) -> &'static [Access] {
+    match mode {
+        PutMode::Insert => &[Access::Create],
+        PutMode::Replace => &[Access::Update],
+        PutMode::Upsert => &[Access::Update, Access::Create],
+    }
+}
+
+/// Deletes an object; whether there was one.
+///
+/// # Errors
+/// The error of the write.
+pub(crate) async fn delete_one(app: &App, permit: &Permit, at: ShardKey, id: Uuid) -> AppResult<bool> {
+    app.check_shard(permit, Access::Delete, at, Some(id))?;
+    let outcomes = app.propose(vec![Command::Delete { at, id }]).await?;
+    Ok(matches!(outcomes.first(), Some(Outcome::Done)))
+}
+
 /// Changes the parts of an object that `draft` names.
 ///
 /// # Errors
@@ -59,12 +83,15 @@ pub(crate) async fn merge(
     collection: &Arc<Collection>,
     at: ShardKey,
     id: Uuid,
-    mut draft: Draft,
+    mut draft: Permitted<Draft>,
 ) -> Result<(), ObjectError> {
-    if !app.exists(at, id).await? {
+    if !draft.allows(Access::Update) || draft.collection != collection.name || draft.id != Some(id) {
+        return Err(AppError::Internal("another object is changed than permitted".to_owned()).into());
+    }
+    let there = app.read_inline(app.is_loaded(at)?, move |shards| shards.exist(&[(at, id)])).await?;
+    if there != [true] {
         return Err(ObjectError::NotFound);
     }
-    draft.collection.clone_from(&collection.name);
     let refused = extend(app, std::slice::from_ref(&draft), Purpose::Merge).await?;
     if let Some(why) = refused.into_iter().flatten().next() {
         return Err(why);
@@ -72,7 +99,7 @@ pub(crate) async fn merge(
     let catalog = app.catalog()?;
     let collection = catalog.find(&collection.name).unwrap_or(collection);
     let Converted { mut properties, nulls, references } = check(&catalog, collection, &Extension::default(), &draft)?;
-    let vectors = vectors::assign(collection, draft.vectors)?;
+    let vectors = vectors::assign(collection, std::mem::take(&mut draft.value_mut().vectors))?;
     lengths::check_one(app, collection, id, vectors.iter().filter_map(|(id, vector)| Some((*id, vector.as_ref()?))))
         .await?;
     let target = |(_, beacon): &(String, _)| Target { beacon: Clone::clone(beacon), tenant: draft.tenant.clone() };
@@ -144,5 +171,5 @@ fn written(id: Uuid, outcome: Outcome) -> Result<i64, ObjectError> {
 }
 
 fn lost() -> ObjectError {
-    ObjectError::App(crate::app::AppError::Internal("a write without an outcome of its own".to_owned()))
+    ObjectError::App(AppError::Internal("a write without an outcome of its own".to_owned()))
 }

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use super::related::{Related, unite};
 use super::{Search, SearchError};
+use crate::app::access::check_target;
 use crate::app::shards::{Follow, HitTree, Shards};
 use crate::app::{App, AppResult};
+use crate::auth::{Access, Permit};
 
 /// A search and the objects that are read with its hits.
 #[derive(Debug, Clone)]
 pub(crate) struct Find {
+    /// The right to read the objects.
+    pub(crate) permit: Permit,
     /// The search.
     pub(crate) search: Search,
     /// Unites hits that are close to each other.
@@ -22,8 +26,8 @@ pub(crate) struct Find {
 
 impl Find {
     /// A search alone.
-    pub(crate) fn new(search: Search) -> Self {
-        Self { search, related: None, follow: Vec::new(), is_one_of_several: false }
+    pub(crate) fn new(permit: Permit, search: Search) -> Self {
+        Self { permit, search, related: None, follow: Vec::new(), is_one_of_several: false }
     }
 
     fn is_short(&self, app: &App) -> bool {
@@ -50,6 +54,7 @@ impl App {
         T: Send + 'static,
         F: FnOnce(Vec<HitTree>) -> azimuth_engine::Result<T> + Send + 'static,
     {
+        check_target(&find.permit, Access::Read, &find.search.shard_target)?;
         let is_short = find.is_short(self);
         if !is_short {
             self.open_indexes(&find.search.shard_target, &find.search.vectors()).await?;
@@ -72,6 +77,7 @@ impl App {
         F: FnOnce(Vec<Result<Vec<HitTree>, SearchError>>) -> T + Send + 'static,
     {
         for find in &finds {
+            check_target(&find.permit, Access::Read, &find.search.shard_target)?;
             self.open_indexes(&find.search.shard_target, &find.search.vectors()).await?;
         }
         let found = move |shards: Shards<'_>| {

@@ -93,7 +93,7 @@ impl ShardTarget {
     }
 
     /// The tenant of the shard; empty for none.
-    pub(super) fn tenant(&self) -> &str {
+    pub(crate) fn tenant(&self) -> &str {
         if self.collection.multi_tenancy.enabled { &self.first().name } else { "" }
     }
 

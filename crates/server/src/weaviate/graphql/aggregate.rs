@@ -9,19 +9,19 @@ use super::arguments;
 use super::document::Field;
 use crate::app::shards::ShardTarget;
 use crate::app::{App, AppError};
-use crate::auth::{Access, Principal};
+use crate::auth::{Access, Caller, Resource};
 use crate::weaviate::texts;
 
 /// Answers a class.
-pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) -> Result<Value, FieldError> {
+pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field) -> Result<Value, FieldError> {
     let refuse = |error: AppError| FieldError(texts::app(&error));
-    let catalog = app.catalog().map_err(refuse)?;
+    let catalog = app.names(caller).map_err(refuse)?;
     let Some(collection) = catalog.find(&class.name).cloned() else {
         let text = format!("Cannot query field {:?} on type \"AggregateObjectsObj\".", class.name);
         return Err(FieldError(text));
     };
-    let resource = format!("data/collections/{}/shards/*/objects/*", collection.name);
-    app.auth.authorize(principal, Access::Read, &resource).map_err(refuse)?;
+    let resource = Resource::objects(&collection.name, None);
+    let permit = app.permit(caller, Access::Read, resource).map_err(refuse)?;
     if let Some(limit) = arguments::int(class, "objectLimit") {
         let searched = ["nearVector", "nearObject", "hybrid"].iter().any(|name| class.argument(name).is_some());
         if limit <= 0 {
@@ -42,7 +42,7 @@ pub(super) async fn class(app: &Arc<App>, principal: &Principal, class: &Field) 
     let shard_target = ShardTarget::new(collection, shards, &tenant)
         .map_err(|error| FieldError(format!("aggregate: {}", texts::route(&error))))?;
     let shard = shard_target.first().name.clone();
-    let count = app.count(shard_target, filter).await.map_err(|error| {
+    let count = app.count(&permit, shard_target, filter).await.map_err(|error| {
         let why = texts::app(&error);
         FieldError(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {why}"))
     })?;

@@ -16,7 +16,7 @@ use crate::app::search::find::Find;
 use crate::app::search::{Ranking, Search, UNBOUNDED_HITS_MAX, target};
 use crate::app::shards::{HitTree, ShardTarget};
 use crate::app::{App, AppError};
-use crate::auth::{Access, Principal};
+use crate::auth::{Access, Caller, Resource};
 use crate::weaviate::page;
 use crate::weaviate::texts::no_such_property;
 use crate::weaviate::texts::{self, VECTOR_SEARCH};
@@ -26,22 +26,17 @@ use crate::weaviate::tree::Tree;
 const LATER: &[&str] = &["bm25"];
 
 /// Answers a class; `alone` if nothing else of the same request is to be answered beside it.
-pub(super) async fn class(
-    app: &Arc<App>,
-    principal: &Principal,
-    class: &Field,
-    alone: bool,
-) -> Result<Tree, FieldError> {
+pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field, alone: bool) -> Result<Tree, FieldError> {
     let refuse = |error: AppError| FieldError(texts::app(&error));
-    let catalog = app.catalog().map_err(refuse)?;
+    let catalog = app.names(caller).map_err(refuse)?;
     let Some(collection) = catalog.find(&class.name).cloned() else {
         let text = format!("Cannot query field {:?} on type \"GetObjectsObj\".", class.name);
         return Err(FieldError(text));
     };
     let tenant = text(class, "tenant").unwrap_or_default();
     let shape = Shape::new(&catalog, &collection, &tenant, &class.fields);
-    let resource = format!("data/collections/{}/shards/*/objects/*", collection.name);
-    app.auth.authorize(principal, Access::Read, &resource).map_err(refuse)?;
+    let resource = Resource::objects(&collection.name, None);
+    let permit = app.permit(caller, Access::Read, resource).map_err(refuse)?;
     if let Some(argument) = LATER.iter().find(|argument| class.argument(argument).is_some()) {
         return Err(FieldError(format!("{argument} is not supported yet")));
     }
@@ -66,7 +61,7 @@ pub(super) async fn class(
         return Err(FieldError("_additional.queryProfile is not supported yet".to_owned()));
     }
     let related = related.filter(|_| by.is_none());
-    let find = Find { search, related, follow: shape.follow(), is_one_of_several: !alone };
+    let find = Find { permit, search, related, follow: shape.follow(), is_one_of_several: !alone };
     let shown = move |hits: Vec<HitTree>| match by {
         Some(by) => in_groups(&shape, &hits, &by, ranked),
         // Each hit is dropped as soon as it is shown.

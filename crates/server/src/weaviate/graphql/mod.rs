@@ -29,7 +29,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::app::{App, AppError};
-use crate::auth::{Access, Principal};
+use crate::auth::{Access, Caller, Resource};
 use crate::request_memory::{self, Refusal};
 use crate::weaviate::rest::decode;
 use crate::weaviate::rest::message::{Reply, RestRequest};
@@ -91,22 +91,22 @@ pub(crate) async fn handle(app: &Arc<App>, request: &RestRequest) -> Reply {
 
 async fn single(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
     let body = decode(request, "body", "models.GraphQLQuery")?;
-    authorize(app, &request.principal)?;
+    let caller = permitted(app, request)?;
     if body.get("query").and_then(Value::as_str).unwrap_or_default().is_empty() {
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, "query cannot be empty"));
     }
-    refuse_without_schema(app, "!")?;
+    refuse_without_schema(app, caller, "!")?;
     if let Some(kind) = body.get("variables").and_then(not_a_map) {
         let text = format!("variables must be a JSON object, got {kind}");
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
     }
-    Ok(answered(answer(app, &request.principal, &body, true).await))
+    Ok(answered(answer(app, caller, &body, true).await))
 }
 
 async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
     let body = decode(request, "body", "models.GraphQLQueries")?;
-    authorize(app, &request.principal)?;
-    refuse_without_schema(app, "")?;
+    let caller = permitted(app, request)?;
+    refuse_without_schema(app, caller, "")?;
     let bodies = body.as_array().map(Vec::as_slice).unwrap_or_default();
     if bodies.is_empty() {
         return Err(Reply { status: StatusCode::UNPROCESSABLE_ENTITY, body: Some(json!({"error": null}).into()) });
@@ -123,7 +123,7 @@ async fn batch(app: &Arc<App>, request: &RestRequest) -> Result<Reply, Reply> {
         } else if let Some(variables) = variables {
             refuse(format!("422: expected map[string]interface{{}}, received {variables}"))
         } else {
-            answer(app, &request.principal, body, bodies.len() == 1).await
+            answer(app, caller, body, bodies.len() == 1).await
         }
     };
     let answers = stream::iter(bodies).map(one).buffered(TOGETHER_MAX).collect::<Vec<_>>().await;
@@ -143,19 +143,25 @@ pub(crate) fn no_memory(refusal: Refusal) -> Reply {
     Reply { status, body: Some(json!({"data": null, "errors": [error]}).into()) }
 }
 
-fn authorize(app: &App, principal: &Principal) -> Result<(), Reply> {
-    let allowed = app.auth.authorize(principal, Access::Read, "schema/collections/*/shards/#");
-    Ok(allowed.map_err(|error| match error {
-        AppError::Forbidden(why) => AppError::Forbidden(format!(
-            "due to GraphQL introspection, this role must have the permission to `read_collections` on `*` (all) \
-             collections: {why}"
-        )),
-        error => error,
-    })?)
+/// The caller, who must be allowed to read the schema.
+fn permitted<'r>(app: &App, request: &'r RestRequest) -> Result<&'r Caller, Reply> {
+    let caller = request.caller()?;
+    match app.permit(caller, Access::Read, Resource::Collection(None)) {
+        Ok(_) => Ok(caller),
+        Err(AppError::Forbidden(refusal)) => {
+            let why = texts::forbidden(&refusal);
+            let text = format!(
+                "due to GraphQL introspection, this role must have the permission to `read_collections` on `*` (all) \
+                 collections: {why}"
+            );
+            Err(Reply::error(StatusCode::FORBIDDEN, &text))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
-fn refuse_without_schema(app: &App, end: &str) -> Result<(), Reply> {
-    if app.catalog()?.is_empty() {
+fn refuse_without_schema(app: &App, caller: &Caller, end: &str) -> Result<(), Reply> {
+    if app.names(caller)?.is_empty() {
         let text = format!(
             "no graphql provider present, this is most likely because no schema is present. Import a schema first{end}"
         );
@@ -176,11 +182,11 @@ fn not_a_map(value: &Value) -> Option<&'static str> {
 }
 
 /// The answer's body; `alone` if no other is made beside it.
-async fn answer(app: &Arc<App>, principal: &Principal, body: &Value, alone: bool) -> Tree {
+async fn answer(app: &Arc<App>, caller: &Caller, body: &Value, alone: bool) -> Tree {
     let refuse = |error: &GraphqlError| json!({"errors": [error.json()]}).into();
     let text = body.get("query").and_then(Value::as_str).unwrap_or_default();
     let operation = body.get("operationName").and_then(Value::as_str).filter(|name| !name.is_empty());
-    let catalog = match app.catalog() {
+    let catalog = match app.names(caller) {
         Ok(catalog) => catalog,
         Err(error) => return refuse(&GraphqlError::nowhere(texts::app(&error))),
     };
@@ -195,12 +201,12 @@ async fn answer(app: &Arc<App>, principal: &Principal, body: &Value, alone: bool
                 data.insert(root.key.clone(), json!("WeaviateObj").into());
             }
             "Get" | "Aggregate" => {
-                let found = classes(app, principal, root, alone, &mut errors).await;
+                let found = classes(app, caller, root, alone, &mut errors).await;
                 data.insert(root.key.clone(), found.into());
             }
             _ => {
                 let (known, asked) = (catalog.clone(), root.clone());
-                let found = app.read(move |_| Ok(introspect::answer(&known, &asked)?)).await;
+                let found = app.compute(move || Ok(introspect::answer(&known, &asked)?)).await;
                 match found {
                     Ok(found) => {
                         data.insert(root.key.clone(), found.into());
@@ -224,7 +230,7 @@ fn list(errors: &[GraphqlError]) -> Value {
 /// Answers the classes below a root; a class that fails is null and leaves an error.
 async fn classes(
     app: &Arc<App>,
-    principal: &Principal,
+    caller: &Caller,
     root: &Field,
     alone: bool,
     errors: &mut Vec<GraphqlError>,
@@ -232,8 +238,8 @@ async fn classes(
     let one = async |class: &Field| match (class.name.as_str(), root.name.as_str()) {
         ("__typename", "Get") => Ok(json!("GetObjectsObj").into()),
         ("__typename", _) => Ok(json!("AggregateObjectsObj").into()),
-        (_, "Get") => get::class(app, principal, class, alone && root.fields.len() == 1).await,
-        _ => aggregate::class(app, principal, class).await.map(Tree::from),
+        (_, "Get") => get::class(app, caller, class, alone && root.fields.len() == 1).await,
+        _ => aggregate::class(app, caller, class).await.map(Tree::from),
     };
     let answers = stream::iter(&root.fields).map(one).buffered(TOGETHER_MAX).collect::<Vec<_>>().await;
     let mut found = Members::new();

@@ -9,7 +9,7 @@ use super::search::{filter_of, find_collection};
 use super::{status, took};
 use crate::app::shards::ShardTarget;
 use crate::app::{App, AppError};
-use crate::auth::{Access, Principal};
+use crate::auth::{Access, Caller, Resource};
 use crate::pb::weaviate::aggregate_reply::{Result as Answer, Single};
 use crate::pb::weaviate::{AggregateReply, AggregateRequest};
 use crate::weaviate::texts;
@@ -17,15 +17,15 @@ use crate::weaviate::texts;
 /// Answers a request.
 pub(super) async fn aggregate(
     app: &Arc<App>,
-    principal: &Principal,
+    caller: &Caller,
     request: AggregateRequest,
 ) -> Result<AggregateReply, Status> {
     let start = Instant::now();
     let parse = |error: Status| Status::new(error.code(), format!("parse params: {}", error.message()));
-    let catalog = app.catalog().map_err(status)?;
+    let catalog = app.names(caller).map_err(status)?;
     let collection = find_collection(&catalog, &request.collection).map_err(parse)?;
-    let resource = format!("data/collections/{}/shards/*/objects/*", collection.name);
-    app.auth.authorize(principal, Access::Read, &resource).map_err(status).map_err(parse)?;
+    let resource = Resource::objects(&collection.name, None);
+    let permit = app.permit(caller, Access::Read, resource).map_err(status).map_err(parse)?;
     refuse_unsupported(&request)?;
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())
         .map_err(|error| parse(Status::new(error.code(), format!("extract filters: {}", error.message()))))?;
@@ -41,7 +41,7 @@ pub(super) async fn aggregate(
         Status::unknown(format!("aggregate: shard {shard}: retrieve doc IDs from searcher: {why}"))
     };
     let count = if request.objects_count {
-        let count = app.count(shard_target, filter).await;
+        let count = app.count(&permit, shard_target, filter).await;
         count.map_err(explain)?
     } else {
         0

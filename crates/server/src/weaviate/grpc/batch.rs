@@ -13,11 +13,11 @@ use tonic::Status;
 
 use super::search::{filter_of, find_collection};
 use super::{status, took};
-use crate::app::App;
 use crate::app::objects::references::NewReference;
 use crate::app::objects::{self, Draft, GivenVectors, ObjectError, Purpose, delete, references, shard, uuid_text};
 use crate::app::schema::names::upper_first;
-use crate::auth::{Access, Principal};
+use crate::app::{App, AppResult};
+use crate::auth::{Access, Caller, Resource};
 use crate::pb::weaviate::batch_objects_reply::BatchError as ObjectFailure;
 use crate::pb::weaviate::batch_references_reply::BatchError as ReferenceFailure;
 use crate::pb::weaviate::vectors::VectorType;
@@ -33,17 +33,17 @@ use crate::weaviate::texts;
 /// Only what hinders all of them.
 pub(crate) async fn batch_objects(
     app: &Arc<App>,
-    principal: &Principal,
+    caller: &Caller,
     request: BatchObjectsRequest,
 ) -> Result<BatchObjectsReply, Status> {
     let start = Instant::now();
-    let catalog = app.catalog().map_err(status)?;
+    let catalog = app.names(caller).map_err(status)?;
     let mut indexes = Vec::with_capacity(request.objects.len());
     let mut drafts = Vec::with_capacity(request.objects.len());
     let mut errors = Vec::new();
-    let mut allowed = Allowed::default();
     for (index, object) in request.objects.into_iter().enumerate() {
-        match draft(&catalog, object).and_then(|draft| allowed.check(app, principal, draft)) {
+        let permit = |draft| objects::permit(app, caller, draft, Purpose::Write).map_err(|error| texts::app(&error));
+        match draft(&catalog, object).and_then(permit) {
             Ok(draft) => {
                 indexes.push(index);
                 drafts.push(draft);
@@ -66,25 +66,6 @@ pub(crate) async fn batch_objects(
     }
     errors.sort_by_key(|error| error.index);
     Ok(BatchObjectsReply { took: took(start), errors })
-}
-
-/// Remembers the last place that the caller may write to: objects of one place follow one another.
-#[derive(Default)]
-struct Allowed {
-    place: Option<(String, Option<String>)>,
-}
-
-impl Allowed {
-    /// Answers the draft when the caller may write it.
-    fn check(&mut self, app: &App, principal: &Principal, draft: Draft) -> Result<Draft, String> {
-        let known =
-            self.place.as_ref().is_some_and(|(name, tenant)| (name, tenant) == (&draft.collection, &draft.tenant));
-        if !known {
-            objects::authorize_upsert(app, principal, &draft).map_err(|error| texts::app(&error))?;
-            self.place = Some((draft.collection.clone(), draft.tenant.clone()));
-        }
-        Ok(draft)
-    }
 }
 
 fn position(index: usize) -> i32 {
@@ -167,7 +148,7 @@ pub(super) fn rows(bytes: &[u8]) -> Result<Vector, String> {
 /// An empty list, and what hinders all of them.
 pub(crate) async fn batch_references(
     app: &Arc<App>,
-    principal: &Principal,
+    caller: &Caller,
     request: BatchReferencesRequest,
 ) -> Result<BatchReferencesReply, Status> {
     let start = Instant::now();
@@ -175,12 +156,12 @@ pub(crate) async fn batch_references(
         let text = "invalid params: length cannot be 0, need at least one reference for batching";
         return Err(Status::unknown(text));
     }
-    let references: Vec<_> = request.references.into_iter().map(reference).collect();
-    for reference in references.iter().flatten() {
-        let tenant = reference.tenant.as_deref().unwrap_or("*");
-        let resource = format!("data/collections/{}/shards/{tenant}/objects/{}", reference.from, reference.id);
-        app.auth.authorize(principal, Access::Update, &resource).map_err(status)?;
-    }
+    let permit = |parsed: Result<NewReference, ObjectError>| match parsed {
+        Ok(reference) => references::permit(app, caller, reference).map(Ok),
+        Err(error) => Ok(Err(error)),
+    };
+    let references = request.references.into_iter().map(reference).map(permit).collect::<AppResult<Vec<_>>>();
+    let references = references.map_err(status)?;
     let results = references::add_all(app, references).await.map_err(failed)?;
     let failure = |(index, result): (usize, Result<Beacon, ObjectError>)| {
         result.err().map(|error| ReferenceFailure { index: position(index), error: texts::object(&error) })
@@ -213,23 +194,22 @@ fn reference(given: BatchReference) -> Result<NewReference, ObjectError> {
 /// An unknown collection, a filter that is missing or wrong, a tenant that cannot be used.
 pub(crate) async fn batch_delete(
     app: &Arc<App>,
-    principal: &Principal,
+    caller: &Caller,
     request: BatchDeleteRequest,
 ) -> Result<BatchDeleteReply, Status> {
     let start = Instant::now();
     let tenant = request.tenant.as_deref().filter(|tenant| !tenant.is_empty());
     let name = upper_first(&request.collection);
-    let resource = format!("data/collections/{name}/shards/{}/objects/*", tenant.unwrap_or("*"));
-    app.auth.authorize(principal, Access::Delete, &resource).map_err(status)?;
+    let permit = app.permit(caller, Access::Delete, Resource::objects(&name, tenant)).map_err(status)?;
     let parse = |error: Status| Status::new(error.code(), format!("batch delete params: {}", error.message()));
-    let catalog = app.catalog().map_err(status)?;
+    let catalog = app.names(caller).map_err(status)?;
     let collection = find_collection(&catalog, &request.collection).map_err(parse)?;
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref()).map_err(parse)?;
     let filter = filter.ok_or_else(|| parse(Status::unknown("no filters in batch delete request")))?;
-    let catalog = shard::activate(app, &collection, tenant).await.map_err(status)?;
+    let catalog = shard::activate(app, &permit, &collection, tenant).await.map_err(status)?;
     let target = shard::targets_to_write(&catalog, &collection, tenant)
         .map_err(|error| Status::unknown(format!("batch delete: cannot find objects: {}", texts::object(&error))))?;
-    let deleted = delete::matching(app, target, filter, request.dry_run).await.map_err(status)?;
+    let deleted = delete::matching(app, &permit, target, filter, request.dry_run).await.map_err(status)?;
     let failed = deleted.objects.iter().filter(|(_, gone)| !gone).count();
     let successful = if request.dry_run { deleted.matches } else { (deleted.objects.len() - failed) as u64 };
     let object = |(id, gone): &(uuid::Uuid, bool)| BatchDeleteObject {

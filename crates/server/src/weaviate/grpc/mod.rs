@@ -2,6 +2,8 @@
 //!
 //! [`routes`] is what the listeners mount; [`service`] authenticates and hands each call to its file.
 
+#[cfg(test)]
+mod access_tests;
 mod aggregate;
 mod batch;
 pub(crate) mod codec;

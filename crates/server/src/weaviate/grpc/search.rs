@@ -18,27 +18,25 @@ use crate::app::search::find::Find;
 use crate::app::search::grouping::GroupBy;
 use crate::app::search::{Ranking, Search, target};
 use crate::app::shards::{HitTree, ShardTarget};
-use crate::auth::{Access, Principal};
+use crate::auth::{Access, Caller, Permit, Resource};
 use crate::pb::weaviate::{Filters, GroupByResult, SearchReply, SearchRequest, SearchResult};
 use crate::weaviate::filter;
 use crate::weaviate::page;
 use crate::weaviate::texts::{self, VECTOR_SEARCH};
 
 /// Answers a request.
-pub(super) async fn search(
-    app: &Arc<App>,
-    principal: &Principal,
-    request: &SearchRequest,
-) -> Result<SearchReply, Status> {
+pub(super) async fn search(app: &Arc<App>, caller: &Caller, request: &SearchRequest) -> Result<SearchReply, Status> {
     let start = Instant::now();
-    let prepared = Prepared::new(app, principal, request)?;
-    let find = Find { follow: prepared.selection.follow(), ..Find::new(prepared.search.clone()) };
+    let prepared = Prepared::new(app, caller, request)?;
+    let find =
+        Find { follow: prepared.selection.follow(), ..Find::new(prepared.permit.clone(), prepared.search.clone()) };
     let answer = app.find(find, move |hits| prepared.answer(hits)).await;
     Ok(reply(answer.map_err(status)?, start))
 }
 
 /// A request that was checked.
 pub(super) struct Prepared {
+    pub(super) permit: Permit,
     pub(super) search: Search,
     pub(super) selection: Selection,
     group_by: Option<GroupBy>,
@@ -54,12 +52,12 @@ pub(super) enum Answer {
 
 impl Prepared {
     /// Checks a request against the schema and the caller's rights.
-    pub(super) fn new(app: &Arc<App>, principal: &Principal, request: &SearchRequest) -> Result<Self, Status> {
-        let catalog = app.catalog().map_err(status)?;
+    pub(super) fn new(app: &Arc<App>, caller: &Caller, request: &SearchRequest) -> Result<Self, Status> {
+        let catalog = app.names(caller).map_err(status)?;
         let collection = find_collection(&catalog, &request.collection)?;
-        let tenant = if request.tenant.is_empty() { "*" } else { &request.tenant };
-        let resource = format!("data/collections/{}/shards/{tenant}/objects/*", collection.name);
-        app.auth.authorize(principal, Access::Read, &resource).map_err(status)?;
+        let tenant = Some(request.tenant.as_str()).filter(|tenant| !tenant.is_empty());
+        let resource = Resource::objects(&collection.name, tenant);
+        let permit = app.permit(caller, Access::Read, resource).map_err(status)?;
 
         let (properties, metadata) = (request.properties.as_ref(), request.metadata.as_ref());
         let mut selection = Selection::new(&catalog, &collection, properties, metadata, &request.tenant)?;
@@ -81,7 +79,7 @@ impl Prepared {
         let mut search =
             assemble(app, &collection, catalog.shards(collection.id), request, ranking, filter, &selection)?;
         search.fusion = fused.map(|fused| fused.fusion);
-        Ok(Self { search, selection, group_by, cosine })
+        Ok(Self { permit, search, selection, group_by, cosine })
     }
 
     /// The answer that these hits of the search make.

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::app::search::SearchError;
 use crate::app::search::find::Find;
 use crate::app::shards::HitTree;
-use crate::auth::Principal;
+use crate::auth::Caller;
 use crate::pb::azimuth::{Failure, Outcome, SearchManyReply, SearchManyRequest, outcome};
 
 /// Searches of one call.
@@ -23,7 +23,7 @@ const PART_MIN: usize = 8;
 /// Answers a request. A search that fails has a failure in its place.
 pub(super) async fn search_many(
     app: &Arc<App>,
-    principal: &Principal,
+    caller: &Caller,
     request: &SearchManyRequest,
 ) -> Result<SearchManyReply, Status> {
     let start = Instant::now();
@@ -33,7 +33,7 @@ pub(super) async fn search_many(
     }
     let (mut outcomes, mut places, mut good) = (Vec::with_capacity(given), Vec::new(), Vec::new());
     for (place, request) in request.requests.iter().enumerate() {
-        match Prepared::new(app, principal, request) {
+        match Prepared::new(app, caller, request) {
             Ok(prepared) => {
                 places.push(place);
                 good.push(prepared);
@@ -56,8 +56,10 @@ pub(super) async fn search_many(
     while !good.is_empty() {
         let rest = good.split_off(part.min(good.len()));
         let searches = std::mem::replace(&mut good, rest);
-        let find =
-            |prepared: &Prepared| Find { follow: prepared.selection.follow(), ..Find::new(prepared.search.clone()) };
+        let find = |prepared: &Prepared| Find {
+            follow: prepared.selection.follow(),
+            ..Find::new(prepared.permit.clone(), prepared.search.clone())
+        };
         let finds = searches.iter().map(find).collect();
         parts.push(app.find_each(finds, move |found| answers(&searches, found)));
     }

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{aggregate, batch, search, search_many, status, tenants};
 use crate::app::{App, deadline};
-use crate::auth::Principal;
+use crate::auth::{Caller, Unauthenticated};
 use crate::pb::azimuth::{SearchManyReply, SearchManyRequest, azimuth_server};
 use crate::pb::weaviate::{
     AggregateReply, AggregateRequest, BatchDeleteReply, BatchDeleteRequest, BatchObjectsReply, BatchObjectsRequest,
@@ -15,6 +15,7 @@ use crate::pb::weaviate::{
     TenantsGetReply, TenantsGetRequest, weaviate_server,
 };
 use crate::request_memory;
+use crate::weaviate::texts;
 
 /// Bytes that encoding a message takes: the buffer grows by doubling.
 fn encoding_bytes(message_bytes: usize) -> usize {
@@ -31,8 +32,15 @@ impl Service {
         Self { app }
     }
 
-    fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
-        self.app.auth.authenticate_grpc(request.metadata())
+    /// Who calls. Refusals have the code UNKNOWN, and the text of a wrong key for a missing one.
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        self.app.authenticate(&request.metadata().clone().into_headers(), None).map_err(|refusal| {
+            let refusal = match refusal {
+                Unauthenticated::NoKey { .. } => Unauthenticated::WrongKey,
+                refusal => refusal,
+            };
+            Status::unknown(format!("extract auth: {}", texts::unauthenticated(refusal)))
+        })
     }
 
     /// Runs a read; if there is no memory for it, it waits for its turn.
@@ -66,9 +74,9 @@ impl Service {
 #[tonic::async_trait]
 impl azimuth_server::Azimuth for Service {
     async fn search_many(&self, request: Request<SearchManyRequest>) -> Result<Response<SearchManyReply>, Status> {
-        let principal = self.principal(&request)?;
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
-        self.in_turn(|| async { self.answer(search_many::search_many(&self.app, &principal, &request).await?) }).await
+        self.in_turn(|| async { self.answer(search_many::search_many(&self.app, &caller, &request).await?) }).await
     }
 }
 
@@ -77,46 +85,47 @@ impl weaviate_server::Weaviate for Service {
     type BatchStreamStream = tokio_stream::Empty<Result<BatchStreamReply, Status>>;
 
     async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchReply>, Status> {
-        let principal = self.principal(&request)?;
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
-        self.in_turn(|| async { self.answer(search::search(&self.app, &principal, &request).await?) }).await
+        self.in_turn(|| async { self.answer(search::search(&self.app, &caller, &request).await?) }).await
     }
 
     async fn batch_objects(
         &self,
         request: Request<BatchObjectsRequest>,
     ) -> Result<Response<BatchObjectsReply>, Status> {
-        let principal = self.principal(&request)?;
-        self.written(batch::batch_objects(&self.app, &principal, request.into_inner()).await?)
+        let caller = self.caller(&request)?;
+        self.written(batch::batch_objects(&self.app, &caller, request.into_inner()).await?)
     }
 
     async fn batch_references(
         &self,
         request: Request<BatchReferencesRequest>,
     ) -> Result<Response<BatchReferencesReply>, Status> {
-        let principal = self.principal(&request)?;
-        self.written(batch::batch_references(&self.app, &principal, request.into_inner()).await?)
+        let caller = self.caller(&request)?;
+        self.written(batch::batch_references(&self.app, &caller, request.into_inner()).await?)
     }
 
     async fn batch_delete(&self, request: Request<BatchDeleteRequest>) -> Result<Response<BatchDeleteReply>, Status> {
-        let principal = self.principal(&request)?;
-        self.written(batch::batch_delete(&self.app, &principal, request.into_inner()).await?)
+        let caller = self.caller(&request)?;
+        self.written(batch::batch_delete(&self.app, &caller, request.into_inner()).await?)
     }
 
     async fn tenants_get(&self, request: Request<TenantsGetRequest>) -> Result<Response<TenantsGetReply>, Status> {
-        let principal = self.principal(&request)?;
-        self.answer(tenants::tenants_get(&self.app, &principal, request.into_inner())?)
+        let caller = self.caller(&request)?;
+        self.answer(tenants::tenants_get(&self.app, &caller, request.into_inner())?)
     }
 
     async fn aggregate(&self, request: Request<AggregateRequest>) -> Result<Response<AggregateReply>, Status> {
-        let principal = self.principal(&request)?;
-        self.answer(aggregate::aggregate(&self.app, &principal, request.into_inner()).await?)
+        let caller = self.caller(&request)?;
+        self.answer(aggregate::aggregate(&self.app, &caller, request.into_inner()).await?)
     }
 
     async fn batch_stream(
         &self,
-        _: Request<Streaming<BatchStreamRequest>>,
+        request: Request<Streaming<BatchStreamRequest>>,
     ) -> Result<Response<Self::BatchStreamStream>, Status> {
+        self.caller(&request)?;
         Err(Status::unimplemented("BatchStream is not supported yet"))
     }
 }

@@ -10,14 +10,14 @@ use tonic::Status;
 use super::search::find_collection;
 use super::{status, took};
 use crate::app::App;
-use crate::auth::{Access, Principal};
+use crate::auth::{Access, Caller, Resource};
 use crate::pb::weaviate::tenants_get_request::Params;
 use crate::pb::weaviate::{Tenant, TenantActivityStatus, TenantsGetReply, TenantsGetRequest};
 
 /// Answers a request; without names all tenants, unknown names left out.
 pub(super) fn tenants_get(
     app: &Arc<App>,
-    principal: &Principal,
+    caller: &Caller,
     request: TenantsGetRequest,
 ) -> Result<TenantsGetReply, Status> {
     let start = Instant::now();
@@ -25,8 +25,7 @@ pub(super) fn tenants_get(
     if request.collection.is_empty() {
         return Err(refuse("missing collection "));
     }
-    let resource = format!("schema/collections/{}/shards/#", request.collection);
-    app.auth.authorize(principal, Access::Read, &resource).map_err(status)?;
+    app.permit(caller, Access::Read, Resource::collection(&request.collection)).map_err(status)?;
     let names = match request.params {
         Some(Params::Names(names)) if names.values.is_empty() => {
             return Err(refuse("must specify at least one tenant name"));
@@ -35,7 +34,7 @@ pub(super) fn tenants_get(
         None => None,
     };
     let failed = "failed to execute query: could not get tenants: could not get tenants:";
-    let catalog = app.catalog().map_err(status)?;
+    let catalog = app.names(caller).map_err(status)?;
     let Ok(collection) = find_collection(&catalog, &request.collection) else {
         return Err(refuse(&format!("{failed} class not found")));
     };

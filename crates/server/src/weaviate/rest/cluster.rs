@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::command::ShardChange;
 use azimuth_engine::ids::ShardKey;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::{Collection, Shard, TenantStatus};
@@ -14,7 +13,7 @@ use super::root::WEAVIATE_VERSION;
 use super::{decode, unsupported};
 use crate::app::schema::names;
 use crate::app::{App, AppResult};
-use crate::auth::Access;
+use crate::auth::{Access, Permit, Resource};
 
 /// `/nodes` and `/nodes/{class}`.
 pub(super) async fn nodes(app: &Arc<App>, req: &RestRequest) -> Reply {
@@ -30,15 +29,13 @@ async fn answer_nodes(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
             return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &message));
         }
     };
-    let catalog = app.catalog()?;
+    let catalog = app.names(req.caller()?)?;
     let class = req.segments.get(1).map(|name| names::upper_first(name));
     let resource = match (&class, verbose) {
-        (_, false) => "nodes/verbosity/minimal".to_owned(),
-        (class, true) => {
-            format!("nodes/verbosity/verbose/collections/{}", class.as_deref().unwrap_or("*"))
-        }
+        (_, false) => Resource::Nodes,
+        (class, true) => Resource::NodeShards(class.as_deref().map(Into::into)),
     };
-    app.auth.authorize(&req.principal, Access::Read, &resource)?;
+    let permit = app.permit(req.caller()?, Access::Read, resource)?;
     let collections = match &class {
         None => catalog.collections(),
         Some(name) => match catalog.find(name) {
@@ -62,7 +59,7 @@ async fn answer_nodes(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
     }
     if verbose {
         let wanted = req.query.get("shardName").filter(|name| !name.is_empty());
-        let (shards, objects) = shards_of(app, &catalog, &collections, wanted).await?;
+        let (shards, objects) = shards_of(app, &permit, &catalog, &collections, wanted).await?;
         node["stats"] = json!({"objectCount": objects, "shardCount": shards.len()});
         if !shards.is_empty() {
             node["shards"] = Value::Array(shards);
@@ -74,6 +71,7 @@ async fn answer_nodes(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
 /// All shards that are loaded, and how many objects they have together.
 async fn shards_of(
     app: &Arc<App>,
+    permit: &Permit,
     catalog: &Catalog,
     collections: &[Arc<Collection>],
     wanted: Option<&String>,
@@ -82,7 +80,7 @@ async fn shards_of(
     for collection in collections {
         for shard in catalog.shards(collection.id).iter().filter(|shard| is_shown(shard, wanted)) {
             let at = ShardKey { collection: collection.id, shard: shard.id };
-            let status = app.read(move |shards| shards.status(at)).await?;
+            let status = app.shard_status(permit, collection, &shard.name, at).await?;
             objects += status.objects;
             let mut shown = json!({
                 "name": shard.name,
@@ -115,8 +113,9 @@ fn is_shown(shard: &Shard, wanted: Option<&String>) -> bool {
 
 /// `/cluster/statistics`.
 pub(super) fn statistics(app: &Arc<App>, req: &RestRequest) -> Reply {
-    if let Err(error) = app.auth.authorize(&req.principal, Access::Read, "cluster") {
-        return error.into();
+    let permit = req.caller().and_then(|caller| Ok(app.permit(caller, Access::Read, Resource::Cluster)?));
+    if let Err(reply) = permit {
+        return reply;
     }
     let ready = app.is_ready();
     Reply::ok(json!({
@@ -144,9 +143,9 @@ pub(super) async fn shards(app: &Arc<App>, req: &RestRequest) -> Reply {
 async fn list_shards(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
     let class = names::upper_first(req.segments.get(1).map_or("", String::as_str));
     let tenant = req.query.get("tenant").filter(|tenant| !tenant.is_empty());
-    let resource = format!("schema/collections/{class}/shards/{}", tenant.map_or("*", String::as_str));
-    app.auth.authorize(&req.principal, Access::Read, &resource)?;
-    let catalog = app.catalog()?;
+    let resource = Resource::shards(&class, tenant.map(String::as_str));
+    let permit = app.permit(req.caller()?, Access::Read, resource)?;
+    let catalog = app.names(req.caller()?)?;
     let Some(collection) = catalog.find(&class) else {
         let message = format!("cannot get shards status for a non-existing index for {class}: not found");
         return Err(Reply::error(StatusCode::NOT_FOUND, &message));
@@ -154,7 +153,7 @@ async fn list_shards(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> 
     let mut list = Vec::new();
     for shard in catalog.shards(collection.id).iter().filter(|shard| is_shown(shard, tenant)) {
         let at = ShardKey { collection: collection.id, shard: shard.id };
-        let status = app.read(move |shards| shards.status(at)).await?;
+        let status = app.shard_status(&permit, collection, &shard.name, at).await?;
         let shown = if shard.read_only { "READONLY" } else { "READY" };
         list.push(json!({"name": shard.name, "status": shown, "vectorQueueSize": status.vector_queue}));
     }
@@ -165,10 +164,9 @@ async fn update_shard(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
     let class = names::upper_first(req.segments.get(1).map_or("", String::as_str));
     let shard = req.segments.get(3).map_or("", String::as_str);
     let body = decode(req, "body", "models.ShardStatus")?;
-    let resource = format!("schema/collections/{class}/shards/{shard}");
-    app.auth.authorize(&req.principal, Access::Update, &resource)?;
+    let permit = app.permit(req.caller()?, Access::Update, Resource::shards(&class, Some(shard)))?;
     let given = body["status"].as_str().unwrap_or_default();
-    let catalog = app.catalog()?;
+    let catalog = app.names(req.caller()?)?;
     let Some(collection) = catalog.find(&class) else {
         let message = format!(
             "updating db: TYPE_UPDATE_SHARD_STATUS: cannot update shard status to a non-existing index for {class}: not \
@@ -187,9 +185,7 @@ async fn update_shard(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
     let no_shard = || unsupported::no_shard(&class, shard);
     let known = catalog.shards(collection.id).get(shard).ok_or_else(no_shard)?;
     if known.read_only != read_only {
-        let name = shard.to_owned();
-        let change = ShardChange { name, expected: None, status: None, read_only: Some(read_only) };
-        app.update_shards(collection.id, vec![change]).await?.ok_or_else(no_shard)?;
+        app.set_read_only(&permit, collection, shard, read_only).await?.ok_or_else(no_shard)?;
     }
     Ok(Reply::ok(json!({"status": given})))
 }

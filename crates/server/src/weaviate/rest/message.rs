@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 
 use crate::app::AppError;
-use crate::auth::Principal;
+use crate::auth::Caller;
 use crate::weaviate::texts;
 use crate::weaviate::tree::Tree;
 
@@ -24,8 +24,18 @@ pub(crate) struct RestRequest {
     pub(crate) headers: HeaderMap,
     /// The body.
     pub(crate) body: Bytes,
+    /// Who calls; `None` for an unknown caller of a route that is open to all.
+    pub(crate) caller: Option<Caller>,
+}
+
+impl RestRequest {
     /// Who calls.
-    pub(crate) principal: Principal,
+    ///
+    /// # Errors
+    /// 401
+    pub(crate) fn caller(&self) -> Result<&Caller, Reply> {
+        self.caller.as_ref().ok_or_else(|| Reply::empty(StatusCode::UNAUTHORIZED))
+    }
 }
 
 /// An answer.

@@ -3,6 +3,8 @@
 //! The order of refusals is Weaviate's: unknown path (404), wrong method (405), authentication (401), media type of the
 //! body (415), what the client accepts (406), then the handler. [`route`] lists the paths, [`body`] reads bodies.
 
+#[cfg(test)]
+mod access_tests;
 mod batch;
 mod body;
 mod cluster;
@@ -27,7 +29,8 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 pub(crate) use body::{BodyError, decode, missing, not_one_of};
 
 use crate::app::App;
-use crate::auth::Principal;
+use crate::auth::{Caller, Unauthenticated};
+use crate::weaviate::texts;
 use message::{Reply, RestRequest};
 use route::{Endpoint, Found};
 
@@ -54,7 +57,7 @@ impl Accepted {
 /// The answer to give at once: a refusal, or the server's state.
 pub(crate) fn accept(
     app: &Arc<App>,
-    principal: Result<Principal, Reply>,
+    caller: Result<Caller, Unauthenticated>,
     method: Method,
     uri: &Uri,
     headers: HeaderMap,
@@ -79,13 +82,15 @@ pub(crate) fn accept(
         }
     };
     let open = endpoint == Endpoint::OpenId || uri.path() == PREFIX;
-    let principal = match principal {
-        Ok(principal) => principal,
-        Err(_) if open => Principal::default(),
-        Err(refusal) => return Err(refusal),
+    let caller = match caller {
+        Ok(caller) => Some(caller),
+        Err(_) if open => None,
+        Err(refusal) => {
+            return Err(Reply::coded(StatusCode::UNAUTHORIZED, 401, &texts::unauthenticated(refusal)));
+        }
     };
     let query = query(uri.query().unwrap_or_default());
-    let request = RestRequest { method, segments, query, headers, body: body?, principal };
+    let request = RestRequest { method, segments, query, headers, body: body?, caller };
     negotiate(&request)?;
     Ok(Accepted { endpoint, request })
 }

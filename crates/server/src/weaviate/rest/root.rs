@@ -71,7 +71,7 @@ pub(super) fn meta(app: &Arc<App>) -> Reply {
 }
 
 pub(super) fn own_info(req: &RestRequest) -> Reply {
-    match &req.principal.username {
+    match req.caller.as_ref().and_then(|caller| caller.username()) {
         Some(name) => Reply::ok(json!({"username": name, "groups": null, "roles": null})),
         None => Reply::empty(StatusCode::UNAUTHORIZED),
     }

@@ -50,7 +50,7 @@ const TOKENIZE: Endpoint = Absent("tokenizing on request");
 
 /// Methods, path after `/v1` (`*` is any one segment), and who answers. A path with fixed segments goes before `*`.
 #[rustfmt::skip]
-const ROUTES: &[(&[&str], &str, Endpoint)] = &[
+pub(super) const ROUTES: &[(&[&str], &str, Endpoint)] = &[
     (&["GET"], "", Links),
     (&["GET"], ".well-known/openid-configuration", OpenId),
     (&["GET"], "meta", Meta),

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::message::{Reply, RestRequest};
 use super::{decode, missing, not_one_of};
 use crate::app::schema::names;
-use crate::app::{App, AppError, AppResult, Change};
-use crate::auth::Access;
+use crate::app::{App, AppError, Change};
+use crate::auth::{Access, Permit, Resource};
 use crate::request_memory;
 use crate::weaviate::schema::{decode_class, decode_new_property, render_class, render_property, update_class};
 use crate::weaviate::texts;
@@ -58,17 +58,17 @@ fn gone() -> Reply {
     AppError::Internal("a change of the schema left no collection".to_owned()).into()
 }
 
-fn authorize(app: &App, req: &RestRequest, access: Access, class: &str) -> AppResult<()> {
-    app.auth.authorize(&req.principal, access, &format!("schema/collections/{class}/shards/#"))
+fn permit(app: &App, req: &RestRequest, access: Access, class: &str) -> Result<Permit, Reply> {
+    Ok(app.permit(req.caller()?, access, Resource::collection(class))?)
 }
 
 fn list(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
-    let catalog = app.catalog()?;
-    if authorize(app, req, Access::Read, "*").is_err() {
+    app.names(req.caller()?)?;
+    let Ok(permit) = app.permit(req.caller()?, Access::Read, Resource::Collection(None)) else {
         return Ok(Reply::ok(json!({"classes": null})));
-    }
+    };
     let mut classes = Vec::new();
-    for collection in catalog.collections() {
+    for collection in app.collections(&permit)? {
         let class = render_class(&collection);
         request_memory::charge(weight::json(&class)).map_err(AppError::from)?;
         classes.push(class);
@@ -77,33 +77,32 @@ fn list(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
 }
 
 fn get(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, Reply> {
-    authorize(app, req, Access::Read, name)?;
-    let catalog = app.catalog()?;
-    let found = catalog.find(name);
-    Ok(found.map_or_else(|| Reply::empty(StatusCode::NOT_FOUND), |collection| Reply::ok(render_class(collection))))
+    let permit = permit(app, req, Access::Read, name)?;
+    let found = app.collection(&permit, name)?;
+    Ok(found.map_or_else(|| Reply::empty(StatusCode::NOT_FOUND), |collection| Reply::ok(render_class(&collection))))
 }
 
 async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
     let class = decode(req, CLASS, "models.Class")?;
     check_words(&class)?;
     let name = names::upper_first(class["class"].as_str().unwrap_or_default());
-    authorize(app, req, Access::Create, &name)?;
+    let permit = permit(app, req, Access::Create, &name)?;
     let change = |catalog: &Catalog, _: Option<&Arc<Collection>>| {
         decode_class(&app.settings, catalog, &class).map(Change::Create)
     };
-    let created = app.change_collection(&name, change).await.map_err(refused)?.ok_or_else(gone)?;
+    let created = app.change_collection(&permit, &name, change).await.map_err(refused)?.ok_or_else(gone)?;
     Ok(Reply::ok(render_class(&created)))
 }
 
 async fn update(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, Reply> {
     let class = decode(req, CLASS, "models.Class")?;
     check_words(&class)?;
-    authorize(app, req, Access::Update, name)?;
+    let permit = permit(app, req, Access::Update, name)?;
     let change = |catalog: &Catalog, old: Option<&Arc<Collection>>| {
         let old = old.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;
         update_class(&app.settings, catalog, old, &class).map(Change::Update).map_err(refused)
     };
-    let updated = app.change_collection(name, change).await?.ok_or_else(gone)?;
+    let updated = app.change_collection(&permit, name, change).await?.ok_or_else(gone)?;
     let mut shown = Collection::clone(&updated);
     let given = class["properties"].as_array().map_or(&[][..], Vec::as_slice);
     let place = |name: &str| {
@@ -116,15 +115,15 @@ async fn update(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, 
 
 /// Deleting what is not there succeeds.
 async fn delete(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, Reply> {
-    authorize(app, req, Access::Delete, name)?;
-    app.delete_collection(name).await?;
+    let permit = permit(app, req, Access::Delete, name)?;
+    app.delete_collection(&permit, name).await?;
     Ok(Reply::empty(StatusCode::OK))
 }
 
 async fn add_property(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, Reply> {
     let value = decode(req, "body", "models.Property")?;
     check_tokenization(&value, "")?;
-    authorize(app, req, Access::Update, name)?;
+    let permit = permit(app, req, Access::Update, name)?;
     let mut shown = Value::Null;
     let change = |catalog: &Catalog, old: Option<&Arc<Collection>>| {
         let old = old.ok_or_else(|| AppError::Invalid(format!("class \"{name}\": not found")))?;
@@ -134,7 +133,7 @@ async fn add_property(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<R
         new.properties.get_or_insert_with(Vec::new).push(property);
         Ok(Change::Update(new))
     };
-    app.change_collection(name, change).await.map_err(refused)?;
+    app.change_collection(&permit, name, change).await.map_err(refused)?;
     Ok(Reply::ok(shown))
 }
 
@@ -144,7 +143,7 @@ async fn drop_index(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Rep
     if !INDEXES.contains(&index) {
         return Err(not_one_of("indexName in path", &INDEXES));
     }
-    authorize(app, req, Access::Update, name)?;
+    let permit = permit(app, req, Access::Update, name)?;
     let change = |_: &Catalog, old: Option<&Arc<Collection>>| {
         let old = old.ok_or_else(|| AppError::Invalid(format!("class \"{name}\": not found")))?;
         let mut new = Collection::clone(old);
@@ -158,7 +157,7 @@ async fn drop_index(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Rep
         };
         Ok::<_, AppError>(if std::mem::take(flag) { Change::Update(new) } else { Change::Nothing })
     };
-    app.change_collection(name, change).await?;
+    app.change_collection(&permit, name, change).await?;
     Ok(Reply::empty(StatusCode::OK))
 }
 

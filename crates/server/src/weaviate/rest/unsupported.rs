@@ -16,9 +16,9 @@ pub(super) fn absent(what: &str) -> Reply {
 
 /// Tenants: there is no collection with tenants yet, so lists are empty and changes are refused.
 pub(super) fn tenants(app: &Arc<App>, req: &RestRequest) -> Reply {
-    let catalog = match app.catalog() {
+    let catalog = match req.caller().and_then(|caller| Ok(app.names(caller)?)) {
         Ok(catalog) => catalog,
-        Err(error) => return error.into(),
+        Err(reply) => return reply,
     };
     let name = names::upper_first(req.segments.get(1).map_or("", String::as_str));
     let Some(collection) = catalog.find(&name) else {

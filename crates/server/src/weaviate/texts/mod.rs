@@ -1,5 +1,6 @@
 //! Weaviate's words for the errors of the application and the engine.
 
+mod access;
 mod object;
 mod property;
 mod query;
@@ -7,6 +8,7 @@ mod schema;
 
 use crate::app::AppError;
 
+pub(crate) use access::{forbidden, unauthenticated};
 pub(crate) use object::{object, reference};
 pub(crate) use query::{VECTOR_SEARCH, no_such_property, refused_tenant, route, search_path, threshold, vector_search};
 pub(crate) use schema::{name, no_nested};
@@ -16,10 +18,10 @@ pub(crate) fn app(error: &AppError) -> String {
     match error {
         AppError::Query(error) => query::engine(error),
         AppError::Search(error) => query::search(error),
+        AppError::Forbidden(refusal) => forbidden(refusal),
         AppError::UsageLimit { what, max } => format!("{what} count limit of {max} reached for this instance."),
         AppError::Invalid(text)
         | AppError::Limit(text)
-        | AppError::Forbidden(text)
         | AppError::Unavailable(text)
         | AppError::Deadline(text)
         | AppError::TooLarge(text)

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::app::App;
 use crate::app::objects::{delete, shard};
 use crate::app::schema::names::upper_first;
-use crate::auth::Access;
+use crate::auth::{Access, Resource};
 use crate::request_memory;
 use crate::weaviate::filter::{self, FilterError};
 use crate::weaviate::rest::message::{Reply, RestRequest};
@@ -50,11 +50,10 @@ pub(super) async fn delete(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     check_operators(condition, 0, app.settings.filter_depth_max)?;
     let class = upper_first(class);
     let tenant = req.query.get("tenant").map(String::as_str).filter(|tenant| !tenant.is_empty());
-    let resource = format!("data/collections/{class}/shards/{}/objects/*", tenant.unwrap_or("*"));
-    app.auth.authorize(&req.principal, Access::Delete, &resource)?;
-    let catalog = app.catalog()?;
+    let permit = app.permit(req.caller()?, Access::Delete, Resource::objects(&class, tenant))?;
+    let catalog = app.names(req.caller()?)?;
     let collection = catalog.find(&class).ok_or_else(|| refuse(format!("validate: failed to get class: {class}")))?;
-    let active = shard::activate(app, collection, tenant).await?;
+    let active = shard::activate(app, &permit, collection, tenant).await?;
     let filter = filter::from_json(app, &catalog, collection, condition).map_err(|error| {
         refuse(match error {
             FilterError::Parse(text) => format!("validate: failed to parse where filter: {text}"),
@@ -71,7 +70,7 @@ pub(super) async fn delete(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     let target = located
         .map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", texts::object(&error))))?;
     let dry_run = body.get("dryRun").and_then(Value::as_bool).unwrap_or(false);
-    let deleted = delete::matching(app, target, filter, dry_run).await?;
+    let deleted = delete::matching(app, &permit, target, filter, dry_run).await?;
     request_memory::force(deleted.objects.len() * ANSWER_BYTES);
     Ok(Reply::ok(json!({
         "deletionTimeUnixMilli": body.get("deletionTimeUnixMilli").cloned().unwrap_or_else(|| Value::from(NO_TIME_MS)),

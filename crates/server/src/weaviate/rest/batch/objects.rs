@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::outcome;
 use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose};
-use crate::app::{App, AppError, now_ms};
+use crate::app::{App, AppError, AppResult, Permitted, now_ms};
 use crate::request_memory;
 use crate::weaviate::objects::{input, render};
 use crate::weaviate::rest::message::{Reply, RestRequest};
@@ -35,15 +35,9 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
         let text = "invalid param 'objects': cannot be empty, need at least one object for batching";
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
     }
-    let mut drafts = drafts(&mut given)?;
-    let mut authorized = None;
-    for draft in &drafts {
-        let place = (&draft.collection, &draft.tenant);
-        if authorized != Some(place) {
-            objects::authorize_upsert(app, &req.principal, draft)?;
-            authorized = Some(place);
-        }
-    }
+    let caller = req.caller()?;
+    let permitted = drafts(&mut given)?.into_iter().map(|draft| objects::permit(app, caller, draft, Purpose::Write));
+    let mut drafts = permitted.collect::<AppResult<Vec<_>>>()?;
     // The memory for the answer is taken before the write, because a completed write must be answered.
     request_memory::wait_for(req.body.len() + ANSWER_BYTES * given.len()).await.map_err(AppError::from)?;
     let mut prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;
@@ -55,7 +49,9 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     }
     let now = now_ms();
     let mut answers: Vec<Map<String, Value>> = Vec::with_capacity(given.len());
-    for ((given, draft), prepared) in given.into_iter().zip(drafts).zip(&prepared) {
+    for ((given, draft), prepared) in
+        given.into_iter().zip(drafts.into_iter().map(Permitted::into_inner)).zip(&prepared)
+    {
         if let Ok(prepared) = &prepared {
             request_memory::wait_for(weight::properties(&prepared.object.properties)).await.map_err(AppError::from)?;
         }

@@ -9,8 +9,7 @@ use super::outcome;
 use crate::app::objects::references::{self, NewReference};
 use crate::app::objects::{ObjectError, uuid_text};
 use crate::app::schema::names::upper_first;
-use crate::app::{App, AppError};
-use crate::auth::Access;
+use crate::app::{App, AppError, AppResult};
 use crate::request_memory;
 use crate::weaviate::objects::beacon;
 use crate::weaviate::rest::decode;
@@ -26,12 +25,12 @@ pub(super) async fn add(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Repl
     if given.is_empty() {
         return Err(empty());
     }
-    let references: Vec<Result<NewReference, ObjectError>> = given.iter().map(parse).collect();
-    for reference in references.iter().flatten() {
-        let tenant = reference.tenant.as_deref().unwrap_or("*");
-        let resource = format!("data/collections/{}/shards/{tenant}/objects/{}", reference.from, reference.id);
-        app.auth.authorize(&req.principal, Access::Update, &resource)?;
-    }
+    let caller = req.caller()?;
+    let permit = |parsed: Result<NewReference, ObjectError>| match parsed {
+        Ok(reference) => references::permit(app, caller, reference).map(Ok),
+        Err(error) => Ok(Err(error)),
+    };
+    let references = given.iter().map(parse).map(permit).collect::<AppResult<Vec<_>>>()?;
     // As for objects: the memory for the answer is taken before the write.
     request_memory::wait_for(req.body.len() + ANSWER_BYTES * given.len()).await.map_err(AppError::from)?;
     let results = references::add_all(app, references).await.map_err(|error| match error {

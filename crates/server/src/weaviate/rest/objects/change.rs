@@ -11,12 +11,12 @@ use super::request::{draft, object_id, path_id};
 use super::single;
 use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, shard};
 use crate::app::schema::names::upper_first;
-use crate::app::{App, AppError};
-use crate::auth::Access;
+use crate::app::{App, AppError, Permitted};
 use crate::request_memory;
 use crate::weaviate::objects::render;
 use crate::weaviate::rest::decode;
 use crate::weaviate::rest::message::{Reply, RestRequest};
+use crate::weaviate::texts;
 use crate::weaviate::tree::Members;
 use crate::weaviate::weight;
 
@@ -39,7 +39,7 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     let mut body = body(req)?;
     let id = object_id(&body, "id in body")?;
     let draft = draft(&mut body, id)?;
-    app.auth.authorize(&req.principal, Access::Create, &resource(&draft))?;
+    let draft = objects::permit(app, req.caller()?, draft, Purpose::Insert)?;
     if draft.collection.is_empty() && app.settings.autoschema_enabled {
         return Err(empty_class());
     }
@@ -62,7 +62,7 @@ pub(super) async fn validate(app: &Arc<App>, req: &RestRequest) -> Result<Reply,
     let mut body = body(req)?;
     let id = object_id(&body, "id in body")?;
     let draft = draft(&mut body, id)?;
-    app.auth.authorize(&req.principal, Access::Read, &resource(&draft))?;
+    let draft = objects::permit(app, req.caller()?, draft, Purpose::Validate)?;
     if id.is_none() {
         return Err(refuse(ObjectError::Unreadable("invalid UUID length: 0".to_owned()), &CREATE));
     }
@@ -76,8 +76,8 @@ pub(super) async fn replace(app: &Arc<App>, req: &RestRequest, _class: Option<&s
     let mut body = body(req)?;
     let given = object_id(&body, "id in body")?;
     let same = body.get("id").and_then(Value::as_str) == Some(id);
-    let mut draft = draft(&mut body, given)?;
-    app.auth.authorize(&req.principal, Access::Update, &resource(&draft))?;
+    let draft = draft(&mut body, given)?;
+    let draft = objects::permit(app, req.caller()?, draft, Purpose::Replace)?;
     if !same {
         let text = "invalid update: field 'id' is immutable";
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
@@ -89,16 +89,16 @@ pub(super) async fn replace(app: &Arc<App>, req: &RestRequest, _class: Option<&s
     let index = draft.collection.to_lowercase();
     let prefix = format!("repo: object by id: search index {index}: determine shard: ");
     let words = Words { invalid: "invalid object: ", shard: &prefix, no_tenant: &prefix };
-    let collection = app.catalog()?.find(&draft.collection).cloned();
+    let permit = draft.permit();
+    let collection = app.names(req.caller()?)?.find(&draft.collection).cloned();
     let collection = collection.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;
-    let catalog = shard::activate(app, &collection, draft.tenant.as_deref()).await?;
+    let catalog = shard::activate(app, &permit, &collection, draft.tenant.as_deref()).await?;
     let Some(id) = given else { return Err(empty_class()) };
     let at = shard::route(&catalog, &collection, draft.tenant.as_deref(), id);
     let at = at.map_err(|error| refuse(error.into(), &words))?;
-    if !app.exists(at, id).await? {
+    if !app.exists(&permit, at, id).await? {
         return Err(Reply::empty(StatusCode::NOT_FOUND));
     }
-    draft.collection.clone_from(&collection.name);
     let prepared = prepare_one(app, draft, Purpose::Replace).await.map_err(|error| refuse(error, &words))?;
     reserve(req, &prepared).await?;
     let answer = described(body, &prepared, with_properties);
@@ -118,11 +118,12 @@ pub(super) async fn merge(app: &Arc<App>, req: &RestRequest, class: Option<&str>
     if let Some(class) = class {
         draft.collection = upper_first(class);
     }
-    let tenant = draft.tenant.as_deref().unwrap_or("*");
-    let resource = format!("data/collections/{}/shards/{tenant}/objects/{id}", draft.collection);
-    app.auth.authorize(&req.principal, Access::Update, &resource).map_err(|error| match error {
-        AppError::Forbidden(why) => AppError::Forbidden(format!("msg:{why} code:403 err:{why}")),
-        error => error,
+    let draft = objects::permit(app, req.caller()?, draft, Purpose::Merge).map_err(|error| match error {
+        AppError::Forbidden(refusal) => {
+            let why = texts::forbidden(&refusal);
+            Reply::error(StatusCode::FORBIDDEN, &format!("msg:{why} code:403 err:{why}"))
+        }
+        error => error.into(),
     })?;
     if draft.collection.is_empty() {
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("{BAD_REQUEST}empty class")));
@@ -130,8 +131,9 @@ pub(super) async fn merge(app: &Arc<App>, req: &RestRequest, class: Option<&str>
     let index = draft.collection.to_lowercase();
     let prefix = format!("msg:repo.object code:422 err:search index {index}: determine shard: ");
     let words = Words { invalid: BAD_REQUEST, shard: &prefix, no_tenant: &prefix };
-    let collection = single::collection(app, &draft.collection)?;
-    let catalog = shard::activate(app, &collection, draft.tenant.as_deref()).await?;
+    let permit = draft.permit();
+    let collection = single::collection(app, req, &draft.collection)?;
+    let catalog = shard::activate(app, &permit, &collection, draft.tenant.as_deref()).await?;
     let at = shard::route_to_write(&catalog, &collection, draft.tenant.as_deref(), id);
     let at = at.map_err(|error| refuse(error, &words))?;
     let merged = objects::merge(app, &collection, at, id, draft).await;
@@ -139,16 +141,11 @@ pub(super) async fn merge(app: &Arc<App>, req: &RestRequest, class: Option<&str>
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 
-fn resource(draft: &Draft) -> String {
-    let tenant = draft.tenant.as_deref().unwrap_or("*");
-    format!("data/collections/{}/shards/{tenant}/objects/*", draft.collection)
-}
-
 fn empty_class() -> Reply {
     Reply::error(StatusCode::UNPROCESSABLE_ENTITY, "invalid object: the given class is empty")
 }
 
-async fn prepare_one(app: &App, draft: Draft, purpose: Purpose) -> Result<Prepared, ObjectError> {
+async fn prepare_one(app: &App, draft: Permitted<Draft>, purpose: Purpose) -> Result<Prepared, ObjectError> {
     let prepared = objects::prepare(app, &mut [draft], purpose).await?;
     prepared.into_iter().next().unwrap_or(Err(ObjectError::NotFound))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::query::{Query, Rank, Sort};
+use azimuth_engine::query::{Hit, Query, Rank, Sort};
 use azimuth_engine::schema::Collection;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -12,8 +12,8 @@ use super::answer::{Words, refuse};
 use super::single::{all_shown, collection, include};
 use crate::app::App;
 use crate::app::objects::{shard, uuid_text};
-use crate::app::shards::Shards;
-use crate::auth::Access;
+use crate::app::schema::names::upper_first;
+use crate::auth::{Access, Permit, Resource};
 use crate::weaviate::page;
 use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::texts;
@@ -29,11 +29,12 @@ pub(super) async fn list(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Rep
     super::single::check_include(req)?;
     let page = page(app, req)?;
     let class = req.query.get("class").filter(|class| !class.is_empty());
-    let resource = class.map_or("*", String::as_str);
-    app.auth.authorize(&req.principal, Access::Read, &format!("data/collections/{resource}/shards/*/objects/*"))?;
+    let name = class.map(|class| upper_first(class));
+    let resource = Resource::Objects { collection: name.as_deref().map(Into::into), tenant: None, id: None };
+    let permit = app.permit(req.caller()?, Access::Read, resource)?;
     let objects = match class {
-        Some(class) => of_collection(app, req, &collection(app, class)?, &page).await?,
-        None => of_all(app, req, &page).await?,
+        Some(class) => of_collection(app, req, &permit, &collection(app, req, class)?, &page).await?,
+        None => of_all(app, req, &permit, &page).await?,
     };
     let mut body = Members::new();
     body.insert("deprecations".to_owned(), if class.is_some() { json!([]).into() } else { Tree::NULL });
@@ -77,11 +78,12 @@ fn number(req: &RestRequest, name: &str) -> Result<Option<usize>, Reply> {
 async fn of_collection(
     app: &Arc<App>,
     req: &RestRequest,
+    permit: &Permit,
     collection: &Arc<Collection>,
     page: &Page,
 ) -> Result<Vec<Tree>, Reply> {
     let tenant = req.query.get("tenant").map(String::as_str).filter(|tenant| !tenant.is_empty());
-    let catalog = shard::activate(app, collection, tenant).await?;
+    let catalog = shard::activate(app, permit, collection, tenant).await?;
     let prefix = format!("msg:search index {} code:422 err:", collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
     let target = shard::targets(&catalog, collection, tenant).map_err(|error| refuse(error.into(), &words))?;
@@ -96,7 +98,7 @@ async fn of_collection(
         include: include(req, collection),
     };
     let collection = collection.clone();
-    let shown = app.read(move |shards| all_shown(&collection, shards.search(&target, query)?)).await;
+    let shown = app.list(permit, target, query, move |hits| all_shown(&collection, hits)).await;
     shown.map_err(|error| {
         if !error.is_invalid() {
             return error.into();
@@ -139,10 +141,10 @@ fn sort(req: &RestRequest) -> Vec<Sort> {
 }
 
 /// The objects of all collections without tenants, one collection after the other.
-async fn of_all(app: &Arc<App>, req: &RestRequest, page: &Page) -> Result<Vec<Tree>, Reply> {
+async fn of_all(app: &Arc<App>, req: &RestRequest, permit: &Permit, page: &Page) -> Result<Vec<Tree>, Reply> {
     let mut objects = Vec::new();
     let mut skip = page.offset;
-    let catalog = app.catalog()?;
+    let catalog = app.names(req.caller()?)?;
     for collection in catalog.collections() {
         if objects.len() >= page.limit {
             break;
@@ -157,12 +159,11 @@ async fn of_all(app: &Arc<App>, req: &RestRequest, page: &Page) -> Result<Vec<Tr
             include: include(req, &collection),
         };
         let first = skip;
-        let shown = move |shards: Shards<'_>| {
-            let hits = shards.search(&target, query)?;
+        let shown = move |hits: Vec<Hit>| {
             let skipped = first.min(hits.len());
             Ok((skipped, all_shown(&collection, hits.into_iter().skip(skipped))?))
         };
-        let (skipped, shown) = app.read(shown).await?;
+        let (skipped, shown) = app.list(permit, target, query, shown).await?;
         skip -= skipped;
         objects.extend(shown);
     }

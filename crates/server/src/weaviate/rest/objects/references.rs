@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::app::objects::references::{self, Change};
 use crate::app::objects::shard;
 use crate::app::schema::names::upper_first;
-use crate::auth::Access;
+use crate::auth::{Access, Permit, Resource};
 use crate::weaviate::objects::beacon::{self, BeaconError};
 use crate::weaviate::rest::decode;
 use crate::weaviate::rest::message::{Reply, RestRequest};
@@ -41,13 +41,9 @@ pub(super) async fn handle(
     };
     let uris = refs.iter().enumerate().map(|(at, one)| uri(one, (change == Change::Replace).then_some(at)));
     let uris: Vec<&str> = uris.collect::<Result<_, _>>()?;
-    let resource = class.map_or_else(|| "*".to_owned(), upper_first);
-    app.auth.authorize(
-        &req.principal,
-        Access::Update,
-        &format!("data/collections/{resource}/shards/*/objects/{id}"),
-    )?;
-    let (collection, at) = place(app, req, class, id, change).await?;
+    let name = class.map(upper_first);
+    let permit = app.permit(req.caller()?, Access::Update, Resource::object(name.as_deref(), None, id))?;
+    let (collection, at) = place(app, req, &permit, class, id, change).await?;
     let inputs =
         if change == Change::Remove { "msg:bad inputs code:400 err:" } else { "msg:validate inputs code:400 err:" };
     let refuse_input = |text: String| Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("{inputs}{text}"));
@@ -56,21 +52,21 @@ pub(super) async fn handle(
     let tenant = tenant(req);
     let beacons = complete(beacons, targets, change);
     if change != Change::Remove {
-        let catalog = app.catalog()?;
+        let catalog = app.names(req.caller()?)?;
         let checked = beacons.iter().try_for_each(|to| references::check_tenancy(&catalog, &collection, to));
         checked.map_err(|error| refuse_input(texts::reference(&error)))?;
     }
-    if !app.exists(at, id).await? {
+    if !app.exists(&permit, at, id).await? {
         return Err(Reply::empty(StatusCode::NOT_FOUND));
     }
     if change != Change::Remove
-        && let Some(id) = references::first_missing(app, &beacons, tenant).await?
+        && let Some(id) = references::first_missing(app, &permit, at, &beacons, tenant).await?
     {
         let text = format!("msg:validate existence code:400 err:validate reference: no object with id {id} found");
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
     }
     let words = Words { invalid: "msg:bad request code:400 err:", shard: "", no_tenant: "" };
-    let applied = references::apply(app, at, id, property, change, beacons).await;
+    let applied = references::apply(app, &permit, at, id, property, change, beacons).await;
     applied.map_err(|error| refuse(error, &words))?;
     Ok(Reply::empty(if change == Change::Remove { StatusCode::NO_CONTENT } else { StatusCode::OK }))
 }
@@ -114,6 +110,7 @@ fn complete(beacons: Vec<Beacon>, targets: &[String], change: Change) -> Vec<Bea
 async fn place(
     app: &Arc<App>,
     req: &RestRequest,
+    permit: &Permit,
     class: Option<&str>,
     id: Uuid,
     change: Change,
@@ -121,19 +118,19 @@ async fn place(
     let unprocessable = |text: String| Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &text));
     let tenant = tenant(req);
     let Some(class) = class else {
-        return match (anywhere(app, id, tenant).await?, change) {
+        return match (anywhere(app, req, permit, id, tenant).await?, change) {
             (Some(place), _) => Ok(place),
             (None, Change::Remove) => Err(Reply::empty(StatusCode::NOT_FOUND)),
             (None, _) => unprocessable(format!("msg:source object deprecated code:400 err:no object with id '{id}'")),
         };
     };
     let class = upper_first(class);
-    let Some(collection) = app.catalog()?.find(&class).cloned() else {
+    let Some(collection) = app.names(req.caller()?)?.find(&class).cloned() else {
         return unprocessable(format!(
             "msg:collection not found code:400 err:collection \"{class}\" not found in schema"
         ));
     };
-    let catalog = shard::activate(app, &collection, tenant).await?;
+    let catalog = shard::activate(app, permit, &collection, tenant).await?;
     let prefix = match change {
         Change::Add => "msg:source object code:422 err:determine shard: ".to_owned(),
         Change::Replace | Change::Remove => format!(

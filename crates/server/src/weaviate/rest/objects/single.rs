@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::object::Object;
 use azimuth_engine::query::{Hit, Include, Projection};
@@ -13,10 +12,10 @@ use uuid::Uuid;
 
 use super::answer::{Words, refuse};
 use super::request::path_id;
-use crate::app::objects::shard;
+use crate::app::objects::{self, shard};
 use crate::app::schema::names::upper_first;
 use crate::app::{App, AppError};
-use crate::auth::Access;
+use crate::auth::{Access, Permit, Resource};
 use crate::request_memory;
 use crate::weaviate::objects::render;
 use crate::weaviate::rest::message::{Reply, RestRequest};
@@ -27,8 +26,8 @@ use crate::weaviate::weight;
 ///
 /// # Errors
 /// 404 when there is none.
-pub(super) fn collection(app: &App, class: &str) -> Result<Arc<Collection>, Reply> {
-    let found = app.catalog()?.find(&upper_first(class)).cloned();
+pub(super) fn collection(app: &App, req: &RestRequest, class: &str) -> Result<Arc<Collection>, Reply> {
+    let found = app.names(req.caller()?)?.find(&upper_first(class)).cloned();
     found.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))
 }
 
@@ -36,14 +35,20 @@ pub(super) fn collection(app: &App, class: &str) -> Result<Arc<Collection>, Repl
 pub(super) type Place = (Arc<Collection>, ShardKey);
 
 /// Where an object with that id is, in any collection without tenants (or, with one, in it).
-pub(super) async fn anywhere(app: &App, id: Uuid, tenant: Option<&str>) -> Result<Option<Place>, Reply> {
-    let catalog = app.catalog()?;
-    let places: Vec<Place> = (catalog.collections().into_iter())
+pub(super) async fn anywhere(
+    app: &App,
+    req: &RestRequest,
+    permit: &Permit,
+    id: Uuid,
+    tenant: Option<&str>,
+) -> Result<Option<Place>, Reply> {
+    let catalog = app.names(req.caller()?)?;
+    let mut places: Vec<Place> = (catalog.collections().into_iter())
         .filter_map(|collection| shard::route(&catalog, &collection, tenant, id).ok().map(|at| (collection, at)))
         .collect();
-    let wanted: Vec<_> = places.iter().map(|(_, at)| (*at, id)).collect();
-    let there = app.read(move |shards| shards.exist(&wanted)).await?;
-    Ok(places.into_iter().zip(there).find(|(_, there)| *there).map(|(place, _)| place))
+    let shards: Vec<ShardKey> = places.iter().map(|(_, at)| *at).collect();
+    let found = app.find_shard(permit, &shards, id).await?;
+    Ok(found.map(|position| places.swap_remove(position)))
 }
 
 /// The place that a request names.
@@ -53,27 +58,26 @@ pub(super) async fn anywhere(app: &App, id: Uuid, tenant: Option<&str>) -> Resul
 async fn place(
     app: &App,
     req: &RestRequest,
+    permit: &Permit,
     class: Option<&str>,
     id: Uuid,
     prefix: fn(&str) -> String,
 ) -> Result<Place, Reply> {
     let tenant = req.query.get("tenant").map(String::as_str).filter(|tenant| !tenant.is_empty());
     let Some(class) = class else {
-        return anywhere(app, id, tenant).await?.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND));
+        return anywhere(app, req, permit, id, tenant).await?.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND));
     };
-    let collection = collection(app, class)?;
-    let catalog = shard::activate(app, &collection, tenant).await?;
+    let collection = collection(app, req, class)?;
+    let catalog = shard::activate(app, permit, &collection, tenant).await?;
     let prefix = prefix(&collection.name.to_lowercase());
     let words = Words { invalid: "", shard: &prefix, no_tenant: &prefix };
     let at = shard::route(&catalog, &collection, tenant, id).map_err(|error| refuse(error.into(), &words))?;
     Ok((collection, at))
 }
 
-fn authorize(app: &App, req: &RestRequest, access: Access, class: Option<&str>, id: Uuid) -> Result<(), Reply> {
-    let tenant = req.query.get("tenant").map_or("*", String::as_str);
-    let class = class.map_or_else(|| "*".to_owned(), upper_first);
-    let resource = format!("data/collections/{class}/shards/{tenant}/objects/{id}");
-    Ok(app.auth.authorize(&req.principal, access, &resource)?)
+fn permit(app: &App, req: &RestRequest, access: Access, class: Option<&str>, id: Uuid) -> Result<Permit, Reply> {
+    let (class, tenant) = (class.map(upper_first), req.query.get("tenant").map(String::as_str));
+    Ok(app.permit(req.caller()?, access, Resource::object(class.as_deref(), tenant, id))?)
 }
 
 /// GET of an object.
@@ -85,8 +89,8 @@ pub(super) async fn get(app: &Arc<App>, req: &RestRequest, class: Option<&str>, 
         let text = "consistency_level and node_name are mutually exclusive";
         return Err(Reply::error(StatusCode::BAD_REQUEST, text));
     }
-    authorize(app, req, Access::Read, class, id)?;
-    let found = place(app, req, class, id, reading).await;
+    let permit = permit(app, req, Access::Read, class, id)?;
+    let found = place(app, req, &permit, class, id, reading).await;
     let (collection, at) = found.map_err(|refusal| match refusal.status {
         StatusCode::NOT_FOUND if class.is_none() && req.query.get("include").is_some_and(|words| !words.is_empty()) => {
             Reply::error(StatusCode::BAD_REQUEST, &format!("no object with id '{id}'"))
@@ -94,10 +98,7 @@ pub(super) async fn get(app: &Arc<App>, req: &RestRequest, class: Option<&str>, 
         _ => refusal,
     })?;
     let include = include(req, &collection);
-    // A multi-vector may be megabytes long.
-    let is_multi = |id: &VectorId| collection.vectors.iter().any(|(_, config)| config.id == *id && config.multi);
-    let is_short = app.is_loaded(at)? && !include.vectors.iter().any(is_multi);
-    let stored = app.read_inline(is_short, move |shards| shards.get(at, id, include)).await?;
+    let stored = app.object(&permit, &collection, at, id, include).await?;
     let stored = stored.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))?;
     request_memory::charge(weight::object(&stored.object)).map_err(AppError::from)?;
     let tenant = req.query.get("tenant").filter(|_| collection.multi_tenancy.enabled);
@@ -161,20 +162,19 @@ fn shown(collection: &Collection, object: Object, tenant: Option<&str>) -> Tree 
 /// HEAD of an object.
 pub(super) async fn head(app: &Arc<App>, req: &RestRequest, class: Option<&str>, id: &str) -> Result<Reply, Reply> {
     let id = path_id(id)?;
-    authorize(app, req, Access::Read, class, id)?;
-    let (_, at) = place(app, req, class, id, reading).await?;
-    let there = app.exists(at, id).await?;
+    let permit = permit(app, req, Access::Read, class, id)?;
+    let (_, at) = place(app, req, &permit, class, id, reading).await?;
+    let there = app.exists(&permit, at, id).await?;
     Ok(Reply::empty(if there { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }))
 }
 
 /// DELETE of an object: with its class it is done even if there was nothing to delete.
 pub(super) async fn delete(app: &Arc<App>, req: &RestRequest, class: Option<&str>, id: &str) -> Result<Reply, Reply> {
     let id = path_id(id)?;
-    authorize(app, req, Access::Delete, class, id)?;
+    let permit = permit(app, req, Access::Delete, class, id)?;
     let deleting =
         |index: &str| format!("delete object from vector repo: delete from index \"{index}\": determine shard: ");
-    let (_, at) = place(app, req, class, id, deleting).await?;
-    let outcomes = app.propose(vec![Command::Delete { at, id }]).await?;
-    let gone = matches!(outcomes.first(), Some(Outcome::Done));
+    let (_, at) = place(app, req, &permit, class, id, deleting).await?;
+    let gone = objects::delete_one(app, &permit, at, id).await?;
     Ok(Reply::empty(if gone || class.is_some() { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }))
 }

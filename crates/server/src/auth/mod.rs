@@ -2,45 +2,55 @@
 //!
 //! Keys come from `AUTHENTICATION_APIKEY_ALLOWED_KEYS` and, beside them, from the file named by
 //! `AZIMUTH_APIKEY_FILE` (`key,user` a line), which is read again when it changes. Keys are compared in constant time.
+//!
+//! A [`Caller`] is authenticated, a [`Permit`] is a decision about a caller. Only [`Auth`] makes either; the calls of the
+//! application take them.
+
+mod permit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
-use tonic::Status;
 
-use crate::app::{AppError, AppResult};
+pub(crate) use permit::{Access, Forbidden, Grant, Permit, Resource};
+
 use crate::settings::{flag, list, path};
 use crate::watched::Watched;
-use crate::weaviate::rest::message::Reply;
 
-/// Who calls.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Principal {
+/// An authenticated caller. Only [`Auth::authenticate`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caller {
     /// Name of the user; `None` is an anonymous caller.
-    pub(crate) username: Option<String>,
+    username: Option<String>,
 }
 
-impl Principal {
+impl Caller {
+    /// Name of the user; `None` is an anonymous caller.
+    pub(crate) fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
+
     /// The name that rules are written for.
-    pub(crate) fn name(&self) -> &str {
+    fn name(&self) -> &str {
         self.username.as_deref().unwrap_or("anonymous")
     }
 }
 
-/// What a call does, by the letter that refusals show.
+/// Why a caller is not known. Front ends word it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// R
-    Read,
-    /// C
-    Create,
-    /// U
-    Update,
-    /// D
-    Delete,
+pub(crate) enum Unauthenticated {
+    /// The request has no key, and anonymous callers are not accepted.
+    NoKey {
+        /// Whether keys are accepted.
+        api_keys: bool,
+    },
+    /// The request has a key, and keys are not accepted.
+    NoScheme,
+    /// Nobody has that key.
+    WrongKey,
 }
 
 /// The rules of this process.
@@ -119,44 +129,25 @@ impl Auth {
     }
 
     /// Who sent these headers. `access_token` in the query counts as a key.
-    pub(crate) fn authenticate(&self, headers: &HeaderMap, access_token: Option<&str>) -> Result<Principal, String> {
-        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = bearer.and_then(bearer_key);
-        let Some(key) = bearer.or(access_token).filter(|key| !key.is_empty()) else {
-            let refusal = "anonymous access not enabled. Please authenticate through one of the available methods: ";
-            return if self.anonymous {
-                Ok(Principal::default())
-            } else {
-                Err(format!("{refusal}[{}]", if self.api_keys { "API-keys" } else { "" }))
-            };
-        };
-        if !self.api_keys {
-            return Err("no authentication scheme is configured (API Key or OIDC), but an 'Authorization' header was \
-                        provided. Please configure an auth scheme or remove the header for anonymous access"
-                .to_owned());
-        }
-        self.user_of(key)
-            .map(|username| Principal { username: Some(username) })
-            .ok_or_else(|| "unauthorized: invalid api key".to_owned())
-    }
-
-    /// The same for a REST request, as an answer.
-    pub(crate) fn authenticate_rest(
+    ///
+    /// # Errors
+    /// Why the caller is not known.
+    pub(crate) fn authenticate(
         &self,
         headers: &HeaderMap,
         access_token: Option<&str>,
-    ) -> Result<Principal, Reply> {
-        let refuse = |text: String| Reply::coded(StatusCode::UNAUTHORIZED, 401, &text);
-        self.authenticate(headers, access_token).map_err(refuse)
-    }
-
-    /// The same for a gRPC request, whose refusals have code UNKNOWN.
-    pub(crate) fn authenticate_grpc(&self, metadata: &tonic::metadata::MetadataMap) -> Result<Principal, Status> {
-        let refuse = |text: String| {
-            let text = if text.starts_with("anonymous") { "unauthorized: invalid api key".to_owned() } else { text };
-            Status::unknown(format!("extract auth: {text}"))
-        };
-        self.authenticate(&metadata.clone().into_headers(), None).map_err(refuse)
+    ) -> Result<Caller, Unauthenticated> {
+        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = bearer.and_then(bearer_key);
+        match bearer.or(access_token).filter(|key| !key.is_empty()) {
+            None if self.anonymous => Ok(Caller { username: None }),
+            None => Err(Unauthenticated::NoKey { api_keys: self.api_keys }),
+            Some(_) if !self.api_keys => Err(Unauthenticated::NoScheme),
+            Some(key) => {
+                let username = self.user_of(key).ok_or(Unauthenticated::WrongKey)?;
+                Ok(Caller { username: Some(username) })
+            }
+        }
     }
 
     /// Every key is looked at, so that the time taken tells nothing about which one fits.
@@ -170,26 +161,39 @@ impl Auth {
         found
     }
 
-    /// Whether the caller may do that to the resource (as refusals name it).
+    /// Decides whether the caller may do all of `access` with the resource.
     ///
     /// # Errors
-    /// [`AppError::Forbidden`]
-    pub(crate) fn authorize(&self, principal: &Principal, access: Access, resource: &str) -> AppResult<()> {
-        let Some(rules) = &self.admin_list else { return Ok(()) };
-        let name = principal.name();
+    /// The first that the caller may not do.
+    pub(crate) fn decide(
+        &self,
+        caller: &Caller,
+        access: &'static [Access],
+        resource: &Resource<'_>,
+    ) -> Result<Grant, Forbidden> {
+        let Some(rules) = &self.admin_list else { return Ok(Grant::new(access)) };
+        let name = caller.name();
         let named = |users: &[String]| users.iter().any(|user| user == name);
-        if named(&rules.users) || access == Access::Read && named(&rules.readers) {
-            return Ok(());
+        let may = |access: Access| named(&rules.users) || access == Access::Read && named(&rules.readers);
+        match access.iter().find(|access| !may(**access)) {
+            None => Ok(Grant::new(access)),
+            Some(access) => {
+                Err(Forbidden { user: name.to_owned(), access: *access, resource: resource.clone().into_owned() })
+            }
         }
-        let verb = match access {
-            Access::Read => 'R',
-            Access::Create => 'C',
-            Access::Update => 'U',
-            Access::Delete => 'D',
-        };
-        Err(AppError::Forbidden(format!(
-            "adminlist: authorization, forbidden action: user '{name}' has insufficient permissions to {verb} [{resource}]"
-        )))
+    }
+
+    /// As [`Auth::decide`], with the resource that the decision is about.
+    ///
+    /// # Errors
+    /// As [`Auth::decide`].
+    pub(crate) fn permit(
+        &self,
+        caller: &Caller,
+        access: &'static [Access],
+        resource: Resource<'_>,
+    ) -> Result<Permit, Forbidden> {
+        Ok(Permit::new(self.decide(caller, access, &resource)?, resource))
     }
 }
 
@@ -216,6 +220,23 @@ fn parse_keys(text: &str) -> Result<Vec<(String, String)>, String> {
         keys.push((key.to_owned(), user.to_owned()));
     }
     Ok(keys)
+}
+
+#[cfg(test)]
+impl Auth {
+    /// Three users with their names as keys: `admin` may do everything, `reader` may read, `nobody` may do nothing.
+    pub(crate) fn of_tests() -> Arc<Self> {
+        let key = |user: &str| (user.to_owned(), user.to_owned());
+        let admin_list = AdminList { users: vec!["admin".to_owned()], readers: vec!["reader".to_owned()] };
+        Arc::new(Self {
+            anonymous: false,
+            api_keys: true,
+            fixed: ["admin", "reader", "nobody"].map(key).to_vec(),
+            file: None,
+            from_file: ArcSwap::default(),
+            admin_list: Some(admin_list),
+        })
+    }
 }
 
 #[cfg(test)]
