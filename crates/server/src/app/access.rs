@@ -10,7 +10,6 @@ use std::sync::Arc;
 use azimuth_engine::ids::ShardKey;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::Collection;
-use http::HeaderMap;
 use uuid::Uuid;
 
 use super::shards::ShardTarget;
@@ -18,16 +17,16 @@ use super::{App, AppError, AppResult};
 use crate::auth::{Access, Caller, Permit, Resource, Unauthenticated};
 
 impl App {
-    /// Who sent these headers. `access_token` in the query counts as a key.
+    /// Who sent a request with this `Authorization` header. `access_token` counts as a key as well.
     ///
     /// # Errors
     /// Why the caller is not known.
     pub(crate) fn authenticate(
         &self,
-        headers: &HeaderMap,
+        authorization: Option<&str>,
         access_token: Option<&str>,
     ) -> Result<Caller, Unauthenticated> {
-        self.auth.authenticate(headers, access_token)
+        self.auth.authenticate(authorization, access_token)
     }
 
     /// Decides whether the caller may do `access` with the resource.

@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
 
 pub(crate) use permit::{Access, Forbidden, Grant, Permit, Resource};
@@ -128,17 +127,16 @@ impl Auth {
         Ok(())
     }
 
-    /// Who sent these headers. `access_token` in the query counts as a key.
+    /// Who sent a request with this `Authorization` header. `access_token` counts as a key as well.
     ///
     /// # Errors
     /// Why the caller is not known.
     pub(crate) fn authenticate(
         &self,
-        headers: &HeaderMap,
+        authorization: Option<&str>,
         access_token: Option<&str>,
     ) -> Result<Caller, Unauthenticated> {
-        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = bearer.and_then(bearer_key);
+        let bearer = authorization.and_then(bearer_key);
         match bearer.or(access_token).filter(|key| !key.is_empty()) {
             None if self.anonymous => Ok(Caller { username: None }),
             None => Err(Unauthenticated::NoKey { api_keys: self.api_keys }),

@@ -221,7 +221,8 @@ impl Shared {
             .uri
             .query()
             .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("access_token=").map(str::to_owned)));
-        let caller = app.authenticate(&head.headers, token.as_deref());
+        let authorization = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let caller = app.authenticate(authorization, token.as_deref());
         let head_only = head.method == Method::HEAD;
         let probe = head.uri.path().starts_with("/v1/.well-known/");
         let pace = Pace::new(app.settings.stall_max);

@@ -121,9 +121,7 @@ async fn every_rpc_refuses_those_who_may_not_call_it() {
 
     let started = Started::new().await;
     let app = &started.app;
-    let mut headers = http::HeaderMap::new();
-    headers.insert("authorization", "Bearer admin".parse().expect("a header"));
-    let admin = app.authenticate(&headers, None).expect("a caller");
+    let admin = app.authenticate(Some("Bearer admin"), None).expect("a caller");
     let permit = app.permit(&admin, Access::Create, Resource::collection("Thing")).expect("a permit");
     let class = json!({
         "class": "Thing", "vectorizer": "none",

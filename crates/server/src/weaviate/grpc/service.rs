@@ -34,7 +34,8 @@ impl Service {
 
     /// Who calls. Refusals have the code UNKNOWN, and the text of a wrong key for a missing one.
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        self.app.authenticate(&request.metadata().clone().into_headers(), None).map_err(|refusal| {
+        let authorization = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        self.app.authenticate(authorization, None).map_err(|refusal| {
             let refusal = match refusal {
                 Unauthenticated::NoKey { .. } => Unauthenticated::WrongKey,
                 refusal => refusal,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Uri};
 use serde_json::{Value, json};
 
@@ -180,14 +180,11 @@ fn body(method: &str, pattern: &str) -> Value {
 /// The status, and the body as text.
 async fn call(app: &Arc<App>, key: Option<&str>, method: &str, path: &str, body: &Value) -> (u16, String) {
     let mut headers = HeaderMap::new();
-    if let Some(key) = key {
-        headers.insert(AUTHORIZATION, format!("Bearer {key}").parse().expect("a header"));
-    }
     headers.insert(CONTENT_TYPE, "application/json".parse().expect("a header"));
     let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
     let uri: Uri = path.parse().expect("an address");
     let method: Method = method.parse().expect("a method");
-    let caller = app.authenticate(&headers, None);
+    let caller = app.authenticate(key.map(|key| format!("Bearer {key}")).as_deref(), None);
     let reply = match accept(app, caller, method, &uri, headers, Ok(body)) {
         Ok(accepted) => handle(app, &accepted).await,
         Err(reply) => reply,
