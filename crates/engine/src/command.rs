@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::ids::{CollectionId, DocId, GroupId, ShardId, ShardKey, VectorId};
+use crate::level::FeatureLevel;
 use crate::object::{Beacon, Object, Properties, Vector};
 use crate::schema::{self, Collection, Shard, TenantStatus};
 
@@ -120,6 +121,11 @@ pub enum Command {
         /// The records.
         shards: Vec<Shard>,
     },
+
+    /// Every group: raises the feature level of the group, from the next entry on. `Done`, also when the group has this
+    /// level or a higher one. Only proposed when every member of the group supports the level: a member that does not
+    /// support it stops.
+    RaiseLevel(FeatureLevel),
 }
 
 /// A shard that is to be created.
@@ -165,11 +171,36 @@ impl Command {
             Self::UpdateShards { .. } => "update shards",
             Self::DropShards { .. } => "drop shards by name",
             Self::PutShards { .. } => "put shards",
+            Self::RaiseLevel(_) => "raise the feature level",
         }
     }
 }
 
 impl Command {
+    /// The feature level that the group must have before the command is proposed. Members that support the level can
+    /// decode the command.
+    pub fn level(&self) -> FeatureLevel {
+        match self {
+            Self::CreateCollection(_)
+            | Self::UpdateCollection { .. }
+            | Self::DeleteCollection(_)
+            | Self::PutCollection(_)
+            | Self::DropCollection(_)
+            | Self::DropShard(..)
+            | Self::Put { .. }
+            | Self::Merge { .. }
+            | Self::Delete { .. }
+            | Self::DeleteVersion { .. } => FeatureLevel::INITIAL,
+            Self::CreateSharded { .. }
+            | Self::CreateShards { .. }
+            | Self::UpdateShards { .. }
+            | Self::DropShards { .. }
+            | Self::PutShards { .. } => FeatureLevel::SHARD_COMMANDS,
+            // Members that support any level above the initial one can decode it.
+            Self::RaiseLevel(_) => FeatureLevel::INITIAL,
+        }
+    }
+
     /// Whether the command brings no data of its own: it removes something, or gives this group a schema or shards that the
     /// meta group has accepted. Such commands are carried out on a disk that is too full for others.
     pub fn frees_space(&self) -> bool {
@@ -181,7 +212,8 @@ impl Command {
             | Self::Delete { .. }
             | Self::DeleteVersion { .. }
             | Self::DropShards { .. }
-            | Self::PutShards { .. } => true,
+            | Self::PutShards { .. }
+            | Self::RaiseLevel(_) => true,
             Self::CreateCollection(_)
             | Self::UpdateCollection { .. }
             | Self::Put { .. }

@@ -13,6 +13,7 @@ use crate::Error;
 use crate::command::{Command, NewShard, Patch, PutMode, ShardChange};
 use crate::ids::{CollectionId, DocId, GroupId, PropertyId, ShardId, ShardKey, VectorId};
 use crate::inverted::form::{column, docset, postings, segment, terms};
+use crate::level::FeatureLevel;
 use crate::object::codec::{self, Header, Wanted};
 use crate::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, Vectors};
 use crate::query::{
@@ -296,6 +297,7 @@ fn batches_of_commands() {
         Command::UpdateShards { collection: at.collection, changes: vec![change] },
         Command::DropShards { collection: at.collection, names: vec!["tenant".into()] },
         Command::PutShards { collection: at.collection, shards: vec![shard()] },
+        Command::RaiseLevel(FeatureLevel::SUPPORTED),
     ];
     let alone = commands.iter().map(|command| Batch { proposer: 1, sequence: 2, commands: vec![command.clone()] });
     let mut examples: Vec<Batch> = alone.collect();

@@ -18,6 +18,7 @@ mod fuzz;
 pub mod ids;
 pub mod interrupt;
 mod inverted;
+pub mod level;
 pub mod limits;
 pub mod maintain;
 pub mod meta;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use azimuth_engine::command::{Command, NewShard, Outcome, PutMode};
 use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{CollectionId, GroupId, ShardId, ShardKey, VectorId};
+use azimuth_engine::level::FeatureLevel;
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Object, Properties, Value, Vector};
 use azimuth_engine::replica::{LogPosition, StateMachine};
@@ -227,6 +228,13 @@ pub(crate) struct Cluster<S> {
 impl<S: Replicated> Cluster<S> {
     /// Node 1 with others that it has brought in, as voters or as learners.
     pub(crate) async fn start(seed: u64, faults: Faults, others: &[u64], voters: bool) -> Self {
+        let cluster = Self::at_the_initial_level(seed, faults, others, voters).await;
+        cluster.raise_level(FeatureLevel::SUPPORTED).await;
+        cluster
+    }
+
+    /// As [`Cluster::start`], with members that have not reported what they support.
+    pub(crate) async fn at_the_initial_level(seed: u64, faults: Faults, others: &[u64], voters: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let network = FakeNetwork::new(seed, faults);
         let path = dir.path().to_path_buf();
@@ -240,6 +248,7 @@ impl<S: Replicated> Cluster<S> {
         let network = FakeNetwork::new(1, Faults::default());
         let mut cluster = Self { dir: dir.to_path_buf(), _temporary: None, network, replicas: BTreeMap::new() };
         cluster.bring_in(&[2], false).await;
+        cluster.raise_level(FeatureLevel::SUPPORTED).await;
         cluster
     }
 
@@ -252,6 +261,24 @@ impl<S: Replicated> Cluster<S> {
             self.restart(node).await;
             within("a member is added", add_member(&leader, node, voters)).await.unwrap();
         }
+    }
+
+    /// Raises the level of the group on whichever node leads, as if every member had reported that it supports `level`.
+    pub(crate) async fn raise_level(&self, level: FeatureLevel) {
+        let reported = self.replicas.keys().map(|node| (*node, level)).collect();
+        let raise = async {
+            loop {
+                for replica in self.replicas.values().filter(|replica| replica.group.core().health().leader) {
+                    match replica.group.raise_level(&reported).await {
+                        Ok(reached) if reached >= level => return,
+                        Ok(_) | Err(ProposeError::NotLeader | ProposeError::Unknown(_)) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        within("the level is raised", raise).await;
     }
 
     /// Starts a node on its directory, which it may have used before.

@@ -1,20 +1,24 @@
 //! Snapshots bring replicas up that were away, and a crash at any step of an install leaves a replica that starts and
 //! goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::VectorId;
+use azimuth_engine::level::FeatureLevel;
 use azimuth_engine::maintain::WorkBudget;
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Object, Vector};
 use azimuth_engine::query::{Include, Near, Query, Rank};
+use azimuth_engine::replica::StateMachine;
 use azimuth_engine::storage::Generations;
 
+use crate::ProposeError;
 use crate::cluster::{AT, Cluster, Replica, Replicated, object, until, within};
 use crate::consensus::Step;
 use crate::consensus::double::Double;
@@ -53,6 +57,38 @@ async fn is_brought_up<S: Replicated>() {
     cluster.rounds(9..10).await;
     cluster.converge().await;
     assert_eq!(cluster.network.transfers.lock().0, 1, "the log was enough");
+    cluster.stop().await;
+}
+
+/// The rolling upgrade of a cluster: no member meets a command of the new level before all members support the level.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_level_is_raised_once_every_member_supports_it() {
+    let mut cluster = Cluster::<DataGroup>::at_the_initial_level(1, Faults::default(), &[2, 3], true).await;
+    let leader = cluster.replicas[&1].group.clone();
+    let schema = Command::PutCollection(Box::new(crate::sample::collection(1, "Passage")));
+    cluster.propose(vec![schema]).await;
+    let shards = || vec![Command::PutShards { collection: AT.collection, shards: Vec::new() }];
+    let (needed, reached) = (FeatureLevel::SHARD_COMMANDS, FeatureLevel::INITIAL);
+    let upgraded =
+        |nodes: &[u64]| nodes.iter().map(|node| (*node, FeatureLevel::SUPPORTED)).collect::<BTreeMap<_, _>>();
+    let mut one_is_old = upgraded(&[1, 2, 3]);
+    one_is_old.insert(3, FeatureLevel::INITIAL);
+    for reported in [upgraded(&[]), upgraded(&[1, 2]), one_is_old, upgraded(&[2, 3, 4])] {
+        assert_eq!(leader.raise_level(&reported).await, Ok(FeatureLevel::INITIAL), "{reported:?}");
+        assert_eq!(leader.propose(shards()).await, Err(ProposeError::LevelTooLow { needed, reached }));
+    }
+    cluster.converge().await;
+
+    cluster.network.cut(3, true);
+    cluster.raise_level(FeatureLevel::SUPPORTED).await;
+    assert_eq!(cluster.propose(shards()).await, [Outcome::Done]);
+    cluster.purge(3).await;
+    cluster.network.cut(3, false);
+    cluster.converge().await;
+    assert!(cluster.replicas.values().all(|replica| replica.state().level() == FeatureLevel::SUPPORTED));
+    drop(leader);
+    cluster.restart(3).await;
+    assert_eq!(cluster.replicas[&3].state().level(), FeatureLevel::SUPPORTED, "from its state");
     cluster.stop().await;
 }
 

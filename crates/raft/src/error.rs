@@ -1,5 +1,7 @@
 //! Errors of replication, named by what the caller must do.
 
+use azimuth_engine::level::FeatureLevel;
+
 /// Why a node does not start. The texts are for the person who operates it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StartError {
@@ -68,6 +70,18 @@ pub enum ProposeError {
         bytes: usize,
         /// The limit.
         bytes_max: usize,
+    },
+    /// A command needs a feature level that the group does not have yet: some member may run an older version. Nothing
+    /// happened; it can be repeated once every node runs the newer version.
+    #[error(
+        "the write needs feature level {needed} and the group has level {reached}: the level is raised once every node of the \
+         cluster runs a version that supports it"
+    )]
+    LevelTooLow {
+        /// The level that the command needs.
+        needed: FeatureLevel,
+        /// The level of the group.
+        reached: FeatureLevel,
     },
     /// The disk is too full to take writes; it takes them again by itself once there is room. Nothing happened.
     #[error("the disk is {used_percent} % full; writes are refused until it is below {used_percent_max} %")]

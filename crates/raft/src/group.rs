@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::ids::GroupId;
+use azimuth_engine::level::FeatureLevel;
 use azimuth_engine::replica::StateMachine;
 use tokio::sync::watch;
 
@@ -11,6 +12,7 @@ use crate::barrier::ReadBarrier;
 use crate::consensus::{Core, ReceivedSnapshot, SnapshotReader, SnapshotReceiver, SnapshotStore};
 use crate::disk::DiskUse;
 use crate::error::{ProposeError, ReadError, SnapshotError};
+use crate::level::{self, ReportedLevels};
 use crate::metrics::GroupMetrics;
 use crate::options::ProposerLimits;
 use crate::proposer::{Proposer, new_proposer_id};
@@ -105,6 +107,7 @@ impl<S: StateMachine> Group<S> {
     /// # Errors
     /// [`ProposeError`]; all but `Unknown` say that nothing happened. Dropping the future leaves the fate unknown.
     pub async fn propose(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, ProposeError> {
+        level::check(&commands, || self.state().level())?;
         self.proposer.propose(commands).await
     }
 
@@ -112,6 +115,25 @@ impl<S: StateMachine> Group<S> {
     /// [`Group::state`]. Calls that wait together share the cost.
     pub async fn read_barrier(&self) -> Result<(), ReadError> {
         self.barrier.pass().await
+    }
+
+    /// Raises the feature level of the group to the highest level that all of its members support, as far as `reported` has
+    /// the levels of all of them. Returns the level of the group afterwards.
+    ///
+    /// # Errors
+    /// As [`Group::propose`].
+    pub async fn raise_level(&self, reported: &ReportedLevels) -> Result<FeatureLevel, ProposeError> {
+        if let Some(raise) = self.raising_command(reported) {
+            self.propose(vec![raise]).await?;
+        }
+        Ok(self.state().level())
+    }
+
+    /// The command that raises the level as far as the members of the group allow; `None` if the group stays as it is.
+    pub(crate) fn raising_command(&self, reported: &ReportedLevels) -> Option<Command> {
+        let members = self.core.members();
+        let level = FeatureLevel::common(members.iter().map(|member| reported.get(member).copied()))?;
+        (level > self.state().level()).then_some(Command::RaiseLevel(level))
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -134,6 +156,7 @@ impl<S: StateMachine> Group<S> {
         GroupMetrics {
             term: health.term,
             leader: health.leader,
+            level: state.level(),
             queue_bytes: self.proposer.queued_bytes(),
             queue_bytes_max: self.proposer.queue_bytes_max(),
             entry_commands: counts.entry_commands.snapshot(),

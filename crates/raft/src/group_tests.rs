@@ -52,7 +52,7 @@ impl Harness {
     }
 
     pub(crate) async fn pass_gate(&self) {
-        pass_gate(self.group.core()).await.unwrap();
+        pass_gate(&self.group).await.unwrap();
         self.gate.send_replace(true);
     }
 

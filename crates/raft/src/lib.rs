@@ -4,7 +4,8 @@
 //! entries of a Raft log; an entry is acknowledged once it is on disk and applied to the engine's state, from which
 //! reads are answered. With one voter per group nothing is waited for but the disk.
 //!
-//! Read in this order: [`node`] (start and stop), [`group`] (what the server calls), [`proposer`] (batches),
+//! Read in this order: [`node`] (start and stop), [`group`] (what the server calls), [`proposer`] (batches), [`level`] (rolling
+//! upgrades),
 //! [`raftlog`] (what survives), [`consensus`] (the only module that sees openraft), [`supervisor`] (when to end),
 //! [`background`] (threads for the engine's own work).
 //! The promises are in `docs/guarantees.md`, the formats in `docs/formats.md`.
@@ -32,6 +33,7 @@ mod group;
 #[cfg(test)]
 mod group_tests;
 mod identity;
+mod level;
 mod metrics;
 mod node;
 #[cfg(test)]
@@ -54,6 +56,7 @@ pub use disk::DiskUse;
 pub use error::{FatalError, ProposeError, ReadError, SnapshotError, StartError};
 pub use group::Group;
 pub use identity::{FORMAT_VERSION, Identity};
+pub use level::ReportedLevels;
 pub use metrics::{COMMANDS_BOUNDS, FlushSnapshot, GroupMetrics, Histogram, TIME_BOUNDS_US};
 pub use node::Node;
 pub use options::{FlushLimits, NodeOptions, ProposerLimits, RaftTimings};

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use azimuth_engine::level::FeatureLevel;
+
 /// Upper bounds of the buckets of a [`Histogram`] of times, in microseconds; a last bucket without bound follows.
 pub const TIME_BOUNDS_US: [u64; 14] =
     [100, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 125_000, 500_000, 2_000_000, 10_000_000];
@@ -119,6 +121,8 @@ pub struct GroupMetrics {
     pub term: u64,
     /// Whether this node leads it.
     pub leader: bool,
+    /// Feature level.
+    pub level: FeatureLevel,
     /// Bytes of commands that wait or are in flight.
     pub queue_bytes: u64,
     /// Most bytes that may wait; more is back-pressure.

@@ -4,19 +4,21 @@
 //! against its log; start a replica of each, alone in its group; write an entry through each log (the *gate*). Stop:
 //! take no more proposals, carry out what was taken, make the state durable, purge the log, close it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::GroupId;
+use azimuth_engine::level::FeatureLevel;
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::replica::StateMachine;
 use azimuth_engine::storage::Generations;
 use tokio::sync::watch;
 
 use crate::background::Background;
-use crate::consensus::{Core, CoreOptions, NoPeers, Owner, Proposal, SnapshotStore};
+use crate::consensus::{Core, CoreOptions, EncodedCommand, NoPeers, Owner, Proposal, SnapshotStore};
 use crate::disk::{DiskUse, Space};
 use crate::error::{FatalError, StartError};
 use crate::failure::Failure;
@@ -325,11 +327,16 @@ fn check_generations(dir: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Writes an entry through the log of a group and waits until it is applied.
-pub(crate) async fn pass_gate(core: &Core) -> Result<(), String> {
+/// Writes an entry through the log of a group and waits until it is applied. The entry raises the feature level of a group
+/// that has no other members; otherwise it is empty.
+pub(crate) async fn pass_gate<S: StateMachine>(group: &Group<S>) -> Result<(), String> {
+    let core = group.core();
     core.wait_for(|health| health.leader).await;
-    let no_op = Proposal::new(new_proposer_id(), 1, &[]).map_err(|error| error.to_string())?;
-    let submitted = core.submit(no_op).await.map_err(|error| format!("{error:?}"))?;
+    let raise = group.raising_command(&BTreeMap::from([(core.node(), FeatureLevel::SUPPORTED)]));
+    let commands: Result<Vec<_>, _> = raise.iter().map(EncodedCommand::new).collect();
+    let proposal = commands.and_then(|commands| Proposal::new(new_proposer_id(), 1, &commands));
+    let submitted = core.submit(proposal.map_err(|error| error.to_string())?).await;
+    let submitted = submitted.map_err(|error| format!("{error:?}"))?;
     submitted.applied().await.map(|_| ()).map_err(|error| format!("{error:?}"))
 }
 

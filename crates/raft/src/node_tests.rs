@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azimuth_engine::command::{Command, Outcome};
-use azimuth_engine::ids::{CollectionId, PropertyId};
+use azimuth_engine::ids::{CollectionId, GroupId, PropertyId};
+use azimuth_engine::level::FeatureLevel;
 use azimuth_engine::replica::StateMachine;
 use azimuth_engine::schema::DataType;
 
@@ -111,6 +112,51 @@ async fn flushes_by_itself(flush: FlushLimits) {
     assert_eq!(replays.len(), 2, "{replays:?}");
     assert!(replays.iter().all(|replay| replay.applied_index >= replay.last_index), "{replays:?}");
     node.shutdown().await.unwrap();
+}
+
+/// Writes the record of the feature level of a group that is closed.
+fn set_level(dir: &Path, group: GroupId, level: u8) {
+    let families = ["obj", "ids", "vec", "inv", "meta"];
+    let path = dir.join(format!("g{group}")).join("gen-1");
+    let db = rocksdb::DB::open_cf(&rocksdb::Options::default(), path, families).unwrap();
+    let meta = &db.cf_handle("meta").unwrap();
+    let key = [&group.0.to_be_bytes()[..], &[14]].concat();
+    match level {
+        0 => db.delete_cf(meta, key).unwrap(),
+        level => db.put_cf(meta, key, [1, level]).unwrap(),
+    }
+    db.flush_cf(meta).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_alone_raises_its_groups_and_refuses_those_of_a_later_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let levels = |node: &Node| [node.meta().metrics().level, node.data().metrics().level];
+    let entries = |node: &Node| node.data().metrics().last_index.unwrap();
+    let node = start(dir.path()).await;
+    assert_eq!(levels(&node), [FeatureLevel::SUPPORTED; 2]);
+    let new = entries(&node);
+    node.shutdown().await.unwrap();
+    drop(node);
+    // Directories of versions that knew no levels have no record of one.
+    for group in [GroupId::META, GroupId::FIRST_DATA] {
+        set_level(dir.path(), group, 0);
+    }
+    for _ in 0..2 {
+        let node = start(dir.path()).await;
+        assert_eq!(levels(&node), [FeatureLevel::SUPPORTED; 2]);
+        node.shutdown().await.unwrap();
+    }
+    let node = start(dir.path()).await;
+    assert_eq!((entries(&node) - new) % 3, 0, "each of the three starts writes the same number of entries");
+    node.shutdown().await.unwrap();
+    drop(node);
+
+    set_level(dir.path(), GroupId::FIRST_DATA, 9);
+    let error = failure(dir.path()).await;
+    assert!(matches!(&error, StartError::Refused(text) if text.contains("has feature level 9")), "{error}");
+    set_level(dir.path(), GroupId::FIRST_DATA, 1);
+    start(dir.path()).await.shutdown().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -154,7 +154,7 @@ impl Drop for Supervisor {
 }
 
 async fn open_gate<S: StateMachine>(group: Arc<Group<S>>, gate: watch::Sender<bool>, failure: Failure) {
-    match pass_gate(group.core()).await {
+    match pass_gate(&group).await {
         Ok(()) => {
             gate.send_replace(true);
             // The gate stays open as long as somebody can look at it.

@@ -7,21 +7,22 @@ const ENGINE: &str = "crates/engine/src/";
 
 /// Modules of engine and the modules that each may use; a module without a row is free. The row of a folder holds for
 /// all of its files but those in [`ENGINE_ROOTS`]. A row `a/b` speaks of the modules within `a` only.
-const ENGINE_MODULES: [(&str, &[&str]); 30] = [
+const ENGINE_MODULES: [(&str, &[&str]); 31] = [
     // Errors name the shard that they are about.
     ("error", &["ids"]),
     ("limits", &[]),
+    ("level", &["error"]),
     ("interrupt", &["error"]),
     ("ids", &[]),
-    ("schema", &["error", "ids", "limits", "vector"]),
+    ("schema", &["error", "ids", "level", "limits", "vector"]),
     ("object", &["error", "ids", "limits", "schema"]),
-    ("command", &["error", "ids", "object", "query", "schema"]),
+    ("command", &["error", "ids", "level", "object", "query", "schema"]),
     ("query", &["error", "ids", "limits", "object", "schema", "vector"]),
     ("tokenizer", &["schema"]),
     // Bytes in RocksDB: no schema, object or index.
     ("storage", &["error", "ids", "interrupt", "limits"]),
     ("collections", &["error", "ids", "schema", "storage"]),
-    ("replica", &["command", "error", "ids", "storage"]),
+    ("replica", &["command", "error", "ids", "level", "storage"]),
     ("inverted", &["error", "ids", "interrupt", "limits", "object", "query", "schema", "storage", "tokenizer"]),
     ("shard", &["error", "ids", "interrupt", "inverted", "object", "schema", "storage", "vector"]),
     // An apply changes the state and returns its effects: it knows neither reads nor background work.
@@ -33,6 +34,7 @@ const ENGINE_MODULES: [(&str, &[&str]); 30] = [
             "error",
             "ids",
             "inverted",
+            "level",
             "limits",
             "object",
             "replica",
@@ -61,7 +63,7 @@ const ENGINE_MODULES: [(&str, &[&str]); 30] = [
             "vector",
         ],
     ),
-    ("meta", &["collections", "command", "error", "ids", "replica", "schema", "storage"]),
+    ("meta", &["collections", "command", "error", "ids", "level", "replica", "schema", "storage"]),
     ("vector", &["error", "ids", "interrupt"]),
     ("inverted/form", &[]),
     ("inverted/writer", &["form"]),

@@ -15,12 +15,11 @@ use crate::collections::take_listed;
 use crate::command::{Command, Outcome, Patch, PutMode};
 use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
-use crate::limits::STORED_DEPTH_MAX;
+use crate::level::ApplyLimits;
 use crate::object::codec::UNKNOWN_MS;
 use crate::object::{Beacon, Object, Properties, Value, Vector, value_depth};
 use crate::replica::{AppliedState, Attempt, Entry};
 use crate::schema::{Collection, VectorConfig, check_kept, encode_to_apply};
-use crate::vector::{DIM_MAX, ROWS_MAX};
 
 /// Named vectors up to which a schema is searched; those of a larger one are looked up.
 const VECTORS_SEARCHED: usize = 8;
@@ -59,6 +58,8 @@ pub(super) fn execute(transaction: &mut Transaction<'_>, command: Command) -> Re
         Command::Merge { at, id, patch, updated_ms } => merge(transaction, at, id, *patch, updated_ms),
         Command::Delete { at, id } => delete(transaction, at, id, None),
         Command::DeleteVersion { at, id, doc_id } => delete(transaction, at, id, Some(doc_id)),
+        // The caller carries it out: the level is part of the applied state.
+        Command::RaiseLevel(_) => Ok(Outcome::Done),
         Command::CreateCollection(_)
         | Command::UpdateCollection { .. }
         | Command::DeleteCollection(_)
@@ -94,6 +95,7 @@ fn put_collection(transaction: &mut Transaction<'_>, mut collection: Collection)
 
 fn put(transaction: &mut Transaction<'_>, at: ShardKey, mode: PutMode, mut object: Object) -> Result<Outcome> {
     let Some(schema) = transaction.schema_of(at) else { return Ok(Outcome::NotFound) };
+    let limits = transaction.limits();
     let draft = transaction.draft(at)?;
     let old = draft.present(object.id)?;
     match (mode, old) {
@@ -106,7 +108,7 @@ fn put(transaction: &mut Transaction<'_>, at: ShardKey, mode: PutMode, mut objec
     }
     object.vectors.retain(|_, vector| !is_empty(vector));
     let vectors = object.vectors.iter().map(|(id, vector)| (*id, Checked { vector, given: true }));
-    let refusal = refusal(draft, &schema, vectors).or_else(|| too_deep(&object.properties));
+    let refusal = refusal(limits, draft, &schema, vectors).or_else(|| too_deep(limits, &object.properties));
     if let Some(refusal) = refusal {
         return Ok(refusal);
     }
@@ -116,6 +118,7 @@ fn put(transaction: &mut Transaction<'_>, at: ShardKey, mode: PutMode, mut objec
 
 fn merge(transaction: &mut Transaction<'_>, at: ShardKey, id: Uuid, patch: Patch, updated_ms: i64) -> Result<Outcome> {
     let Some(schema) = transaction.schema_of(at) else { return Ok(Outcome::NotFound) };
+    let limits = transaction.limits();
     let draft = transaction.draft(at)?;
     let Some(old) = draft.present(id)? else { return Ok(Outcome::NotFound) };
     if readable(draft.load(id, &schema))?.is_none() {
@@ -132,7 +135,7 @@ fn merge(transaction: &mut Transaction<'_>, at: ShardKey, id: Uuid, patch: Patch
         patch.vectors.iter().filter_map(|(id, vector)| Some((*id, Checked { vector: vector.as_ref()?, given: true })));
     let vectors: BTreeMap<VectorId, Checked<'_>> =
         kept.chain(given).filter(|(_, checked)| !is_empty(checked.vector)).collect();
-    if let Some(refusal) = refusal(draft, &schema, vectors).or_else(|| too_deep(&patch.set)) {
+    if let Some(refusal) = refusal(limits, draft, &schema, vectors).or_else(|| too_deep(limits, &patch.set)) {
         return Ok(refusal);
     }
     let load = match draft.weigh(id)?.changed(&schema, object, &patch) {
@@ -170,6 +173,7 @@ struct Checked<'v> {
 /// Why the vectors of an object cannot be written. Vectors are the only part of an object that is checked against
 /// stored data.
 fn refusal<'v>(
+    limits: &ApplyLimits,
     draft: &ShardDraft<'_>,
     schema: &Collection,
     vectors: impl IntoIterator<Item = (VectorId, Checked<'v>)>,
@@ -190,7 +194,7 @@ fn refusal<'v>(
         if !given {
             continue;
         }
-        if let Some(why) = malformed(vector) {
+        if let Some(why) = malformed(limits, vector) {
             return Some(Outcome::Refused(why));
         }
         let given = dimension_of(vector);
@@ -204,24 +208,26 @@ fn refusal<'v>(
 }
 
 /// Why properties cannot be written: no row can hold them.
-fn too_deep(properties: &Properties) -> Option<Outcome> {
-    let (name, _) = properties.iter().find(|(_, value)| value_depth(value) > STORED_DEPTH_MAX)?;
-    Some(Outcome::Refused(format!("property {name} is nested deeper than {STORED_DEPTH_MAX} objects and lists")))
+fn too_deep(limits: &ApplyLimits, properties: &Properties) -> Option<Outcome> {
+    let depth_max = limits.value_depth;
+    let (name, _) = properties.iter().find(|(_, value)| value_depth(value) > depth_max)?;
+    Some(Outcome::Refused(format!("property {name} is nested deeper than {depth_max} objects and lists")))
 }
 
-fn malformed(vector: &Vector) -> Option<String> {
+fn malformed(limits: &ApplyLimits, vector: &Vector) -> Option<String> {
+    let ApplyLimits { dimensions: dim_max, rows: rows_max, .. } = *limits;
     let (values, dim) = match vector {
         Vector::Single(values) => (values, values.len()),
         Vector::Multi { dim, rows } => (rows, *dim as usize),
     };
-    if dim == 0 || dim > DIM_MAX {
-        return Some(format!("vector has {dim} dimensions, 1 to {DIM_MAX} are possible"));
+    if dim == 0 || dim > dim_max {
+        return Some(format!("vector has {dim} dimensions, 1 to {dim_max} are possible"));
     }
     if values.len() % dim != 0 {
         return Some(format!("{} components are no whole number of rows of {dim}", values.len()));
     }
-    if values.len() / dim > ROWS_MAX && matches!(vector, Vector::Multi { .. }) {
-        return Some(format!("a multi-vector of {} vectors, {ROWS_MAX} are possible", values.len() / dim));
+    if values.len() / dim > rows_max && matches!(vector, Vector::Multi { .. }) {
+        return Some(format!("a multi-vector of {} vectors, {rows_max} are possible", values.len() / dim));
     }
     let at = values.iter().position(|value| !value.is_finite())?;
     Some(format!("vector component {at} is not a finite number"))

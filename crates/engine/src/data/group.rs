@@ -15,6 +15,7 @@ use crate::Result;
 use crate::command::{Command, Outcome};
 use crate::exec::ReadContext;
 use crate::ids::{CollectionId, ShardKey};
+use crate::level::FeatureLevel;
 use crate::maintain::{Maintenance, WorkBudget, WorkReport};
 use crate::replica::{self, Applied, AppliedLog, AppliedState, Attempt, Entry, LogPosition, StateMachine};
 use crate::storage::{OpenReport, Store};
@@ -51,7 +52,8 @@ impl DataGroup {
     /// be removed while it is closed.
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged) when stored data fail their checks or are of a later version.
+    /// [`Error::Damaged`](crate::Error::Damaged) when stored data fail their checks or are of a later version,
+    /// [`Error::NewerLevel`](crate::Error::NewerLevel) when this program does not support the group's feature level.
     pub fn open(dir: &Path, options: GroupOptions) -> Result<(Arc<Self>, OpenReport)> {
         let (store, mut report) = Store::open(dir, options.group, &options.storage)?;
         let this = Self::with_store(store, &dir.join("hnsw"), options)?;
@@ -155,6 +157,10 @@ impl DataGroup {
 impl StateMachine for DataGroup {
     fn applied(&self) -> Result<Applied> {
         Ok(self.log.applied())
+    }
+
+    fn level(&self) -> FeatureLevel {
+        self.log.level()
     }
 
     fn durable(&self) -> Option<LogPosition> {

@@ -19,6 +19,7 @@ impl DataGroup {
     pub fn state_hash(&self) -> Result<[u8; 16]> {
         let before = self.applied()?.position;
         let mut hasher = StateHasher::default();
+        hasher.add(&self.level().number().to_be_bytes());
         for schema in self.state.collections() {
             hasher.add(&encode_schema(&schema)?);
             let shards = self.state.shards(schema.id);

@@ -6,7 +6,6 @@ use super::transaction::Transaction;
 use crate::Result;
 use crate::command::Outcome;
 use crate::ids::{CollectionId, ShardKey};
-use crate::limits::SHARDS_AT_ONCE_MAX;
 use crate::schema::Shard;
 
 /// Takes notice of shards; see [`Command::PutShards`](crate::command::Command::PutShards).
@@ -17,9 +16,10 @@ pub(super) fn put_shards(
 ) -> Result<Outcome> {
     let Some(known) = transaction.collection(collection) else { return Ok(Outcome::NotFound) };
     let (name, mut table) = (known.schema.name.clone(), known.shards.clone());
-    if shards.len() > SHARDS_AT_ONCE_MAX {
+    let at_once_max = transaction.limits().shards_at_once;
+    if shards.len() > at_once_max {
         let count = shards.len();
-        return Ok(Outcome::Refused(format!("a command brings {count} shards, {SHARDS_AT_ONCE_MAX} are possible")));
+        return Ok(Outcome::Refused(format!("a command brings {count} shards, {at_once_max} are possible")));
     }
     let (mut changed, mut dropped) = (Vec::new(), Vec::new());
     for shard in shards {

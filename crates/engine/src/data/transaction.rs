@@ -13,6 +13,7 @@ use crate::Result;
 use crate::collections::{self, Known};
 use crate::command::{Command, Outcome};
 use crate::ids::{CollectionId, ShardKey};
+use crate::level::{ApplyLimits, FeatureLevel};
 use crate::replica::{Attempt, Executor};
 use crate::schema::{Collection, Shard, ShardTable};
 use crate::storage::key::{self, MetaKey};
@@ -21,6 +22,7 @@ use crate::storage::{Changes, Family};
 /// The changes of one apply.
 pub(crate) struct Transaction<'a> {
     pub state: &'a State,
+    level: FeatureLevel,
     changes: Changes<'a>,
     /// Collections that commands named, as they have left them; `None` for unknown and dropped ones.
     collections: HashMap<CollectionId, Option<Known>>,
@@ -34,12 +36,18 @@ impl<'a> Transaction<'a> {
     pub(crate) fn new(state: &'a State) -> Self {
         Self {
             state,
+            level: FeatureLevel::INITIAL,
             changes: state.store.changes(),
             collections: HashMap::new(),
             changed: BTreeSet::new(),
             dropped_shards: BTreeSet::new(),
             drafts: BTreeMap::new(),
         }
+    }
+
+    /// The limits of the feature level by which the present entry is applied.
+    pub(crate) fn limits(&self) -> &'static ApplyLimits {
+        self.level.limits()
     }
 
     /// The collection as earlier commands left it.
@@ -174,7 +182,8 @@ impl<'a> Executor<'a> for Transaction<'a> {
         &mut self.changes
     }
 
-    fn execute(&mut self, commands: Vec<Command>) -> Result<Vec<Outcome>> {
+    fn execute(&mut self, commands: Vec<Command>, level: FeatureLevel) -> Result<Vec<Outcome>> {
+        self.level = level;
         let outcomes = commands.into_iter().map(|command| apply::execute(self, command)).collect();
         self.settle()?;
         outcomes

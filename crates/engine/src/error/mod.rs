@@ -83,6 +83,18 @@ pub enum Error {
         /// Length of the stored vectors.
         expected: usize,
     },
+    /// The group was raised to a feature level that this program does not know. The node must stop: it would apply the log
+    /// in another way than the other members.
+    #[error(
+        "the data has feature level {level}, and this version of the program supports levels up to {supported}: \
+         run a version that supports it, on every node"
+    )]
+    NewerLevel {
+        /// Level of the group.
+        level: u32,
+        /// Highest level that this program supports.
+        supported: u32,
+    },
 }
 
 /// Result of an engine call.
@@ -91,7 +103,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// Whether the node must stop, because it can no longer keep what it promised.
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Damaged(_) | Self::Storage(_))
+        matches!(self, Self::Damaged(_) | Self::Storage(_) | Self::NewerLevel { .. })
     }
 
     /// Whether the request is wrong and will stay so.
@@ -110,7 +122,8 @@ impl Error {
             | Self::Busy(_)
             | Self::Damaged(_)
             | Self::DamagedIndex(_)
-            | Self::Storage(_) => false,
+            | Self::Storage(_)
+            | Self::NewerLevel { .. } => false,
         }
     }
 }

@@ -15,6 +15,7 @@ pub use catalog::Catalog;
 use crate::collections::{self, Known, take_listed};
 use crate::command::{Command, NewShard, Outcome};
 use crate::ids::{CollectionId, GroupId};
+use crate::level::{ApplyLimits, FeatureLevel};
 use crate::replica::{
     self, Applied, AppliedLog, AppliedState, Attempt, Entry, Executor, LogPosition, StateHasher, StateMachine,
 };
@@ -40,13 +41,16 @@ struct CatalogDraft<'a> {
     changes: Changes<'a>,
     catalog: Catalog,
     next_collection: u32,
+    /// Limits of the group's level.
+    limits: &'static ApplyLimits,
 }
 
 impl MetaGroup {
     /// Opens the group in `dir`, or creates it.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when stored data fail their checks or are of a later version.
+    /// [`Error::Damaged`] when stored data fail their checks or are of a later version, [`Error::NewerLevel`] when this
+    /// program does not support the group's feature level.
     pub fn open(dir: &Path, group: GroupId, budget: &StorageBudget) -> Result<(Arc<Self>, OpenReport)> {
         let (store, mut report) = Store::open(dir, group, budget)?;
         let this = Self::with_store(store, group)?;
@@ -55,9 +59,10 @@ impl MetaGroup {
     }
 
     fn with_store(store: Store, group: GroupId) -> Result<Self> {
+        // Refuses a state that this program does not support, before any record is converted.
+        let log = AppliedLog::load(&store, group)?;
         let mut catalog = Catalog::default();
         collections::load(&store, group)?.into_iter().for_each(|known| catalog.insert(known));
-        let log = AppliedLog::load(&store, group)?;
         Ok(Self { group, store, log, catalog: ArcSwap::from_pointee(catalog) })
     }
 
@@ -72,6 +77,7 @@ impl MetaGroup {
     /// When stored data fail their checks.
     pub fn state_hash(&self) -> Result<[u8; 16]> {
         let mut hasher = StateHasher::default();
+        hasher.add(&self.level().number().to_be_bytes());
         hasher.add(&self.next_collection()?.to_be_bytes());
         let catalog = self.catalog();
         for collection in catalog.collections() {
@@ -114,6 +120,7 @@ impl MetaGroup {
             changes: self.store.changes(),
             catalog: (*self.catalog.load_full()).clone(),
             next_collection: self.next_collection()?,
+            limits: self.level().limits(),
         };
         let outcomes = applied.apply(self.group, entries, &mut draft)?;
         if attempt.may_write() {
@@ -129,7 +136,8 @@ impl<'a> Executor<'a> for CatalogDraft<'a> {
         &mut self.changes
     }
 
-    fn execute(&mut self, commands: Vec<Command>) -> Result<Vec<Outcome>> {
+    fn execute(&mut self, commands: Vec<Command>, level: FeatureLevel) -> Result<Vec<Outcome>> {
+        self.limits = level.limits();
         commands.into_iter().map(|command| self.carry_out(command)).collect()
     }
 }
@@ -156,6 +164,7 @@ impl CatalogDraft<'_> {
             Command::CreateShards { collection, shards } => self.create_shards(collection, shards)?,
             Command::UpdateShards { collection, changes } => self.update_shards(collection, changes)?,
             Command::DropShards { collection, names } => self.drop_shards(collection, &names)?,
+            Command::RaiseLevel(_) => Outcome::Done,
             Command::PutCollection(_)
             | Command::DropCollection(_)
             | Command::DropShard(..)
@@ -185,7 +194,7 @@ impl CatalogDraft<'_> {
         };
         let mut table = ShardTable::default();
         let mut listed = take_listed(&mut collection).map_or_else(Vec::new, |listed| listed.adopt(&mut table, 1));
-        let created = match shards::create(&mut table, shards) {
+        let created = match shards::create(&mut table, shards, self.limits) {
             Ok(created) => created,
             Err(why) => return refused(why),
         };
@@ -244,6 +253,10 @@ impl CatalogDraft<'_> {
 impl StateMachine for MetaGroup {
     fn applied(&self) -> Result<Applied> {
         Ok(self.log.applied())
+    }
+
+    fn level(&self) -> FeatureLevel {
+        self.log.level()
     }
 
     fn durable(&self) -> Option<LogPosition> {

@@ -8,16 +8,21 @@ use crate::Result;
 use crate::collections::{self, Known};
 use crate::command::{NewShard, Outcome, ShardChange};
 use crate::ids::{CollectionId, ShardId, ShardKey};
+use crate::level::ApplyLimits;
 use crate::schema::{Shard, ShardTable, check_names};
 
 /// Creates shards in a table, and returns for each its shard: a name that exists keeps its shard.
 ///
 /// # Errors
 /// A text that names the limit; the table must not be used then.
-pub(super) fn create(table: &mut ShardTable, shards: Vec<NewShard>) -> std::result::Result<Vec<Arc<Shard>>, String> {
+pub(super) fn create(
+    table: &mut ShardTable,
+    shards: Vec<NewShard>,
+    limits: &ApplyLimits,
+) -> std::result::Result<Vec<Arc<Shard>>, String> {
     let names: HashSet<&str> = shards.iter().map(|shard| shard.name.as_str()).collect();
     let created = names.iter().filter(|name| table.get(name).is_none()).count();
-    check_names(shards.iter().map(|shard| shard.name.as_str()), table.len(), created)?;
+    check_names(limits, shards.iter().map(|shard| shard.name.as_str()), table.len(), created)?;
     let one = |NewShard { name, group, status }| {
         // The table gives the id.
         table.create(Shard { id: ShardId(0), name, group, status, read_only: false, version: 1 })
@@ -29,7 +34,7 @@ impl CatalogDraft<'_> {
     pub(super) fn create_shards(&mut self, id: CollectionId, shards: Vec<NewShard>) -> Result<Outcome> {
         let Some(known) = self.catalog.known(id).cloned() else { return Ok(Outcome::NotFound) };
         let mut table = known.shards.clone();
-        let shards = match create(&mut table, shards) {
+        let shards = match create(&mut table, shards, self.limits) {
             Ok(shards) => shards,
             Err(why) => return Ok(Outcome::Refused(format!("collection {}: {why}", known.schema.name))),
         };
@@ -40,7 +45,7 @@ impl CatalogDraft<'_> {
 
     pub(super) fn update_shards(&mut self, id: CollectionId, changes: Vec<ShardChange>) -> Result<Outcome> {
         let Some(known) = self.catalog.known(id).cloned() else { return Ok(Outcome::NotFound) };
-        if let Err(why) = check_names(changes.iter().map(|change| change.name.as_str()), 0, 0) {
+        if let Err(why) = check_names(self.limits, changes.iter().map(|change| change.name.as_str()), 0, 0) {
             return Ok(Outcome::Refused(format!("collection {}: {why}", known.schema.name)));
         }
         let mut table = known.shards.clone();
@@ -62,7 +67,7 @@ impl CatalogDraft<'_> {
 
     pub(super) fn drop_shards(&mut self, id: CollectionId, names: &[String]) -> Result<Outcome> {
         let Some(known) = self.catalog.known(id).cloned() else { return Ok(Outcome::NotFound) };
-        if let Err(why) = check_names(names.iter().map(String::as_str), 0, 0) {
+        if let Err(why) = check_names(self.limits, names.iter().map(String::as_str), 0, 0) {
             return Ok(Outcome::Refused(format!("collection {}: {why}", known.schema.name)));
         }
         let mut table = known.shards.clone();

@@ -7,12 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{Applied, Entry, EntryBody, LogPosition};
 use crate::command::{Command, Outcome};
 use crate::ids::GroupId;
+use crate::level::FeatureLevel;
 use crate::storage::key::{self, MetaKey};
 use crate::storage::{Changes, Family, Store, record};
 use crate::{Error, Result};
-
-/// Proposers remembered; the one that was silent for longest is forgotten first.
-const PROPOSERS_MAX: usize = 1_024;
 
 /// The newest batch of a proposer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +32,8 @@ struct MembershipRecord {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct AppliedState {
     pub applied: Applied,
+    /// The feature level, by which the next entry is applied.
+    pub level: FeatureLevel,
     proposers: BTreeMap<u64, ProposerRecord>,
 }
 
@@ -42,17 +42,22 @@ pub(crate) trait Executor<'a> {
     /// The write batch of the apply, which the records of the log go into as well.
     fn changes(&mut self) -> &mut Changes<'a>;
 
-    /// Carries out the commands of one entry and returns their outcomes, in order.
+    /// Carries out the commands of one entry by the rules of `level` and returns their outcomes, in order.
+    /// [`Command::RaiseLevel`] is carried out by the caller: its outcome is [`Outcome::Done`].
     ///
     /// # Errors
     /// Those of the storage, and others that follow from a command that cannot be carried out.
-    fn execute(&mut self, commands: Vec<Command>) -> Result<Vec<Outcome>>;
+    fn execute(&mut self, commands: Vec<Command>, level: FeatureLevel) -> Result<Vec<Outcome>>;
 }
 
 impl AppliedState {
     /// Reads the state from the store.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], and [`Error::NewerLevel`] when this program does not support the level of the group.
     pub(crate) fn load(store: &Store, group: GroupId) -> Result<Self> {
-        let mut state = Self { applied: load_applied(store, group)?, proposers: BTreeMap::new() };
+        let level = load_level(store, group)?;
+        let mut state = Self { applied: load_applied(store, group)?, level, proposers: BTreeMap::new() };
         let prefix = key::meta(group, MetaKey::Proposer, &[]);
         for (key, value) in store.entries(Family::Meta, &prefix)? {
             let proposer = key[prefix.len()..].try_into().map(u64::from_be_bytes);
@@ -66,7 +71,8 @@ impl AppliedState {
     /// Nothing is written: all records are in the executor's write batch. Returns the outcomes of each entry's commands.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when an entry is not above the last one, and the executor's errors.
+    /// [`Error::Damaged`] when an entry is not above the last one, [`Error::NewerLevel`] when it raises the group to a level
+    /// that this program does not support, and the executor's errors.
     pub(crate) fn apply<'a>(
         &mut self,
         group: GroupId,
@@ -85,7 +91,12 @@ impl AppliedState {
                 EntryBody::Batch(batch) => {
                     let record = ProposerRecord { sequence: batch.sequence, index: entry.position.index };
                     if self.admit(executor.changes(), group, batch.proposer, record)? {
-                        executor.execute(batch.commands)?
+                        let raised = raised_level(&batch.commands);
+                        let outcomes = executor.execute(batch.commands, self.level)?;
+                        if let Some(level) = raised {
+                            self.raise(executor.changes(), group, level)?;
+                        }
+                        outcomes
                     } else {
                         vec![Outcome::Repeated; batch.commands.len()]
                     }
@@ -124,6 +135,16 @@ impl AppliedState {
         Ok(())
     }
 
+    /// Raises the level, if it is lower.
+    fn raise(&mut self, changes: &mut Changes<'_>, group: GroupId, level: FeatureLevel) -> Result<()> {
+        level.check_supported()?;
+        if level > self.level {
+            self.level = level;
+            changes.put(Family::Meta, &key::meta(group, MetaKey::Level, &[]), &record::encode(&level)?);
+        }
+        Ok(())
+    }
+
     /// Records a batch; `false` if it was applied before.
     fn admit(
         &mut self,
@@ -138,7 +159,7 @@ impl AppliedState {
         self.proposers.insert(proposer, record);
         let proposer_key = |proposer: u64| key::meta(group, MetaKey::Proposer, &proposer.to_be_bytes());
         changes.put(Family::Meta, &proposer_key(proposer), &record::encode(&record)?);
-        if self.proposers.len() > PROPOSERS_MAX {
+        if self.proposers.len() > self.level.limits().proposers {
             let silent = self.proposers.iter().min_by_key(|(_, record)| record.index).map(|(&proposer, _)| proposer);
             if let Some(proposer) = silent {
                 self.proposers.remove(&proposer);
@@ -147,6 +168,28 @@ impl AppliedState {
         }
         Ok(true)
     }
+}
+
+/// The level to which commands raise the group.
+fn raised_level(commands: &[Command]) -> Option<FeatureLevel> {
+    let raised = commands.iter().filter_map(|command| match command {
+        Command::RaiseLevel(level) => Some(*level),
+        _ => None,
+    });
+    raised.max()
+}
+
+/// Reads the feature level from a store.
+///
+/// # Errors
+/// [`Error::NewerLevel`] when this program does not support the level.
+pub(super) fn load_level(store: &Store, group: GroupId) -> Result<FeatureLevel> {
+    let level = match store.get(Family::Meta, &key::meta(group, MetaKey::Level, &[]))? {
+        Some(bytes) => record::decode("feature level", &bytes)?,
+        None => FeatureLevel::INITIAL,
+    };
+    level.check_supported()?;
+    Ok(level)
 }
 
 /// Reads position and members from a store.

@@ -9,6 +9,7 @@ use super::{Applied, AppliedState, Attempt, Contained, Entry, LogPosition, conta
 use crate::Result;
 use crate::command::{Command, Outcome};
 use crate::ids::GroupId;
+use crate::level::FeatureLevel;
 use crate::storage::Store;
 
 /// How far a group has applied its log, and how far the store has made that durable.
@@ -17,6 +18,7 @@ pub(crate) struct AppliedLog {
     /// Locked while entries are applied: one thread applies at a time.
     state: Mutex<AppliedState>,
     applied: RwLock<Applied>,
+    level: RwLock<FeatureLevel>,
     durable: Mutex<Option<LogPosition>>,
 }
 
@@ -30,6 +32,7 @@ impl AppliedLog {
         let applied = state.applied.clone();
         Ok(Self {
             group,
+            level: RwLock::new(state.level),
             state: Mutex::new(state),
             durable: Mutex::new(applied.position),
             applied: RwLock::new(applied),
@@ -44,6 +47,11 @@ impl AppliedLog {
     /// Position of the last applied entry.
     pub(crate) fn position(&self) -> Option<LogPosition> {
         self.applied.read().position
+    }
+
+    /// Feature level as of the last applied entry.
+    pub(crate) fn level(&self) -> FeatureLevel {
+        *self.level.read()
     }
 
     /// Position that a crash falls back to.
@@ -70,6 +78,7 @@ impl AppliedLog {
             let outcomes = attempt(&mut next, entries, tried)?;
             if tried.is_written() {
                 *state = next;
+                *self.level.write() = state.level;
                 *self.applied.write() = state.applied.clone();
             }
             Ok(outcomes)

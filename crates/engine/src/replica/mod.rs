@@ -34,6 +34,7 @@ use contain::contained;
 
 use crate::Result;
 use crate::command::{Command, Outcome};
+use crate::level::FeatureLevel;
 
 /// Position of an entry in a group's log. Grows with every entry of one log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -96,6 +97,11 @@ pub struct Applied {
 pub trait StateMachine: Send + Sync + 'static {
     /// How far the state in memory is.
     fn applied(&self) -> Result<Applied>;
+
+    /// The feature level as of the last applied entry. Opening, inspecting and installing a state whose level this program
+    /// does not support fails with [`Error::NewerLevel`](crate::Error::NewerLevel), and so does applying an entry that
+    /// raises the level that far.
+    fn level(&self) -> FeatureLevel;
 
     /// The position that a crash now would fall back to, at worst. The log may be purged up to it, never above.
     fn durable(&self) -> Option<LogPosition>;

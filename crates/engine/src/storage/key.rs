@@ -50,6 +50,8 @@ pub(crate) enum MetaKey {
     ShardRecord = 12,
     /// `collection u32` -> which ids of shards were given.
     GivenShards = 13,
+    /// `[]` -> feature level; absent at the initial level.
+    Level = 14,
     /// `collection u32, shard u32` -> from which doc id on the shard has column values.
     Columns = 16,
 }

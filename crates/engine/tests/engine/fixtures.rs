@@ -176,7 +176,7 @@ pub(crate) fn read_everything(group: &DataGroup) -> Result<String> {
 /// Directories of a data group, as each version that changed a format wrote them.
 const DATA: [&str; 2] = ["data-v1", "data-v2"];
 
-fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
@@ -236,6 +236,20 @@ fn fill_shards(group: &DataGroup) {
     group.apply(vec![crate::support::entry(next, commands)]).unwrap();
 }
 
+/// Copies the directory of a group that was closed, without files that RocksDB does not need.
+pub(crate) fn write_fixture(name: &str, from: &Path) {
+    let to = fixtures().join(name);
+    fs::remove_dir_all(&to).ok();
+    copy_dir(from, &to).unwrap();
+    for entry in fs::read_dir(to.join("gen-1")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if ["LOG", "LOCK", "OPTIONS", "IDENTITY", ".log"].iter().any(|part| name.contains(part)) {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
 fn write_fixtures() {
     let (data, meta) = (tempdir().unwrap(), tempdir().unwrap());
     let group = open(data.path());
@@ -250,16 +264,7 @@ fn write_fixtures() {
     let written = [(DATA[DATA.len() - 1], data.path(), data_summary), ("meta-v2", meta.path(), meta_summary(&group))];
     drop(group);
     for (name, from, summary) in written {
-        let to = fixtures().join(name);
-        fs::remove_dir_all(&to).ok();
-        copy_dir(from, &to).unwrap();
-        for entry in fs::read_dir(to.join("gen-1")).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if ["LOG", "LOCK", "OPTIONS", "IDENTITY", ".log"].iter().any(|part| name.contains(part)) {
-                fs::remove_file(path).unwrap();
-            }
-        }
+        write_fixture(name, from);
         fs::write(fixtures().join(format!("{name}.txt")), summary).unwrap();
     }
 }

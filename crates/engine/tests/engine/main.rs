@@ -9,6 +9,7 @@ mod damage;
 mod fixtures;
 mod folding;
 mod installs;
+mod levels;
 mod limits;
 mod memory;
 mod model;

@@ -1,6 +1,6 @@
 //! A replica of a group: openraft with our storage under it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -154,6 +154,16 @@ impl Core {
     /// How it is now.
     pub(crate) fn health(&self) -> CoreHealth {
         health(&self.raft.metrics().borrow())
+    }
+
+    /// This node.
+    pub(crate) fn node(&self) -> u64 {
+        self.options.node
+    }
+
+    /// Voters and learners of the group, as of the newest membership in the log.
+    pub(crate) fn members(&self) -> BTreeSet<u64> {
+        self.raft.metrics().borrow().membership_config.nodes().map(|(id, _)| *id).collect()
     }
 
     /// Time spent on applying entries since the start.

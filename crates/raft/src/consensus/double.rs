@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use azimuth_engine::Result;
 use azimuth_engine::command::{Command, Outcome};
+use azimuth_engine::level::FeatureLevel;
 use azimuth_engine::replica::{Applied, Entry, EntryBody, LogPosition, StateMachine};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,10 @@ impl StateMachine for Double {
     fn applied(&self) -> Result<Applied> {
         let kept = self.kept();
         Ok(Applied { position: kept.position, membership: kept.membership })
+    }
+
+    fn level(&self) -> FeatureLevel {
+        FeatureLevel::SUPPORTED
     }
 
     fn durable(&self) -> Option<LogPosition> {

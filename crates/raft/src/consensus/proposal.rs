@@ -75,6 +75,7 @@ mod tests {
 
     use azimuth_engine::command::{NewShard, Patch, PutMode, ShardChange};
     use azimuth_engine::ids::{CollectionId, DocId, GroupId, ShardId, ShardKey, VectorId};
+    use azimuth_engine::level::FeatureLevel;
     use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
     use azimuth_engine::replica::LogPosition;
     use azimuth_engine::schema::{Shard, TenantStatus};
@@ -158,6 +159,22 @@ mod tests {
             Command::PutShards { collection, shards: vec![shard] },
         ];
         let expected = Batch { proposer: 1 << 40, sequence: 11, commands };
+        if std::env::var("AZIMUTH_WRITE_FIXTURES").is_ok() {
+            let payload = postcard::to_stdvec(&expected).unwrap().into();
+            std::fs::write(LATER, Record { position, kind: Kind::Batch, payload }.encode(GROUP).unwrap()).unwrap();
+        }
+        let record = Record::decode(GROUP, position.index, &std::fs::read(LATER).unwrap()).unwrap();
+        assert_eq!((record.position, record.kind), (position, Kind::Batch));
+        assert_eq!(Proposal::of_payload(record.payload).decode().unwrap(), expected);
+    }
+
+    /// As above, for the command that raises the feature level.
+    #[test]
+    fn entries_that_raise_the_level_still_read() {
+        const LATER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/consensus/fixtures/raise-level-3.bin");
+        let position = LogPosition { term: 2, node: 5, index: 80 };
+        let commands = vec![Command::RaiseLevel(FeatureLevel::new(1)), Command::RaiseLevel(FeatureLevel::new(70_000))];
+        let expected = Batch { proposer: 1 << 40, sequence: 12, commands };
         if std::env::var("AZIMUTH_WRITE_FIXTURES").is_ok() {
             let payload = postcard::to_stdvec(&expected).unwrap().into();
             std::fs::write(LATER, Record { position, kind: Kind::Batch, payload }.encode(GROUP).unwrap()).unwrap();

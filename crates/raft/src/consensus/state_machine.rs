@@ -186,12 +186,27 @@ fn apply_part<S: StateMachine>(
     entries: &[openraft::Entry<TypeConfig>],
 ) -> Result<Vec<Vec<Outcome>>, StorageError> {
     let count = entries.len();
-    let decoded = entries.iter().map(engine_entry).collect::<Result<Vec<_>, _>>()?;
+    let mut decoded = Vec::with_capacity(count);
+    let mut undecodable = None;
+    for entry in entries {
+        match engine_entry(entry) {
+            Ok(entry) => decoded.push(entry),
+            Err(error) => {
+                undecodable = Some(error);
+                break;
+            }
+        }
+    }
+    // A later version may have written commands that this one cannot decode. An entry before them raised the feature level
+    // then, and applying that entry fails with an error that names the levels.
     // For an apply that has to find out which of its commands cannot be carried out.
     let again = |number: usize| {
         engine_entry(&entries[number]).map_err(|error| azimuth_engine::Error::Damaged(error.to_string()))
     };
     let outcomes = state.apply_contained(decoded, &again).map_err(|error| types::state_failed(&error))?;
+    if let Some(error) = undecodable {
+        return Err(error);
+    }
     if outcomes.len() != count {
         let text = format!("{} answers for {count} entries", outcomes.len());
         return Err(types::state_failed(&text));
@@ -213,4 +228,44 @@ fn engine_entry(entry: &openraft::Entry<TypeConfig>) -> Result<Entry, StorageErr
         }
     };
     Ok(Entry { position, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use azimuth_engine::command::Command;
+    use azimuth_engine::ids::{CollectionId, GroupId};
+    use azimuth_engine::level::FeatureLevel;
+    use azimuth_engine::meta::MetaGroup;
+    use azimuth_engine::storage::StorageBudget;
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::consensus::{EncodedCommand, Proposal};
+
+    fn entry(index: u64, proposal: Proposal) -> openraft::Entry<TypeConfig> {
+        let position = LogPosition { term: 1, node: 1, index };
+        openraft::Entry { log_id: types::log_id(position), payload: EntryPayload::Normal(proposal) }
+    }
+
+    fn proposal(sequence: u64, command: &Command) -> Proposal {
+        Proposal::new(7, sequence, &[EncodedCommand::new(command).unwrap()]).unwrap()
+    }
+
+    /// The log of a group that a later version has raised and written to, opened by this version.
+    #[test]
+    fn entries_of_a_later_level_are_refused_by_that_level() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = MetaGroup::open(dir.path(), GroupId::META, &StorageBudget::default()).unwrap().0;
+        let known = || entry(1, proposal(1, &Command::DropCollection(CollectionId(1))));
+        let unknown = || entry(3, Proposal::of_payload(Bytes::from_static(&[7, 2, 1, 0xfe, 0xff, 3])));
+        let later = FeatureLevel::new(FeatureLevel::SUPPORTED.number() + 1);
+        let raise = entry(2, proposal(2, &Command::RaiseLevel(later)));
+        let error = apply_part(state.as_ref(), &[known(), raise, unknown()]).unwrap_err().to_string();
+        assert!(error.contains("has feature level 2") && error.contains("supports levels up to 1"), "{error}");
+        assert_eq!((state.applied().unwrap().position, state.level()), (None, FeatureLevel::INITIAL));
+
+        let error = apply_part(state.as_ref(), &[known(), unknown()]).unwrap_err().to_string();
+        assert!(error.contains("commands of entry 3"), "{error}");
+        assert_eq!(state.applied().unwrap().position.map(|at| at.index), Some(1), "the entries before it are applied");
+    }
 }

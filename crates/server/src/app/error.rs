@@ -79,7 +79,7 @@ impl From<azimuth_engine::Error> for AppError {
             Error::Interrupted(Cause::Deadline) => Self::Deadline(error.to_string()),
             // The caller is gone: no client reads this text.
             Error::Interrupted(Cause::Cancelled) => Self::Unavailable(error.to_string()),
-            Error::Damaged(_) | Error::Storage(_) => {
+            Error::Damaged(_) | Error::Storage(_) | Error::NewerLevel { .. } => {
                 tracing::error!(%error, "read from storage");
                 Self::Internal(error.to_string())
             }

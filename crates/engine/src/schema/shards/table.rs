@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::shared_map::SharedMap;
 use super::{GivenIds, Shard};
 use crate::ids::ShardId;
-use crate::limits::{SHARD_NAME_BYTES_MAX, SHARDS_AT_ONCE_MAX, SHARDS_MAX};
+use crate::level::ApplyLimits;
 
 /// The shards of a collection. A copy takes constant time, and a change of one copy does not affect the others and takes
 /// time that hardly depends on the number of shards.
@@ -179,21 +179,23 @@ impl ShardTable {
 /// # Errors
 /// A text that names the limit.
 pub(crate) fn check_names<'a>(
+    limits: &ApplyLimits,
     names: impl ExactSizeIterator<Item = &'a str>,
     existing: usize,
     created: usize,
 ) -> Result<(), String> {
-    if names.len() > SHARDS_AT_ONCE_MAX {
-        return Err(format!("a command names {} shards, {SHARDS_AT_ONCE_MAX} are possible", names.len()));
+    let ApplyLimits { shards: shards_max, shard_name_bytes: bytes_max, shards_at_once: at_once_max, .. } = *limits;
+    if names.len() > at_once_max {
+        return Err(format!("a command names {} shards, {at_once_max} are possible", names.len()));
     }
-    if created > 0 && existing.saturating_add(created) > SHARDS_MAX {
+    if created > 0 && existing.saturating_add(created) > shards_max {
         let count = existing.saturating_add(created);
-        return Err(format!("the collection would have {count} shards, {SHARDS_MAX} are possible"));
+        return Err(format!("the collection would have {count} shards, {shards_max} are possible"));
     }
     for name in names {
-        if name.is_empty() || name.len() > SHARD_NAME_BYTES_MAX {
+        if name.is_empty() || name.len() > bytes_max {
             let bytes = name.len();
-            return Err(format!("the name of a shard has {bytes} bytes, 1 to {SHARD_NAME_BYTES_MAX} are possible"));
+            return Err(format!("the name of a shard has {bytes} bytes, 1 to {bytes_max} are possible"));
         }
     }
     Ok(())
@@ -229,6 +231,8 @@ impl Ord for ByName {
 mod tests {
     use super::*;
     use crate::ids::GroupId;
+    use crate::level::FeatureLevel;
+    use crate::limits::{SHARD_NAME_BYTES_MAX, SHARDS_AT_ONCE_MAX, SHARDS_MAX};
     use crate::schema::TenantStatus;
 
     fn shard(id: u32, name: &str, version: u64) -> Shard {
@@ -274,12 +278,13 @@ mod tests {
     #[test]
     fn names_and_counts_are_bounded() {
         let long = "x".repeat(SHARD_NAME_BYTES_MAX + 1);
-        let check = |name: &str, existing| check_names([name].into_iter(), existing, 1);
+        let limits = FeatureLevel::SUPPORTED.limits();
+        let check = |name: &str, existing| check_names(limits, [name].into_iter(), existing, 1);
         check(&long[1..], SHARDS_MAX - 1).unwrap();
         assert!(check(&long, 0).unwrap_err().contains("256 bytes, 1 to 255 are possible"));
         assert!(check("", 0).unwrap_err().contains("0 bytes"));
         assert!(check("a", SHARDS_MAX).unwrap_err().contains("would have 1000001 shards"));
         let many = vec!["a"; SHARDS_AT_ONCE_MAX + 1];
-        assert!(check_names(many.into_iter(), 0, 1).unwrap_err().contains("names 10001 shards"));
+        assert!(check_names(limits, many.into_iter(), 0, 1).unwrap_err().contains("names 10001 shards"));
     }
 }
