@@ -87,7 +87,7 @@ async fn main() {
 async fn run(node: &Arc<Node>, load: &Load) {
     let (calls, commands) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let stop = Arc::new(AtomicBool::new(false));
-    let before = node.data().metrics();
+    let before = (node.data().metrics(), node.log_metrics().flushes.sync_us);
     let started = Instant::now();
     let tasks: Vec<_> = (0..load.tasks)
         .map(|_| {
@@ -109,10 +109,10 @@ async fn run(node: &Arc<Node>, load: &Load) {
         task.await.expect("task");
     }
     let seconds = started.elapsed().as_secs_f64();
-    let after = node.data().metrics();
-    let entries = (after.entry_commands.count() - before.entry_commands.count()) as f64;
-    let syncs = (after.flushes.sync_us.count() - before.flushes.sync_us.count()) as f64;
-    let sync_us = (after.flushes.sync_us.sum - before.flushes.sync_us.sum) as f64;
+    let after = (node.data().metrics(), node.log_metrics().flushes.sync_us);
+    let entries = (after.0.entry_commands.count() - before.0.entry_commands.count()) as f64;
+    let syncs = (after.1.count() - before.1.count()) as f64;
+    let sync_us = (after.1.sum - before.1.sum) as f64;
     let commands = commands.load(Ordering::Relaxed) as f64;
     println!(
         "{:42} {:8.0} commands/s  {:6.0} calls/s  {:6.1} commands/entry  {:5.0} fsyncs/s of {:4.2} ms",

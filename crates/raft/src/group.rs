@@ -148,7 +148,7 @@ impl<S: StateMachine> Group<S> {
         &self.proposer
     }
 
-    /// Figures now.
+    /// Its metrics.
     pub fn metrics(&self) -> GroupMetrics {
         let (health, state) = (self.core.health(), self.state());
         let counts = self.proposer.metrics();
@@ -168,9 +168,14 @@ impl<S: StateMachine> Group<S> {
             applied_index: state.applied().ok().and_then(|applied| applied.position).map(|at| at.index),
             durable_index: state.durable().map(|durable| durable.index),
             purged_index: self.log.bounds().purged.map(|purged| purged.index),
-            log_bytes: self.log.bytes(),
+            apply_us: self.core.metrics().apply_us.snapshot(),
+            snapshots: self.core.metrics().snapshot_metrics(self.snapshot_bytes()),
             quorum_ack_age_ms: health.quorum_ack_age_ms,
-            flushes: self.log.flush_metrics(),
         }
+    }
+
+    /// Bytes of the current snapshot.
+    fn snapshot_bytes(&self) -> u64 {
+        self.snapshots.current().and_then(|files| files.manifest().bytes()).unwrap_or_default()
     }
 }

@@ -57,7 +57,9 @@ pub use error::{FatalError, ProposeError, ReadError, SnapshotError, StartError};
 pub use group::Group;
 pub use identity::{FORMAT_VERSION, Identity};
 pub use level::ReportedLevels;
-pub use metrics::{COMMANDS_BOUNDS, FlushSnapshot, GroupMetrics, Histogram, TIME_BOUNDS_US};
+pub use metrics::{
+    COMMANDS_BOUNDS, FlushSnapshot, GroupMetrics, Histogram, LogMetrics, SnapshotMetrics, TIME_BOUNDS_US,
+};
 pub use node::Node;
 pub use options::{FlushLimits, NodeOptions, ProposerLimits, RaftTimings};
 pub use progress::{Phase, Progress, Replay};

@@ -1,4 +1,4 @@
-//! Figures of a group and of the log, for the metrics page.
+//! Metrics of a group and of the log, for `/metrics`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -47,13 +47,18 @@ impl Distribution {
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
+    /// Adds a time, in microseconds.
+    pub(crate) fn add_time(&self, time: Duration) {
+        self.add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
+
     pub(crate) fn snapshot(&self) -> Histogram {
         let counts = std::array::from_fn(|bucket| self.counts[bucket].load(Ordering::Relaxed));
         Histogram { counts, sum: self.sum.load(Ordering::Relaxed) }
     }
 }
 
-/// What the flusher counts.
+/// Counts of the flusher.
 #[derive(Debug)]
 pub(crate) struct FlushMetrics {
     sync_us: Distribution,
@@ -69,7 +74,7 @@ impl Default for FlushMetrics {
 
 impl FlushMetrics {
     pub(crate) fn synced(&self, took: Duration, requests: usize, entries: usize) {
-        self.sync_us.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.sync_us.add_time(took);
         self.requests.fetch_add(requests as u64, Ordering::Relaxed);
         self.entries.fetch_add(entries as u64, Ordering::Relaxed);
     }
@@ -83,7 +88,7 @@ impl FlushMetrics {
     }
 }
 
-/// What the log of a node has done since it was opened.
+/// Counts of the log of a node since it was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlushSnapshot {
     /// Time of each fsync, in microseconds, by [`TIME_BOUNDS_US`].
@@ -94,7 +99,75 @@ pub struct FlushSnapshot {
     pub entries: u64,
 }
 
-/// What a proposer counts.
+/// Counts of a replica.
+#[derive(Debug)]
+pub(crate) struct ReplicaMetrics {
+    pub(crate) apply_us: Distribution,
+    snapshot_build_us: Distribution,
+    snapshot_install_us: Distribution,
+    snapshots_failed: AtomicU64,
+    snapshot_bytes_installed: AtomicU64,
+}
+
+impl Default for ReplicaMetrics {
+    fn default() -> Self {
+        Self {
+            apply_us: Distribution::new(&TIME_BOUNDS_US),
+            snapshot_build_us: Distribution::new(&TIME_BOUNDS_US),
+            snapshot_install_us: Distribution::new(&TIME_BOUNDS_US),
+            snapshots_failed: AtomicU64::new(0),
+            snapshot_bytes_installed: AtomicU64::new(0),
+        }
+    }
+}
+
+impl ReplicaMetrics {
+    /// Time spent on applying entries since the start.
+    pub(crate) fn apply_time(&self) -> Duration {
+        Duration::from_micros(self.apply_us.sum.load(Ordering::Relaxed))
+    }
+
+    /// Counts a snapshot that was built, or could not be.
+    pub(crate) fn built(&self, took: Duration, done: bool) {
+        match done {
+            true => self.snapshot_build_us.add_time(took),
+            false => drop(self.snapshots_failed.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    /// Counts a snapshot of another node that was installed.
+    pub(crate) fn installed(&self, took: Duration, bytes: u64) {
+        self.snapshot_install_us.add_time(took);
+        self.snapshot_bytes_installed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot_metrics(&self, bytes: u64) -> SnapshotMetrics {
+        SnapshotMetrics {
+            bytes,
+            build_us: self.snapshot_build_us.snapshot(),
+            install_us: self.snapshot_install_us.snapshot(),
+            failed: self.snapshots_failed.load(Ordering::Relaxed),
+            bytes_installed: self.snapshot_bytes_installed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Counts of the snapshots of a replica since its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SnapshotMetrics {
+    /// Bytes of the files of the current snapshot; 0 if there is none.
+    pub bytes: u64,
+    /// Time of each snapshot that was built, in microseconds, by [`TIME_BOUNDS_US`].
+    pub build_us: Histogram,
+    /// Time of each snapshot of another node that was installed, in microseconds, by [`TIME_BOUNDS_US`].
+    pub install_us: Histogram,
+    /// Snapshots that could not be built.
+    pub failed: u64,
+    /// Bytes of the installed snapshots.
+    pub bytes_installed: u64,
+}
+
+/// Counts of a proposer.
 #[derive(Debug)]
 pub(crate) struct ProposerMetrics {
     pub(crate) entry_commands: Distribution,
@@ -114,7 +187,7 @@ impl Default for ProposerMetrics {
     }
 }
 
-/// Figures of a group.
+/// Metrics of a group.
 #[derive(Debug, Clone, Default)]
 pub struct GroupMetrics {
     /// Term of the group.
@@ -145,10 +218,19 @@ pub struct GroupMetrics {
     pub durable_index: Option<u64>,
     /// Index of the last entry that was purged.
     pub purged_index: Option<u64>,
-    /// Bytes of the log of all groups of the node.
-    pub log_bytes: u64,
+    /// Time of each apply of one or more entries, in microseconds, by [`TIME_BOUNDS_US`].
+    pub apply_us: Histogram,
+    /// Snapshots of the group on this node.
+    pub snapshots: SnapshotMetrics,
     /// Milliseconds since a quorum last answered, on a leader with followers.
     pub quorum_ack_age_ms: Option<u64>,
-    /// The log of the node, shared by all groups.
+}
+
+/// Metrics of the log of a node, which all groups share.
+#[derive(Debug, Clone, Default)]
+pub struct LogMetrics {
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// Writes since the log was opened.
     pub flushes: FlushSnapshot,
 }

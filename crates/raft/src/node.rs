@@ -12,6 +12,7 @@ use std::time::Duration;
 use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::GroupId;
 use azimuth_engine::level::FeatureLevel;
+use azimuth_engine::maintain::IndexBudget;
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::replica::StateMachine;
 use azimuth_engine::storage::Generations;
@@ -25,6 +26,7 @@ use crate::failure::Failure;
 use crate::folder::Anchors;
 use crate::group::{Group, GroupStorage};
 use crate::identity::{DataDir, Identity};
+use crate::metrics::LogMetrics;
 use crate::options::NodeOptions;
 use crate::progress::{Phase, Progress, Replay};
 use crate::proposer::new_proposer_id;
@@ -77,7 +79,8 @@ impl Node {
         }
         let log = Arc::new(blocking(move || Ok(RaftLog::open(&log_dir, identity.store_uuid)?)).await?);
 
-        let opener = Opener { options: &options, dir: &dir, log: &log, disk: watch::channel(disk).0 };
+        let index_budget = IndexBudget::new(options.index_bytes_max, options.small_index_bytes_max);
+        let opener = Opener { options: &options, dir: &dir, log: &log, disk: watch::channel(disk).0, index_budget };
         let opened = opener.open_groups().await;
         let disk = opener.disk;
         let (meta, data) = opened.inspect_err(|_| close_quietly(&log))?;
@@ -116,6 +119,11 @@ impl Node {
     /// The group that holds objects.
     pub fn data(&self) -> &Group<DataGroup> {
         &self.data
+    }
+
+    /// Metrics of the log that all groups share.
+    pub fn log_metrics(&self) -> LogMetrics {
+        LogMetrics { bytes: self.meta.log().bytes(), flushes: self.meta.log().flush_metrics() }
     }
 
     /// The log of all groups.
@@ -243,6 +251,8 @@ struct Opener<'a> {
     dir: &'a DataDir,
     log: &'a Arc<RaftLog>,
     disk: watch::Sender<DiskUse>,
+    /// Shared by the data groups.
+    index_budget: IndexBudget,
 }
 
 impl Opener<'_> {
@@ -276,8 +286,7 @@ impl Opener<'_> {
             group: id,
             storage: self.options.storage.clone(),
             index: self.options.index,
-            index_bytes_max: self.options.index_bytes_max,
-            small_index_bytes_max: self.options.small_index_bytes_max,
+            index_budget: self.index_budget.clone(),
             ..GroupOptions::new(id)
         };
         let state_dir = dir.clone();

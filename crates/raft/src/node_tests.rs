@@ -65,7 +65,9 @@ async fn starts_alone_writes_and_comes_back() {
     node.data().read_barrier().await.unwrap();
     let metrics = node.meta().metrics();
     assert_eq!(metrics.applied_index, metrics.last_index);
-    assert!(metrics.leader && metrics.flushes.sync_us.count() > 0);
+    assert!(metrics.leader && metrics.apply_us.count() > 0);
+    let log = node.log_metrics();
+    assert!(log.bytes > 0 && log.flushes.sync_us.count() > 0 && log.flushes.entries >= log.flushes.sync_us.count());
     node.shutdown().await.unwrap();
     assert_eq!(node.data().propose(vec![Command::DropCollection(CollectionId(7))]).await, Err(ProposeError::Stopped));
     drop(node);

@@ -25,9 +25,9 @@ pub struct NodeOptions {
     pub storage: StorageBudget,
     /// Settings of vector indexes that belong to the process.
     pub index: IndexOptions,
-    /// Bytes of vector indexes in memory; see [`GroupOptions`](azimuth_engine::data::GroupOptions).
+    /// Bytes of vector indexes in memory, over all groups; see [`IndexBudget`](azimuth_engine::maintain::IndexBudget).
     pub index_bytes_max: u64,
-    /// Bytes of small vector indexes in memory, over all shards.
+    /// Bytes of small vector indexes in memory, over all groups.
     pub small_index_bytes_max: u64,
     /// Threads that do the background work of the data groups; with 0 the caller does it.
     pub background_threads: usize,

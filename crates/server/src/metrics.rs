@@ -1,13 +1,19 @@
-//! Prometheus metrics of the process, in the text format.
+//! Prometheus metrics of the process, in the text format, from one registry. docs/metrics.md lists them.
+//!
+//! Counts of requests are kept here. Everything else is read from the node when it is scraped: `node`, `process`.
 
-use std::fmt::Write;
-use std::sync::LazyLock;
+mod families;
+mod node;
+mod process;
 
-use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
-};
+use std::sync::{Arc, LazyLock, Weak};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::app::App;
+use families::Families;
 
 /// The media type of the text format.
 pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -60,79 +66,45 @@ pub(crate) fn observe(wire: &str, method: &str, status: &str, seconds: f64) {
     SECONDS.with_label_values(&[wire]).observe(seconds);
 }
 
-/// Everything, as Prometheus scrapes it.
-pub(crate) fn render(app: &App) -> String {
-    let mut bytes = Vec::new();
-    if let Err(error) = TextEncoder::new().encode(&REGISTRY.gather(), &mut bytes) {
-        tracing::error!(%error, "encode metrics");
+/// The metrics that are read at each scrape: of the process, and of the node of an application.
+struct AtScrape(Weak<App>);
+
+impl Collector for AtScrape {
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
     }
-    let mut text = String::from_utf8_lossy(&bytes).into_owned();
-    let mut line = |kind: &str, name: &str, help: &str, value: f64| {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-    };
-    process(&mut line);
-    line("gauge", "azimuth_ready", "1 when queries are answered.", f64::from(u8::from(app.is_ready())));
-    let replays = app.progress().replays;
-    let left = replays.iter().map(|replay| replay.last_index.saturating_sub(replay.applied_index)).sum::<u64>();
-    line("gauge", "azimuth_replay_entries_left", "Entries of the log that the start has yet to apply.", left as f64);
-    if let Ok((disk, group)) = app.metrics() {
-        line(
-            "gauge",
-            "azimuth_disk_used_percent",
-            "Disk in use, of all that a user may have.",
-            disk.used_percent.into(),
-        );
-        let refused = f64::from(u8::from(disk.refuses()));
-        line("gauge", "azimuth_writes_refused", "1 while writes are refused because the disk is full.", refused);
-        // Counts are far below 2^53.
-        let mut gauge = |name: &str, help: &str, value: u64| line("gauge", name, help, value as f64);
-        gauge("azimuth_collections", "Collections.", group.collections);
-        gauge("azimuth_objects", "Objects of the shards in memory.", group.objects);
-        gauge("azimuth_vector_queue", "Vectors that wait to be linked into a graph.", group.vector_queue);
-        gauge("azimuth_vector_indexes_loaded", "Vector indexes in memory.", group.indexes_loaded);
-        gauge("azimuth_vector_index_bytes_max", "Bytes that vector indexes may hold in memory.", group.index_bytes_max);
-        gauge("azimuth_write_buffer_bytes", "Bytes not flushed yet.", group.write_buffer_bytes);
-        gauge("azimuth_block_cache_bytes", "Bytes of cached blocks.", group.block_cache_bytes);
-        gauge("azimuth_disk_bytes", "Bytes of tables and blobs on disk.", group.disk_bytes);
-        let help = "Shards whose inverted index is damaged and was rebuilt in vain.";
-        gauge("azimuth_inverted_indexes_damaged", help, group.inverted_damaged);
-        let help = "Rebuilds of damaged inverted indexes since the start.";
-        line("counter", "azimuth_inverted_rebuilds_total", help, group.inverted_rebuilds as f64);
-        let help = "Commands applied since the start.";
-        line("counter", "azimuth_commands_applied_total", help, group.commands_applied as f64);
-        let help = "Objects that cannot be decoded, as far as they were met.";
-        line("gauge", "azimuth_objects_unreadable", help, group.objects_unreadable as f64);
-        let help = "Failures of vector indexes since the start; each was built anew.";
-        line("counter", "azimuth_vector_index_failures_total", help, group.index_failures as f64);
-        let help = "Commands refused because they could not be carried out since the start: faults of this program.";
-        line("counter", "azimuth_commands_contained_total", help, group.commands_contained as f64);
-        let _ = writeln!(text, "# HELP azimuth_vector_index_bytes Bytes of the loaded vector indexes, by part.");
-        let _ = writeln!(text, "# TYPE azimuth_vector_index_bytes gauge");
-        for (part, bytes) in group.index_memory.parts() {
-            let _ = writeln!(text, "azimuth_vector_index_bytes{{part=\"{part}\"}} {bytes}");
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = Families::default();
+        process::read(&mut families);
+        if let Some(app) = self.0.upgrade() {
+            node::read(&mut families, &app);
         }
+        families.finish()
     }
-    let version = env!("CARGO_PKG_VERSION");
-    let _ = writeln!(text, "# HELP azimuth_build_info The version that runs.\n# TYPE azimuth_build_info gauge");
-    let _ = writeln!(text, "azimuth_build_info{{version=\"{version}\"}} 1");
-    text
 }
 
-/// What the system knows of this process, under the names that every Prometheus client has for it. Left out where there
-/// is no `/proc`.
-fn process(line: &mut impl FnMut(&str, &str, &str, f64)) {
-    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
-    // The name of the program may hold blanks; what follows it is field 3.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    // SAFETY: asks for constants of the system; no memory is passed.
-    let (ticks, page) = unsafe { (libc::sysconf(libc::_SC_CLK_TCK), libc::sysconf(libc::_SC_PAGESIZE)) };
-    let (ticks, page) = (ticks.max(1) as f64, page.max(1) as f64);
-    let seconds = (field(14) + field(15)) / ticks;
-    line("counter", "process_cpu_seconds_total", "Seconds of processor time.", seconds);
-    line("gauge", "process_threads", "Threads.", field(20));
-    line("gauge", "process_virtual_memory_bytes", "Bytes of address space.", field(23));
-    line("gauge", "process_resident_memory_bytes", "Bytes in memory.", field(24) * page);
-    let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    line("gauge", "process_open_fds", "Open files.", files as f64);
+/// Adds the metrics of the process and of the node of `app`, the only application of the process.
+///
+/// # Errors
+/// For a second application.
+pub(crate) fn register(app: &Arc<App>) -> Result<(), String> {
+    // Each registers itself when it is first used.
+    let _ = (&*REQUESTS, &*SECONDS, &*CONNECTIONS, &*READS_RUNNING, &*SPANS_LOST);
+    let build =
+        Opts::new("azimuth_build_info", "The running version.").const_label("version", env!("CARGO_PKG_VERSION"));
+    let build = IntGauge::with_opts(build).expect("the names are valid");
+    build.set(1);
+    let registered = REGISTRY.register(Box::new(build));
+    let registered = registered.and_then(|()| REGISTRY.register(Box::new(AtScrape(Arc::downgrade(app)))));
+    registered.map_err(|error| format!("register the metrics: {error}"))
+}
+
+/// All metrics in the text format.
+pub(crate) fn render() -> String {
+    let mut text = String::new();
+    if let Err(error) = TextEncoder::new().encode_utf8(&REGISTRY.gather(), &mut text) {
+        tracing::error!(%error, "encode metrics");
+    }
+    text
 }

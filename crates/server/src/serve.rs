@@ -32,9 +32,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::app::App;
 use crate::auth::Auth;
-use crate::malloc;
 use crate::settings::{self, Flags, Settings, TlsFiles};
-use crate::weaviate;
+use crate::{malloc, metrics, weaviate};
 use connection::Connections;
 use otlp::Exporter;
 use router::Router;
@@ -77,6 +76,7 @@ async fn serve(flags: &Flags) -> Result<(), String> {
     let [tls, grpc_tls] = certificates(&settings)?;
     tokio::spawn(auth.clone().watch_file());
     let app = App::new(settings, auth, weaviate::schema::CONVENTIONS);
+    metrics::register(&app)?;
     tokio::spawn(malloc::give_back());
     let host = app.settings.host;
     let (exporter, sending) = Exporter::from_environment()?.unzip();

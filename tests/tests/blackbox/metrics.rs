@@ -86,14 +86,68 @@ fn metrics_are_well_formed_and_move() {
         assert!(sum(&after, "azimuth_requests_total", &["wire=\"rest\"", "method=\"POST\"", "status=\"200\""]) >= 1.0);
         assert!(sum(&after, "azimuth_requests_total", &["wire=\"rest\"", "status=\"401\""]) >= 1.0, "{after:?}");
         assert!(sum(&after, "azimuth_request_seconds_count", &["wire=\"grpc\""]) >= 3.0, "{after:?}");
-        assert_eq!((after["azimuth_collections"], after["azimuth_objects"]), (1.0, 100.0));
+        let of_group = |name: &str| after[&format!("{name}{{group=\"1\"}}")];
+        assert_eq!((of_group("azimuth_collections"), of_group("azimuth_objects")), (1.0, 100.0));
         for (name, value) in before.iter().filter(|(name, _)| name.ends_with("_total")) {
             assert!(after[name] >= *value, "the counter {name} went back");
         }
-        assert!(after["azimuth_commands_applied_total"] > before["azimuth_commands_applied_total"]);
+        let applied = "azimuth_commands_applied_total{group=\"1\"}";
+        assert!(after[applied] > before[applied]);
+        replicas_are_visible(&before, &after);
     }
     let other = raw_http::get(&own_port, "/v1/meta").expect("an answer");
     assert_eq!(other.status, 404, "the port of metrics serves nothing else");
+}
+
+/// Each group led by this node, with what was written since `before`.
+fn replicas_are_visible(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>) {
+    for group in [0, 1] {
+        let of =
+            |samples: &BTreeMap<String, f64>, name: &str| samples[&format!("azimuth_raft_{name}{{group=\"{group}\"}}")];
+        let grown = |name: &str| of(after, name) - of(before, name);
+        assert_eq!((of(after, "leader"), of(after, "feature_level")), (1.0, 1.0));
+        assert!(of(after, "term") >= 1.0 && grown("last_log_index") >= 1.0);
+        assert_eq!(of(after, "applied_index"), of(after, "last_log_index"), "every write was answered");
+        assert!(of(after, "durable_index") <= of(after, "applied_index"));
+        assert!(of(after, "purged_index") <= of(after, "durable_index"));
+        assert!(grown("apply_seconds_count") >= 1.0 && grown("entry_seconds_count") >= 1.0);
+        assert_eq!((of(after, "proposal_queue_bytes"), of(after, "proposals_overloaded_total")), (0.0, 0.0));
+        assert!(of(after, "proposal_queue_bytes_max") > 0.0);
+    }
+    assert!(after["azimuth_raft_log_fsync_seconds_count"] > before["azimuth_raft_log_fsync_seconds_count"]);
+    assert!(after["azimuth_raft_log_bytes"] > 0.0);
+}
+
+/// Name, type and labels of each metric, of a new server with a request over each wire.
+#[test]
+fn the_documentation_lists_all_metrics() {
+    let documented = include_str!("../../../docs/metrics.md");
+    let rows = documented.lines().filter_map(|line| line.strip_prefix("| `"));
+    let documented: BTreeSet<[String; 3]> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+            [cells[0].to_owned(), cells[1].to_owned(), cells[2].replace('`', "")]
+        })
+        .collect();
+    let server = Server::start();
+    assert_eq!(raw_http::get(&server.http_address(), "/v1/meta").expect("an answer").status, 200);
+    let answer = raw_http::get(&server.http_address(), "/metrics").expect("an answer");
+    let samples = parse(&answer);
+    let types = answer.body.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let served = types.map(|(name, kind)| {
+        let mut labels = BTreeSet::new();
+        for sample in samples.keys() {
+            let Some((of, pairs)) = sample.split_once('{') else { continue };
+            let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| of.strip_suffix(end));
+            if of == name || (kind == "histogram" && base == Some(name)) {
+                let names = pairs.split(',').filter_map(|pair| pair.split_once('=')).map(|(label, _)| label);
+                labels.extend(names.filter(|label| *label != "le").map(str::to_owned));
+            }
+        }
+        [name.to_owned(), kind.to_owned(), labels.into_iter().collect::<Vec<_>>().join(", ")]
+    });
+    let served: BTreeSet<_> = served.collect();
+    assert!(documented.len() > 50 && documented == served, "{:#?}", documented.symmetric_difference(&served));
 }
 
 #[test]
@@ -118,7 +172,8 @@ fn labels_do_not_grow_with_what_clients_send() {
     let second = visit(1);
     assert_eq!(first, second, "other requests, other samples");
     assert!(!first.iter().any(|sample| sample.contains("X0x")), "{first:?}");
-    assert!(first.len() < 200, "{} samples", first.len());
+    // Six histograms of 17 samples in each of two groups.
+    assert!(first.len() < 400, "{} samples", first.len());
 }
 
 #[test]

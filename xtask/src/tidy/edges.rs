@@ -79,7 +79,7 @@ const ENGINE_MODULES: [(&str, &[&str]); 31] = [
 ];
 
 /// Files of engine that join the parts of a data group and are free of their folder's row.
-const ENGINE_ROOTS: [&str; 3] = ["data/group.rs", "data/metrics.rs", "data/reads.rs"];
+const ENGINE_ROOTS: [&str; 4] = ["data/group.rs", "data/metrics.rs", "data/options.rs", "data/reads.rs"];
 
 /// Crates that only sources below the folders named may use.
 const CRATES: [(&str, &[&str]); 3] = [

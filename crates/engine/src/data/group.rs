@@ -8,8 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{RwLock, RwLockReadGuard};
-
 use super::{Effects, GroupOptions, State, apply};
 use crate::Result;
 use crate::command::{Command, Outcome};
@@ -30,8 +28,6 @@ pub struct DataGroup {
     log: AppliedLog,
     pub(super) counters: Counters,
     options: GroupOptions,
-    /// Whether an installed checkpoint has taken the group's place; see [`DataGroup::while_present`].
-    replaced: RwLock<bool>,
 }
 
 /// Counts since the group was opened.
@@ -70,15 +66,7 @@ impl DataGroup {
             log,
             counters: Counters::default(),
             options,
-            replaced: RwLock::new(false),
         })
-    }
-
-    /// Keeps the state from being replaced while the guard lives; `None` once it was replaced: the files of the vector
-    /// indexes are the new state's then.
-    fn while_present(&self) -> Option<RwLockReadGuard<'_, bool>> {
-        let replaced = self.replaced.read();
-        (!*replaced).then_some(replaced)
     }
 
     pub(crate) fn context(&self) -> ReadContext<'_> {
@@ -119,7 +107,7 @@ impl DataGroup {
     /// # Errors
     /// Storage errors; the node must stop.
     pub fn work(&self, budget: &WorkBudget) -> Result<WorkReport> {
-        let Some(_present) = self.while_present() else { return Ok(WorkReport::default()) };
+        let Some(_present) = self.maintenance.indexes.while_present() else { return Ok(WorkReport::default()) };
         self.maintenance.work(&self.state, budget)
     }
 
@@ -133,7 +121,7 @@ impl DataGroup {
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) naming the first that failed; the others are written.
     pub fn save_indexes(&self) -> Result<()> {
-        let Some(_present) = self.while_present() else { return Ok(()) };
+        let Some(_present) = self.maintenance.indexes.while_present() else { return Ok(()) };
         self.maintenance.indexes.save()
     }
 
@@ -143,14 +131,15 @@ impl DataGroup {
     /// # Errors
     /// As [`save_indexes`](Self::save_indexes).
     pub fn save_grown_indexes(&self) -> Result<()> {
-        let Some(_present) = self.while_present() else { return Ok(()) };
+        let Some(_present) = self.maintenance.indexes.while_present() else { return Ok(()) };
         self.maintenance.indexes.save_grown()
     }
 
-    /// Whether the vector indexes hold more than [`GroupOptions::index_bytes_max`] although every index that could leave
-    /// memory has left, as of the last step of background work. No vector should be added while it holds.
+    /// Whether the vector indexes of all groups that share [`GroupOptions::index_budget`] hold more than the budget although
+    /// every index that could leave memory has left, as of the last step of background work. No vector should be added
+    /// while it holds.
     pub fn index_memory_full(&self) -> bool {
-        self.maintenance.indexes.is_full()
+        self.maintenance.indexes.budget().is_full()
     }
 }
 
@@ -197,7 +186,7 @@ impl StateMachine for DataGroup {
 
     fn install(&self, dir: &Path, position: LogPosition) -> Result<Arc<Self>> {
         // Waits for the present steps of background work. None begins until the new state has taken over.
-        let mut replaced = self.replaced.write();
+        let mut replaced = self.maintenance.indexes.replacing();
         let store = replica::open_beside(&self.state.store, dir, self.state.group, position)?;
         let next = Self::with_store(store, self.maintenance.indexes.dir(), self.options.clone())?;
         // The record of the queue is the other replica's, whose vector indexes are not these.

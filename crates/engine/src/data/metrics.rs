@@ -22,7 +22,7 @@ pub struct GroupMetrics {
     pub indexes_loaded: u64,
     /// Bytes of the vector indexes in memory, by part.
     pub index_memory: IndexMemory,
-    /// Bytes they may hold.
+    /// Bytes that the indexes of all groups may hold.
     pub index_bytes_max: u64,
     /// Bytes of rows that are not flushed yet.
     pub write_buffer_bytes: u64,
@@ -85,7 +85,7 @@ impl DataGroup {
             vector_queue: indexes.iter().map(|(_, _, index)| index.vectors().pending_len() as u64).sum(),
             indexes_loaded: indexes.len() as u64,
             index_memory: index_memory(&indexes),
-            index_bytes_max: self.maintenance.indexes.bytes_max(),
+            index_bytes_max: self.maintenance.indexes.budget().bytes_max(),
             write_buffer_bytes: store.write_buffer_bytes(),
             block_cache_bytes: store.block_cache_bytes(),
             disk_bytes: store.disk_bytes(),

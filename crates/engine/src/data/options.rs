@@ -1,6 +1,7 @@
 //! Settings of a data group.
 
 use crate::ids::GroupId;
+use crate::maintain::IndexBudget;
 use crate::storage::StorageBudget;
 use crate::vector::IndexOptions;
 
@@ -13,15 +14,8 @@ pub struct GroupOptions {
     pub storage: StorageBudget,
     /// Settings of the vector indexes that belong to the process.
     pub index: IndexOptions,
-    /// Bytes that the vector indexes of the group may hold in memory, without pages of mapped files. Beyond it the least
-    /// recently used ones are saved and dropped, and opened again when a search needs them;
-    /// [`DataGroup::index_memory_full`] returns whether that was not enough.
-    ///
-    /// [`DataGroup::index_memory_full`]: super::DataGroup::index_memory_full
-    pub index_bytes_max: u64,
-    /// Bytes of vectors that small indexes without files may hold in memory over all shards; beyond it the least recently
-    /// used ones are dropped, and built again from the rows when a search needs them.
-    pub small_index_bytes_max: u64,
+    /// Memory for vector indexes, shared by all groups of a node.
+    pub index_budget: IndexBudget,
     /// [`DataGroup::save_grown_indexes`] saves a vector index when this many vectors were inserted, or linked, since the last
     /// save, or a quarter of the saved ones, if that is more.
     ///
@@ -36,14 +30,13 @@ pub struct GroupOptions {
 }
 
 impl GroupOptions {
-    /// Defaults for that group, with a storage budget of its own.
+    /// Defaults for that group, with budgets of its own.
     pub fn new(group: GroupId) -> Self {
         Self {
             group,
             storage: StorageBudget::default(),
             index: IndexOptions::default(),
-            index_bytes_max: u64::MAX,
-            small_index_bytes_max: 64 << 20,
+            index_budget: IndexBudget::new(u64::MAX, 64 << 20),
             save_growth_min: 1 << 16,
             compaction_changes_min: 2_000,
             segment_entries_min: 512,

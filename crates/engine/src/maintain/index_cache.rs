@@ -1,15 +1,17 @@
-//! The vector indexes of a group that are in memory: opening, work in turn, saving, and which of them leave memory.
+//! The vector indexes of a group that are in memory: opening, work in turn, saving. The `index_budget` decides which of them
+//! leave memory.
 //!
 //! An index in memory is a copy of rows and files, so any may be dropped at any time; a query or background work that needs
 //! the index opens it again by its files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
-use super::WorkReport;
+use super::index_budget::LoadedIndexes;
+use super::{IndexBudget, WorkReport};
 use crate::data::GroupOptions;
 use crate::ids::{ShardKey, VectorId};
 use crate::schema::{Collection, VectorIndexKind};
@@ -19,9 +21,6 @@ use crate::shard::{Shard, ShardState};
 use crate::storage::Store;
 use crate::vector::{IndexMemory, IndexOptions, VectorIndex};
 use crate::{Error, Result};
-
-/// Beyond a budget, indexes are dropped until this share of it is free, so that it is not exceeded at once again.
-const FREED_SHARE: u64 = 8;
 
 /// Rows that an object with several vectors is taken to have, before its index is opened and knows.
 const ROWS_TYPICAL: u64 = 16;
@@ -34,28 +33,14 @@ pub(crate) struct IndexCache {
     /// Folder of the indexes' files.
     dir: PathBuf,
     options: IndexOptions,
-    bytes_max: u64,
-    small_bytes_max: u64,
+    budget: IndexBudget,
     save_growth_min: usize,
     /// Indexes in memory.
-    listed: Mutex<Vec<(Arc<Shard>, VectorId)>>,
-    /// Logical clock for LRU eviction: counts the uses of all indexes.
+    loaded: Arc<LoadedIndexes>,
+    /// Counts the uses of the group's indexes.
     uses: AtomicU64,
     /// Number of the index that gets the next step of work.
     turn: AtomicUsize,
-    /// Locked while indexes are dropped from memory.
-    dropping: Mutex<()>,
-    /// Whether the indexes hold more than they may, with none left to drop.
-    full: AtomicBool,
-}
-
-/// An index that could be dropped.
-struct Candidate {
-    used: u64,
-    bytes: u64,
-    shard: Arc<Shard>,
-    vector: VectorId,
-    index: Arc<DocIndex>,
 }
 
 impl IndexCache {
@@ -63,14 +48,11 @@ impl IndexCache {
         Self {
             dir: dir.to_path_buf(),
             options: options.index,
-            bytes_max: options.index_bytes_max,
-            small_bytes_max: options.small_index_bytes_max,
+            budget: options.index_budget.clone(),
             save_growth_min: options.save_growth_min,
-            listed: Mutex::default(),
+            loaded: options.index_budget.join(options.index.graph_cutoff),
             uses: AtomicU64::default(),
             turn: AtomicUsize::default(),
-            dropping: Mutex::default(),
-            full: AtomicBool::default(),
         }
     }
 
@@ -84,11 +66,6 @@ impl IndexCache {
         self.uses.load(Ordering::Acquire)
     }
 
-    /// Bytes that the indexes may hold.
-    pub(crate) fn bytes_max(&self) -> u64 {
-        self.bytes_max
-    }
-
     /// The inputs for opening the index of a vector; `None` when the schema does not know the vector.
     pub(crate) fn opening<'a>(
         &'a self,
@@ -97,7 +74,15 @@ impl IndexCache {
         vector: VectorId,
     ) -> Option<Opening<'a>> {
         let (_, config) = schema.vector_by_id(vector)?;
-        Some(Opening { store, dir: &self.dir, config, options: self.options, uses: &self.uses, opened: &self.listed })
+        Some(Opening {
+            store,
+            dir: &self.dir,
+            config,
+            options: self.options,
+            clock: self.budget.clock(),
+            uses: &self.uses,
+            opened: &self.loaded.list,
+        })
     }
 
     /// As [`opening`](Self::opening); `None` also when the vector has no index that can be searched.
@@ -125,7 +110,7 @@ impl IndexCache {
 
     /// All indexes in memory.
     pub(crate) fn loaded(&self) -> Vec<Loaded> {
-        let listed = self.listed.lock().clone();
+        let listed = self.loaded.list.lock().clone();
         let loaded = listed.into_iter().filter_map(|(shard, vector)| {
             let index = shard.indexes.loaded(vector)?;
             Some((shard, vector, index))
@@ -183,81 +168,31 @@ impl IndexCache {
         failed.map_or(Ok(()), |what| Err(Error::Storage(what)))
     }
 
-    /// Whether the indexes held more than they may after the last step, with none left to drop.
-    pub(crate) fn is_full(&self) -> bool {
-        self.full.load(Ordering::Relaxed)
+    /// The budget that the indexes share with those of other groups.
+    pub(crate) fn budget(&self) -> &IndexBudget {
+        &self.budget
+    }
+
+    /// Keeps the group's state from being replaced while the guard lives; `None` once it was replaced.
+    pub(crate) fn while_present(&self) -> Option<RwLockReadGuard<'_, bool>> {
+        let replaced = self.loaded.replaced.read();
+        (!*replaced).then_some(replaced)
+    }
+
+    /// Waits until no index is saved and no background work runs, and keeps both from beginning while the guard lives, or for
+    /// good if it is set.
+    pub(crate) fn replacing(&self) -> RwLockWriteGuard<'_, bool> {
+        self.loaded.replaced.write()
     }
 
     /// Forgets the indexes of dropped shards.
     pub(super) fn forget(&self, dropped: impl Fn(&ShardKey) -> bool) {
-        self.listed.lock().retain(|(shard, _)| !dropped(&shard.at));
+        self.loaded.list.lock().retain(|(shard, _)| !dropped(&shard.at));
     }
 
-    /// Drops the least recently used indexes: small ones, which are rebuilt by reading their vectors, beyond their own
-    /// budget, and any beyond the budget of all.
+    /// Drops the least recently used indexes of all groups that share the budget, as far as they exceed it.
     pub(super) fn keep_budget(&self) {
-        // One at a time: the slower of two threads that drop the same index could drop one that a query has opened again.
-        let Some(_alone) = self.dropping.try_lock() else { return };
-        let (mut small, mut all) = (Vec::new(), 0);
-        let mut large = Vec::new();
-        for candidate in self.candidates() {
-            all += candidate.bytes;
-            let is_small = candidate.index.vectors().len() <= self.options.graph_cutoff;
-            if is_small { &mut small } else { &mut large }.push(candidate);
-        }
-        let small_bytes = small.iter().map(|candidate| candidate.bytes).sum();
-        let freed = self.drop_some(small, small_bytes, self.small_bytes_max, |_| true);
-        let left = all - freed;
-        // Dropping an index that still has vectors to link would only have it opened again.
-        let is_done = |index: &DocIndex| index.vectors().pending_len() == 0 && index.vectors().save().is_ok();
-        let freed = self.drop_some(large, left, self.bytes_max, is_done);
-        self.full.store(left - freed > self.bytes_max, Ordering::Relaxed);
-    }
-
-    fn candidates(&self) -> Vec<Candidate> {
-        let listed = self.listed.lock().clone();
-        let mut candidates = Vec::with_capacity(listed.len());
-        for (shard, vector) in listed {
-            if let Some((used, index)) = shard.indexes.loaded_since(vector) {
-                candidates.push(Candidate {
-                    used,
-                    bytes: index.vectors().memory().resident_bytes(),
-                    shard,
-                    vector,
-                    index,
-                });
-            }
-        }
-        candidates
-    }
-
-    /// Drops those that `may` leave, least recently used first, until `held` bytes are well within `bytes_max`. Returns the
-    /// bytes dropped.
-    fn drop_some(
-        &self,
-        mut candidates: Vec<Candidate>,
-        held: u64,
-        bytes_max: u64,
-        may: impl Fn(&DocIndex) -> bool,
-    ) -> u64 {
-        if held <= bytes_max {
-            return 0;
-        }
-        let enough = held - (bytes_max - bytes_max / FREED_SHARE);
-        candidates.sort_unstable_by_key(|candidate| candidate.used);
-        let mut freed = 0;
-        for Candidate { bytes, shard, vector, index, .. } in candidates {
-            if freed >= enough {
-                break;
-            }
-            if may(&index) {
-                // In this order: once it has left memory, a query may open and list it again.
-                self.listed.lock().retain(|(listed, of)| !(Arc::ptr_eq(listed, &shard) && *of == vector));
-                shard.indexes.unload(vector);
-                freed += bytes;
-            }
-        }
-        freed
+        self.budget.keep();
     }
 }
 

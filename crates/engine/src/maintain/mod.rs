@@ -4,9 +4,11 @@
 //! their [`Effects`]. Steps are bounded by counts, because the engine reads no clock.
 //!
 //! Read in this order: `work` (one step), `queue` (shards with pending work), `inspect` (finds the work of a shard),
-//! `compaction` and `rebuild` (the inverted index), `purge` (dropped data), `index_cache` (vector indexes in memory).
+//! `compaction` and `rebuild` (the inverted index), `purge` (dropped data), `index_cache` (vector indexes in memory),
+//! `index_budget` (their memory, shared by all groups).
 
 mod compaction;
+mod index_budget;
 mod index_cache;
 mod inspect;
 mod purge;
@@ -21,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+pub use index_budget::IndexBudget;
 pub use work::{WorkBudget, WorkReport};
 
 pub(crate) use index_cache::{IndexCache, index_memory};

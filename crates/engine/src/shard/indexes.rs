@@ -103,7 +103,9 @@ pub(crate) struct Opening<'a> {
     pub dir: &'a Path,
     pub config: &'a VectorConfig,
     pub options: IndexOptions,
-    /// The logical clock of the index cache.
+    /// The logical clock for LRU eviction.
+    pub clock: &'a AtomicU64,
+    /// Counts the uses of the group's indexes.
     pub uses: &'a AtomicU64,
     /// List that an opened index is added to.
     pub opened: &'a Mutex<Vec<(Arc<Shard>, VectorId)>>,
@@ -250,7 +252,8 @@ impl Shard {
     /// [`Error::Limit`] when it cannot be built; everything but searches by this vector goes on.
     pub(crate) fn index(self: &Arc<Self>, vector: VectorId, opening: &Opening<'_>) -> Result<Arc<DocIndex>> {
         let slot = self.indexes.slot(vector);
-        slot.used.store(opening.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        slot.used.store(opening.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        opening.uses.fetch_add(1, Ordering::Relaxed);
         if let Some(index) = slot.loaded() {
             return Ok(index);
         }

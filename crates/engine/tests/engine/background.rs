@@ -3,7 +3,7 @@
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{CollectionId, ShardId};
-use azimuth_engine::maintain::WorkBudget;
+use azimuth_engine::maintain::{IndexBudget, WorkBudget};
 use azimuth_engine::object::Value;
 use azimuth_engine::query::{Filter, FilterValue, Include, Near, Operator, Path, Query, Rank, Subject};
 use azimuth_engine::replica::StateMachine;
@@ -127,7 +127,7 @@ fn nearest(group: &DataGroup, collection: u32, n: f32) -> Vec<uuid::Uuid> {
 fn graphs_beyond_the_budget_leave_memory_and_come_back_by_their_files() {
     let dir = tempdir().unwrap();
     let open = |bytes_max: u64| {
-        let options = GroupOptions { index_bytes_max: bytes_max, ..options() };
+        let options = GroupOptions { index_budget: IndexBudget::new(bytes_max, 64), ..options() };
         DataGroup::open(dir.path(), options).unwrap().0
     };
     let group = open(u64::MAX);

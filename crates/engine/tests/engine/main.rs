@@ -4,6 +4,7 @@
 mod background;
 mod basics;
 mod batched;
+mod budgets;
 mod charges;
 mod damage;
 mod fixtures;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use azimuth_engine::command::Command;
 use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::VectorId;
+use azimuth_engine::maintain::IndexBudget;
 use azimuth_engine::object::{Value, Vector};
 use azimuth_engine::query::{
     Combination, Filter, FilterValue, Include, Near, Operator, Path, Projection, Query, Rank, Subject, Target,
@@ -241,7 +242,7 @@ fn run(options: GroupOptions) {
 
 #[test]
 fn searches_beside_writers_answer_from_one_moment() {
-    run(GroupOptions { small_index_bytes_max: 1 << 30, ..options() });
+    run(GroupOptions { index_budget: IndexBudget::new(u64::MAX, 1 << 30), ..options() });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use azimuth_engine::command::{Command, Outcome, PutMode};
 use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{CollectionId, GroupId, PropertyId, ShardId, ShardKey, VectorId};
-use azimuth_engine::maintain::WorkBudget;
+use azimuth_engine::maintain::{IndexBudget, WorkBudget};
 use azimuth_engine::object::{Object, Properties, Value, Vector, Vectors};
 use azimuth_engine::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
 use azimuth_engine::schema::{
@@ -118,7 +118,7 @@ pub(crate) fn options() -> GroupOptions {
     GroupOptions {
         storage: StorageBudget::new(8 << 20, 64 << 20),
         index: IndexOptions { graph_cutoff: 8, ..IndexOptions::default() },
-        small_index_bytes_max: 64,
+        index_budget: IndexBudget::new(u64::MAX, 64),
         compaction_changes_min: 20,
         segment_entries_min: 60,
         ..GroupOptions::new(GroupId::FIRST_DATA)

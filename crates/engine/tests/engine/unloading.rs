@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::data::{DataGroup, GroupOptions};
-use azimuth_engine::maintain::WorkBudget;
+use azimuth_engine::maintain::{IndexBudget, WorkBudget};
 use azimuth_engine::object::Value;
 use azimuth_engine::query::{Include, Near, Query, Rank};
 use azimuth_engine::schema::Primitive;
@@ -69,7 +69,7 @@ fn indexes_may_leave_memory_at_any_time() {
     println!("seed {SEED}");
     let dir = tempdir().unwrap();
     // Room for about one graph; no index without one stays.
-    let options = GroupOptions { index_bytes_max: 12_000, ..options() };
+    let options = GroupOptions { index_budget: IndexBudget::new(12_000, 64), ..options() };
     let (group, _) = DataGroup::open(dir.path(), options).unwrap();
     for n in 1..=COLLECTIONS {
         let schema = collection(n, &format!("Book{n}"), vec![one("n", Primitive::Int)]);

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use azimuth_engine::command::Outcome;
@@ -21,6 +20,7 @@ use super::snapshot::{SnapshotFiles, SnapshotStore};
 use super::state_machine::StateAdapter;
 use super::types::{self, TypeConfig};
 use crate::error::SnapshotError;
+use crate::metrics::ReplicaMetrics;
 use crate::options::RaftTimings;
 use crate::raftlog::{GroupLog, Vote};
 use crate::state::StateCell;
@@ -47,7 +47,7 @@ pub(crate) struct Core {
     installation: Installation,
     /// Held while a snapshot is installed.
     installing: Arc<tokio::sync::Mutex<()>>,
-    apply_us: Arc<AtomicU64>,
+    metrics: Arc<ReplicaMetrics>,
 }
 
 /// Why a proposal was not taken, or what became of it is not known.
@@ -116,11 +116,11 @@ impl Core {
         let config = config(&options, log.group().0)?;
         let (limit, installation) = (state.clone(), Installation::new());
         let log_store = LogStore::new(log.clone(), Arc::new(move || limit.get().durable()), installation.clone());
-        let apply_us = Arc::new(AtomicU64::new(0));
-        let machine = StateAdapter::new(state, log, snapshots, installation.clone(), apply_us.clone());
+        let metrics = Arc::new(ReplicaMetrics::default());
+        let machine = StateAdapter::new(state, log, snapshots, installation.clone(), metrics.clone());
         let raft = Raft::new(options.node, config, network, log_store, machine).await;
         let raft = raft.map_err(|fatal| fatal.to_string())?;
-        Ok(Self { raft, options, installation, installing: Arc::default(), apply_us })
+        Ok(Self { raft, options, installation, installing: Arc::default(), metrics })
     }
 
     /// Makes this node the only voter of a group that has never had one, and its leader.
@@ -168,7 +168,12 @@ impl Core {
 
     /// Time spent on applying entries since the start.
     pub(crate) fn apply_time(&self) -> Duration {
-        Duration::from_micros(self.apply_us.load(Ordering::Relaxed))
+        self.metrics.apply_time()
+    }
+
+    /// The counts of the replica since its start.
+    pub(crate) fn metrics(&self) -> &ReplicaMetrics {
+        &self.metrics
     }
 
     /// Waits until `holds` says so of its health, or it died.

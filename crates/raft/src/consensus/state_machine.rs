@@ -5,7 +5,6 @@
 
 use std::iter::Peekable;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use azimuth_engine::command::Outcome;
@@ -17,6 +16,7 @@ use super::installation::{Installation, Step};
 use super::membership::{self, Peer};
 use super::snapshot::SnapshotStore;
 use super::types::{self, SnapshotDir, StorageError, TypeConfig};
+use crate::metrics::ReplicaMetrics;
 use crate::raftlog::{GroupLog, LogError};
 use crate::state::StateCell;
 
@@ -29,20 +29,19 @@ pub(crate) struct StateAdapter<S> {
     log: GroupLog,
     snapshots: Arc<SnapshotStore>,
     installation: Installation,
-    /// Microseconds spent on applying entries.
-    apply_us: Arc<AtomicU64>,
+    metrics: Arc<ReplicaMetrics>,
 }
 
 impl<S: StateMachine> StateAdapter<S> {
-    /// Gives openraft a state machine. The time spent on applying entries is added to `apply_us`.
+    /// Gives openraft a state machine that counts into `metrics`.
     pub(crate) fn new(
         state: Arc<StateCell<S>>,
         log: GroupLog,
         snapshots: Arc<SnapshotStore>,
         installation: Installation,
-        apply_us: Arc<AtomicU64>,
+        metrics: Arc<ReplicaMetrics>,
     ) -> Self {
-        Self { state, log, snapshots, installation, apply_us }
+        Self { state, log, snapshots, installation, metrics }
     }
 
     /// Reports an error, which ends the task of the state machine, to the log that may wait for it.
@@ -51,7 +50,7 @@ impl<S: StateMachine> StateAdapter<S> {
     }
 
     async fn apply_all(&self, entries: Vec<openraft::Entry<TypeConfig>>) -> Result<Vec<Vec<Outcome>>, StorageError> {
-        let (state, apply_us) = (self.state.get(), self.apply_us.clone());
+        let (state, metrics) = (self.state.get(), self.metrics.clone());
         blocking(move || {
             let started = Instant::now();
             let mut outcomes = Vec::with_capacity(entries.len());
@@ -59,8 +58,7 @@ impl<S: StateMachine> StateAdapter<S> {
             while entries.peek().is_some() {
                 outcomes.extend(apply_part(state.as_ref(), &next_part(&mut entries))?);
             }
-            let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            apply_us.fetch_add(took_us, Ordering::Relaxed);
+            metrics.apply_us.add_time(started.elapsed());
             Ok(outcomes)
         })
         .await
@@ -74,7 +72,8 @@ impl<S: StateMachine> StateAdapter<S> {
         self.installation.at(Step::Begun);
         self.log.begin_install(position).await.map_err(|error| types::log_failed(true, &error))?;
         self.installation.at(Step::Noted);
-        let this = self.clone();
+        let (this, started) = (self.clone(), Instant::now());
+        let bytes = files.manifest().bytes();
         blocking(move || {
             let next = this.state.get().install(&files.state_dir(), position);
             let next = next.map_err(|error| types::state_failed(&error))?;
@@ -88,6 +87,7 @@ impl<S: StateMachine> StateAdapter<S> {
             Ok(())
         })
         .await?;
+        self.metrics.installed(started.elapsed(), bytes.unwrap_or_default());
         self.installation.installed(position);
         Ok(())
     }
@@ -100,7 +100,7 @@ impl<S> Clone for StateAdapter<S> {
             log: self.log.clone(),
             snapshots: self.snapshots.clone(),
             installation: self.installation.clone(),
-            apply_us: self.apply_us.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 }
@@ -117,8 +117,10 @@ async fn blocking<T: Send + 'static>(
 
 impl<S: StateMachine> RaftSnapshotBuilder<TypeConfig> for StateAdapter<S> {
     async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError> {
-        let (state, snapshots) = (self.state.get(), self.snapshots.clone());
-        blocking(move || snapshots.build(state.as_ref())?.snapshot()).await
+        let (state, snapshots, started) = (self.state.get(), self.snapshots.clone(), Instant::now());
+        let built = blocking(move || snapshots.build(state.as_ref())?.snapshot()).await;
+        self.metrics.built(started.elapsed(), built.is_ok());
+        built
     }
 }
 

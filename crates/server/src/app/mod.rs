@@ -24,8 +24,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::data::{DataGroup, GroupMetrics};
+use azimuth_engine::ids::GroupId;
 use azimuth_engine::meta::Catalog;
-use azimuth_raft::{DiskUse, Node, Progress};
+use azimuth_raft::{DiskUse, LogMetrics, Node, Progress};
 use tokio::sync::watch;
 
 pub(crate) use change::Change;
@@ -55,6 +56,17 @@ pub(crate) struct App {
     reads: Reads,
     /// Changes of one collection's schema follow one another; changes of other collections run beside them.
     order: Order,
+}
+
+/// Metrics of the node and of its groups.
+pub(crate) struct NodeMetrics {
+    pub disk: DiskUse,
+    /// The log of all groups.
+    pub log: LogMetrics,
+    /// Groups of objects.
+    pub data: Vec<(GroupId, GroupMetrics)>,
+    /// The replicas of all groups on this node.
+    pub replicas: Vec<(GroupId, azimuth_raft::GroupMetrics)>,
 }
 
 impl App {
@@ -97,13 +109,19 @@ impl App {
         self.node.get().is_some_and(|node| node.is_ready())
     }
 
-    /// Use of the disk, and the metrics of the data group.
+    /// Metrics of the node and of its groups.
     ///
     /// # Errors
     /// [`AppError::Unavailable`] while the node starts.
-    pub(crate) fn metrics(&self) -> AppResult<(DiskUse, GroupMetrics)> {
+    pub(crate) fn metrics(&self) -> AppResult<NodeMetrics> {
         let node = self.node()?;
-        Ok((node.disk(), node.data().state().metrics()))
+        let (meta, data) = (node.meta(), node.data());
+        Ok(NodeMetrics {
+            disk: node.disk(),
+            log: node.log_metrics(),
+            data: vec![(data.id(), data.state().metrics())],
+            replicas: vec![(meta.id(), meta.metrics()), (data.id(), data.metrics())],
+        })
     }
 
     /// The node.

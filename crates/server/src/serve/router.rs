@@ -184,7 +184,7 @@ impl Router {
     async fn route(self, wire: Wire, request: Request<Incoming>) -> Response<Body> {
         let Self { shared, grpc } = self;
         if request.method() == Method::GET && request.uri().path() == "/metrics" {
-            let mut response = Response::new(Body::from(metrics::render(&shared.app)));
+            let mut response = Response::new(Body::from(metrics::render()));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
             return response;
         }
