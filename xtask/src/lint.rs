@@ -1,7 +1,7 @@
-//! `cargo xtask lint`: formatting, clippy with warnings as errors, the structural rules, and cargo deny where it is installed.
+//! `cargo xtask lint`: formatting, clippy with warnings as errors, the structural rules, cargo deny and cargo machete.
 //! Advisories are left to `cargo deny check advisories`, which fetches its data base from the network at every run.
 
-use crate::{Failure, cargo, process, setup, tidy};
+use crate::{Failure, cargo, process, setup, tidy, tools};
 use std::path::Path;
 
 /// Runs every lint and reports all that fail, not only the first.
@@ -19,11 +19,8 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     check("tidy", tidy::run(root, false));
     let clippy = ["--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
     check("clippy", process::run(cargo::command(root, "clippy").args(clippy)));
-    if process::output("cargo-deny", &["--version"]).is_some() {
-        let deny = ["--all-features", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"];
-        check("deny", process::run(cargo::plain("deny").current_dir(root).args(deny)));
-    } else {
-        println!("lint deny: skipped, cargo-deny is not installed (tidy checks the dependency direction all the same)");
-    }
+    let deny = ["--all-features", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"];
+    check("deny", tools::deny(root).and_then(|tool| process::run(tools::call(&tool, root).args(deny))));
+    check("machete", tools::machete().and_then(|tool| process::run(tools::call(&tool, root).arg("--with-metadata"))));
     if failed.is_empty() { Ok(()) } else { Err(format!("lints failed: {}", failed.join(", ")).into()) }
 }

