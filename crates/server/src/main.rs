@@ -2,6 +2,8 @@
 //!
 //! Read in this order: [`settings`], [`serve`] (listeners and life cycle), [`weaviate`] (its three
 //! wires), [`app`] (the calls that all wires make), [`auth`], [`cli`] (subcommands that are clients).
+// The futures of handlers are nested more than 128 deep.
+#![recursion_limit = "256"]
 
 mod app;
 mod auth;

@@ -4,7 +4,10 @@
 //! [`unsupported`].
 
 mod memory_size;
+mod mode;
 pub(crate) mod unsupported;
+
+pub(crate) use mode::OperationalMode;
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -108,6 +111,8 @@ pub(crate) struct Settings {
     pub(crate) connections_max: usize,
     /// How long a connection may stay without the head of a request; load balancers want more than their own time.
     pub(crate) idle_max: Duration,
+    /// `OPERATIONAL_MODE`: the kinds of calls that are taken.
+    pub(crate) mode: OperationalMode,
     /// `MAXIMUM_ALLOWED_COLLECTIONS_COUNT`; `None` is any number.
     pub(crate) collections_max: Option<usize>,
     /// `AZIMUTH_READ_SECONDS_MAX`: how long a request may read; gRPC callers set their own limit by `grpc-timeout`.
@@ -184,6 +189,7 @@ impl Settings {
             connections_max: number("AZIMUTH_CONNECTIONS_MAX", 10_000)?,
             idle_max: Duration::from_secs(number("AZIMUTH_IDLE_SECONDS_MAX", 75)?.max(1)),
             collections_max: usize::try_from(number("MAXIMUM_ALLOWED_COLLECTIONS_COUNT", -1_i64)?).ok(),
+            mode: OperationalMode::parse(&text("OPERATIONAL_MODE", ""))?,
             encode_reads: flag("AZIMUTH_ENCODE_READS", false),
             read_time_max: Duration::from_secs(number("AZIMUTH_READ_SECONDS_MAX", 60)?.max(1)),
             object_ttl_enabled: !text("OBJECTS_TTL_DELETE_SCHEDULE", "").is_empty(),

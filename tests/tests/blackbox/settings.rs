@@ -18,7 +18,7 @@ fn what_would_restrict_or_protect_refuses_the_start() {
         ("AUTHORIZATION_ENABLE_RBAC", "on"),
         ("AUTHENTICATION_OIDC_ENABLED", "1"),
         ("AUTHENTICATION_DB_USERS_ENABLED", "enabled"),
-        ("OPERATIONAL_MODE", "ReadOnly"),
+        ("MAINTENANCE_NODES", "node1"),
         ("MAXIMUM_ALLOWED_TENANTS_PER_COLLECTION", "10"),
         ("ALLOWED_COMPRESSION_TYPES", "rq"),
         ("RAFT_BOOTSTRAP_EXPECT", "3"),

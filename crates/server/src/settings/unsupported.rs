@@ -19,8 +19,6 @@ enum Refused {
     On,
     /// Any.
     Set,
-    /// Any but this one, without regard to case.
-    Not(&'static str),
     /// A number of this or more, and any value that is not a number.
     From(i64),
 }
@@ -30,14 +28,13 @@ impl Refused {
         match self {
             Self::On => super::is_true(value),
             Self::Set => true,
-            Self::Not(harmless) => !value.eq_ignore_ascii_case(harmless),
             Self::From(least) => value.trim().parse::<i64>().map_or(true, |number| number >= least),
         }
     }
 }
 
 /// Variables that restrict or protect, the values that switch the restriction on, and the missing feature.
-const RESTRICTING: [(&str, Refused, &str); 18] = [
+const RESTRICTING: [(&str, Refused, &str); 17] = [
     ("AUTHORIZATION_RBAC_ENABLED", Refused::On, "there are no roles yet; use AUTHORIZATION_ADMINLIST_ENABLED"),
     ("AUTHORIZATION_ENABLE_RBAC", Refused::On, "there are no roles yet; use AUTHORIZATION_ADMINLIST_ENABLED"),
     ("AUTHENTICATION_OIDC_ENABLED", Refused::On, "OpenID Connect is not there yet; use API keys"),
@@ -49,7 +46,6 @@ const RESTRICTING: [(&str, Refused, &str); 18] = [
     ("AUTHORIZATION_ADMINLIST_GROUPS", Refused::Set, "there are no groups without OpenID Connect; list users"),
     ("AUTHORIZATION_ADMINLIST_READONLY_GROUPS", Refused::Set, "there are no groups without OpenID Connect; list users"),
     ("NAMESPACES_ENABLED", Refused::On, "there are no namespaces yet"),
-    ("OPERATIONAL_MODE", Refused::Not("ReadWrite"), "the server always reads and writes"),
     ("MAINTENANCE_NODES", Refused::Set, "there is no maintenance mode yet"),
     ("MAXIMUM_ALLOWED_OBJECTS_COUNT", Refused::From(0), "objects are not counted against a limit yet"),
     ("MAXIMUM_ALLOWED_TENANTS_PER_COLLECTION", Refused::From(0), "there are no tenants yet"),
@@ -183,8 +179,7 @@ mod tests {
             ("AUTHENTICATION_OIDC_ENABLED", "enabled", true),
             ("AUTHENTICATION_DB_USERS_ENABLED", "true", true),
             ("AUTHENTICATION_DB_USERS_ENABLED", "", false),
-            ("OPERATIONAL_MODE", "ReadOnly", true),
-            ("OPERATIONAL_MODE", "readwrite", false),
+            ("MAINTENANCE_NODES", "node1", true),
             ("MAXIMUM_ALLOWED_OBJECTS_COUNT", "-1", false),
             ("MAXIMUM_ALLOWED_OBJECTS_COUNT", "0", true),
             ("MAXIMUM_ALLOWED_OBJECTS_COUNT", "many", true),
@@ -204,7 +199,7 @@ mod tests {
         for (name, ignored, unknown) in [
             ("ENABLE_MODULES", true, false),
             ("BACKUP_FILESYSTEM_PATH", true, false),
-            ("OPERATIONAL_MODE", true, false),
+            ("MAINTENANCE_NODES", true, false),
             ("PATH", false, false),
             ("AZIMUTH_IDX_MEMORY", false, true),
             ("AZIMUTH_URL", false, false),

@@ -24,6 +24,9 @@ mod tenants;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
 use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic::{Code, Status};
@@ -32,11 +35,12 @@ use crate::app::{App, AppError};
 use crate::pb::azimuth::azimuth_server::AzimuthServer;
 use crate::pb::health::health_server::HealthServer;
 use crate::pb::weaviate::weaviate_server::WeaviateServer;
+use crate::settings::OperationalMode;
 use crate::weaviate::texts;
 
 /// The services; anything else is an unknown service.
 pub(crate) fn routes(app: Arc<App>) -> Router {
-    let bytes_max = app.settings.grpc_max_message_bytes;
+    let (bytes_max, mode) = (app.settings.grpc_max_message_bytes, app.settings.mode);
     let weaviate = WeaviateServer::new(service::Service::new(app.clone()))
         .max_decoding_message_size(bytes_max)
         .max_encoding_message_size(usize::MAX)
@@ -51,7 +55,16 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route_service(&path_of(&azimuth), azimuth)
         .route_service(&path_of(&health), health)
         .layer(axum::middleware::from_fn(framework_texts::reword))
+        .layer(axum::middleware::from_fn(move |request, next| refuse_by_mode(mode, request, next)))
         .fallback(unknown_service)
+}
+
+/// Refuses calls that the operational mode does not take.
+async fn refuse_by_mode(mode: OperationalMode, request: Request, next: Next) -> Response {
+    match mode.refusal(OperationalMode::grpc_call(request.uri().path())) {
+        Some(why) => Status::unavailable(why).into_http(),
+        None => next.run(request).await,
+    }
 }
 
 fn path_of<S: NamedService>(_: &S) -> String {
@@ -59,7 +72,7 @@ fn path_of<S: NamedService>(_: &S) -> String {
 }
 
 /// Answer to a request for a service that is not here; its path is `/service/method`.
-async fn unknown_service(request: axum::extract::Request) -> http::Response<axum::body::Body> {
+async fn unknown_service(request: Request) -> http::Response<axum::body::Body> {
     let service = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
     Status::unimplemented(format!("unknown service {service}")).into_http()
 }

@@ -47,7 +47,7 @@ async fn answer_nodes(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
         "name": app.settings.hostname,
         "status": "HEALTHY",
         "version": WEAVIATE_VERSION,
-        "operationalMode": "ReadWrite",
+        "operationalMode": app.settings.mode.name(),
         "batchStats": {"queueLength": 0, "ratePerSecond": 0},
         "shards": null,
     });

@@ -1,6 +1,6 @@
 //! REST: from a method and a path to a handler, and back to a status and a JSON body.
 //!
-//! The order of refusals is Weaviate's: unknown path (404), wrong method (405), authentication (401), media type of the
+//! The order of refusals is Weaviate's: a mode that does not take the call (503), unknown path (404), wrong method (405), authentication (401), media type of the
 //! body (415), what the client accepts (406), then the handler. [`route`] lists the paths, [`body`] reads bodies.
 
 #[cfg(test)]
@@ -67,6 +67,10 @@ pub(crate) fn accept(
         return Err(Reply::empty(StatusCode::OK));
     }
     let segments = segments(uri.path()).ok_or_else(|| not_found(uri.path()))?;
+    let mode = app.settings.mode;
+    if let Some(why) = mode.refusal(mode.rest_call(&method, &segments)) {
+        return Err(Reply::error(StatusCode::SERVICE_UNAVAILABLE, why));
+    }
     match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [".well-known", "live"] => return Err(Reply::empty(StatusCode::OK)),
         [".well-known", "ready"] if app.is_ready() => return Err(Reply::empty(StatusCode::OK)),
