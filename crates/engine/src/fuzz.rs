@@ -22,10 +22,11 @@ use crate::query::{
 };
 use crate::replica::Batch;
 use crate::schema::{
-    Collection, DataType, GivenIds, Primitive, Property, Shard, TenantStatus, Tokenization, decode_schema,
-    encode_schema,
+    Collection, DataType, GivenIds, Primitive, Property, Shard, TenantStatus, TextAnalyzer, Tokenization,
+    decode_schema, encode_schema,
 };
 use crate::storage::{key, record};
+use crate::tokenizer;
 
 /// One value of every kind.
 fn properties() -> Properties {
@@ -303,4 +304,30 @@ fn batches_of_commands() {
     let mut examples: Vec<Batch> = alone.collect();
     examples.push(Batch { proposer: u64::MAX, sequence: 3, commands });
     in_postcard("batch", &examples);
+}
+
+#[test]
+fn tokenizers() {
+    use Tokenization::{Field, Lowercase, Trigram, Whitespace, Word};
+    let examples = ["The quick brown fox, isn't it?", "École e\u{301}cole ÆRØ ŋ İ", "東京 🙂 \u{301}\u{0} *a?b*", ""];
+    check("tokenizer", &examples.map(|text| text.as_bytes().to_vec()), |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let ignore = text.chars().next().map(String::from).into_iter().collect();
+        let folding = TextAnalyzer { ascii_fold: Some(true), ascii_fold_ignore: ignore, stopword_preset: None };
+        let folded = tokenizer::analyze(Some(&folding), &text);
+        for tokenization in [Word, Lowercase, Whitespace, Field, Trigram] {
+            for text in [&text, &folded] {
+                let terms = tokenizer::tokenize(tokenization, text);
+                // No term of a term: cutting is complete. Trigrams of a trigram are the trigram.
+                for term in &terms {
+                    assert_eq!(
+                        tokenizer::tokenize(tokenization, term),
+                        [term.as_str()],
+                        "{tokenization:?} of {text:?}"
+                    );
+                }
+                let _ = tokenizer::tokenize_pattern(tokenization, text);
+            }
+        }
+    });
 }

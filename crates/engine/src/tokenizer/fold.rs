@@ -60,6 +60,13 @@ pub fn fold_to_ascii<'a>(text: &'a str, ignore: &[String]) -> Cow<'a, str> {
     Cow::Owned(folded)
 }
 
+/// Whether a text is one character in composed form.
+pub fn is_one_character(text: &str) -> bool {
+    let mut composed = String::new();
+    compose_into(&mut composed, &decompose(text));
+    text.chars().nth(1).is_none() && !text.is_empty() || composed.chars().count() == 1
+}
+
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}')
 }
@@ -90,6 +97,12 @@ mod tests {
     fn tables_are_ordered() {
         assert!(SPELLED_OUT.windows(2).all(|pair| pair[0].0 < pair[1].0));
         assert!(DECOMPOSITIONS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    #[test]
+    fn one_character_in_composed_form() {
+        assert!(["a", "é", "e\u{301}", "東", "\u{301}"].into_iter().all(is_one_character));
+        assert!(["", "ab", "éa", "e\u{301}a", "q\u{301}"].into_iter().all(|text| !is_one_character(text)));
     }
 
     #[test]

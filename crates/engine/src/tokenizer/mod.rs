@@ -9,8 +9,8 @@ mod stopwords;
 
 use std::borrow::Cow;
 
-pub use fold::fold_to_ascii;
-pub use stopwords::stopwords;
+pub use fold::{fold_to_ascii, is_one_character};
+pub use stopwords::{ENGLISH_STOPWORDS, stopword_preset, stopwords};
 
 use crate::schema::{TextAnalyzer, Tokenization};
 
@@ -32,7 +32,7 @@ pub fn tokenize(tokenization: Tokenization, text: &str) -> Vec<String> {
 }
 
 /// Calls `take` with each term of [`tokenize`], without allocating all of them.
-pub(crate) fn each_term(tokenization: Tokenization, text: &str, mut take: impl FnMut(&str)) {
+pub fn each_term(tokenization: Tokenization, text: &str, mut take: impl FnMut(&str)) {
     match tokenization {
         Tokenization::Word
         | Tokenization::Gse

@@ -24,11 +24,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use azimuth_engine::command::{Command, Outcome};
 use azimuth_engine::data::{DataGroup, GroupMetrics};
-use azimuth_engine::ids::GroupId;
+use azimuth_engine::ids::{GroupId, ShardKey};
 use azimuth_engine::meta::Catalog;
+use azimuth_engine::schema::Collection;
 use azimuth_raft::{DiskUse, LogMetrics, Node, Progress};
 use tokio::sync::watch;
 
+use access::check;
 pub(crate) use change::Change;
 use change::Order;
 pub(crate) use error::{AppError, AppResult};
@@ -36,7 +38,7 @@ pub(crate) use permitted::Permitted;
 use reads::Reads;
 use schema::defaults::Conventions;
 
-use crate::auth::Auth;
+use crate::auth::{Access, Auth, Permit, Resource};
 use crate::settings::Settings;
 
 /// Bytes of objects that one proposal may change; see [`App::propose_in_turns`].
@@ -182,6 +184,26 @@ impl App {
         }
         outcomes.extend(self.propose(turn).await?);
         Ok(outcomes)
+    }
+
+    /// Writes the inverted indexes of the collection's shards anew from the stored objects, in the background; filters are right
+    /// meanwhile. With `names` only those shards.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`] while the node starts.
+    pub(crate) fn rebuild_inverted(
+        &self,
+        permit: &Permit,
+        collection: &Collection,
+        names: Option<&[String]>,
+    ) -> AppResult<()> {
+        check(permit, Access::Update, &Resource::collection(&collection.name))?;
+        let data = self.data()?;
+        let shards = data.shards(collection.id);
+        for shard in shards.iter().filter(|shard| names.is_none_or(|names| names.contains(&shard.name))) {
+            data.rebuild_inverted(ShardKey { collection: collection.id, shard: shard.id });
+        }
+        Ok(())
     }
 
     /// Refuses vectors while the indexes hold as much memory as they may.

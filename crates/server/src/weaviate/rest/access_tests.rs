@@ -44,6 +44,12 @@ const DECISIONS: &[(&str, &str, Who)] = &[
     ("DELETE", "schema/*", Writers),
     ("POST", "schema/*/properties", Writers),
     ("DELETE", "schema/*/properties/*/index/*", Writers),
+    ("GET", "schema/*/indexes", Readers),
+    ("PUT", "schema/*/properties/*/index/*", Writers),
+    ("POST", "schema/*/properties/*/index/*/rebuild", Writers),
+    ("POST", "schema/*/properties/*/index/*/cancel", Writers),
+    ("POST", "schema/*/properties/*/tokenize", Readers),
+    ("POST", "tokenize", Known),
     ("GET", "schema/*/shards", Readers),
     ("PUT", "schema/*/shards/*", Writers),
     ("GET", "objects", Readers),
@@ -73,12 +79,6 @@ const DECISIONS: &[(&str, &str, Who)] = &[
     ("GET", "users/own-info", Known),
     // Nothing stands behind these routes: they read and change no data.
     ("*", "tasks", Known),
-    ("*", "schema/*/indexes", Known),
-    ("PUT", "schema/*/properties/*/index/*", Known),
-    ("*", "schema/*/properties/*/index/*/rebuild", Known),
-    ("*", "schema/*/properties/*/index/*/cancel", Known),
-    ("*", "schema/*/properties/*/tokenize", Known),
-    ("*", "tokenize", Known),
     ("*", "schema/*/vectors/*/index", Known),
     ("*", "schema/*/tenants", Known),
     ("*", "schema/*/tenants/*", Known),
@@ -157,6 +157,9 @@ fn body(method: &str, pattern: &str) -> Value {
         ("PUT", "schema/*") => json!({"class": "Thing"}),
         ("POST", "schema/*/properties") => json!({"name": "more", "dataType": ["text"]}),
         ("PUT", "schema/*/shards/*") => json!({"status": "READONLY"}),
+        ("PUT", "schema/*/properties/*/index/*") => json!({}),
+        (_, "schema/*/properties/*/tokenize") => json!({"text": "x"}),
+        (_, "tokenize") => json!({"text": "x", "tokenization": "word"}),
         ("DELETE", "batch/objects") => {
             let condition = json!({"path": ["text"], "operator": "Equal", "valueText": "x"});
             json!({"match": {"class": "Thing", "where": condition}})

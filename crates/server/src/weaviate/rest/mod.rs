@@ -10,6 +10,7 @@ mod body;
 mod cluster;
 #[cfg(test)]
 mod fuzz;
+mod indexes;
 mod json;
 pub(crate) mod message;
 mod models;
@@ -17,6 +18,7 @@ mod objects;
 mod root;
 mod route;
 mod schema;
+mod tokenize;
 mod unsupported;
 
 use std::collections::HashMap;
@@ -111,6 +113,8 @@ pub(crate) async fn handle(app: &Arc<App>, accepted: &Accepted) -> Reply {
         Endpoint::Statistics => cluster::statistics(app, req),
         Endpoint::Classes | Endpoint::Class | Endpoint::Properties => schema::handle(app, req).await,
         Endpoint::Shards => cluster::shards(app, req).await,
+        Endpoint::Indexes => indexes::handle(app, req).await,
+        Endpoint::Tokenize => tokenize::handle(app, req),
         Endpoint::Objects => objects::handle(app, req).await,
         Endpoint::Batch => batch::handle(app, req).await,
         Endpoint::Graphql | Endpoint::GraphqlBatch => crate::weaviate::graphql::handle(app, req).await,

@@ -71,6 +71,12 @@ fn fields(model: &str) -> Option<&'static [(&'static str, Kind)]> {
             ("textAnalyzer", Model("models.TextAnalyzerConfig")), ("tokenization", Text),
         ],
         "models.TextAnalyzerConfig" => &[("asciiFold", Bool), ("asciiFoldIgnore", TEXTS), ("stopwordPreset", Text)],
+        "models.TokenizeRequest" => &[
+            ("analyzerConfig", Model("models.TextAnalyzerConfig")), ("stopwordPresets", MapOf(&TEXTS)),
+            ("stopwords", Model("models.StopwordConfig")), ("text", Text), ("tokenization", Text),
+        ],
+        "models.PropertyTokenizeRequest" => &[("text", Text)],
+        "models.IndexUpsertRequest" => &[("algorithm", Text), ("tokenization", Text)],
         "models.Object" => &[
             ("additional", AnyObject("models.AdditionalProperties")), ("class", Text), ("creationTimeUnix", Int),
             ("id", Text), ("lastUpdateTimeUnix", Int), ("properties", Any), ("tenant", Text),
@@ -115,6 +121,9 @@ fn kind(model: &str) -> Kind {
         "models.Class" => Model("models.Class"),
         "models.Property" => Model("models.Property"),
         "models.Object" => Model("models.Object"),
+        "models.IndexUpsertRequest" => Model("models.IndexUpsertRequest"),
+        "models.PropertyTokenizeRequest" => Model("models.PropertyTokenizeRequest"),
+        "models.TokenizeRequest" => Model("models.TokenizeRequest"),
         "models.SingleRef" => Model("models.SingleRef"),
         "batch.BatchObjectsCreateBody" => Model("batch.BatchObjectsCreateBody"),
         "models.BatchDelete" => Model("models.BatchDelete"),

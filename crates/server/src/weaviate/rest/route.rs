@@ -16,6 +16,8 @@ pub(super) enum Endpoint {
     Class,
     Properties,
     Shards,
+    Indexes,
+    Tokenize,
     Tenants,
     Aliases,
     OwnInfo,
@@ -40,13 +42,11 @@ pub(super) enum Endpoint {
 }
 
 use Endpoint::{
-    Absent, Aliases, Batch, Class, Classes, Export, Graphql, GraphqlBatch, Links, Mcp, Meta, Namespaces, Nodes,
-    Objects, OpenId, OwnInfo, Properties, Replication, Roles, Shards, Statistics, Tasks, Tenants,
+    Absent, Aliases, Batch, Class, Classes, Export, Graphql, GraphqlBatch, Indexes, Links, Mcp, Meta, Namespaces,
+    Nodes, Objects, OpenId, OwnInfo, Properties, Replication, Roles, Shards, Statistics, Tasks, Tenants, Tokenize,
 };
 
 const BACKUPS: Endpoint = Absent("backups");
-const INDEXES: Endpoint = Absent("changing inverted indexes of a property");
-const TOKENIZE: Endpoint = Absent("tokenizing on request");
 
 /// Methods, path after `/v1` (`*` is any one segment), and who answers. A path with fixed segments goes before `*`.
 #[rustfmt::skip]
@@ -61,13 +61,13 @@ pub(super) const ROUTES: &[(&[&str], &str, Endpoint)] = &[
     (&["GET", "POST"], "schema", Classes),
     (&["GET", "PUT", "DELETE"], "schema/*", Class),
     (&["POST"], "schema/*/properties", Properties),
-    (&["GET"], "schema/*/indexes", INDEXES),
+    (&["GET"], "schema/*/indexes", Indexes),
     (&["DELETE"], "schema/*/properties/*/index/*", Properties),
-    (&["PUT"], "schema/*/properties/*/index/*", INDEXES),
-    (&["POST"], "schema/*/properties/*/index/*/rebuild", INDEXES),
-    (&["POST"], "schema/*/properties/*/index/*/cancel", INDEXES),
-    (&["POST"], "schema/*/properties/*/tokenize", TOKENIZE),
-    (&["POST"], "tokenize", TOKENIZE),
+    (&["PUT"], "schema/*/properties/*/index/*", Indexes),
+    (&["POST"], "schema/*/properties/*/index/*/rebuild", Indexes),
+    (&["POST"], "schema/*/properties/*/index/*/cancel", Indexes),
+    (&["POST"], "schema/*/properties/*/tokenize", Tokenize),
+    (&["POST"], "tokenize", Tokenize),
     (&["DELETE"], "schema/*/vectors/*/index", Absent("dropping a vector index")),
     (&["GET"], "schema/*/shards", Shards),
     (&["PUT"], "schema/*/shards/*", Shards),

@@ -17,12 +17,13 @@ use crate::weaviate::schema::{decode_class, decode_new_property, render_class, r
 use crate::weaviate::texts;
 use crate::weaviate::weight;
 
-const TOKENIZATIONS: [&str; 9] =
+/// All tokenizations, in the order of error texts.
+pub(super) const TOKENIZATIONS: [&str; 9] =
     ["word", "lowercase", "whitespace", "field", "trigram", "gse", "kagome_kr", "kagome_ja", "gse_ch"];
 const DELETION_STRATEGIES: [&str; 3] = ["NoAutomatedResolution", "DeleteOnConflict", "TimeBasedResolution"];
 
 /// Inverted indexes by name; the last two are one.
-const INDEXES: [&str; 4] = ["filterable", "searchable", "rangeFilters", "rangeable"];
+pub(super) const INDEXES: [&str; 4] = ["filterable", "searchable", "rangeFilters", "rangeable"];
 
 /// Name of the body of a class in error texts.
 const CLASS: &str = "objectClass";
@@ -58,7 +59,8 @@ fn gone() -> Reply {
     AppError::Internal("a change of the schema left no collection".to_owned()).into()
 }
 
-fn permit(app: &App, req: &RestRequest, access: Access, class: &str) -> Result<Permit, Reply> {
+/// The permit for the definition of a class.
+pub(super) fn permit(app: &App, req: &RestRequest, access: Access, class: &str) -> Result<Permit, Reply> {
     Ok(app.permit(req.caller()?, access, Resource::collection(class))?)
 }
 

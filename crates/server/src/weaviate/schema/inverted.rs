@@ -3,19 +3,14 @@
 use std::collections::BTreeMap;
 
 use azimuth_engine::schema::{Bm25, InvertedConfig, Stopwords};
+use azimuth_engine::tokenizer::ENGLISH_STOPWORDS;
 use serde_json::Value;
 
 use super::{defaults, invalid};
 use crate::app::AppResult;
 
-/// The preset `en`.
-const ENGLISH: [&str; 33] = [
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of",
-    "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
-];
-
-/// Reads the block; what is left out takes its default.
-pub(super) fn decode(given: Option<&Value>) -> AppResult<InvertedConfig> {
+/// Reads the block; missing settings have their defaults. Also for other bodies with the same fields.
+pub(crate) fn decode(given: Option<&Value>) -> AppResult<InvertedConfig> {
     let mut config = defaults::new_inverted();
     let Some(given) = given.filter(|given| given.is_object()) else { return Ok(config) };
     let flag = |name: &str| given.get(name).and_then(Value::as_bool).unwrap_or_default();
@@ -72,7 +67,7 @@ fn decode_stopwords(given: Option<&Value>) -> AppResult<Stopwords> {
     if let Some(both) = additions.iter().flatten().find(|word| removals.iter().flatten().any(|other| other == *word)) {
         return Err(invalid(format!("found '{both}' in both stopwords.additions and stopwords.removals")));
     }
-    let in_preset = |word: &String| preset == "en" && ENGLISH.contains(&word.as_str());
+    let in_preset = |word: &String| preset == "en" && ENGLISH_STOPWORDS.contains(&word.as_str());
     let additions = additions.map(|words| words.into_iter().filter(|word| !in_preset(word)).collect::<Vec<_>>());
     Ok(Stopwords {
         preset: preset.to_owned(),

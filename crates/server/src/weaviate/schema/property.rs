@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use azimuth_engine::schema::{DataType, Primitive, Property, TextAnalyzer, Tokenization};
+use azimuth_engine::tokenizer::is_one_character;
 use serde_json::Value;
 
 use super::{invalid, refused_name};
@@ -219,8 +220,38 @@ pub(super) const TOKENIZATIONS: [(&str, Tokenization); 9] = [
 ];
 
 /// Name of a tokenization on the wire.
-pub(super) fn tokenization_name(tokenization: Tokenization) -> &'static str {
+pub(crate) fn tokenization_name(tokenization: Tokenization) -> &'static str {
     TOKENIZATIONS.iter().find(|(_, known)| *known == tokenization).map_or("word", |(name, _)| *name)
+}
+
+/// A tokenization by name; `None` for unknown ones, and for those that need a dictionary, which this server lacks.
+pub(crate) fn without_dictionary(name: &str) -> Option<Tokenization> {
+    use Tokenization::{Gse, GseCh, KagomeJa, KagomeKr};
+    let known = TOKENIZATIONS.iter().find(|(known, _)| *known == name).map(|(_, tokenization)| *tokenization);
+    known.filter(|tokenization| !matches!(tokenization, Gse | GseCh | KagomeJa | KagomeKr))
+}
+
+/// Reads a `textAnalyzer`.
+pub(crate) fn decode_analyzer(given: &Value) -> TextAnalyzer {
+    TextAnalyzer {
+        ascii_fold: given.get("asciiFold").and_then(Value::as_bool),
+        ascii_fold_ignore: texts(given, "asciiFoldIgnore").into_iter().map(str::to_owned).collect(),
+        stopword_preset: Some(text(given, "stopwordPreset")).filter(|name| !name.is_empty()).map(str::to_owned),
+    }
+}
+
+/// Checks the folding of an analyzer.
+///
+/// # Errors
+/// The text of the refusal.
+pub(crate) fn check_folding(analyzer: &TextAnalyzer) -> Result<(), String> {
+    if analyzer.ascii_fold != Some(true) && !analyzer.ascii_fold_ignore.is_empty() {
+        return Err("asciiFoldIgnore requires asciiFold to be enabled".to_owned());
+    }
+    match analyzer.ascii_fold_ignore.iter().find(|entry| !is_one_character(entry)) {
+        Some(entry) => Err(format!("each asciiFoldIgnore entry must be a single character, got \"{entry}\"")),
+        None => Ok(()),
+    }
 }
 
 /// A tokenization that this server has.
@@ -231,10 +262,7 @@ fn enabled_tokenization(name: &str) -> AppResult<Tokenization> {
         "kagome_kr" => ("Korean", "KAGOME_KR"),
         "kagome_ja" => ("Japanese", "KAGOME_JA"),
         _ => {
-            let known = TOKENIZATIONS.iter().find(|(known, _)| *known == name);
-            return known
-                .map(|(_, tokenization)| *tokenization)
-                .ok_or_else(|| invalid(format!("tokenization '{name}' is not known")));
+            return without_dictionary(name).ok_or_else(|| invalid(format!("tokenization '{name}' is not known")));
         }
     };
     Err(invalid(format!(
@@ -306,11 +334,7 @@ impl Given<'_> {
     fn analyzer(&self, path: &str, property: &Property, presets: Option<&Presets>) -> AppResult<Option<TextAnalyzer>> {
         let Some(given) = self.value.get("textAnalyzer").filter(|given| given.is_object()) else { return Ok(None) };
         let refuse = |text: String| Err(invalid(format!("property '{path}': {text}")));
-        let analyzer = TextAnalyzer {
-            ascii_fold: given.get("asciiFold").and_then(Value::as_bool),
-            ascii_fold_ignore: texts(given, "asciiFoldIgnore").into_iter().map(str::to_owned).collect(),
-            stopword_preset: Some(text(given, "stopwordPreset")).filter(|name| !name.is_empty()).map(str::to_owned),
-        };
+        let analyzer = decode_analyzer(given);
         if analyzer == TextAnalyzer::default() {
             return Ok(None);
         }
@@ -327,11 +351,8 @@ impl Given<'_> {
                     .to_owned(),
             );
         }
-        if analyzer.ascii_fold != Some(true) && !analyzer.ascii_fold_ignore.is_empty() {
-            return refuse("asciiFoldIgnore requires asciiFold to be enabled".to_owned());
-        }
-        if let Some(entry) = analyzer.ascii_fold_ignore.iter().find(|entry| entry.chars().count() != 1) {
-            return refuse(format!("each asciiFoldIgnore entry must be a single character, got \"{entry}\""));
+        if let Err(text) = check_folding(&analyzer) {
+            return refuse(text);
         }
         if let Some(preset) = &analyzer.stopword_preset {
             let tokenization = property.tokenization.map_or("", tokenization_name);
