@@ -1,9 +1,9 @@
-//! Who calls, and the decisions what the caller may do.
+//! Callers, and the decisions about them.
 //!
 //! Every call of a front end on data takes a [`Caller`], a [`Permit`] or a value that one of them was needed to make
 //! ([`Permitted`](super::Permitted), [`Prepared`](super::objects::Prepared)). A front end asks for the permit where its
-//! protocol refuses callers; the call checks that the permit covers what it reads or changes. `access_tests` finds calls
-//! without a decision.
+//! protocol refuses callers; the call checks that the permit covers the data that it reads or changes. `access_tests`
+//! finds calls without a decision.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{App, AppError, AppResult};
 use crate::auth::{Access, Caller, Permit, Resource, Unauthenticated};
 
 impl App {
-    /// Who sent a request with this `Authorization` header. `access_token` counts as a key as well.
+    /// The sender of a request with this `Authorization` header. `access_token` counts as a key as well.
     ///
     /// # Errors
     /// Why the caller is not known.

@@ -127,7 +127,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Who sent a request with this `Authorization` header. `access_token` counts as a key as well.
+    /// The sender of a request with this `Authorization` header. `access_token` counts as a key as well.
     ///
     /// # Errors
     /// Why the caller is not known.

@@ -21,7 +21,7 @@ pub(crate) enum Access {
     Delete,
 }
 
-/// What a call reads or changes, as far as the request names it before it is checked against the schema.
+/// The data that a call reads or changes, by the names in the request, which are not checked against the schema yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Resource<'a> {
     /// The definition of a collection; `None` for all.
@@ -126,7 +126,7 @@ impl<'a> Resource<'a> {
     }
 }
 
-/// A decision of [`Auth`](super::Auth): a caller may do these things with the resource that was asked for.
+/// A decision of [`Auth`](super::Auth): the caller may do these things with the resource of the question.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Grant {
     access: &'static [Access],
@@ -177,7 +177,7 @@ impl Permit {
 pub(crate) struct Forbidden {
     /// Name of the caller.
     pub(crate) user: String,
-    /// What the caller may not do.
+    /// The access that is refused.
     pub(crate) access: Access,
     /// With what.
     pub(crate) resource: Resource<'static>,

@@ -32,7 +32,7 @@ impl Service {
         Self { app }
     }
 
-    /// Who calls. Refusals have the code UNKNOWN, and the text of a wrong key for a missing one.
+    /// The caller of a request. Refusals have the code UNKNOWN, and the text of a wrong key for a missing one.
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let authorization = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         self.app.authenticate(authorization, None).map_err(|refusal| {

@@ -236,7 +236,7 @@ async fn every_route_refuses_those_who_may_not_call_it() {
         assert!(reader.0 < 500 || who == Known, "{method} {path} by a reader: {reader:?}");
         assert!(who == Writers || !refused(&reader), "{method} {path} by a reader: {reader:?}");
     }
-    // What was refused to the others is done for an administrator.
+    // An administrator may call all of them.
     for (method, pattern) in &routes {
         if matches!(decision(method, pattern), Known | All) {
             continue;

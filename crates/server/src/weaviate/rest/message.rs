@@ -24,12 +24,12 @@ pub(crate) struct RestRequest {
     pub(crate) headers: HeaderMap,
     /// The body.
     pub(crate) body: Bytes,
-    /// Who calls; `None` for an unknown caller of a route that is open to all.
+    /// The caller; `None` for an unknown one of a route that is open to all.
     pub(crate) caller: Option<Caller>,
 }
 
 impl RestRequest {
-    /// Who calls.
+    /// The caller.
     ///
     /// # Errors
     /// 401

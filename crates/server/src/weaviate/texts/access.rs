@@ -1,4 +1,4 @@
-//! Texts about callers: who they are, and what they may do.
+//! Texts about callers that are refused.
 
 use std::fmt::Display;
 

@@ -76,7 +76,8 @@ async fn place(
 }
 
 fn permit(app: &App, req: &RestRequest, access: Access, class: Option<&str>, id: Uuid) -> Result<Permit, Reply> {
-    let (class, tenant) = (class.map(upper_first), req.query.get("tenant").map(String::as_str));
+    let tenant = req.query.get("tenant").map(String::as_str).filter(|tenant| !tenant.is_empty());
+    let class = class.map(upper_first);
     Ok(app.permit(req.caller()?, access, Resource::object(class.as_deref(), tenant, id))?)
 }
 
