@@ -317,3 +317,24 @@ fn filters_follow_references_to_every_shard() {
 fn filters_follow_references_in_encoded_form() {
     filters_follow_references("true");
 }
+
+#[test]
+fn paths_of_filters_have_an_end() {
+    let server = Server::builder().variable("AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED", "true").start();
+    let wire = Wire { address: server.http_address() };
+    create(&wire);
+    wire.send("POST", "/v1/objects", &json!({"class": "Book", "properties": {"number": 1}}));
+    for (steps, accepted) in [(64, true), (65, false), (10_000, false)] {
+        let path: Vec<&str> = std::iter::repeat_n(["to", "Book"], steps).flatten().chain(["number"]).collect();
+        let query = format!(
+            "{{ Aggregate {{ Book(where: {{path: {}, operator: Equal, valueInt: 1}}) {{ meta {{ count }} }} }} }}",
+            json!(path)
+        );
+        let answer = wire.send("POST", "/v1/graphql", &json!({"query": query}));
+        if accepted {
+            assert_eq!(answer["data"]["Aggregate"]["Book"][0]["meta"]["count"], 0, "{steps}: {answer}");
+        } else {
+            assert!(answer["errors"].to_string().contains("can follow 64 references"), "{steps}: {answer}");
+        }
+    }
+}
