@@ -90,3 +90,27 @@ pub(crate) mod embedded {
         decode_schema(&bytes).map(Box::new).map_err(D::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::ids::VectorId;
+
+    /// `"vector_lengths": {0: 3, 300: 1536}` in MessagePack.
+    const LENGTHS: &[u8] = b"\xaevector_lengths\x82\x00\x03\xcd\x01\x2c\xcd\x06\x00";
+
+    #[test]
+    fn lengths_of_vectors_are_a_field_that_records_may_lack() {
+        let vector_lengths = BTreeMap::from([(VectorId(0), 3), (VectorId(300), 1_536)]);
+        let collection = Collection { name: "Book".into(), vector_lengths, ..Collection::default() };
+        let bytes = encode_schema(&collection).expect("a record");
+        assert!(bytes.windows(LENGTHS.len()).any(|part| part == LENGTHS), "{bytes:02x?}");
+        assert_eq!(decode_schema(&bytes).expect("a schema"), collection);
+        let without = Collection { vector_lengths: BTreeMap::new(), ..collection };
+        let bytes = encode_schema(&without).expect("a record");
+        assert!(!bytes.windows(15).any(|part| part == &LENGTHS[..15]), "records without lengths are as before");
+        assert_eq!(decode_schema(&bytes).expect("a schema"), without);
+    }
+}
