@@ -17,13 +17,10 @@ mod update;
 mod vector_index;
 mod vectors;
 
-pub(crate) use decode::{check_new_name, decode_class, decode_new_property};
-pub(crate) use inverted::decode as decode_inverted;
-pub(crate) use property::{
-    check_folding, check_name as check_property_name, check_nested_name, decode_analyzer, no_nested, tokenization_name,
-    without_dictionary,
-};
+pub(crate) use decode::{decode_class, decode_new_property};
 pub(crate) use defaults::CONVENTIONS;
+pub(crate) use inverted::decode as decode_inverted;
+pub(crate) use property::{check_folding, decode_analyzer, tokenization_name, without_dictionary};
 pub(crate) use render::{render_class, render_property};
 pub(crate) use update::update_class;
 
