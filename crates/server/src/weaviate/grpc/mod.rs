@@ -78,6 +78,7 @@ async fn unknown_service(request: Request) -> http::Response<axum::body::Body> {
 }
 
 /// The status of a failed call: UNKNOWN with the text, apart from what clients act upon.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes errors by value")]
 fn status(error: AppError) -> Status {
     let code = match &error {
         AppError::Forbidden(_) => Code::PermissionDenied,

@@ -34,6 +34,7 @@ fn invalid(text: impl Into<String>) -> AppError {
 }
 
 /// The refusal of a name.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes errors by value")]
 fn refused_name(error: NameError) -> AppError {
     invalid(texts::name(&error))
 }
