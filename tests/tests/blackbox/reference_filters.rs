@@ -168,7 +168,7 @@ fn behind(model: &Model, at: (usize, Uuid), through: &[usize], condition: &Condi
 
 fn id(collection: usize, number: u128) -> Uuid {
     // Spread over the shards; every third id is that of objects of all collections.
-    let of = if number % 3 == 0 { 0 } else { collection as u128 + 1 };
+    let of = if number.is_multiple_of(3) { 0 } else { collection as u128 + 1 };
     Uuid::from_u128((number * 4 + of + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
 }
 
