@@ -51,6 +51,40 @@ impl Query {
         query
     }
 
+    /// The objects that match keywords, by BM25F over all searchable properties; hits carry their score.
+    pub fn bm25(query: impl Into<String>) -> Query {
+        let bm25 = pb::Bm25 { query: query.into(), ..pb::Bm25::default() };
+        let mut query = Query::list().with_metadata(|metadata| metadata.score = true);
+        query.request.bm25_search = Some(Box::new(bm25));
+        query
+    }
+
+    /// The objects that match keywords or are near to `vector`, which counts `alpha` of 1; hits carry their score.
+    pub fn hybrid(query: impl Into<String>, vector: impl AsRef<[f32]>, alpha: f32) -> Query {
+        let hybrid = pb::Hybrid {
+            query: query.into(),
+            vectors: vec![single_fp32("", vector.as_ref())],
+            alpha_param: Some(alpha),
+            use_alpha_param: true,
+            ..pb::Hybrid::default()
+        };
+        let mut query = Query::list().with_metadata(|metadata| metadata.score = true);
+        query.request.hybrid_search = Some(Box::new(hybrid));
+        query
+    }
+
+    /// Which properties the keywords are looked for in, each perhaps with a boost as `name^2`. Without a search by
+    /// keywords it has no effect.
+    pub fn keyword_properties<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Query {
+        let names = names.into_iter().map(Into::into).collect();
+        if let Some(bm25) = &mut self.request.bm25_search {
+            bm25.properties = names;
+        } else if let Some(hybrid) = &mut self.request.hybrid_search {
+            hybrid.properties = names;
+        }
+        self
+    }
+
     /// Which vector to search; needed if the collection has several. Without a search clause it has no effect.
     pub fn target_vector(mut self, name: impl Into<String>) -> Query {
         let targets = Some(pb::Targets { target_vectors: vec![name.into()], ..pb::Targets::default() });
@@ -58,6 +92,8 @@ impl Query {
             near.targets = targets;
         } else if let Some(near) = &mut self.request.near_object {
             near.targets = targets;
+        } else if let Some(hybrid) = &mut self.request.hybrid_search {
+            hybrid.targets = targets;
         }
         self
     }
@@ -163,6 +199,8 @@ pub struct Hit {
     pub distance: Option<f32>,
     /// Its certainty, if asked for and defined.
     pub certainty: Option<f32>,
+    /// Its score, for searches by keywords.
+    pub score: Option<f32>,
 }
 
 impl Hit {
@@ -176,6 +214,7 @@ impl Hit {
             object: StoredObject::from_proto(result.properties, &metadata)?,
             distance: metadata.distance_present.then_some(metadata.distance),
             certainty: metadata.certainty_present.then_some(metadata.certainty),
+            score: metadata.score_present.then_some(metadata.score),
         })
     }
 }
@@ -208,11 +247,24 @@ mod tests {
     }
 
     #[test]
+    fn keywords_and_vectors_are_searched_together() {
+        let query = Query::hybrid("salt sea", [1.0, 2.0], 0.25).keyword_properties(["title^2"]).target_vector("front");
+        let hybrid = query.into_request("Book", None).hybrid_search.expect("a hybrid search");
+        assert_eq!((hybrid.query.as_str(), hybrid.alpha_param, hybrid.use_alpha_param), ("salt sea", Some(0.25), true));
+        assert_eq!(hybrid.properties, ["title^2"]);
+        assert_eq!(hybrid.targets.expect("targets").target_vectors, ["front"]);
+        let request = Query::bm25("salt").keyword_properties(["title"]).into_request("Book", None);
+        let bm25 = request.bm25_search.expect("a keyword search");
+        assert_eq!((bm25.query.as_str(), bm25.properties.as_slice()), ("salt", &["title".to_owned()][..]));
+        assert!(request.metadata.expect("metadata").score);
+    }
+
+    #[test]
     fn absent_is_not_zero() {
         let metadata = pb::MetadataResult { id: Uuid::nil().to_string(), ..pb::MetadataResult::default() };
         let result = pb::SearchResult { metadata: Some(metadata), ..pb::SearchResult::default() };
         let hit = Hit::from_proto(result).expect("a good hit");
-        assert_eq!((hit.distance, hit.certainty, hit.object.created_ms), (None, None, None));
+        assert_eq!((hit.distance, hit.certainty, hit.score, hit.object.created_ms), (None, None, None, None));
         let none = pb::SearchResult::default();
         assert!(matches!(Hit::from_proto(none), Err(Error::Protocol(_))));
     }

@@ -199,7 +199,16 @@ fn blocks_of_postings() {
         let mut found = Vec::new();
         let searched = postings::Blocks::parse(DocId(9), bytes)
             .and_then(|blocks| blocks.each_among(&among, |doc_id| found.push(doc_id)));
+        let (mut table, mut postings, mut tabled) = (Vec::new(), Vec::new(), Vec::new());
+        let counted = postings::tabulate(DocId(9), bytes, 0, &mut table, &mut postings);
+        let blocks = table.iter().try_for_each(|block| {
+            block.decode(bytes, &mut postings)?;
+            tabled.extend_from_slice(&postings);
+            crate::Result::Ok(())
+        });
         let Ok(block) = postings::decode(DocId(9), bytes) else { return };
+        counted.and(blocks).expect("what can be decoded can be ranked");
+        assert_eq!(tabled, block);
         searched.expect("what can be decoded can be searched");
         let has: RoaringTreemap = block.iter().map(|posting| posting.doc_id.0).collect();
         assert_eq!(found, (&among & &has).iter().collect::<Vec<_>>());

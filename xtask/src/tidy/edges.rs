@@ -60,6 +60,7 @@ const ENGINE_MODULES: [(&str, &[&str]); 31] = [
             "schema",
             "shard",
             "storage",
+            "tokenizer",
             "vector",
         ],
     ),

@@ -73,6 +73,9 @@ impl ReadContext<'_> {
             ShardRead::Ids { at, filters, limit, charge } => {
                 ShardAnswer::Ids(self.matching_ids(at, &filters, limit, charge)?)
             }
+            ShardRead::KeywordStatistics { at, keyword } => {
+                ShardAnswer::KeywordStatistics(self.keyword_statistics(at, &keyword)?)
+            }
         })
     }
 

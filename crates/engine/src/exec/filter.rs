@@ -24,7 +24,12 @@ impl Filtered<'_> {
     /// [`Error::Filter`] when the filter lacks its index or does not fit the schema, [`Error::DamagedIndex`] when an
     /// entry fails its checks.
     pub(super) fn matches(&self, view: &ShardView<'_>, filter: &Filter) -> Result<RoaringTreemap> {
-        Lookup { context: self, schema: self.schema, view: view.index() }.matches(filter)
+        self.lookup(view).matches(filter)
+    }
+
+    /// The inverted index of the view.
+    pub(super) fn lookup<'v>(&'v self, view: &'v ShardView<'_>) -> Lookup<'v> {
+        Lookup { context: self, schema: self.schema, view: view.index() }
     }
 }
 

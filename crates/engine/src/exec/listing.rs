@@ -15,7 +15,7 @@ impl Search<'_> {
         let mut cursor = self.view.store.cursor(Family::Ids, prefix.bytes(), None);
         let after = match &query.rank {
             Rank::Listing { after } => *after,
-            Rank::Near(_) => None,
+            Rank::Near(_) | Rank::Keyword(_) => None,
         };
         cursor.seek(&after.map_or_else(|| prefix.bytes().to_vec(), |after| prefix.id(after)));
         let hidden = self.shard.unreadable.known();

@@ -1,17 +1,18 @@
-//! Execution of reads on one data group: objects by id, listings, filters, vector searches.
+//! Execution of reads on one data group: objects by id, listings, filters, vector and keyword searches.
 //!
 //! A read runs on one thread against one view of a shard, from beginning to end. It changes memory only: it loads shards,
 //! opens vector indexes, and requests maintenance of damaged rows and indexes.
 //!
-//! Read in this order: `fetch` (objects by id), `search` (plan, hits, objects), then `listing`, `sort` and `near` (the ways
-//! to find hits), `filter` (the inverted index), `ids` (ids of the objects that match), `status` and `cost`. `execute` answers
-//! the reads that are values.
+//! Read in this order: `fetch` (objects by id), `search` (plan, hits, objects), then `listing`, `sort`, `near` and `keyword`
+//! (the ways to find hits), `filter` (the inverted index), `ids` (ids of the objects that match), `status` and `cost`.
+//! `execute` answers the reads that are values.
 
 mod cost;
 mod execute;
 mod fetch;
 mod filter;
 mod ids;
+mod keyword;
 mod listing;
 mod near;
 mod search;

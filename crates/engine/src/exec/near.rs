@@ -110,7 +110,7 @@ fn nearest_of_each(queries: &[IndexQuery<'_>]) -> Vec<Result<Vec<Neighbor>>> {
 /// The page of the hits that the query wants.
 fn page(hits: Vec<Neighbor>, query: &Query) -> Vec<Found> {
     let hits = hits.into_iter().skip(query.offset).take(query.limit);
-    hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance) }).collect()
+    hits.map(|hit| Found { doc_id: hit.doc_id, distance: Some(hit.distance), score: None }).collect()
 }
 
 /// A target and its index; `None` where no object of the view has the vector.

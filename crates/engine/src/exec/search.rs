@@ -14,7 +14,9 @@ use crate::error::readable;
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::inverted::DocSet;
 use crate::object::FoundVersion;
-use crate::query::{AccessPath, Cardinalities, Filter, Hit, Include, Measured, Near, Plan, Query, Rank, sort_hits};
+use crate::query::{
+    AccessPath, Cardinalities, Filter, Hit, Include, Measured, Near, Plan, Query, Rank, Score, sort_hits,
+};
 use crate::schema::Collection;
 use crate::shard::doc_index::DocIndex;
 use crate::shard::{Shard, ShardView};
@@ -36,10 +38,11 @@ pub(crate) struct Search<'a> {
 }
 
 /// A hit before its object is read.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Found {
     pub doc_id: DocId,
     pub distance: Option<f32>,
+    pub score: Option<Box<Score>>,
 }
 
 impl ReadContext<'_> {
@@ -97,7 +100,7 @@ impl ReadContext<'_> {
         let (matches, plan) = search.plan(&query)?;
         match &query.rank {
             Rank::Near(near) => search.candidates(near, &plan, matches.as_ref()),
-            Rank::Listing { .. } => Ok(Vec::new()),
+            Rank::Listing { .. } | Rank::Keyword(_) => Ok(Vec::new()),
         }
     }
 
@@ -157,7 +160,7 @@ impl ReadContext<'_> {
 fn vectors_of<'q>(queries: impl IntoIterator<Item = &'q Query>) -> BTreeSet<VectorId> {
     let vectors = queries.into_iter().flat_map(|query| match &query.rank {
         Rank::Near(near) => near.targets.as_slice(),
-        Rank::Listing { .. } => &[],
+        Rank::Listing { .. } | Rank::Keyword(_) => &[],
     });
     vectors.map(|target| target.vector).collect()
 }
@@ -219,6 +222,10 @@ impl<'a> Search<'a> {
                 },
             };
             let Ok(plan) = self.plan_with(query, matches) else { continue };
+            if let AccessPath::Keywords { .. } = plan.path {
+                let found = self.find(query, &plan, matches);
+                answers[position] = Some(found.and_then(|found| self.read(query, &plan, found)));
+            }
             if let (AccessPath::Nearest { k, .. }, Rank::Near(near)) = (plan.path, &query.rank) {
                 positions.push(position);
                 plans.push(plan);
@@ -249,6 +256,10 @@ impl<'a> Search<'a> {
                 self.check_near(near)?;
                 near.vectors().filter_map(|vector| self.with_vector(vector)).map(DocSet::len).max().unwrap_or(0)
             }
+            Rank::Keyword(keyword) => {
+                self.check_keyword(keyword)?;
+                0
+            }
             Rank::Listing { .. } => 0,
         };
         let counts =
@@ -262,8 +273,9 @@ impl<'a> Search<'a> {
 
     /// The hits in their order, `offset` already left out where that is cheaper here.
     fn find(&self, query: &Query, plan: &Plan, matches: Option<&RoaringTreemap>) -> Result<Vec<Found>> {
-        let unranked =
-            |doc_ids: Vec<DocId>| doc_ids.into_iter().map(|doc_id| Found { doc_id, distance: None }).collect();
+        let unranked = |doc_ids: Vec<DocId>| {
+            doc_ids.into_iter().map(|doc_id| Found { doc_id, distance: None, score: None }).collect()
+        };
         Ok(match plan.path {
             AccessPath::Nothing => Vec::new(),
             AccessPath::Ids => unranked(self.by_id(query, matches)?),
@@ -272,9 +284,13 @@ impl<'a> Search<'a> {
             AccessPath::Nearest { .. } | AccessPath::WithinDistance { .. } | AccessPath::Combined { .. } => {
                 match &query.rank {
                     Rank::Near(near) => self.near(query, plan, near, matches)?,
-                    Rank::Listing { .. } => Vec::new(),
+                    Rank::Listing { .. } | Rank::Keyword(_) => Vec::new(),
                 }
             }
+            AccessPath::Keywords { k } => match &query.rank {
+                Rank::Keyword(keyword) => self.keywords(query, keyword, k, matches)?,
+                Rank::Listing { .. } | Rank::Near(_) => Vec::new(),
+            },
         })
     }
 
@@ -284,11 +300,14 @@ impl<'a> Search<'a> {
         let include = if sort_here { query.include.with_sorted(&query.sort) } else { query.include.clone() };
         let doc_ids: Vec<DocId> = found.iter().map(|found| found.doc_id).collect();
         let objects = read_objects(self.shard, &self.view, self.schema, &doc_ids, &include)?;
-        let hit = |(Found { doc_id, distance }, object): (Found, Option<_>)| {
+        let hit = |(Found { doc_id, distance, score }, object): (Found, Option<_>)| {
             let object = object?;
-            Some(Hit { doc_id, distance, score: None, object })
+            Some(Hit { doc_id, distance, score, object })
         };
         let mut hits: Vec<Hit> = found.into_iter().zip(objects).filter_map(hit).collect();
+        if let AccessPath::Keywords { .. } = plan.path {
+            hits.sort_by(Hit::by_score);
+        }
         if sort_here {
             hits = sort_hits(self.schema, &query.sort, hits, query.include.charge)?;
             hits.iter_mut().for_each(|hit| query.include.properties.retain(&mut hit.object.properties));

@@ -191,7 +191,7 @@ impl<'a> Best<'a> {
     fn new(query: &'a Query, by_id: bool) -> Self {
         let after = match &query.rank {
             Rank::Listing { after } => *after,
-            Rank::Near(_) => None,
+            Rank::Near(_) | Rank::Keyword(_) => None,
         };
         Self { query, after, by_id, heap: BinaryHeap::new(), keys_bytes: 0, charged_bytes: 0 }
     }

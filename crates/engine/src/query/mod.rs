@@ -4,10 +4,14 @@ mod charge;
 mod combine;
 mod filter;
 mod id_set;
+mod keyword;
 mod near;
 mod plan;
 mod request;
+mod score;
 mod sort;
+
+use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,10 +22,12 @@ pub(crate) use combine::least_unnamed;
 pub use combine::{Measured, combine};
 pub use filter::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 pub use id_set::IdSet;
+pub use keyword::{Keyword, KeywordOperator, KeywordStatistics, PropertyStatistics, SearchedProperty};
 pub use near::{Combination, DISTANCE_SLACK, Near, TARGETS_MAX, Target};
 pub(crate) use plan::Cardinalities;
 pub use plan::{AccessPath, Plan};
 pub use request::{ShardAnswer, ShardHits, ShardRead, ShardSummary, decode_answer, encode_answer};
+pub use score::{Explained, FusedSearch, Score};
 pub(crate) use sort::{SortKey, SortTerm, SortTerms};
 pub use sort::{SortKeys, sort_hits};
 
@@ -55,6 +61,8 @@ pub enum Rank {
     },
     /// By distance to one or several vectors, ascending.
     Near(Near),
+    /// By BM25F score, descending; equal ones by id.
+    Keyword(Keyword),
 }
 
 /// One sort key.
@@ -97,17 +105,16 @@ pub struct Hit {
     pub doc_id: DocId,
     /// Distance to the query (the combined one for several targets), for vector searches.
     pub distance: Option<f32>,
-    /// The score that a fusion of several searches computed; the engine itself gives none.
+    /// The score of a keyword search, or of a fusion of several searches.
     pub score: Option<Box<Score>>,
     /// The object, with what [`Include`] asked for.
     pub object: Object,
 }
 
-/// The rank of a hit by several searches together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// Greater is better.
-    pub value: f32,
-    /// How it came about, for people.
-    pub explanation: String,
+impl Hit {
+    /// The order of hits by score: the greatest first, equal ones by id.
+    pub fn by_score(&self, other: &Self) -> Ordering {
+        let score = |hit: &Self| hit.score.as_ref().map_or(f32::MIN, |score| score.value);
+        score(other).total_cmp(&score(self)).then_with(|| self.object.id.cmp(&other.object.id))
+    }
 }

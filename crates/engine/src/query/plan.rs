@@ -50,6 +50,11 @@ pub enum AccessPath {
         /// Candidates of each target, at most; `None` for all within the distance.
         k: Option<usize>,
     },
+    /// The postings of the query's terms.
+    Keywords {
+        /// Hits of the page and before it.
+        k: usize,
+    },
 }
 
 /// The counts by which the planner decides.
@@ -77,6 +82,10 @@ impl Plan {
             Rank::Listing { .. } => AccessPath::Ids,
             Rank::Near(_) if counts.with_vector == 0 => AccessPath::Nothing,
             Rank::Near(near) => nearest(query, near, counts.with_vector, candidates),
+            Rank::Keyword(_) => {
+                let most = usize::try_from(candidates).unwrap_or(usize::MAX);
+                AccessPath::Keywords { k: query.offset.saturating_add(query.limit).min(most) }
+            }
         };
         let sort = query.sort.iter().map(|key| {
             let order = if key.descending { "desc" } else { "asc" };
@@ -108,7 +117,7 @@ fn nearest(query: &Query, near: &Near, with_vector: u64, candidates: u64) -> Acc
 }
 
 impl Plan {
-    /// Whether the hits are sorted by something else than a vector's distance.
+    /// Whether the hits are sorted by something else than a distance or a score.
     pub(crate) fn is_listing(&self) -> bool {
         matches!(self.path, AccessPath::Ids | AccessPath::DocIds | AccessPath::Sorted)
     }
@@ -123,6 +132,7 @@ impl fmt::Display for Plan {
             AccessPath::Sorted => f.write_str("all candidates")?,
             AccessPath::Nearest { vector, k } => write!(f, "nearest {k} by vector {vector}")?,
             AccessPath::WithinDistance { vector } => write!(f, "within distance by vector {vector}")?,
+            AccessPath::Keywords { k } => write!(f, "best {k} by keywords")?,
             AccessPath::Combined { targets, k: Some(k) } => {
                 write!(f, "nearest {k} by each of {targets} targets, combined")?;
             }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Charge, Filter, Hit, Include, Measured, Near, Query, SortKeys};
+use super::{Charge, Filter, Hit, Include, Keyword, KeywordStatistics, Measured, Near, Query, SortKeys};
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::object::{FoundVersion, Object, StoredObject};
 use crate::vector::IndexMemory;
@@ -138,6 +138,13 @@ pub enum ShardRead {
         #[serde(skip)]
         charge: Charge,
     },
+    /// The counts by which a keyword search weighs its terms: [`ShardAnswer::KeywordStatistics`].
+    KeywordStatistics {
+        /// Where.
+        at: ShardKey,
+        /// The search.
+        keyword: Keyword,
+    },
 }
 
 /// The answer to a [`ShardRead`].
@@ -172,6 +179,8 @@ pub enum ShardAnswer {
     Done,
     /// For each condition the ids of objects, in no order, or the error with which it ended.
     Ids(Vec<Result<Vec<Uuid>>>),
+    /// Counts of the terms of a keyword search.
+    KeywordStatistics(KeywordStatistics),
 }
 
 /// The hits of a query in one shard.
@@ -211,7 +220,8 @@ impl ShardRead {
             | Self::MatchingOf { at, .. }
             | Self::Status { at }
             | Self::OpenIndexes { at, .. }
-            | Self::Ids { at, .. } => *at,
+            | Self::Ids { at, .. }
+            | Self::KeywordStatistics { at, .. } => *at,
         }
     }
 

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::ids::{GroupId, PropertyId, ShardKey, VectorId};
+use crate::inverted::DocSet;
 use crate::storage::key::{self, MetaKey};
-use crate::storage::{Changes, Family, Store, record};
+use crate::storage::{Changes, Family, Store, StoreView, record};
 
 /// State of a shard that is not derivable from its rows, or costly to derive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,19 @@ impl CompactionRecord {
     pub(crate) fn load(store: &Store, group: GroupId, at: ShardKey) -> Result<Self> {
         let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Compaction, &key::shard_bytes(at)))?;
         Ok(bytes.and_then(|bytes| record::decode("compaction", &bytes).ok()).unwrap_or_default())
+    }
+
+    /// As [`CompactionRecord::load`], at the moment of a view.
+    pub(crate) fn at(view: &StoreView<'_>, group: GroupId, at: ShardKey) -> Result<Self> {
+        let bytes = view.get(Family::Meta, &key::meta(group, MetaKey::Compaction, &key::shard_bytes(at)))?;
+        Ok(bytes.and_then(|bytes| record::decode("compaction", &bytes).ok()).unwrap_or_default())
+    }
+
+    /// Entries whose doc ids are all below this one, and that have keys of their own, hold doc ids of `live` alone: a
+    /// compaction has removed the others, and none has died since.
+    pub(crate) fn clean_below(&self, live: &DocSet) -> u64 {
+        let is_clean = self.cursor.is_none() && self.upto > 0 && live.rank(self.upto - 1) == self.live;
+        if is_clean { self.upto } else { 0 }
     }
 
     /// Adds the record to `changes`.

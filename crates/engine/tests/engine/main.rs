@@ -10,6 +10,7 @@ mod damage;
 mod fixtures;
 mod folding;
 mod installs;
+mod keyword;
 mod levels;
 mod limits;
 mod memory;

@@ -4,6 +4,9 @@ use std::fmt::Display;
 
 use uuid::Uuid;
 
+use super::texts;
+use crate::app::search::{RankingKind, hybrid};
+
 /// Refuses a page that reaches beyond `maximum`.
 ///
 /// # Errors
@@ -17,6 +20,21 @@ pub(crate) fn check(offset: i64, limit: i64, maximum: usize) -> Result<(usize, u
         (Ok(offset), Ok(limit), Some(total)) if total <= maximum => Ok((offset, limit)),
         _ => Err(format!("invalid pagination params: {}", too_far(offset, limit, maximum))),
     }
+}
+
+/// As [`check`], with the whole text for a search of that kind. Each part of a hybrid search reaches to the end of the page
+/// at least, which is what the refusal names.
+///
+/// # Errors
+/// The text of the wire.
+pub(crate) fn check_of(kind: RankingKind, offset: i64, limit: i64, maximum: usize) -> Result<(usize, usize), String> {
+    check(offset, limit, maximum).map_err(|why| {
+        if kind == RankingKind::Hybrid && offset >= 0 && limit > 0 {
+            let reach = offset.saturating_add(limit).max(hybrid::CANDIDATES_MIN as i64);
+            return format!("invalid pagination params: {}", too_far(0, reach, maximum));
+        }
+        texts::refused_page(kind, &why)
+    })
 }
 
 /// The refusal of a page that reaches beyond `maximum`.

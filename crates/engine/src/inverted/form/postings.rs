@@ -1,9 +1,9 @@
 //! Postings as they lie on disk: searchable text.
 //!
 //! An entry holds postings of one term, ascending by doc id; its key ends with the first one's. The postings are cut into
-//! blocks of up to [`BLOCK_POSTINGS_MAX`]. Of each block the greatest term frequency and the least length are known without
-//! decoding it: the two bound the score of each posting from above whatever the average length is, and block-max WAND
-//! skips by them. All numbers are LEB128 varints unless said otherwise.
+//! blocks of [`BLOCK_POSTINGS_MAX`], of which only the last one of an entry may have fewer. Of each block the greatest term
+//! frequency and the least length are known without decoding it: the two bound the score of each posting from above
+//! whatever the average length is, and ranking skips blocks by them. All numbers are LEB128 varints unless said otherwise.
 //!
 //! A *block* (version 1, the only form of earlier versions) is a version byte, the number of postings, the greatest term
 //! frequency and the least length, then per posting the distance from the doc id before it (0 for the first), its term
@@ -254,6 +254,126 @@ impl<'b> Blocks<'b> {
     }
 }
 
+/// A block in the table that a reader of many entries keeps in memory: enough to skip the block or to decode it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Block {
+    /// The doc id before its postings, or the first one's.
+    before: u64,
+    /// Whether `before` is the first one's.
+    is_first: bool,
+    /// Last doc id.
+    pub last: u64,
+    /// Where its postings lie in the reader's bytes.
+    start: u32,
+    end: u32,
+    /// Greatest term frequency.
+    pub frequency_max: u32,
+    /// Least length.
+    pub length_min: u32,
+}
+
+impl Block {
+    /// The least doc id that it can have.
+    #[inline]
+    pub(crate) fn least(&self) -> u64 {
+        if self.is_first { self.before } else { self.before.saturating_add(1) }
+    }
+
+    /// Replaces `into` with its postings; `bytes` are those that it was [tabled](tabulate) with.
+    ///
+    /// # Errors
+    /// [`Error::DamagedIndex`]
+    pub(crate) fn decode(&self, bytes: &[u8], into: &mut Vec<Posting>) -> Result<()> {
+        into.clear();
+        let bytes = bytes.get(self.start as usize..self.end as usize).ok_or_else(|| damaged("table"))?;
+        let (mut at, mut doc_id) = (0, self.before);
+        let (mut frequency_max, mut length_min) = (0, u32::MAX);
+        let mut is_first = self.is_first;
+        while at < bytes.len() {
+            let step = varint(bytes, &mut at)?;
+            let frequency = u32::try_from(varint(bytes, &mut at)?).map_err(|_| damaged("number too large"))?;
+            let length = u32::try_from(varint(bytes, &mut at)?).map_err(|_| damaged("number too large"))?;
+            if is_first != (step == 0) {
+                return Err(damaged("order"));
+            }
+            is_first = false;
+            doc_id = doc_id.checked_add(step).ok_or_else(|| damaged("doc id"))?;
+            frequency_max = frequency_max.max(frequency);
+            length_min = length_min.min(length);
+            into.push(Posting { doc_id: DocId(doc_id), frequency, length });
+        }
+        if into.is_empty() || doc_id != self.last {
+            return Err(damaged("table"));
+        }
+        if frequency_max > self.frequency_max || length_min < self.length_min {
+            return Err(damaged("bounds"));
+        }
+        Ok(())
+    }
+}
+
+/// Appends the blocks of an entry to `table`, for bytes that end with the entry, and returns the number of its postings.
+/// `first` is the doc id from its key. The last block is decoded into `postings` to count it.
+///
+/// # Errors
+/// [`Error::DamagedIndex`]; [`Error::Limit`] for bytes of more than 4 GiB.
+pub(crate) fn tabulate(
+    first: DocId,
+    bytes: &[u8],
+    entry: usize,
+    table: &mut Vec<Block>,
+    postings: &mut Vec<Posting>,
+) -> Result<usize> {
+    let blocks = Blocks::parse(first, bytes.get(entry..).unwrap_or_default())?;
+    let offset = |at: usize| u32::try_from(at).map_err(|_| Error::Limit("a term has too many postings".into()));
+    let body = bytes.len() - blocks.body.len();
+    if let Some((count, frequency_max, length_min)) = blocks.single {
+        postings.clear();
+        blocks.decode(0, postings)?;
+        let last = postings.last().map_or(first.0, |last| last.doc_id.0);
+        let (start, end) = (offset(body)?, offset(bytes.len())?);
+        table.push(Block { before: first.0, is_first: true, last, start, end, frequency_max, length_min });
+        return Ok(count);
+    }
+    let (mut before, mut start) = (first.0, body);
+    for n in 0..blocks.len() {
+        let TableEntry { last, end, frequency_max, length_min } = blocks.entry(n)?;
+        let end = body + end;
+        if last < before || end <= start || end > bytes.len() {
+            return Err(damaged("table"));
+        }
+        let is_first = n == 0;
+        let (from, to) = (offset(start)?, offset(end)?);
+        table.push(Block { before, is_first, last, start: from, end: to, frequency_max, length_min });
+        (before, start) = (last, end);
+    }
+    match table.last() {
+        Some(last) if start == bytes.len() => last.decode(bytes, postings)?,
+        _ => return Err(damaged("table")),
+    }
+    Ok((blocks.len() - 1) * BLOCK_POSTINGS_MAX + postings.len())
+}
+
+/// Reads a varint; one of a single byte, as most are, at the cost of a comparison.
+#[inline]
+fn varint(bytes: &[u8], at: &mut usize) -> Result<u64> {
+    match bytes.get(*at) {
+        Some(&byte) if byte < 0x80 => {
+            *at += 1;
+            Ok(byte.into())
+        }
+        _ => long_varint(bytes, at),
+    }
+}
+
+#[cold]
+fn long_varint(bytes: &[u8], at: &mut usize) -> Result<u64> {
+    let mut reader = Reader { rest: bytes.get(*at..).unwrap_or_default() };
+    let value = reader.varint().map_err(of_index)?;
+    *at = bytes.len() - reader.rest.len();
+    Ok(value)
+}
+
 /// Reads postings up to the end. `last` is the doc id before them, or the first one's, and whether it is.
 fn read_postings(
     reader: &mut Reader<'_>,
@@ -357,6 +477,25 @@ mod tests {
     }
 
     #[test]
+    fn tables_of_several_entries_decode_what_was_encoded() {
+        let (mut bytes, mut table, mut postings, mut decoded) = (vec![7, 7], Vec::new(), Vec::new(), Vec::new());
+        let all: Vec<Vec<Posting>> = [1, 127, 128, 129, 300].iter().map(|count| list()[..*count].to_vec()).collect();
+        for entry in all.iter().chain([&block()]) {
+            let start = bytes.len();
+            encode_into(entry, &mut bytes);
+            let blocks = table.len();
+            assert_eq!(tabulate(entry[0].doc_id, &bytes, start, &mut table, &mut postings).unwrap(), entry.len());
+            let mut read = Vec::new();
+            for block in &table[blocks..] {
+                block.decode(&bytes, &mut decoded).unwrap();
+                assert!(block.least() <= decoded[0].doc_id.0);
+                read.extend_from_slice(&decoded);
+            }
+            assert_eq!(read, *entry);
+        }
+    }
+
+    #[test]
     fn every_cut_is_an_error() {
         for (first, postings) in [(DocId(70_000), block()), (DocId(50), list())] {
             let bytes = encode(&postings);
@@ -367,6 +506,12 @@ mod tests {
                 drop(decode(first, &flipped));
                 let all = (0..100_000).collect();
                 drop(Blocks::parse(first, &flipped).and_then(|blocks| blocks.each_among(&all, drop)));
+                let (mut table, mut postings) = (Vec::new(), Vec::new());
+                assert!(tabulate(first, &bytes[..end], 0, &mut table, &mut postings).is_err(), "cut at {end}");
+                table.clear();
+                if tabulate(first, &flipped, 0, &mut table, &mut postings).is_ok() {
+                    table.iter().for_each(|block| drop(block.decode(&flipped, &mut postings)));
+                }
             }
             let longer = [bytes.as_slice(), &[0]].concat();
             assert!(matches!(decode(first, &longer), Err(Error::DamagedIndex(_))));

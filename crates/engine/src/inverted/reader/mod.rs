@@ -1,7 +1,7 @@
 //! Reading the inverted index: filters, and the audit that compares the index with the objects.
 //!
 //! Read in this order: `lookup` (a filter against one shard), `condition` (one comparison), `text`, `like` and `geo`
-//! (comparisons of their types), `columns` (values by doc id), `audit`.
+//! (comparisons of their types), `columns` (values by doc id), `ranked` (postings of a term with frequencies), `audit`.
 
 pub(crate) mod audit;
 pub(crate) mod columns;
@@ -9,4 +9,5 @@ mod condition;
 mod geo;
 mod like;
 pub(crate) mod lookup;
+pub(crate) mod ranked;
 mod text;

@@ -3,6 +3,7 @@
 use azimuth_engine::Error;
 use uuid::Uuid;
 
+use super::RankingKind;
 use crate::app::shards::{FollowError, RouteError};
 
 /// Why a search failed. Front ends word it.
@@ -15,8 +16,8 @@ pub(crate) enum SearchError {
         collection: String,
         /// Name of the shard.
         shard: String,
-        /// Whether the query ranks nothing.
-        listing: bool,
+        /// The kind of the search.
+        kind: RankingKind,
         /// The reason.
         error: Error,
     },

@@ -8,15 +8,17 @@ mod error;
 pub(crate) mod find;
 pub(crate) mod fusion;
 pub(crate) mod grouping;
+pub(crate) mod hybrid;
+pub(crate) mod keyword;
 pub(crate) mod related;
 pub(crate) mod target;
 
 use azimuth_engine::ids::VectorId;
 use azimuth_engine::query::{
-    Combination, DISTANCE_SLACK, Filter, Hit, Include, Near, Projection, Query, Rank, Sort, Target,
+    Combination, DISTANCE_SLACK, Filter, Hit, Include, Keyword, Near, Projection, Query, Rank, Sort, Target,
 };
 pub(crate) use error::SearchError;
-use fusion::Fusion;
+use hybrid::Hybrid;
 use target::{Chosen, Method};
 use uuid::Uuid;
 
@@ -51,6 +53,23 @@ pub(crate) enum Ranking {
         /// Farthest distance, inclusive.
         max_distance: Option<f32>,
     },
+    /// By BM25F score.
+    Keyword(Keyword),
+    /// By the scores of a vector and a keyword search.
+    Hybrid(Box<Hybrid>),
+}
+
+/// The kinds of rankings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RankingKind {
+    /// [`Ranking::Listing`]
+    Listing,
+    /// [`Ranking::Vector`] and [`Ranking::Object`]: hits have a distance.
+    Vector,
+    /// [`Ranking::Keyword`]
+    Keyword,
+    /// [`Ranking::Hybrid`]
+    Hybrid,
 }
 
 /// A vector of a stored object that a search compares with the same one of the others.
@@ -83,8 +102,6 @@ pub(crate) struct Search {
     pub(crate) autocut: usize,
     /// What of each object is read.
     pub(crate) include: Include,
-    /// Turns distances into scores, for hybrid search.
-    pub(crate) fusion: Option<Fusion>,
 }
 
 impl Ranking {
@@ -103,7 +120,7 @@ impl Ranking {
     /// Whether a distance bounds the hits.
     pub(crate) fn is_bounded(&self) -> bool {
         match self {
-            Self::Listing { .. } => false,
+            Self::Listing { .. } | Self::Keyword(_) | Self::Hybrid(_) => false,
             Self::Vector(Near { max_distance, .. }) | Self::Object { max_distance, .. } => max_distance.is_some(),
         }
     }
@@ -116,16 +133,27 @@ impl Ranking {
     /// The vectors that are compared, some perhaps several times.
     fn targets(&self) -> impl Iterator<Item = VectorId> {
         let (near, object): (&[Target], &[ObjectTarget]) = match self {
-            Self::Listing { .. } => (&[], &[]),
+            Self::Listing { .. } | Self::Keyword(_) => (&[], &[]),
             Self::Vector(near) => (&near.targets, &[]),
             Self::Object { targets, .. } => (&[], targets),
+            Self::Hybrid(hybrid) => (hybrid.vector.as_ref().map_or(&[], |part| &part.near.targets), &[]),
         };
         near.iter().map(|target| target.vector).chain(object.iter().map(|target| target.vector))
     }
 
-    /// Whether hits have a distance.
+    /// Whether hits are ranked.
     pub(crate) fn is_search(&self) -> bool {
-        !matches!(self, Self::Listing { .. })
+        self.kind() != RankingKind::Listing
+    }
+
+    /// Its kind.
+    pub(crate) fn kind(&self) -> RankingKind {
+        match self {
+            Self::Listing { .. } => RankingKind::Listing,
+            Self::Vector(_) | Self::Object { .. } => RankingKind::Vector,
+            Self::Keyword(_) => RankingKind::Keyword,
+            Self::Hybrid(_) => RankingKind::Hybrid,
+        }
     }
 }
 
@@ -135,12 +163,7 @@ impl Search {
     pub(crate) fn is_short(&self, app: &App) -> bool {
         let hits = self.offset.saturating_add(self.limit);
         let plain = !self.ranking.is_bounded() && !self.ranking.compares_several() && self.filter.is_none();
-        if !plain
-            || !self.sort.is_empty()
-            || self.fusion.is_some()
-            || hits > SHORT_HITS_MAX
-            || !self.ranking.is_search()
-        {
+        if !plain || !self.sort.is_empty() || hits > SHORT_HITS_MAX || self.ranking.kind() != RankingKind::Vector {
             return false;
         }
         // A multi-vector may be megabytes long.
@@ -163,8 +186,14 @@ impl Search {
     /// # Errors
     /// Why the search is refused, and the error of the read.
     pub(crate) fn hits(self, shards: Shards<'_>) -> Result<Vec<Hit>, SearchError> {
+        if let Ranking::Hybrid(hybrid) = self.ranking {
+            let Self { shard_target: target, filter, offset, limit, include, autocut, .. } = self;
+            let page = hybrid::Page { target: &target, filter, offset, limit, include };
+            let hits = hybrid.hits(shards, &page).map_err(|error| locate(error, &target, RankingKind::Hybrid))?;
+            return Ok(Cut { kind: RankingKind::Hybrid, autocut, max_distance: None }.of(hits));
+        }
         let (shard_target, cut, query) = self.query(shards)?;
-        let hits = shards.search(&shard_target, query).map_err(|error| locate(error, &shard_target, cut.listing))?;
+        let hits = shards.search(&shard_target, query).map_err(|error| locate(error, &shard_target, cut.kind))?;
         Ok(cut.of(hits))
     }
 
@@ -173,6 +202,10 @@ impl Search {
         let mut answers: Vec<Result<Vec<Hit>, SearchError>> = searches.iter().map(|_| Ok(Vec::new())).collect();
         let (mut batch, mut queries) = (Vec::new(), Vec::new());
         for (number, search) in searches.into_iter().enumerate() {
+            if search.ranking.kind() == RankingKind::Hybrid {
+                answers[number] = search.hits(shards);
+                continue;
+            }
             match search.query(shards) {
                 Ok((shard_target, cut, query)) => {
                     batch.push((number, shard_target, cut));
@@ -183,7 +216,7 @@ impl Search {
         }
         let found = shards.search_each(batch.iter().map(|(_, target, _)| target).zip(queries).collect());
         for ((number, shard_target, cut), hits) in batch.iter().zip(found) {
-            let hits = hits.map_err(|error| locate(error, shard_target, cut.listing));
+            let hits = hits.map_err(|error| locate(error, shard_target, cut.kind));
             answers[*number] = hits.map(|hits| cut.of(hits));
         }
         answers
@@ -191,15 +224,10 @@ impl Search {
 
     /// The engine's query, its shard, and the selection from its hits.
     fn query(self, shards: Shards<'_>) -> Result<(ShardTarget, Cut, Query), SearchError> {
-        let Self { shard_target, ranking, filter, offset, limit, sort, include, autocut, fusion } = self;
-        let listing = !ranking.is_search();
+        let Self { shard_target, ranking, filter, offset, limit, sort, include, autocut } = self;
+        let kind = ranking.kind();
         let mut rank = rank(shards, &shard_target, ranking)?;
         let mut max_distance = None;
-        if let Some(fusion) = fusion {
-            let cut = Cut { listing, autocut, max_distance, fusion: Some((fusion, offset, limit)) };
-            let (offset, limit) = (0, Fusion::candidates(offset, limit));
-            return Ok((shard_target, cut, Query { rank, filter, offset, limit, sort, include }));
-        }
         // The jumps are those of the first `limit` hits; a search that is bounded by distance alone has no such.
         if autocut > 0
             && limit < UNBOUNDED_HITS_MAX
@@ -207,7 +235,7 @@ impl Search {
         {
             max_distance = near.max_distance.take();
         }
-        let cut = Cut { listing, autocut, max_distance, fusion: None };
+        let cut = Cut { kind, autocut, max_distance };
         Ok((shard_target, cut, Query { rank, filter, offset, limit, sort, include }))
     }
 }
@@ -215,20 +243,15 @@ impl Search {
 /// Selects the hits of a query that are returned.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
-    listing: bool,
+    kind: RankingKind,
     autocut: usize,
     /// Applied after the jumps were counted.
     max_distance: Option<f32>,
-    /// Makes the page, an offset and a limit, of more hits.
-    fusion: Option<(Fusion, usize, usize)>,
 }
 
 impl Cut {
     fn of(self, mut hits: Vec<Hit>) -> Vec<Hit> {
-        if let Some((fusion, offset, limit)) = self.fusion {
-            hits = fusion.fuse(hits, offset, limit);
-        }
-        if self.autocut > 0 && !self.listing {
+        if self.autocut > 0 && self.kind != RankingKind::Listing {
             let rank = |hit: &Hit| hit.score.as_ref().map(|score| score.value).or(hit.distance);
             let ranks: Vec<f32> = hits.iter().filter_map(rank).collect();
             hits.truncate(autocut::keep(&ranks, self.autocut));
@@ -248,6 +271,9 @@ fn rank(shards: Shards<'_>, shard_target: &ShardTarget, ranking: Ranking) -> Res
             let targets = with_vectors(shards, shard_target, id, targets)?;
             Ok(Rank::Near(Near { targets, combination, max_distance }))
         }
+        Ranking::Keyword(keyword) => Ok(Rank::Keyword(keyword)),
+        // Not a single query: `Search::hits` answers it.
+        Ranking::Hybrid(_) => Ok(Rank::Listing { after: None }),
     }
 }
 
@@ -272,11 +298,11 @@ fn with_vectors(
 }
 
 /// The error of a search: a refusal keeps the shard that it came from.
-fn locate(failed: ShardError, shard_target: &ShardTarget, listing: bool) -> SearchError {
+fn locate(failed: ShardError, shard_target: &ShardTarget, kind: RankingKind) -> SearchError {
     let ShardError { at, error } = failed;
     if !error.is_invalid() {
         return SearchError::Read(error);
     }
     let (collection, shard) = (shard_target.collection.name.clone(), shard_target.name_of(at).to_owned());
-    SearchError::Shard { collection, shard, listing, error }
+    SearchError::Shard { collection, shard, kind, error }
 }

@@ -18,7 +18,7 @@ pub(super) fn query_of_shard(query: &Query) -> Query {
 
 /// Whether the page is sorted after it was cut.
 pub(super) fn sorts_after(query: &Query) -> bool {
-    matches!(query.rank, Rank::Near(_)) && !query.sort.is_empty()
+    matches!(query.rank, Rank::Near(_) | Rank::Keyword(_)) && !query.sort.is_empty()
 }
 
 /// A hit with its sort keys.
@@ -51,6 +51,7 @@ pub(super) fn hits(query: &Query, lists: Vec<ShardHits>) -> Vec<Hit> {
     let by_distance = |a: &Keyed, b: &Keyed| a.distance().total_cmp(&b.distance()).then(by_arrival(a, b));
     let merged = match &query.rank {
         Rank::Near(_) => merge(lists, keep, by_distance),
+        Rank::Keyword(_) => merge(lists, keep, |a, b| a.hit.by_score(&b.hit)),
         Rank::Listing { .. } if !query.sort.is_empty() => match query.filter {
             None => merge(lists, keep, |a, b| a.keys.cmp(&b.keys).then(by_id(a, b))),
             Some(_) => merge(lists, keep, |a, b| a.keys.cmp(&b.keys).then(by_arrival(a, b))),

@@ -16,8 +16,8 @@ use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{FoundVersion, Object, StoredObject};
 use azimuth_engine::query::{
-    Combination, Filter, Hit, Include, Near, Query, Rank, ShardAnswer, ShardHits, ShardRead, ShardSummary, Sort,
-    sort_hits,
+    Combination, Filter, Hit, Include, KeywordStatistics, Near, Query, Rank, ShardAnswer, ShardHits, ShardRead,
+    ShardSummary, Sort, sort_hits,
 };
 use azimuth_engine::{Error, Result};
 use uuid::Uuid;
@@ -232,7 +232,7 @@ impl<'a> Shards<'a> {
         let mut found: Vec<Answered<Vec<ShardHits>>> = searches.iter().map(|_| Ok(Vec::new())).collect();
         let mut queries = Vec::with_capacity(searches.len());
         for (number, (target, query)) in self.resolve_each(searches).into_iter().enumerate() {
-            let query = match query {
+            let mut query = match query {
                 Ok(query) => query,
                 Err(error) => {
                     found[number] = Err(ShardError { at: target.first().at, error });
@@ -240,6 +240,11 @@ impl<'a> Shards<'a> {
                     continue;
                 }
             };
+            if let Err(error) = self.weigh(target, &mut query) {
+                found[number] = Err(error);
+                queries.push((target, None));
+                continue;
+            }
             let mut batch = |at, merged, query| {
                 let (numbers, queries) = batches.entry((at, merged)).or_default();
                 numbers.push(number);
@@ -306,6 +311,27 @@ impl<'a> Shards<'a> {
             }
             Some(query) => Ok(merge::hits(&query, lists)),
         }
+    }
+
+    /// Gives a keyword search over several shards the statistics of all of them, so that its scores are those of one shard.
+    fn weigh(self, target: &ShardTarget, query: &mut Query) -> Answered<()> {
+        let Rank::Keyword(keyword) = &mut query.rank else { return Ok(()) };
+        if target.only().is_some() {
+            return Ok(());
+        }
+        let mut sum: Option<KeywordStatistics> = None;
+        for (at, answer) in self.scatter(target, |at| ShardRead::KeywordStatistics { at, keyword: keyword.clone() }) {
+            let failed = |error| ShardError { at, error };
+            let ShardAnswer::KeywordStatistics(counted) = answer.map_err(failed)? else {
+                return Err(failed(mismatch()));
+            };
+            match &mut sum {
+                Some(sum) => sum.add(&counted).map_err(failed)?,
+                None => sum = Some(counted),
+            }
+        }
+        keyword.statistics = sum;
+        Ok(())
     }
 
     /// A search by several vectors whose distances are brought to one scale over the candidates of all shards.

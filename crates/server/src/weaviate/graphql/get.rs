@@ -13,17 +13,13 @@ use super::grouped::{group_by, in_groups, related};
 use super::shape::Shape;
 use super::{FieldError, near};
 use crate::app::search::find::Find;
-use crate::app::search::{Ranking, Search, UNBOUNDED_HITS_MAX, target};
+use crate::app::search::{Ranking, RankingKind, Search, UNBOUNDED_HITS_MAX, target};
 use crate::app::shards::{HitTree, ShardTarget};
 use crate::app::{App, AppError};
 use crate::auth::{Access, Caller, Resource};
 use crate::weaviate::page;
-use crate::weaviate::texts::no_such_property;
-use crate::weaviate::texts::{self, VECTOR_SEARCH};
+use crate::weaviate::texts::{self, no_such_property};
 use crate::weaviate::tree::Tree;
-
-/// Arguments that are not there yet.
-const LATER: &[&str] = &["bm25"];
 
 /// Answers a class; `alone` if nothing else of the same request is to be answered beside it.
 pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field, alone: bool) -> Result<Tree, FieldError> {
@@ -37,15 +33,15 @@ pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field, alone:
     let shape = Shape::new(&catalog, &collection, &tenant, &class.fields);
     let resource = Resource::objects(&collection.name, None);
     let permit = app.permit(caller, Access::Read, resource).map_err(refuse)?;
-    if let Some(argument) = LATER.iter().find(|argument| class.argument(argument).is_some()) {
-        return Err(FieldError(format!("{argument} is not supported yet")));
-    }
     let (by, related) = (group_by(class), related(class));
     let mut search = assemble(app, &catalog, &collection, class, &shape)?;
     if related.is_some() && collection.vectors.unnamed.is_some() {
         search.include.vectors.push(VectorId::UNNAMED);
     }
-    let ranked = search.ranking.is_search();
+    let kind = search.ranking.kind();
+    let ranked = kind != RankingKind::Listing;
+    // Hits of a keyword search have no distance, not even an unknown one.
+    let near = matches!(kind, RankingKind::Vector | RankingKind::Hybrid);
     if let Some(by) = by.as_ref().filter(|by| ranked && collection.property(&by.property).is_none()) {
         let (shard, property) = (&search.shard_target.first().name, &by.property);
         let no_such = no_such_property(property, &collection.name);
@@ -65,7 +61,7 @@ pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field, alone:
     let shown = move |hits: Vec<HitTree>| match by {
         Some(by) => in_groups(&shape, &hits, &by, ranked),
         // Each hit is dropped as soon as it is shown.
-        None => hits.into_iter().map(|hit| shape.hit_json(&hit, ranked)).collect(),
+        None => hits.into_iter().map(|hit| shape.hit_json(&hit, near)).collect(),
     };
     Ok(Tree::List(app.find(find, shown).await.map_err(refuse)?))
 }
@@ -78,20 +74,22 @@ fn assemble(
     shape: &Shape,
 ) -> Result<Search, FieldError> {
     let sort = arguments::sort(class)?;
-    if !sort.is_empty() && class.argument("hybrid").is_some() {
-        return Err(FieldError("hybrid search is not compatible with sort".to_owned()));
+    for argument in ["hybrid", "bm25"] {
+        if !sort.is_empty() && class.argument(argument).is_some() {
+            return Err(FieldError(format!("{argument} search is not compatible with sort")));
+        }
     }
     let filter = arguments::filter(app, catalog, collection, class)?;
-    let near = near::search(collection, catalog.shards(collection.id), class)?;
+    let explain = shape.asks("explainScore");
+    let found = near::search(collection, catalog.shards(collection.id), class, explain)?;
     if shape.asks("certainty")
-        && let Some(near) = near.as_ref().filter(|near| near.fusion.is_none())
+        && let Some(found) = found.as_ref().filter(|found| found.ranking.kind() == RankingKind::Vector)
     {
-        target::check_certainty(&near.chosen).map_err(|error| FieldError(texts::threshold(&error)))?;
+        target::check_certainty(&found.chosen).map_err(|error| FieldError(texts::threshold(&error)))?;
     }
-    let fusion = near.as_ref().and_then(|near| near.fusion);
-    let ranking = near.map_or(Ranking::Listing { after: None }, |near| near.ranking);
+    let ranking = found.map_or(Ranking::Listing { after: None }, |found| found.ranking);
     let ranking = with_cursor(class, ranking, filter.as_ref())?;
-    let (offset, limit) = window(app, class, &ranking, fusion.is_some())?;
+    let (offset, limit) = window(app, class, &ranking)?;
     let tenant = text(class, "tenant").unwrap_or_default();
     let shard_target = ShardTarget::new(collection.clone(), catalog.shards(collection.id), &tenant)
         .map_err(|error| FieldError(texts::refused_tenant(&collection.name, &ranking, &error)))?;
@@ -99,37 +97,32 @@ fn assemble(
     let mut properties = shape.projection();
     group_by(class).iter().for_each(|by| properties.add(&by.property));
     let include = Include { properties, vectors: shape.vectors(), ..Include::default() };
-    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include, fusion })
+    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include })
 }
 
 /// Offset and limit. Without either the limit is GraphQL's own; a search that is bounded by distance needs none.
-fn window(app: &App, class: &Field, ranking: &Ranking, hybrid: bool) -> Result<(usize, usize), FieldError> {
+fn window(app: &App, class: &Field, ranking: &Ranking) -> Result<(usize, usize), FieldError> {
     let settings = &app.settings;
     let (offset, limit) = (int(class, "offset"), int(class, "limit"));
-    if hybrid && limit == Some(0) {
+    let kind = ranking.kind();
+    if kind == RankingKind::Hybrid && limit == Some(0) {
         return Ok((0, 0));
     }
-    // The distance of a hybrid search bounds its result set, not its answer.
-    let (search, bounded, first) = (ranking.is_search(), ranking.is_bounded() && !hybrid, offset.unwrap_or(0));
+    let (bounded, first) = (ranking.is_bounded(), offset.unwrap_or(0));
+    let may_be_unbounded = matches!(kind, RankingKind::Vector | RankingKind::Hybrid);
     let limit = match limit {
         None if bounded => -1,
         None if offset.is_some() => settings.query_default_limit as i64,
         None => settings.query_default_limit_graphql as i64,
-        Some(limit) if limit < 0 && !search => settings.query_default_limit as i64,
+        Some(limit) if limit < 0 && !may_be_unbounded => settings.query_default_limit as i64,
         Some(limit) => limit,
     };
-    if search && limit != 0 && (limit < 0 || bounded) {
+    if may_be_unbounded && limit != 0 && (limit < 0 || bounded) {
         let first = usize::try_from(first).map_err(|_| FieldError("offset must not be negative".to_owned()))?;
         let limit = usize::try_from(limit).unwrap_or(UNBOUNDED_HITS_MAX).min(UNBOUNDED_HITS_MAX);
         return Ok((first, limit));
     }
-    page::check(first, limit, settings.query_maximum_results).map_err(|why| {
-        FieldError(if search {
-            format!("{VECTOR_SEARCH}: vector search: {why}")
-        } else {
-            format!("explorer: list class: search: {why}")
-        })
-    })
+    page::check_of(kind, first, limit, settings.query_maximum_results).map_err(FieldError)
 }
 
 fn with_cursor(class: &Field, ranking: Ranking, filter: Option<&Filter>) -> Result<Ranking, FieldError> {

@@ -1,114 +1,55 @@
-//! `nearVector`, `nearObject` and `hybrid` by vector alone: the ranking of a class' hits.
+//! `nearVector` and `nearObject`: the ranking of a class' hits, or with other arguments the search of [`keyword`] and
+//! [`hybrid`](super::hybrid).
 
 use azimuth_engine::object::Vector;
 use azimuth_engine::schema::{Collection, ShardTable};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::FieldError;
 use super::arguments::object;
 use super::document::Field;
+use super::{FieldError, hybrid, keyword};
 use crate::app::search::Ranking;
-use crate::app::search::fusion::{self, Fusion};
 use crate::app::search::target::{self, Chosen, Method, TargetError, Threshold};
 use crate::weaviate::texts::{self, VECTOR_SEARCH};
 
-/// The vector search of a class.
-pub(super) struct NearSearch<'a> {
+/// The search of a class.
+pub(super) struct RankedSearch<'a> {
     pub(super) ranking: Ranking,
     /// The vectors that it compares.
     pub(super) chosen: Vec<Chosen<'a>>,
-    /// Turns distances into scores, for `hybrid`.
-    pub(super) fusion: Option<Fusion>,
 }
 
-/// The vector search of a class, if it asks for one.
+/// The search of a class, if it asks for one; `explain` if scores come with explanations.
 pub(super) fn search<'a>(
     collection: &'a Collection,
     shards: &ShardTable,
     class: &Field,
-) -> Result<Option<NearSearch<'a>>, FieldError> {
-    if let Some(hybrid) = object(class, "hybrid") {
-        if object(class, "nearVector").is_some() || object(class, "nearObject").is_some() {
-            return Err(FieldError("hybrid and a near search cannot be combined, choose one".to_owned()));
-        }
-        return hybrid_search(collection, shards, &hybrid).map(Some);
-    }
-    let found = near(collection, shards, class)?;
-    Ok(found.map(|(ranking, chosen)| NearSearch { ranking, chosen, fusion: None }))
-}
-
-/// `hybrid` with all the weight on the vector.
-fn hybrid_search<'a>(
-    collection: &'a Collection,
-    shards: &ShardTable,
-    hybrid: &Value,
-) -> Result<NearSearch<'a>, FieldError> {
-    let refuse = |why: &str| FieldError(format!("failed to extract hybrid params: {why}"));
-    let alpha = hybrid.get("alpha").and_then(Value::as_f64).unwrap_or(fusion::ALPHA_DEFAULT);
-    if !(0.0..=1.0).contains(&alpha) {
-        return Err(refuse("alpha should be between 0.0 and 1.0"));
-    }
-    // Whatever the weight: without a target nothing can be searched.
-    resolve_hybrid(collection, &names(hybrid))?;
-    if alpha < 1.0 {
-        return Err(FieldError(fusion::NEEDS_KEYWORDS.to_owned()));
-    }
-    let searches = match hybrid.get("searches") {
-        Some(Value::Array(searches)) => searches.as_slice(),
-        Some(single) => std::slice::from_ref(single),
-        None => &[],
-    };
-    let sub_search = |name: &str| searches.iter().find_map(|search| search.get(name)).filter(|found| !found.is_null());
-    if sub_search("nearText").is_some() {
-        return Err(match sub_search("nearVector") {
-            Some(_) => refuse("hybrid search cannot have both nearText and nearVector parameters"),
-            None => FieldError(format!(
-                "explorer: get class: vectorize search vector: could not vectorize input for collection {} with \
-                 search-type nearText. Make sure a vectorizer module is configured for this collection",
-                collection.name
-            )),
-        });
-    }
-    let vector = hybrid.get("vector").filter(|vector| vector.as_array().is_none_or(|list| !list.is_empty()));
-    let mut near = match (vector, sub_search("nearVector")) {
-        (Some(_), Some(_)) => return Err(refuse("cannot have both vector and nearVectorParams")),
-        (Some(Value::Object(per_target)), None) => serde_json::json!({"vectorPerTarget": per_target}),
-        (Some(vector), None) => serde_json::json!({"vector": vector}),
-        (None, Some(near)) if !names(near).is_empty() && names(hybrid).is_empty() => {
-            return Err(refuse("targetVectors need to be set in the hybrid search to be handled correctly"));
-        }
-        (None, Some(near)) => near.clone(),
-        (None, None) => {
-            let query = hybrid.get("query").and_then(Value::as_str).unwrap_or_default();
-            return Err(FieldError(fusion::no_vector(&collection.name, query)));
-        }
-    };
-    for name in ["targets", "targetVectors"] {
-        if let (Some(given), Some(near)) = (hybrid.get(name), near.as_object_mut()) {
-            near.insert(name.to_owned(), given.clone());
-        }
-    }
-    let (mut ranking, chosen) = near_vector(collection, shards, &near)?;
-    let max_distance = hybrid.get("maxVectorDistance").and_then(Value::as_f64);
-    if let (Some(_), Ranking::Vector(near)) = (max_distance, &mut ranking) {
-        let threshold = Threshold { distance: max_distance, certainty: None };
-        near.max_distance =
-            target::max_distance(&chosen, threshold).map_err(|error| FieldError(texts::threshold(&error)))?;
-    }
-    let ranked = hybrid.get("fusionType").and_then(Value::as_str) == Some("rankedFusion");
-    let result_set = if vector.is_some() { "hybridVector" } else { "nearVector" };
-    Ok(NearSearch { ranking, chosen, fusion: Some(Fusion { ranked, result_set }) })
-}
-
-fn resolve_hybrid(collection: &Collection, names: &[String]) -> Result<(), FieldError> {
-    match target::resolve(collection, names) {
-        Err(TargetError::Missing) => {
-            let why = "multiple vectorizers configuration found, please specify target vector name";
+    explain: bool,
+) -> Result<Option<RankedSearch<'a>>, FieldError> {
+    let has_near = object(class, "nearVector").is_some() || object(class, "nearObject").is_some();
+    let (bm25, hybrid) = (object(class, "bm25"), object(class, "hybrid"));
+    match (bm25, hybrid) {
+        (Some(_), _) if has_near => {
+            let why = "conflict: both near<Media> and keyword-based (bm25) arguments present, choose one";
             Err(FieldError(why.to_owned()))
         }
-        // The vector search itself refuses other wrong names.
-        _ => Ok(()),
+        (_, Some(_)) if has_near => {
+            Err(FieldError("hybrid and a near search cannot be combined, choose one".to_owned()))
+        }
+        (Some(_), Some(_)) => Err(FieldError("hybrid and bm25 cannot be combined, choose one".to_owned())),
+        (Some(bm25), None) => {
+            let ranking = Ranking::Keyword(keyword::bm25(collection, shards, &bm25, explain)?);
+            Ok(Some(RankedSearch { ranking, chosen: Vec::new() }))
+        }
+        (None, Some(hybrid)) => {
+            let (hybrid, chosen) = hybrid::search(collection, shards, &hybrid, explain)?;
+            Ok(Some(RankedSearch { ranking: Ranking::Hybrid(Box::new(hybrid)), chosen }))
+        }
+        (None, None) => {
+            let found = near(collection, shards, class)?;
+            Ok(found.map(|(ranking, chosen)| RankedSearch { ranking, chosen }))
+        }
     }
 }
 
@@ -129,7 +70,8 @@ fn near<'a>(
     }
 }
 
-fn near_vector<'a>(
+/// A search by vectors.
+pub(super) fn near_vector<'a>(
     collection: &'a Collection,
     shards: &ShardTable,
     near: &Value,
@@ -186,7 +128,7 @@ fn threshold(near: &Value) -> Result<Threshold, String> {
 }
 
 /// The targets as they are listed, one perhaps several times.
-fn names(near: &Value) -> Vec<String> {
+pub(super) fn names(near: &Value) -> Vec<String> {
     match near.pointer("/targets/targetVectors").or_else(|| near.get("targetVectors")) {
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         Some(Value::String(name)) => vec![name.clone()],

@@ -15,6 +15,7 @@ use super::grouped::{GroupShape, Grouped};
 use crate::app::search::target;
 use crate::app::shards::{Follow, FollowTarget, Followed, HitTree};
 use crate::request_memory;
+use crate::weaviate::texts;
 use crate::weaviate::tree::{Members, Tree, Whole};
 use crate::weaviate::weight;
 
@@ -251,7 +252,9 @@ impl Shape {
             "distance" => json!(distance),
             "certainty" => json!(distance.map(|distance| f64::from(target::certainty(distance)))),
             "score" => json!(score.map_or_else(|| "0".to_owned(), |score| score.value.to_string())),
-            "explainScore" => json!(score.map_or("", |score| score.explanation.as_str())),
+            "explainScore" => {
+                json!(score.map_or_else(String::new, |score| texts::explanation(object.id, &score.explanation)))
+            }
             "__typename" => json!(format!("{}Additional", self.collection.name)),
             _ => Json::Null,
         };

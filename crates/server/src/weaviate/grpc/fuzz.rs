@@ -5,13 +5,13 @@ use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
-use super::{batch, codec, near};
+use super::{batch, codec, search};
 use crate::app::objects::convert_as_is;
 use crate::pb::weaviate::batch_object::{Properties, SingleTargetRefProps};
 use crate::pb::weaviate::vectors::VectorType;
 use crate::pb::weaviate::{
-    BatchObject, IntArrayProperties, NearVector, NumberArrayProperties, ObjectProperties, ObjectPropertiesValue,
-    SearchRequest, Targets, Vectors,
+    BatchObject, Bm25, Hybrid, IntArrayProperties, NearVector, NumberArrayProperties, ObjectProperties,
+    ObjectPropertiesValue, SearchOperatorOptions, SearchRequest, Targets, Vectors,
 };
 use crate::weaviate::schema::samples;
 use crate::weaviate::texts;
@@ -85,7 +85,7 @@ fn targets_of_a_search() {
     let catalog = samples::catalog();
     let single = Vectors { name: "a".to_owned(), vector_bytes: vec![0; 12].into(), ..Vectors::default() };
     let targets = Targets { target_vectors: vec!["a".to_owned(), "m".to_owned()], ..Targets::default() };
-    let near = NearVector { vectors: vec![single, multi()], targets: Some(targets), ..NearVector::default() };
+    let near = NearVector { vectors: vec![single.clone(), multi()], targets: Some(targets), ..NearVector::default() };
     let example = SearchRequest {
         collection: "Book".to_owned(),
         near_vector: Some(near),
@@ -93,11 +93,19 @@ fn targets_of_a_search() {
         uses_127_api: true,
         ..SearchRequest::default()
     };
-    check("grpc-search", &[example.encode_to_vec()], move |bytes| {
+    let (query, properties) = ("a b".to_owned(), vec!["text^2".to_owned()]);
+    let operator = SearchOperatorOptions { operator: 1, minimum_or_tokens_match: Some(2) };
+    let bm25 = Bm25 { query: query.clone(), properties: properties.clone(), search_operator: Some(operator) };
+    let keyword = SearchRequest { near_vector: None, bm25_search: Some(Box::new(bm25)), ..example.clone() };
+    let hybrid = Hybrid { query, properties, alpha_param: Some(0.5), use_alpha_param: true, ..Hybrid::default() };
+    let hybrid = Hybrid { vectors: vec![single], fusion_type: 1, ..hybrid };
+    let hybrid = SearchRequest { near_vector: None, hybrid_search: Some(Box::new(hybrid)), ..example.clone() };
+    let examples = [example, keyword, hybrid].map(|example| example.encode_to_vec());
+    check("grpc-search", &examples, move |bytes| {
         let _ = codec::cost(bytes);
         if let Ok(request) = SearchRequest::decode(bytes) {
             let book = catalog.find("Book").expect("a collection");
-            let _ = near::ranking(book, &request);
+            let _ = search::ranking(book, catalog.shards(book.id), &request);
         }
     });
 }

@@ -1,71 +1,102 @@
-//! `hybrid_search` with all the weight on the vector, made into `near_vector`.
+//! `hybrid_search`: a vector and a keyword search, fused.
 
-use azimuth_engine::schema::Collection;
+use azimuth_engine::query::FusedSearch;
+use azimuth_engine::schema::{Collection, ShardTable};
 use tonic::Status;
 
-use super::near;
+use super::{keyword, near};
 use crate::app::search::Ranking;
-use crate::app::search::fusion::{self, Fusion};
+use crate::app::search::fusion::FusionKind;
+use crate::app::search::hybrid::{self as app, ALPHA_DEFAULT, VectorPart};
+use crate::app::search::keyword::KeywordError;
 use crate::app::search::target::{self, Chosen, Threshold};
 use crate::pb::weaviate::hybrid::{FusionType, Threshold as MaxDistance};
-use crate::pb::weaviate::{Hybrid, NearVector, SearchRequest};
+use crate::pb::weaviate::{Hybrid, NearVector};
 use crate::weaviate::texts;
 
-/// A hybrid search by vector alone.
-pub(super) struct Fused {
-    near: NearVector,
-    /// Hits farther than this are dropped.
-    max_distance: Option<f32>,
-    pub(super) fusion: Fusion,
-}
-
-/// The search by vector that a hybrid search with `alpha` 1 is; `None` when none is asked for.
+/// The search of a `hybrid_search`, and the vectors that it compares.
 ///
 /// # Errors
-/// When keyword search or a module would be needed, or parts contradict each other.
-#[expect(deprecated, reason = "old clients still send the old fields")]
-pub(super) fn near_vector(collection: &Collection, request: &SearchRequest) -> Result<Option<Fused>, Status> {
-    let Some(hybrid) = &request.hybrid_search else { return Ok(None) };
-    if request.near_vector.is_some() || request.near_object.is_some() {
-        return Err(Status::unknown("hybrid and a near search cannot be combined, choose one"));
-    }
-    let alpha = if hybrid.use_alpha_param {
-        hybrid.alpha_param.map_or(fusion::ALPHA_DEFAULT, f64::from)
-    } else {
-        f64::from(hybrid.alpha)
-    };
+/// When a module would be needed, or parts contradict each other.
+pub(super) fn search<'a>(
+    collection: &'a Collection,
+    shards: &ShardTable,
+    hybrid: &Hybrid,
+    explain: bool,
+) -> Result<(app::Hybrid, Vec<Chosen<'a>>), Status> {
+    let alpha = alpha(hybrid);
     if !(0.0..=1.0).contains(&alpha) {
         return Err(Status::unknown("alpha should be between 0.0 and 1.0"));
     }
-    if !request.sort_by.is_empty() {
-        return Err(Status::unknown("sorting cannot be combined with search"));
-    }
-    if alpha < 1.0 {
-        // Errors in the rest of the request are reported first.
-        return Ok(None);
+    if hybrid.near_vector.as_ref().is_some_and(|near| near.selection.is_some()) {
+        let why = "hybrid: selection must be set on the top-level hybrid search, not on the near_vector sub-search";
+        return Err(Status::unknown(why));
     }
     if hybrid.selection.is_some() {
         return Err(Status::unknown("hybrid: diversity selection (MMR) is not supported yet"));
     }
-    let given = !hybrid.vectors.is_empty() || !hybrid.vector_bytes.is_empty() || !hybrid.vector.is_empty();
-    match (hybrid.near_text.is_some(), hybrid.near_vector.is_some(), given) {
-        (true, true, _) => return Err(Status::unknown("cannot combine nearText and nearVector in hybrid search")),
-        (true, _, true) => return Err(Status::unknown("cannot combine nearText and query in hybrid search")),
-        (_, true, true) => return Err(Status::unknown("cannot combine nearVector and vector in hybrid search")),
-        (true, ..) => {
-            return Err(Status::unknown(format!(
-                "explorer: get class: vectorize search vector: could not vectorize input for collection {} with \
-                 search-type nearText. Make sure a vectorizer module is configured for this collection",
-                collection.name
-            )));
+    let near = with_targets(hybrid);
+    near::check_targets(collection, &near)?;
+    let (mut vector, mut chosen) = (None, Vec::new());
+    if alpha > 0.0 {
+        let source = source(collection, hybrid)?;
+        match near::near_vector(collection, &near)? {
+            (Ranking::Vector(near), compared) => (vector, chosen) = (Some(VectorPart { near, source }), compared),
+            _ => return Err(Status::unknown("hybrid: the sub-search is no search by a vector")),
         }
-        (false, false, false) => return Err(Status::unknown(fusion::no_vector(&collection.name, &hybrid.query))),
-        _ => {}
     }
-    let result_set = if given { "hybridVector" } else { "nearVector" };
-    let ranked = hybrid.fusion_type() == FusionType::Ranked;
-    let max_distance = hybrid.threshold.as_ref().map(|MaxDistance::VectorDistance(distance)| *distance);
-    Ok(Some(Fused { near: with_targets(hybrid), max_distance, fusion: Fusion { ranked, result_set } }))
+    let distance = hybrid.threshold.as_ref().map(|MaxDistance::VectorDistance(distance)| f64::from(*distance));
+    let max_distance = target::max_distance(&chosen, Threshold { distance, certainty: None })
+        .map_err(|error| Status::unknown(texts::threshold(&error)))?;
+    let keyword = if alpha < 1.0 {
+        let operator = hybrid.bm25_search_operator.as_ref();
+        match keyword::request(&hybrid.query, &hybrid.properties, operator).resolve(collection, false) {
+            Ok(keyword) => Some(keyword),
+            Err(KeywordError::NoQuery) => None,
+            Err(error) => {
+                let shard = shards.first().map_or("", |shard| shard.name.as_str());
+                return Err(Status::unknown(texts::keyword_of_hybrid(&error, &collection.name, shard)));
+            }
+        }
+    } else {
+        None
+    };
+    let kind = match hybrid.fusion_type() {
+        FusionType::Ranked => FusionKind::Ranked,
+        FusionType::RelativeScore | FusionType::Unspecified => FusionKind::RelativeScore,
+    };
+    Ok((app::Hybrid { vector, keyword, alpha, kind, max_distance, explain }, chosen))
+}
+
+#[expect(deprecated, reason = "old clients still send the old field")]
+fn alpha(hybrid: &Hybrid) -> f64 {
+    if hybrid.use_alpha_param { hybrid.alpha_param.map_or(ALPHA_DEFAULT, f64::from) } else { f64::from(hybrid.alpha) }
+}
+
+/// Where the vector comes from.
+#[expect(deprecated, reason = "old clients still send the old fields")]
+fn source(collection: &Collection, hybrid: &Hybrid) -> Result<FusedSearch, Status> {
+    let given = !hybrid.vectors.is_empty() || !hybrid.vector_bytes.is_empty() || !hybrid.vector.is_empty();
+    let refused = |why: &str| Err(Status::unknown(why));
+    match (hybrid.near_text.is_some(), hybrid.near_vector.is_some(), given) {
+        (true, true, _) => refused("cannot combine nearText and nearVector in hybrid search"),
+        (true, _, true) => refused("cannot combine nearText and query in hybrid search"),
+        (_, true, true) => refused("cannot combine nearVector and vector in hybrid search"),
+        (true, ..) => Err(Status::unknown(texts::no_vectorizer(&collection.name, "nearText"))),
+        (false, false, false) => Err(Status::unknown(texts::no_query_vector(&collection.name, &hybrid.query))),
+        (false, false, true) => match hybrid.vectors.len() {
+            // Several vectors are for several targets, which `near_vector` gives.
+            0 | 1 => Ok(FusedSearch::Vector),
+            count => refused(&format!("hybrid: only 1 vector supported, found {count} vectors")),
+        },
+        (false, true, false) => match &hybrid.near_vector {
+            Some(near) if near.distance.is_some() && near.certainty.is_some() => refused(
+                "explorer: get class: vectorize search vector: found 'certainty' and 'distance' set in nearVector which \
+                 are conflicting, choose one instead",
+            ),
+            _ => Ok(FusedSearch::VectorSearch),
+        },
+    }
 }
 
 /// The vectors of the search with its targets.
@@ -84,17 +115,4 @@ fn with_targets(hybrid: &Hybrid) -> NearVector {
         near.target_vectors.clone_from(&hybrid.target_vectors);
     }
     near
-}
-
-impl Fused {
-    /// How the hits are ranked, and the vectors that are compared.
-    pub(super) fn ranking<'a>(&self, collection: &'a Collection) -> Result<(Ranking, Vec<Chosen<'a>>), Status> {
-        let (mut ranking, chosen) = near::near_vector(collection, &self.near)?;
-        if let (Some(distance), Ranking::Vector(near)) = (self.max_distance, &mut ranking) {
-            let threshold = Threshold { distance: Some(distance.into()), certainty: None };
-            near.max_distance =
-                target::max_distance(&chosen, threshold).map_err(|error| Status::unknown(texts::threshold(&error)))?;
-        }
-        Ok((ranking, chosen))
-    }
 }

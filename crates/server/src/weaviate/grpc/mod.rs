@@ -13,6 +13,7 @@ mod fuzz;
 mod grouped;
 mod health;
 mod hybrid;
+mod keyword;
 mod near;
 mod reply;
 mod search;

@@ -69,6 +69,12 @@ fn near_object<'a>(collection: &'a Collection, near: &NearObject) -> Result<(Ran
     Ok((Ranking::object(id, &chosen, &method, max_distance), chosen))
 }
 
+/// Refuses targets that a search by vectors would refuse.
+#[expect(deprecated, reason = "old clients still send the old field")]
+pub(super) fn check_targets(collection: &Collection, near: &NearVector) -> Result<(), Status> {
+    targets_of(collection, near.targets.as_ref(), &near.target_vectors).map(drop)
+}
+
 /// The threshold of a search, which is a distance or a certainty.
 pub(super) fn threshold(what: &str, distance: Option<f64>, certainty: Option<f64>) -> Result<Threshold, Status> {
     if distance.is_some() && certainty.is_some() {

@@ -16,6 +16,7 @@ use crate::pb::weaviate::{
     UuidValues, Value as ValueMessage, Vectors, vectors::VectorType,
 };
 use crate::request_memory;
+use crate::weaviate::texts;
 use crate::weaviate::weight;
 
 /// Bytes of a property in a message beside its value, which comes from the object.
@@ -117,7 +118,7 @@ fn metadata(selection: &Metadata, object: &Object, ranked: Ranked) -> Result<Met
             result.score = score.value;
         }
         if asked.explain_score {
-            result.explain_score = score.explanation;
+            result.explain_score = texts::explanation(object.id, &score.explanation);
         }
     }
     add_vectors(&mut result, selection, object);

@@ -11,18 +11,19 @@ use tonic::Status;
 
 use super::reply::{Ranked, result};
 use super::selection::Selection;
-use super::{grouped, hybrid, near, status, took};
+use super::{grouped, hybrid, keyword, near, status, took};
 use crate::app::App;
 use crate::app::schema::names::upper_first;
 use crate::app::search::find::Find;
 use crate::app::search::grouping::GroupBy;
-use crate::app::search::{Ranking, Search, target};
+use crate::app::search::target::{self, Chosen};
+use crate::app::search::{Ranking, Search};
 use crate::app::shards::{HitTree, ShardTarget};
 use crate::auth::{Access, Caller, Permit, Resource};
 use crate::pb::weaviate::{Filters, GroupByResult, SearchReply, SearchRequest, SearchResult};
 use crate::weaviate::filter;
 use crate::weaviate::page;
-use crate::weaviate::texts::{self, VECTOR_SEARCH};
+use crate::weaviate::texts;
 
 /// Answers a request.
 pub(super) async fn search(app: &Arc<App>, caller: &Caller, request: &SearchRequest) -> Result<SearchReply, Status> {
@@ -68,17 +69,12 @@ impl Prepared {
         if metadata.is_some_and(|metadata| metadata.query_profile) {
             return Err(Status::unknown("query_profile is not supported yet"));
         }
-        let fused = hybrid::near_vector(&collection, request)?;
-        let (ranking, chosen) = match &fused {
-            Some(fused) => fused.ranking(&collection)?,
-            None => near::ranking(&collection, request)?,
-        };
-        refuse_unsupported(request, &ranking, fused.is_some())?;
+        let shards = catalog.shards(collection.id);
+        let (ranking, chosen) = ranking(&collection, shards, request)?;
+        refuse_unsupported(request, &ranking)?;
         let filter = filter_of(app, &catalog, &collection, request.filters.as_deref())?;
         let cosine = target::has_certainty(&chosen);
-        let mut search =
-            assemble(app, &collection, catalog.shards(collection.id), request, ranking, filter, &selection)?;
-        search.fusion = fused.map(|fused| fused.fusion);
+        let search = assemble(app, &collection, shards, request, ranking, filter, &selection)?;
         Ok(Self { permit, search, selection, group_by, cosine })
     }
 
@@ -128,6 +124,33 @@ pub(super) fn filter_of(
     filter::from_grpc(app, catalog, collection, filters).map(Some).map_err(status)
 }
 
+/// How the hits are ranked, and the vectors that are compared.
+pub(super) fn ranking<'a>(
+    collection: &'a Collection,
+    shards: &ShardTable,
+    request: &SearchRequest,
+) -> Result<(Ranking, Vec<Chosen<'a>>), Status> {
+    let has_near = request.near_vector.is_some() || request.near_object.is_some();
+    let explain = request.metadata.as_ref().is_some_and(|metadata| metadata.explain_score);
+    match (&request.bm25_search, &request.hybrid_search) {
+        (Some(_), _) if has_near => {
+            let why = "conflict: both near<Media> and keyword-based (bm25) arguments present, choose one";
+            Err(Status::unknown(why))
+        }
+        (_, Some(_)) if has_near => Err(Status::unknown("hybrid and a near search cannot be combined, choose one")),
+        (Some(_), Some(_)) => Err(Status::unknown("hybrid and bm25 cannot be combined, choose one")),
+        (Some(bm25), None) => {
+            let keyword = keyword::bm25(collection, shards, bm25, explain)?;
+            Ok((Ranking::Keyword(keyword), Vec::new()))
+        }
+        (None, Some(hybrid)) => {
+            let (hybrid, chosen) = hybrid::search(collection, shards, hybrid, explain)?;
+            Ok((Ranking::Hybrid(Box::new(hybrid)), chosen))
+        }
+        (None, None) => near::ranking(collection, request),
+    }
+}
+
 /// Puts the parts together and checks page, cursor and tenant.
 fn assemble(
     app: &App,
@@ -141,22 +164,17 @@ fn assemble(
     let ranking = with_cursor(request, ranking)?;
     let settings = &app.settings;
     let limit = if request.limit == 0 { settings.query_default_limit as i64 } else { i64::from(request.limit) };
-    let page = page::check(i64::from(request.offset), limit, settings.query_maximum_results);
-    let (offset, limit) = page.map_err(|why| {
-        Status::unknown(if ranking.is_search() {
-            format!("{VECTOR_SEARCH}: vector search: {why}")
-        } else {
-            format!("explorer: list class: search: {why}")
-        })
-    })?;
+    let offset = i64::from(request.offset);
+    let page = page::check_of(ranking.kind(), offset, limit, settings.query_maximum_results);
+    let (offset, limit) = page.map_err(Status::unknown)?;
     let shard_target = ShardTarget::new(collection.clone(), shards, &request.tenant)
         .map_err(|error| Status::unknown(texts::refused_tenant(&collection.name, &ranking, &error)))?;
     let mut include = selection.include();
     // Values that hits are grouped by, also references.
     request.group_by.iter().flat_map(|by| &by.path).for_each(|name| include.properties.add(name));
     let sort = sort_of(request, &ranking)?;
-    let (autocut, fusion) = (request.autocut as usize, None);
-    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include, fusion })
+    let autocut = request.autocut as usize;
+    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include })
 }
 
 fn with_cursor(request: &SearchRequest, ranking: Ranking) -> Result<Ranking, Status> {
@@ -191,7 +209,7 @@ fn sort_of(request: &SearchRequest, ranking: &Ranking) -> Result<Vec<Sort>, Stat
 }
 
 /// Refuses by name what needs a module, or is not there yet.
-fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking, fused: bool) -> Result<(), Status> {
+fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), Status> {
     if let Some(name) = media(request)? {
         if let Some(other) =
             request.near_vector.as_ref().map(|_| "nearVector").or(request.near_object.as_ref().map(|_| "nearObject"))
@@ -207,24 +225,18 @@ fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking, fused: bool) -
             request.collection
         )));
     }
-    let keyword = request.bm25_search.is_some() || request.hybrid_search.is_some();
-    if request.group_by.is_some() && !ranking.is_search() && !keyword {
+    if request.group_by.is_some() && !ranking.is_search() {
         return Err(Status::unknown("group is not present map[]"));
     }
-    let path = if keyword { "explorer: get class" } else { texts::search_path(ranking) };
+    let path = texts::search_path(ranking);
     if request.rerank.is_some() {
         return Err(Status::unknown(format!("{path}: extend: unknown capability: rerank")));
     }
     if request.generative.is_some() {
         return Err(Status::unknown(format!("{path}: extend: extend generate: client not found, empty provider")));
     }
-    let later = [
-        (request.bm25_search.is_some(), "keyword search (bm25)"),
-        (request.hybrid_search.is_some() && !fused, "hybrid search"),
-        (request.boost.is_some(), "boost"),
-    ];
-    if let Some((_, what)) = later.into_iter().find(|(asked, _)| *asked) {
-        return Err(Status::unknown(format!("{what} is not supported yet")));
+    if request.boost.is_some() {
+        return Err(Status::unknown("boost is not supported yet"));
     }
     Ok(())
 }

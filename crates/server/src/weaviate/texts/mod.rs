@@ -5,13 +5,18 @@ mod object;
 mod property;
 mod query;
 mod schema;
+mod score;
 
 use crate::app::AppError;
 
 pub(crate) use access::{forbidden, unauthenticated};
 pub(crate) use object::{object, reference};
-pub(crate) use query::{VECTOR_SEARCH, no_such_property, refused_tenant, route, search_path, threshold, vector_search};
+pub(crate) use query::{
+    VECTOR_SEARCH, keyword, keyword_of_hybrid, no_query_vector, no_such_property, no_vectorizer, refused_page,
+    refused_tenant, route, search_path, threshold, vector_search,
+};
 pub(crate) use schema::{name, no_nested};
+pub(crate) use score::explanation;
 
 /// The text of a failed call.
 pub(crate) fn app(error: &AppError) -> String {

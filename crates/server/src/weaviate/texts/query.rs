@@ -4,8 +4,9 @@ use azimuth_engine::Error;
 use azimuth_engine::error::{FilterError, IndexedPart, SortError, SortRefusal, ValueKind};
 use azimuth_engine::vector::Distance;
 
+use crate::app::search::keyword::KeywordError;
 use crate::app::search::target::ThresholdError;
-use crate::app::search::{Ranking, SearchError};
+use crate::app::search::{Ranking, RankingKind, SearchError};
 use crate::app::shards::RouteError;
 
 /// Path of every error of a vector search.
@@ -28,6 +29,65 @@ pub(crate) fn listing(collection: &str, why: &str) -> String {
 pub(crate) fn vector_search(collection: &str, why: &str) -> String {
     let index = collection.to_lowercase();
     format!("{VECTOR_SEARCH}: vector search: object vector search at index {index}: {why}")
+}
+
+/// Puts the path of a keyword search before the cause.
+fn keyword_search(collection: &str, why: &str) -> String {
+    format!("explorer: get class: vector search: {}", object_search(collection, why))
+}
+
+fn object_search(collection: &str, why: &str) -> String {
+    format!("object search at index {}: {why}", collection.to_lowercase())
+}
+
+/// The refusal of a page.
+pub(crate) fn refused_page(kind: RankingKind, why: &str) -> String {
+    match kind {
+        RankingKind::Listing => format!("explorer: list class: search: {why}"),
+        RankingKind::Vector => format!("{VECTOR_SEARCH}: vector search: {why}"),
+        RankingKind::Keyword => format!("explorer: get class: vector search: {why}"),
+        RankingKind::Hybrid => why.to_owned(),
+    }
+}
+
+/// The refusal of a keyword search; `shard` is the first one of the collection.
+pub(crate) fn keyword(error: &KeywordError, collection: &str, shard: &str) -> String {
+    match error {
+        KeywordError::NoQuery => "keyword search (bm25) must have query set".to_owned(),
+        KeywordError::NotSearchable(name) => format!(
+            "Searching by property '{name}' requires inverted index. Is `indexSearchable` option of property '{name}' \
+             enabled? Set it to `true` or leave empty"
+        ),
+        KeywordError::NoProperties => {
+            keyword_search(collection, "No properties provided, and no indexed properties found in class")
+        }
+        KeywordError::SeveralGroups => {
+            let why = "blockmaxwand: OPERATOR_AND_CROSS requires all searched properties to share the same tokenization \
+                       and analyzer settings";
+            let index = collection.to_lowercase();
+            keyword_search(collection, &format!("local shard object search {index}_{shard}: {why}"))
+        }
+    }
+}
+
+/// The refusal of the keyword search of a hybrid search.
+pub(crate) fn keyword_of_hybrid(error: &KeywordError, collection: &str, shard: &str) -> String {
+    let index = collection.to_lowercase();
+    let why = keyword(error, collection, shard);
+    object_search(collection, &format!("local shard object search {index}_{shard}: {why}"))
+}
+
+/// The refusal of a hybrid search that lacks a vector.
+pub(crate) fn no_query_vector(class: &str, query: &str) -> String {
+    format!("VectorFromInput was called without vectorizer on class {class} for input {query}")
+}
+
+/// The refusal of a search that needs a vectorizer.
+pub(crate) fn no_vectorizer(class: &str, search: &str) -> String {
+    format!(
+        "explorer: get class: vectorize search vector: could not vectorize input for collection {class} with search-type \
+         {search}. Make sure a vectorizer module is configured for this collection"
+    )
 }
 
 /// The refusal of a property that a class does not have.
@@ -79,12 +139,18 @@ pub(super) fn search(error: &SearchError) -> String {
             format!("invalid 'sort' parameter: {}", engine(error))
         }
         SearchError::Shard { error: error @ Error::Filter(FilterError::NotFilterable(_)), .. } => engine(error),
-        SearchError::Shard { collection, shard, listing: of_listing, error } => {
+        SearchError::Shard { collection, shard, kind, error } => {
             let (index, why) = (collection.to_lowercase(), engine(error));
-            if *of_listing {
-                listing(collection, &format!("local shard object search {index}_{shard}: {why}"))
-            } else {
-                vector_search(collection, &format!("shard {index}_{shard}: {why}"))
+            match kind {
+                RankingKind::Listing => {
+                    listing(collection, &format!("local shard object search {index}_{shard}: {why}"))
+                }
+                RankingKind::Vector | RankingKind::Hybrid => {
+                    vector_search(collection, &format!("shard {index}_{shard}: {why}"))
+                }
+                RankingKind::Keyword => {
+                    keyword_search(collection, &format!("local shard object search {index}_{shard}: {why}"))
+                }
             }
         }
         SearchError::NoObject => near_object("vector not found"),
@@ -206,7 +272,12 @@ fn go_type(kind: &ValueKind) -> String {
 
 /// The refusal of a search by its tenant.
 pub(crate) fn refused_tenant(collection: &str, ranking: &Ranking, error: &RouteError) -> String {
-    let explain = if ranking.is_search() { vector_search } else { listing };
+    let explain = match ranking.kind() {
+        RankingKind::Listing => listing,
+        RankingKind::Vector => vector_search,
+        RankingKind::Keyword => keyword_search,
+        RankingKind::Hybrid => object_search,
+    };
     explain(collection, &route(error))
 }
 
@@ -253,7 +324,7 @@ mod tests {
         let shard = |listing, error| SearchError::Shard {
             collection: "Book".to_owned(),
             shard: "s1".to_owned(),
-            listing,
+            kind: if listing { RankingKind::Listing } else { RankingKind::Vector },
             error,
         };
         let unknown = Error::UnknownShard(ShardKey { collection: CollectionId(1), shard: ShardId(2) });

@@ -139,7 +139,7 @@ static NEAR_OBJECT: ObjectKind = ObjectKind {
 static KEYWORD_OPERATOR: ObjectKind = ObjectKind {
     suffix: "SearchOperatorInpObj",
     fields: &[
-        ("operator", Field::Enum("SearchOperatorEnum", &["And", "Or", "AndCross"])),
+        ("operator", Field::Enum("SearchesOperator", &["And", "Or", "AndCross"])),
         ("minimumOrTokensMatch", Field::Int),
     ],
 };
