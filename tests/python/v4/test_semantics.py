@@ -145,7 +145,5 @@ def test_hybrid_by_vector_alone(notes):
     assert [hit.uuid.int - 1 for hit in near_only] == [0, 1]
     groups = notes.query.hybrid("x", alpha=1, vector=[0.0, 0.0], group_by=GroupBy(prop="tags", number_of_groups=1, objects_per_group=2)).groups
     assert [hit.uuid.int - 1 for hit in groups["a"].objects] == [0, 1]
-    with pytest.raises(Exception, match="hybrid search is not supported yet"):
-        notes.query.hybrid("x", alpha=0.5, vector=[0.0, 0.0])
     with pytest.raises(Exception, match="VectorFromInput was called without vectorizer"):
         notes.query.hybrid("x", alpha=1)

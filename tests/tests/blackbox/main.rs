@@ -17,6 +17,7 @@ mod grpc_web;
 mod histories;
 mod hostile;
 mod index_memory;
+mod keyword;
 mod kill;
 mod lifecycle;
 mod limits;
