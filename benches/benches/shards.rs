@@ -48,12 +48,14 @@ struct Case {
     query: fn(&Corpus, usize) -> Query,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 7] = [
     Case { name: "10 nearest, 1 client", clients: 1, query: nearest },
     Case { name: "10 nearest, 8 clients", clients: 8, query: nearest },
     Case { name: "10 nearest of 6 %, 8 clients", clients: 8, query: filtered },
     Case { name: "first 10 of 6 %, 8 clients", clients: 8, query: listed },
     Case { name: "first 10 by a number, 1 client", clients: 1, query: sorted },
+    Case { name: "best 10 by two words, 8 clients", clients: 8, query: keywords },
+    Case { name: "best 10 by two words and a vector, 8 clients", clients: 8, query: hybrid },
 ];
 
 fn near(corpus: &Corpus, n: usize) -> Query {
@@ -78,6 +80,23 @@ fn listed(_: &Corpus, _: usize) -> Query {
 
 fn sorted(_: &Corpus, _: usize) -> Query {
     Query::list().sort_by("number", false).limit(K as u32).properties(["number"])
+}
+
+/// Two words of a passage.
+fn words(corpus: &Corpus, n: usize) -> String {
+    let text = corpus.passages[n.wrapping_mul(7_919) % corpus.passages.len()].text.split_whitespace();
+    let mut words: Vec<&str> = text.filter(|word| word.len() > 4).collect();
+    words.truncate(2);
+    words.join(" ")
+}
+
+fn keywords(corpus: &Corpus, n: usize) -> Query {
+    Query::bm25(words(corpus, n)).limit(K as u32).properties(["number"])
+}
+
+fn hybrid(corpus: &Corpus, n: usize) -> Query {
+    let vector = corpus.queries.row(n % corpus.queries.len());
+    Query::hybrid(words(corpus, n), vector, 0.5).limit(K as u32).properties(["number"])
 }
 
 fn main() -> Outcome<()> {
