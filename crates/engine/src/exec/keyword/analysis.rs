@@ -41,40 +41,50 @@ pub(super) struct QueryTerm {
     pub repetitions: u32,
 }
 
+/// The searched properties.
+///
+/// # Errors
+/// [`Error::Invalid`] for a property that is not searchable or given twice, and for properties of several groups where the
+/// operator needs one.
+pub(super) fn check<'s>(schema: &'s Collection, keyword: &Keyword) -> Result<Vec<Clause<'s>>> {
+    let mut clauses: Vec<Clause<'s>> = Vec::with_capacity(keyword.properties.len());
+    for searched in &keyword.properties {
+        let property = schema.properties().iter().find(|property| property.id == searched.property);
+        let property = property.filter(|property| property.searchable).ok_or_else(|| {
+            Error::Invalid(format!("property {} of collection {} is not searchable", searched.property, schema.name))
+        })?;
+        if clauses.iter().any(|clause| clause.property.id == property.id) {
+            return Err(Error::Invalid(format!("property '{}' is searched twice", property.name)));
+        }
+        let same = |clause: &&Clause<'_>| {
+            clause.property.tokenization == property.tokenization
+                && clause.property.text_analyzer == property.text_analyzer
+        };
+        let next = clauses.iter().map(|clause| clause.group + 1).max().unwrap_or(0);
+        let group = clauses.iter().find(same).map_or(next, |clause| clause.group);
+        let boost = if searched.boost.is_finite() { searched.boost.clamp(-BOOST_MAX, BOOST_MAX) } else { 0.0 };
+        clauses.push(Clause { property, boost, group });
+    }
+    if keyword.operator == KeywordOperator::AndCross && clauses.iter().any(|clause| clause.group > 0) {
+        let why = "the operator AndCross requires that all searched properties have the same tokenization and analyzer";
+        return Err(Error::Invalid(why.into()));
+    }
+    Ok(clauses)
+}
+
 impl<'s> Analysis<'s> {
     /// Cuts the query.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a property that is not searchable or given twice, and for properties of several groups where
-    /// the operator needs one; [`Error::Limit`] for too many terms.
+    /// As [`check`]; [`Error::Limit`] for too many terms.
     pub(super) fn of(schema: &'s Collection, keyword: &Keyword) -> Result<Self> {
-        let (mut clauses, mut groups) = (Vec::<Clause<'s>>::new(), Vec::new());
-        for searched in &keyword.properties {
-            let property = schema.properties().iter().find(|property| property.id == searched.property);
-            let property = property.filter(|property| property.searchable).ok_or_else(|| {
-                Error::Invalid(format!(
-                    "property {} of collection {} is not searchable",
-                    searched.property, schema.name
-                ))
-            })?;
-            if clauses.iter().any(|clause| clause.property.id == property.id) {
-                return Err(Error::Invalid(format!("property '{}' is searched twice", property.name)));
+        let clauses = check(schema, keyword)?;
+        let mut groups = Vec::new();
+        for clause in &clauses {
+            // The first property of a group comes before those of later groups.
+            if clause.group == groups.len() {
+                groups.push(Group::of(schema, clause.property, &keyword.query));
             }
-            let same = |clause: &&Clause<'_>| {
-                clause.property.tokenization == property.tokenization
-                    && clause.property.text_analyzer == property.text_analyzer
-            };
-            let group = clauses.iter().find(same).map(|clause| clause.group).unwrap_or_else(|| {
-                groups.push(Group::of(schema, property, &keyword.query));
-                groups.len() - 1
-            });
-            let boost = if searched.boost.is_finite() { searched.boost.clamp(-BOOST_MAX, BOOST_MAX) } else { 0.0 };
-            clauses.push(Clause { property, boost, group });
-        }
-        if keyword.operator == KeywordOperator::AndCross && groups.len() > 1 {
-            let why =
-                "the operator AndCross requires that all searched properties have the same tokenization and analyzer";
-            return Err(Error::Invalid(why.into()));
         }
         let lists: usize = clauses.iter().map(|clause| groups[clause.group].terms.len()).sum();
         if lists > LISTS_MAX {

@@ -30,10 +30,10 @@ impl Lists {
     /// # Errors
     /// Those of the index and of the charge.
     pub(super) fn read(lookup: &Lookup<'_>, analysis: &Analysis<'_>, charge: Charge) -> Result<Self> {
-        let mut lists = Vec::new();
+        let (mut lists, mut reader) = (Vec::new(), lookup.posting_reader());
         for (clause, of) in analysis.clauses.iter().enumerate() {
             for (term, of_term) in analysis.groups[of.group].terms.iter().enumerate() {
-                let postings = lookup.postings(of.property.id, &of_term.text)?;
+                let postings = reader.read(of.property.id, &of_term.text)?;
                 if !postings.is_empty() {
                     charge.take(postings.bytes())?;
                     lists.push(List { clause, term, postings });

@@ -61,9 +61,10 @@ impl Search<'_> {
     /// Refuses a search that the schema does not allow.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a property that is not searchable, [`Error::Limit`] for too many terms.
+    /// [`Error::Invalid`] for a property that is not searchable or searched twice, and for properties that do not suit the
+    /// operator.
     pub(super) fn check_keyword(&self, keyword: &Keyword) -> Result<()> {
-        Analysis::of(self.schema, keyword).map(drop)
+        analysis::check(self.schema, keyword).map(drop)
     }
 
     /// The hits from the query's offset on; equal scores are in the order of the doc ids.
@@ -96,15 +97,16 @@ impl Search<'_> {
     /// The counts of this shard, for which one list of postings is in memory at a time.
     fn counted(&self, lookup: &Lookup<'_>, analysis: &Analysis<'_>) -> Result<KeywordStatistics> {
         let clean_below = self.clean_below()?;
-        let frequencies = |clause: &analysis::Clause<'_>| -> Result<Vec<u64>> {
-            let terms = analysis.groups[clause.group].terms.iter();
-            let count = |term: &analysis::QueryTerm| {
-                let list = lookup.postings(clause.property.id, &term.text)?;
-                list.live_count(&self.view.state.live, clean_below)
-            };
-            terms.map(count).collect()
-        };
-        let frequencies = analysis.clauses.iter().map(frequencies).collect::<Result<Vec<_>>>()?;
+        let mut reader = lookup.posting_reader();
+        let mut frequencies = Vec::with_capacity(analysis.clauses.len());
+        for clause in &analysis.clauses {
+            let mut of_clause = Vec::new();
+            for term in &analysis.groups[clause.group].terms {
+                let list = reader.read(clause.property.id, &term.text)?;
+                of_clause.push(list.live_count(&self.view.state.live, clean_below)?);
+            }
+            frequencies.push(of_clause);
+        }
         Ok(analysis.statistics(&self.view.state, frequencies))
     }
 

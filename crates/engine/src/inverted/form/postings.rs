@@ -285,6 +285,7 @@ impl Block {
     /// [`Error::DamagedIndex`]
     pub(crate) fn decode(&self, bytes: &[u8], into: &mut Vec<Posting>) -> Result<()> {
         into.clear();
+        into.reserve(BLOCK_POSTINGS_MAX);
         let bytes = bytes.get(self.start as usize..self.end as usize).ok_or_else(|| damaged("table"))?;
         let (mut at, mut doc_id) = (0, self.before);
         let (mut frequency_max, mut length_min) = (0, u32::MAX);

@@ -6,12 +6,12 @@
 use super::lookup::Lookup;
 use crate::Result;
 use crate::ids::PropertyId;
+use crate::inverted::DocSet;
 use crate::inverted::form::postings::{self, Block, Posting};
 use crate::inverted::form::terms;
 use crate::inverted::writer::compaction;
-use crate::inverted::{DocSet, IndexView};
-use crate::storage::Family;
 use crate::storage::key::{self, DOC_BYTES, InvKind, PREFIX_BYTES};
+use crate::storage::{Cursor, Family};
 use crate::{Error, interrupt};
 
 /// Behind the last posting of every term.
@@ -38,29 +38,41 @@ struct Entry {
     has_key: bool,
 }
 
-impl Lookup<'_> {
+/// Reads the postings of several terms, with one cursor.
+pub(crate) struct PostingReader<'l, 'a> {
+    lookup: &'l Lookup<'a>,
+    cursor: Cursor<'a>,
+    scratch: Vec<Posting>,
+}
+
+impl<'a> Lookup<'a> {
+    /// A reader of postings.
+    pub(crate) fn posting_reader(&self) -> PostingReader<'_, 'a> {
+        let cursor = self.view.store.cursor(Family::Inverted, self.view.prefix.bytes(), None);
+        PostingReader { lookup: self, cursor, scratch: Vec::new() }
+    }
+}
+
+impl PostingReader<'_, '_> {
     /// The postings of a term.
     ///
     /// # Errors
     /// [`Error::DamagedIndex`] when an entry fails its checks, and a rebuild is asked for.
-    pub(crate) fn postings(&self, property: PropertyId, term: &str) -> Result<TermPostings> {
-        let read = TermPostings::read(&self.view, property, term);
+    pub(crate) fn read(&mut self, property: PropertyId, term: &str) -> Result<TermPostings> {
+        let read = self.read_entries(property, term);
         if let Err(Error::DamagedIndex(what)) = &read {
-            self.context.damaged(what);
+            self.lookup.context.damaged(what);
         }
         read
     }
-}
 
-impl TermPostings {
-    fn read(view: &IndexView<'_>, property: PropertyId, term: &str) -> Result<Self> {
-        let mut read = Self::default();
-        let mut scratch = Vec::new();
+    fn read_entries(&mut self, property: PropertyId, term: &str) -> Result<TermPostings> {
+        let (view, cursor, scratch) = (&self.lookup.view, &mut self.cursor, &mut self.scratch);
+        let mut read = TermPostings::default();
         let start = view.prefix.value(property, InvKind::Posting, &terms::term_key(term));
-        let mut cursor = view.store.cursor(Family::Inverted, &start, None);
         cursor.seek(&start);
-        while let Some((key, bytes)) = cursor.item()? {
-            read.take(key, bytes, true, &mut scratch)?;
+        while let Some((key, bytes)) = cursor.item()?.filter(|(key, _)| key.starts_with(&start)) {
+            read.take(key, bytes, true, scratch)?;
             cursor.next();
         }
         let relative = &start[PREFIX_BYTES..];
@@ -71,12 +83,14 @@ impl TermPostings {
                 if key.get(..key.len().saturating_sub(DOC_BYTES)) != Some(relative) {
                     break;
                 }
-                read.take(key, bytes, false, &mut scratch)?;
+                read.take(key, bytes, false, scratch)?;
             }
         }
         read.in_order()
     }
+}
 
+impl TermPostings {
     fn take(&mut self, key: &[u8], bytes: &[u8], has_key: bool, scratch: &mut Vec<Posting>) -> Result<()> {
         interrupt::check()?;
         let first = key::parse_doc_id(key)?;
