@@ -138,9 +138,8 @@ impl GroupShape {
                 Member::GroupedBy(fields) => self.grouped_by(fields, path, &group.value).into(),
                 Member::Hits(shape) => {
                     let hits = group.members.iter().map(|&position| &hits[position]);
-                    // Hits of a fusion have no distance, and groups show that as 0.
-                    let distance =
-                        |hit: &Hit| hit.distance.map(|distance| if hit.score.is_some() { 0.0 } else { distance });
+                    // Hits with a score have no distance, and groups show that as 0.
+                    let distance = |hit: &Hit| if hit.score.is_some() { Some(0.0) } else { hit.distance };
                     let ranked = |hit| Ranked { distance: distance(hit), score: None, near: true };
                     let shown =
                         hits.map(|HitTree { hit, references }| shape.json(&hit.object, references, ranked(hit)));
