@@ -29,9 +29,9 @@ pub(crate) fn explanation(id: Uuid, parts: &[Explained]) -> String {
         };
     };
     if is_relative {
-        parts.iter().rev().for_each(&mut write)
+        parts.iter().rev().for_each(&mut write);
     } else {
-        parts.iter().for_each(&mut write)
+        parts.iter().for_each(&mut write);
     }
     text
 }
