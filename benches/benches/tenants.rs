@@ -3,7 +3,8 @@
 //! `cargo bench -p azimuth-benches --bench tenants [-- --tenants 100000 --each 1000]`
 //!
 //! Each tenant is an entry of its own, so that nothing is shared between two of them. The tables below compare the first
-//! and the last tenants: the cost must not depend on how many there are.
+//! and the last tenants: the cost must not depend on how many there are. Then all tenants of a second collection are created
+//! in batches, and both groups are opened again: start, listing and memory with all tenants, of which few are in use.
 
 #![allow(clippy::print_stdout, reason = "a bench talks to its reader")]
 
@@ -15,6 +16,7 @@ use azimuth_benches::clock::{Clock, anonymous_bytes};
 use azimuth_engine::command::{Command, NewShard, Outcome, PutMode};
 use azimuth_engine::data::{DataGroup, GroupOptions};
 use azimuth_engine::ids::{GroupId, ShardKey};
+use azimuth_engine::maintain::WorkBudget;
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Object, Properties, Vectors};
 use azimuth_engine::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
@@ -65,6 +67,86 @@ fn main() -> Result<()> {
     let bytes = (anonymous_bytes().saturating_sub(before)) / shards.max(1) as u64;
     println!("\n{shards} tenants, {bytes} bytes of memory each in both groups (memtables and loaded shards included)");
     compare(&rows);
+    in_batches(&meta, &data, options.tenants)?;
+    deactivate(&data, &collection)?;
+    meta.flush()?;
+    data.flush()?;
+    drop((meta, data));
+    open_again(folder.path(), &collection)
+}
+
+/// Creates the tenants of another collection, a thousand with each command.
+fn in_batches(meta: &Arc<MetaGroup>, data: &Arc<DataGroup>, tenants: usize) -> Result<()> {
+    let tenancy = MultiTenancy { enabled: true, ..MultiTenancy::default() };
+    let schema = Collection { name: "Batched".into(), multi_tenancy: tenancy, ..Collection::default() };
+    let created = apply(meta, vec![Command::CreateSharded { collection: Box::new(schema), shards: Vec::new() }])?;
+    let Some(Outcome::Created { collection, .. }) = created.into_iter().next() else {
+        return Err("no collection".into());
+    };
+    let id = collection.id;
+    apply(data, vec![Command::PutCollection(collection)])?;
+    let clock = Clock::start();
+    let names: Vec<String> = (0..tenants).map(name).collect();
+    for names in names.chunks(1_000) {
+        let new =
+            |name: &String| NewShard { name: name.clone(), group: GroupId::FIRST_DATA, status: TenantStatus::Hot };
+        let command = Command::CreateShards { collection: id, shards: names.iter().map(new).collect() };
+        let Some(Outcome::Shards(shards)) = apply(meta, vec![command])?.into_iter().next() else {
+            return Err("no shards".into());
+        };
+        apply(data, vec![Command::PutShards { collection: id, shards }])?;
+    }
+    let each = clock.elapsed().cpu.as_secs_f64() * 1e6 / tenants.max(1) as f64;
+    println!("\n{tenants} tenants in batches of 1,000: {each:.1} us of processor time each, in both groups together");
+    Ok(())
+}
+
+/// Makes all tenants inactive; those in memory leave.
+fn deactivate(data: &Arc<DataGroup>, collection: &Collection) -> Result<()> {
+    let before = data.metrics().shards_loaded;
+    let shards = data.shards(collection.id);
+    let cold =
+        |shard: &Arc<Shard>| Shard { status: TenantStatus::Cold, version: shard.version + 1, ..Shard::clone(shard) };
+    let cold: Vec<Shard> = shards.iter_by_id().map(cold).collect();
+    let clock = Clock::start();
+    for shards in cold.chunks(100) {
+        apply(data, vec![Command::PutShards { collection: collection.id, shards: shards.to_vec() }])?;
+    }
+    while data.work(&WorkBudget::default())?.more {}
+    let each = clock.elapsed().cpu.as_secs_f64() * 1e6 / cold.len().max(1) as f64;
+    let after = data.metrics().shards_loaded;
+    println!(
+        "{} tenants made inactive: {each:.1} us each in the data group; {before} were in memory, {after} are",
+        cold.len()
+    );
+    Ok(())
+}
+
+/// The start with all tenants, what they take of memory, and a list of them.
+fn open_again(folder: &std::path::Path, collection: &Collection) -> Result<()> {
+    let before = anonymous_bytes();
+    let clock = Clock::start();
+    let (meta, _) = MetaGroup::open(&folder.join("meta"), GroupId::META, &StorageBudget::default())?;
+    let (data, _) = DataGroup::open(&folder.join("data"), GroupOptions::new(GroupId::FIRST_DATA))?;
+    let opened = clock.elapsed();
+    let grown = anonymous_bytes().saturating_sub(before);
+    let clock = Clock::start();
+    while data.work(&WorkBudget::default())?.more {}
+    let worked = clock.elapsed();
+    let catalog = meta.catalog();
+    let clock = Clock::start();
+    let bytes: usize = catalog.shards(collection.id).iter().map(|shard| shard.name.len()).sum();
+    let listed = clock.elapsed();
+    let tenants: usize = catalog.collections().iter().map(|known| catalog.shards(known.id).len()).sum();
+    println!(
+        "\nstart with {tenants} tenants: {:.0} ms until open, {:.0} ms of background work, {} MiB, {} shards in memory; list \
+         of one collection: {:.1} ms ({bytes} bytes of names)",
+        opened.wall.as_secs_f64() * 1e3,
+        worked.wall.as_secs_f64() * 1e3,
+        grown >> 20,
+        data.metrics().shards_loaded,
+        listed.wall.as_secs_f64() * 1e3,
+    );
     Ok(())
 }
 

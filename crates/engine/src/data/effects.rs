@@ -12,6 +12,10 @@ use crate::shard::Shard;
 pub(crate) struct Effects {
     /// Collections whose schema or shards changed; `None` for dropped collections.
     pub collections: HashMap<CollectionId, Option<Known>>,
+    /// Shards that were active and are not any more.
+    pub deactivated: BTreeSet<ShardKey>,
+    /// Shards that were inactive and are active.
+    pub activated: BTreeSet<ShardKey>,
     /// Shards that were dropped on their own.
     pub dropped_shards: BTreeSet<ShardKey>,
     /// Shards whose state changed.

@@ -16,6 +16,9 @@ pub struct GroupOptions {
     pub index: IndexOptions,
     /// Memory for vector indexes, shared by all groups of a node.
     pub index_budget: IndexBudget,
+    /// Shards without graphs that may be in memory, each with the ids of its objects. Beyond it those that were not used for a
+    /// while leave, and are loaded again by the next read or write.
+    pub loaded_shards_max: usize,
     /// [`DataGroup::save_grown_indexes`] saves a vector index when this many vectors were inserted, or linked, since the last
     /// save, or a quarter of the saved ones, if that is more.
     ///
@@ -37,6 +40,7 @@ impl GroupOptions {
             storage: StorageBudget::default(),
             index: IndexOptions::default(),
             index_budget: IndexBudget::new(u64::MAX, 64 << 20),
+            loaded_shards_max: 16_384,
             save_growth_min: 1 << 16,
             compaction_changes_min: 2_000,
             segment_entries_min: 512,

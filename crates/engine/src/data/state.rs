@@ -16,6 +16,8 @@ use crate::{Error, Result};
 
 /// Locks that loads of shards share.
 const LOADING_LOCKS: usize = 32;
+/// When too many shards are in memory, this part of them leaves, so that there are not too many at once again.
+const UNLOADED_SHARE: usize = 8;
 
 /// The state of a data group.
 pub(crate) struct State {
@@ -28,6 +30,8 @@ pub(crate) struct State {
     dropped: RwLock<BTreeSet<CollectionId>>,
     /// Shards in memory.
     shards: RwLock<HashMap<ShardKey, Arc<Shard>>>,
+    /// Inactive shards that may be in memory.
+    leaving: Mutex<BTreeSet<ShardKey>>,
     /// Locked while a shard is loaded, by its id, so that it is loaded once.
     loading: [Mutex<()>; LOADING_LOCKS],
 }
@@ -46,6 +50,7 @@ impl State {
             collections: RwLock::new(collections),
             dropped: RwLock::new(load_dropped(&store, group)?),
             shards: RwLock::default(),
+            leaving: Mutex::default(),
             loading: Default::default(),
             store,
         })
@@ -95,12 +100,77 @@ impl State {
         // Loads without the lock that all reads take, because reading the shard from disk may take long. The shard does
         // not change meanwhile, as an apply that writes to it has to load it first.
         let shard = Arc::new(Shard::load(&self.store, self.group, at)?);
-        Ok(self.shards.write().entry(at).or_insert(shard).clone())
+        let shard = self.shards.write().entry(at).or_insert(shard).clone();
+        // Asked after the shard is listed: an apply that makes it inactive later finds it in memory.
+        if self.is_inactive(at) {
+            self.leaving.lock().insert(at);
+        }
+        Ok(shard)
     }
 
     /// A shard, if it is in memory.
     pub(crate) fn loaded(&self, at: ShardKey) -> Option<Arc<Shard>> {
-        self.shards.read().get(&at).cloned()
+        let shards = self.shards.read();
+        let shard = shards.get(&at)?;
+        shard.note_use();
+        Some(shard.clone())
+    }
+
+    /// Whether the group knows the shard, as one that takes no requests.
+    pub(crate) fn is_inactive(&self, at: ShardKey) -> bool {
+        let collections = self.collections.read();
+        let shard = collections.get(&at.collection).and_then(|known| known.shards.by_id(at.shard));
+        shard.is_some_and(|shard| !shard.is_active())
+    }
+
+    /// Inactive shards that may be in memory.
+    pub(crate) fn leaving(&self) -> Vec<ShardKey> {
+        self.leaving.lock().iter().copied().collect()
+    }
+
+    /// Drops an inactive shard from memory, unless a reader, an apply or background work holds it: it is then tried again.
+    ///
+    /// A second copy of a shard beside one that is held would miss the writes to the other: a shard leaves only when the list
+    /// is the last to hold it.
+    pub(crate) fn unload_inactive(&self, at: ShardKey) {
+        // Taken out first: a load or an apply that comes now lists the shard again.
+        self.leaving.lock().remove(&at);
+        if self.is_inactive(at) && !self.unload(at) {
+            self.leaving.lock().insert(at);
+        }
+    }
+
+    /// Drops shards from memory if more than `max` are there: those that were not used since the last call and that `may`
+    /// leave, until an eighth of `max` is free.
+    pub(crate) fn unload_idle(&self, max: usize, may: impl Fn(&Shard) -> bool) {
+        let (idle, enough) = {
+            let shards = self.shards.read();
+            if shards.len() <= max {
+                return;
+            }
+            let idle = shards.values().filter(|shard| !shard.take_use() && Arc::strong_count(shard) == 1);
+            let idle: Vec<ShardKey> = idle.map(|shard| shard.at).collect();
+            (idle, shards.len() - (max - max / UNLOADED_SHARE))
+        };
+        // Asked without the lock: `may` looks at the collections, whose lock is taken before that of the shards.
+        let may = |at: &ShardKey| self.shards.read().get(at).cloned().is_some_and(|shard| may(&shard));
+        for at in idle.into_iter().filter(may).take(enough) {
+            self.unload(at);
+        }
+    }
+
+    /// Drops a shard from memory if nothing else holds it. Returns whether it is gone.
+    fn unload(&self, at: ShardKey) -> bool {
+        let mut shards = self.shards.write();
+        let Some(shard) = shards.get(&at) else { return true };
+        if Arc::strong_count(shard) > 1 || shard.indexes.has_failed() {
+            return false;
+        }
+        let gone = shards.remove(&at);
+        drop(shards);
+        // Its memory is given back outside of the lock.
+        drop(gone);
+        true
     }
 
     /// All shards in memory.
@@ -165,6 +235,8 @@ impl State {
                 }
             }
         }
+        drop(collections);
+        self.leaving.lock().extend(&effects.deactivated);
         if gone.is_empty() {
             return Vec::new();
         }

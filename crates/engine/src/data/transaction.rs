@@ -28,6 +28,8 @@ pub(crate) struct Transaction<'a> {
     collections: HashMap<CollectionId, Option<Known>>,
     /// Those of them that were changed or dropped here.
     changed: BTreeSet<CollectionId>,
+    /// Shards that became active, or inactive, with that state.
+    switched: BTreeMap<ShardKey, bool>,
     dropped_shards: BTreeSet<ShardKey>,
     drafts: BTreeMap<ShardKey, ShardDraft<'a>>,
 }
@@ -40,6 +42,7 @@ impl<'a> Transaction<'a> {
             changes: state.store.changes(),
             collections: HashMap::new(),
             changed: BTreeSet::new(),
+            switched: BTreeMap::new(),
             dropped_shards: BTreeSet::new(),
             drafts: BTreeMap::new(),
         }
@@ -82,10 +85,13 @@ impl<'a> Transaction<'a> {
     /// Replaces the shards of a collection; those in `changed` are written.
     pub(crate) fn set_shards(&mut self, id: CollectionId, shards: ShardTable, changed: &[Arc<Shard>]) -> Result<()> {
         collections::put_shards(&mut self.changes, self.state.group, id, changed, shards.given())?;
-        if let Some(known) = self.collection(id) {
-            known.shards = shards;
-            self.changed.insert(id);
-        }
+        let Some(known) = self.collection(id) else { return Ok(()) };
+        let before = std::mem::replace(&mut known.shards, shards);
+        let was = |shard: &Shard| before.by_id(shard.id).map(|before| before.is_active());
+        let switched = changed.iter().filter(|shard| was(shard).is_some_and(|was| was != shard.is_active()));
+        let at = |shard: &Shard| ShardKey { collection: id, shard: shard.id };
+        self.switched.extend(switched.map(|shard| (at(shard), shard.is_active())));
+        self.changed.insert(id);
         Ok(())
     }
 
@@ -163,7 +169,15 @@ impl<'a> Transaction<'a> {
         drop(committing);
         let changed = self.changed;
         let collections = self.collections.into_iter().filter(|(id, _)| changed.contains(id)).collect();
-        let mut effects = Effects { collections, dropped_shards: self.dropped_shards, ..Effects::default() };
+        let (active, inactive): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            self.switched.into_iter().partition(|(_, is_active)| *is_active);
+        let mut effects = Effects {
+            collections,
+            deactivated: inactive.into_keys().collect(),
+            activated: active.into_keys().collect(),
+            dropped_shards: self.dropped_shards,
+            ..Effects::default()
+        };
         for (draft, state) in published {
             draft.forget_unreadable();
             draft.note_columns();

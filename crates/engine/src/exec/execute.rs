@@ -62,6 +62,9 @@ impl ReadContext<'_> {
                 let found = self.matching_of(at, &filter, &ids)?;
                 ShardAnswer::Matching { matches: found.len() as u64, found }
             }
+            ShardRead::Aggregate { at, among, aggregate } => {
+                ShardAnswer::Groups(self.aggregate(at, &among, &aggregate)?)
+            }
             ShardRead::Status { at } => ShardAnswer::Status(self.summary(at)?),
             ShardRead::OpenIndexes { at, vectors } => {
                 self.open_indexes(at, &vectors)?;

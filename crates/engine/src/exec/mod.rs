@@ -4,9 +4,10 @@
 //! opens vector indexes, and requests maintenance of damaged rows and indexes.
 //!
 //! Read in this order: `fetch` (objects by id), `search` (plan, hits, objects), then `listing`, `sort`, `near` and `keyword`
-//! (the ways to find hits), `filter` (the inverted index), `ids` (ids of the objects that match), `status` and `cost`.
-//! `execute` answers the reads that are values.
+//! (the ways to find hits), `filter` (the inverted index), `ids` (ids of the objects that match), `aggregate`, `status` and
+//! `cost`. `execute` answers the reads that are values.
 
+mod aggregate;
 mod cost;
 mod execute;
 mod fetch;

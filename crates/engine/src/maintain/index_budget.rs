@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::ids::VectorId;
 use crate::shard::Shard;
@@ -52,6 +52,15 @@ struct Candidate {
     index: Arc<DocIndex>,
 }
 
+impl LoadedIndexes {
+    /// Drops an index from memory, under [`IndexBudget::dropping`].
+    pub(super) fn unload(&self, shard: &Arc<Shard>, vector: VectorId) {
+        // In this order: once it has left memory, a query may open and list it again.
+        self.list.lock().retain(|(listed, of)| !(Arc::ptr_eq(listed, shard) && *of == vector));
+        shard.indexes.unload(vector);
+    }
+}
+
 impl IndexBudget {
     /// A budget of `bytes_max` for the vector indexes in memory, without pages of mapped files, of which the vectors of
     /// small indexes without files may hold `small_bytes_max`. Beyond `bytes_max` the least recently used indexes
@@ -91,6 +100,12 @@ impl IndexBudget {
     /// The logical clock of all uses.
     pub(super) fn clock(&self) -> &AtomicU64 {
         &self.0.clock
+    }
+
+    /// Held while indexes are dropped: the slower of two threads that drop the same index could drop one that a query has
+    /// opened again.
+    pub(super) fn dropping(&self) -> MutexGuard<'_, ()> {
+        self.0.dropping.lock()
     }
 
     /// Drops the least recently used indexes of all groups: small ones beyond their own budget, and any beyond the
@@ -143,9 +158,7 @@ fn drop_some(mut candidates: Vec<Candidate>, held: u64, bytes_max: u64, may: imp
             break;
         }
         if may(&index) {
-            // In this order: once it has left memory, a query may open and list it again.
-            group.list.lock().retain(|(listed, of)| !(Arc::ptr_eq(listed, &shard) && *of == vector));
-            shard.indexes.unload(vector);
+            group.unload(&shard, vector);
             freed += bytes;
         }
     }

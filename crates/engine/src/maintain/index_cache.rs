@@ -4,6 +4,7 @@
 //! An index in memory is a copy of rows and files, so any may be dropped at any time; a query or background work that needs
 //! the index opens it again by its files.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -188,6 +189,23 @@ impl IndexCache {
     /// Forgets the indexes of dropped shards.
     pub(super) fn forget(&self, dropped: impl Fn(&ShardKey) -> bool) {
         self.loaded.list.lock().retain(|(shard, _)| !dropped(&shard.at));
+    }
+
+    /// Saves the indexes of shards and drops them from memory, also those that still have vectors to link.
+    pub(super) fn unload(&self, shards: &BTreeSet<ShardKey>) {
+        let _alone = self.budget.dropping();
+        let indexes: Vec<Loaded> =
+            self.loaded().into_iter().filter(|(shard, ..)| shards.contains(&shard.at)).collect();
+        for (shard, vector, index) in indexes {
+            let vectors = index.vectors();
+            // Small indexes have no files. Without new files the next opening reads more rows.
+            if vectors.len() > self.options.graph_cutoff
+                && let Err(error) = vectors.save()
+            {
+                tracing::warn!(at = ?shard.at, vector = vector.0, %error, "save the vector index of an inactive shard");
+            }
+            self.loaded.unload(&shard, vector);
+        }
     }
 
     /// Drops the least recently used indexes of all groups that share the budget, as far as they exceed it.

@@ -73,7 +73,9 @@ impl Maintenance {
     }
 
     fn inspect(&self, state: &State, at: ShardKey) -> Result<()> {
-        let Some(schema) = state.collection(at.collection).filter(|_| state.knows(at)) else { return Ok(()) };
+        // A shard that becomes active is inspected then.
+        let is_active = state.knows(at) && !state.is_inactive(at);
+        let Some(schema) = state.collection(at.collection).filter(|_| is_active) else { return Ok(()) };
         // A shard that no request has loaded is inspected and dropped again.
         let shard = match state.loaded(at) {
             Some(shard) => shard,

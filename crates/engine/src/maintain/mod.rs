@@ -58,6 +58,9 @@ pub(crate) struct Maintenance {
     requests: AtomicU64,
     turns: Turns,
     compaction_changes_min: u64,
+    loaded_shards_max: usize,
+    /// Locked by the thread that drops inactive shards from memory.
+    unloading: Mutex<()>,
 }
 
 impl Maintenance {
@@ -75,6 +78,8 @@ impl Maintenance {
             requests: AtomicU64::default(),
             turns: Turns::default(),
             compaction_changes_min: options.compaction_changes_min,
+            loaded_shards_max: options.loaded_shards_max,
+            unloading: Mutex::default(),
         }
     }
 
@@ -84,6 +89,8 @@ impl Maintenance {
             self.forget(|at| !state.knows(*at));
             self.remove_dropped(&effects, ended);
         }
+        // A shard that is active again gets its graphs at once, not by the first query.
+        self.queue.lock().inspect(effects.activated);
         for changed in effects.shards {
             self.note_growth(&changed);
             if changed.keeps_departed {
@@ -127,6 +134,23 @@ impl Maintenance {
                 }
             }
         }
+    }
+
+    /// Drops shards from memory: inactive ones with their vector indexes, and the least used ones beyond
+    /// [`GroupOptions::loaded_shards_max`]. A shard that is in use stays until a later step.
+    fn unload(&self, state: &State) {
+        let Some(_alone) = self.unloading.try_lock() else { return };
+        let leaving = state.leaving();
+        if !leaving.is_empty() {
+            self.indexes.unload(&leaving.iter().copied().filter(|at| state.is_inactive(*at)).collect());
+            leaving.into_iter().for_each(|at| state.unload_inactive(at));
+        }
+        // The count of vectors that wait for a graph is lost with the shard.
+        let has_no_graph = |shard: &Shard| {
+            let schema = state.collection(shard.at.collection);
+            schema.is_none_or(|schema| self.indexes.graphs(&schema, &shard.state()).is_empty())
+        };
+        state.unload_idle(self.loaded_shards_max, has_no_graph);
     }
 
     /// Forgets shards that are dropped.

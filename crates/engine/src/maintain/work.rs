@@ -66,6 +66,7 @@ impl Maintenance {
         let mut report = WorkReport::default();
         self.let_go();
         self.free_ended();
+        self.unload(state);
         let activity = self.activity();
         if self.turns.idle_at.load(Ordering::Acquire) == activity {
             return Ok(report);

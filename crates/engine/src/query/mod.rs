@@ -1,5 +1,6 @@
 //! Queries: what can be asked of a shard, before it is planned.
 
+mod aggregate;
 mod charge;
 mod combine;
 mod filter;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use crate::object::Projection;
+pub use aggregate::{Aggregate, Among, Group, GroupValue, Number, Summarised, Summary, Values, merge_groups};
 pub use charge::Charge;
 pub(crate) use combine::least_unnamed;
 pub use combine::{Measured, combine};

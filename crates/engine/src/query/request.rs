@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Charge, Filter, Hit, Include, Keyword, KeywordStatistics, Measured, Near, Query, SortKeys};
+use super::{
+    Aggregate, Among, Charge, Filter, Group, Hit, Include, Keyword, KeywordStatistics, Measured, Near, Query, SortKeys,
+};
 use crate::ids::{DocId, ShardKey, VectorId};
 use crate::object::{FoundVersion, Object, StoredObject};
 use crate::vector::IndexMemory;
@@ -145,6 +147,15 @@ pub enum ShardRead {
         /// The search.
         keyword: Keyword,
     },
+    /// Aggregates over objects: [`ShardAnswer::Groups`].
+    Aggregate {
+        /// Where.
+        at: ShardKey,
+        /// The objects.
+        among: Among,
+        /// The aggregates.
+        aggregate: Aggregate,
+    },
 }
 
 /// The answer to a [`ShardRead`].
@@ -181,6 +192,8 @@ pub enum ShardAnswer {
     Ids(Vec<Result<Vec<Uuid>>>),
     /// Counts of the terms of a keyword search.
     KeywordStatistics(KeywordStatistics),
+    /// Groups of objects, ascending by their values.
+    Groups(Vec<Group>),
 }
 
 /// The hits of a query in one shard.
@@ -221,7 +234,8 @@ impl ShardRead {
             | Self::Status { at }
             | Self::OpenIndexes { at, .. }
             | Self::Ids { at, .. }
-            | Self::KeywordStatistics { at, .. } => *at,
+            | Self::KeywordStatistics { at, .. }
+            | Self::Aggregate { at, .. } => *at,
         }
     }
 
@@ -231,6 +245,7 @@ impl ShardRead {
             Self::Get { include, .. } | Self::GetEach { include, .. } | Self::GetVersions { include, .. } => {
                 include.charge = charge;
             }
+            Self::Aggregate { aggregate, .. } => aggregate.charge = charge,
             Self::Search { queries, .. } => queries.iter_mut().for_each(|query| query.include.charge = charge),
             Self::Ids { charge: of_ids, .. } => *of_ids = charge,
             _ => {}

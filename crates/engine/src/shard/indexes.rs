@@ -236,6 +236,11 @@ impl ShardIndexes {
         *slot.residency.write() = Residency::OnDisk;
     }
 
+    /// Whether an index failed and was not opened since: its files must not be read.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.slots.lock().values().any(|slot| slot.failed.load(Ordering::Acquire))
+    }
+
     /// How often an index failed since the shard was loaded.
     pub(crate) fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)

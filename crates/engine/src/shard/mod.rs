@@ -48,6 +48,8 @@ pub(crate) struct Shard {
     pub unreadable: Unreadable,
     /// Sizes of object rows.
     pub rows: RowSizes,
+    /// Whether the shard was used since [`Shard::take_use`].
+    used: AtomicBool,
     /// Replaced states that readers may hold, with the documents that the vector indexes keep for them.
     departed: Departed<ShardState>,
 }
@@ -125,7 +127,21 @@ impl Shard {
             unreadable: Unreadable::default(),
             departed: Departed::default(),
             rows: RowSizes::default(),
+            used: AtomicBool::new(true),
         })
+    }
+
+    /// Notes a use.
+    pub(crate) fn note_use(&self) {
+        // A write that changes nothing would take the line of the cache from other readers.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the shard was used since the last call.
+    pub(crate) fn take_use(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
     }
 
     /// The shard as it is now.

@@ -1,6 +1,8 @@
 //! Integration tests of the engine.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panicking and print their seeds")]
 
+mod activity;
+mod aggregates;
 mod background;
 mod basics;
 mod batched;

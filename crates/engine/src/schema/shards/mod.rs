@@ -34,6 +34,13 @@ pub struct Shard {
     pub version: u64,
 }
 
+impl Shard {
+    /// Whether it takes requests; an inactive shard leaves memory.
+    pub fn is_active(&self) -> bool {
+        self.status == TenantStatus::Hot
+    }
+}
+
 /// Activity of a tenant. Shards of collections without tenants are always `Hot`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TenantStatus {
