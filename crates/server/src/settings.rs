@@ -115,6 +115,10 @@ pub(crate) struct Settings {
     pub(crate) mode: OperationalMode,
     /// `MAXIMUM_ALLOWED_COLLECTIONS_COUNT`; `None` is any number.
     pub(crate) collections_max: Option<usize>,
+    /// `MAXIMUM_ALLOWED_TENANTS_PER_COLLECTION`; `None` is any number.
+    pub(crate) tenants_max: Option<usize>,
+    /// `MAXIMUM_ALLOWED_SHARDS_PER_COLLECTION`, of collections without tenants; `None` is any number.
+    pub(crate) shards_max: Option<usize>,
     /// `AZIMUTH_READ_SECONDS_MAX`: how long a request may read; gRPC callers set their own limit by `grpc-timeout`.
     pub(crate) read_time_max: Duration,
     /// Reads of shards and their answers pass through their encoded form, as if the shards were on another node; for tests.
@@ -189,6 +193,8 @@ impl Settings {
             connections_max: number("AZIMUTH_CONNECTIONS_MAX", 10_000)?,
             idle_max: Duration::from_secs(number("AZIMUTH_IDLE_SECONDS_MAX", 75)?.max(1)),
             collections_max: usize::try_from(number("MAXIMUM_ALLOWED_COLLECTIONS_COUNT", -1_i64)?).ok(),
+            tenants_max: usize::try_from(number("MAXIMUM_ALLOWED_TENANTS_PER_COLLECTION", -1_i64)?).ok(),
+            shards_max: usize::try_from(number("MAXIMUM_ALLOWED_SHARDS_PER_COLLECTION", -1_i64)?).ok(),
             mode: OperationalMode::parse(&text("OPERATIONAL_MODE", ""))?,
             encode_reads: flag("AZIMUTH_ENCODE_READS", false),
             read_time_max: Duration::from_secs(number("AZIMUTH_READ_SECONDS_MAX", 60)?.max(1)),

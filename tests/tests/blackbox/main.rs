@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod access;
+mod aggregate;
 mod bounded;
 mod clients;
 mod command_line;
@@ -36,4 +37,5 @@ mod shards;
 mod slow_readers;
 mod stateful;
 mod storage;
+mod tenants;
 mod tls;

@@ -19,7 +19,7 @@ fn what_would_restrict_or_protect_refuses_the_start() {
         ("AUTHENTICATION_OIDC_ENABLED", "1"),
         ("AUTHENTICATION_DB_USERS_ENABLED", "enabled"),
         ("MAINTENANCE_NODES", "node1"),
-        ("MAXIMUM_ALLOWED_TENANTS_PER_COLLECTION", "10"),
+        ("MAXIMUM_ALLOWED_OBJECTS_COUNT", "10"),
         ("ALLOWED_COMPRESSION_TYPES", "rq"),
         ("RAFT_BOOTSTRAP_EXPECT", "3"),
     ] {

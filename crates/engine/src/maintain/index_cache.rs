@@ -194,8 +194,7 @@ impl IndexCache {
     /// Saves the indexes of shards and drops them from memory, also those that still have vectors to link.
     pub(super) fn unload(&self, shards: &BTreeSet<ShardKey>) {
         let _alone = self.budget.dropping();
-        let indexes: Vec<Loaded> =
-            self.loaded().into_iter().filter(|(shard, ..)| shards.contains(&shard.at)).collect();
+        let indexes: Vec<Loaded> = self.loaded().into_iter().filter(|(shard, ..)| shards.contains(&shard.at)).collect();
         for (shard, vector, index) in indexes {
             let vectors = index.vectors();
             // Small indexes have no files. Without new files the next opening reads more rows.

@@ -1,10 +1,10 @@
-//! Reads of front ends that are no searches: objects by id, listings, counts, shards.
+//! Reads of front ends that are no searches: objects by id, listings, shards.
 
 use std::sync::Arc;
 
 use azimuth_engine::ids::{ShardKey, VectorId};
 use azimuth_engine::object::StoredObject;
-use azimuth_engine::query::{Filter, Hit, Include, Query, ShardSummary};
+use azimuth_engine::query::{Hit, Include, Query, ShardSummary};
 use azimuth_engine::schema::Collection;
 use uuid::Uuid;
 
@@ -72,15 +72,6 @@ impl App {
     {
         check_target(permit, Access::Read, &target)?;
         self.read(move |shards| show(shards.search(&target, query)?)).await
-    }
-
-    /// Number of objects, or of those that match.
-    ///
-    /// # Errors
-    /// The error of the read.
-    pub(crate) async fn count(&self, permit: &Permit, target: ShardTarget, filter: Option<Filter>) -> AppResult<u64> {
-        check_target(permit, Access::Read, &target)?;
-        self.read(move |shards| Ok(shards.count(&target, filter.as_ref())?)).await
     }
 
     /// Sizes and queues of a shard.

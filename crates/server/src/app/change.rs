@@ -110,6 +110,7 @@ impl App {
                 Change::Nothing => return Ok(there.cloned()),
                 Change::Create(collection) => {
                     schema::check_count(&catalog, self.settings.collections_max)?;
+                    schema::check_shard_count(&collection, self.settings.shards_max)?;
                     within(&collection, None)?;
                     let shards = tenants::shard_names(&collection).map(tenants::new_shard).collect();
                     Command::CreateSharded { collection: Box::new(collection), shards }

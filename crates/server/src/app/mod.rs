@@ -3,6 +3,7 @@
 mod access;
 #[cfg(test)]
 pub(crate) mod access_tests;
+pub(crate) mod aggregate;
 mod calls;
 mod change;
 pub(crate) mod deadline;
@@ -17,7 +18,7 @@ mod reconcile;
 pub(crate) mod schema;
 pub(crate) mod search;
 pub(crate) mod shards;
-mod tenants;
+pub(crate) mod tenants;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,7 +29,7 @@ use azimuth_engine::ids::{GroupId, ShardKey};
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::Collection;
 use azimuth_raft::{DiskUse, LogMetrics, Node, Progress};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use access::check;
 pub(crate) use change::Change;
@@ -58,6 +59,8 @@ pub(crate) struct App {
     reads: Reads,
     /// Changes of one collection's schema follow one another; changes of other collections run beside them.
     order: Order,
+    /// Held while tenants are created, where they are counted.
+    counted_tenants: Arc<Mutex<()>>,
 }
 
 /// Metrics of the node and of its groups.
@@ -82,6 +85,7 @@ impl App {
             node: OnceLock::new(),
             progress: OnceLock::new(),
             reads: Reads::new(),
+            counted_tenants: Arc::default(),
         })
     }
 

@@ -34,7 +34,7 @@ impl Refused {
 }
 
 /// Variables that restrict or protect, the values that switch the restriction on, and the missing feature.
-const RESTRICTING: [(&str, Refused, &str); 17] = [
+const RESTRICTING: [(&str, Refused, &str); 15] = [
     ("AUTHORIZATION_RBAC_ENABLED", Refused::On, "there are no roles yet; use AUTHORIZATION_ADMINLIST_ENABLED"),
     ("AUTHORIZATION_ENABLE_RBAC", Refused::On, "there are no roles yet; use AUTHORIZATION_ADMINLIST_ENABLED"),
     ("AUTHENTICATION_OIDC_ENABLED", Refused::On, "OpenID Connect is not there yet; use API keys"),
@@ -48,8 +48,6 @@ const RESTRICTING: [(&str, Refused, &str); 17] = [
     ("NAMESPACES_ENABLED", Refused::On, "there are no namespaces yet"),
     ("MAINTENANCE_NODES", Refused::Set, "there is no maintenance mode yet"),
     ("MAXIMUM_ALLOWED_OBJECTS_COUNT", Refused::From(0), "objects are not counted against a limit yet"),
-    ("MAXIMUM_ALLOWED_TENANTS_PER_COLLECTION", Refused::From(0), "there are no tenants yet"),
-    ("MAXIMUM_ALLOWED_SHARDS_PER_COLLECTION", Refused::From(0), "shards are not counted against a limit yet"),
     ("ALLOWED_VECTOR_INDEX_TYPES", Refused::Set, "every type of index is allowed"),
     ("ALLOWED_COMPRESSION_TYPES", Refused::Set, "every compression is allowed"),
     ("MEMORY_READONLY_PERCENTAGE", Refused::From(1), "AZIMUTH_INDEX_MEMORY bounds the memory of vector indexes"),
@@ -67,7 +65,7 @@ const IGNORED: [(&str, &str); 44] = [
     ("API_BASED_MODULES_DISABLED", "there are no modules"),
     ("MODULES_CLIENT_TIMEOUT", "there are no modules"),
     ("BACKUP_", "there are no backups yet"),
-    ("OFFLOAD_", "there are no tenants to offload yet"),
+    ("OFFLOAD_", "tenants cannot be offloaded yet"),
     ("EXPORT_", "there are no exports yet"),
     ("CLUSTER_", "there are no clusters yet"),
     ("RAFT_", "there are no clusters yet"),

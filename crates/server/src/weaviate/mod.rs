@@ -1,5 +1,6 @@
 //! The dialect of Weaviate: names, texts, JSON and protobuf of its three wires.
 
+mod aggregate;
 pub(crate) mod filter;
 pub(crate) mod graphql;
 pub(crate) mod grpc;
@@ -7,6 +8,7 @@ pub(crate) mod objects;
 pub(crate) mod page;
 pub(crate) mod rest;
 pub(crate) mod schema;
+mod tenants;
 pub(crate) mod texts;
 pub(crate) mod tree;
 pub(crate) mod weight;

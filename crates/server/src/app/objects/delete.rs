@@ -23,12 +23,15 @@ pub(crate) struct Deleted {
     pub(crate) matches: u64,
     /// Those that were within the limit, in the order of a listing, and whether they are gone (on a dry run: would be).
     pub(crate) objects: Vec<(Uuid, bool)>,
+    /// Whether nothing was deleted because a shard is read-only.
+    pub(crate) read_only: bool,
 }
 
 /// Deletes the first `QUERY_MAXIMUM_RESULTS` objects that match; on a dry run only finds them.
 ///
 /// Each object is deleted in the version that was found to match. One that was overwritten meanwhile is deleted in its new
 /// version if that matches too, and left alone if not; one that is overwritten again and again is reported as not deleted.
+/// Of shards of which one is `read_only` nothing is deleted.
 ///
 /// # Errors
 /// What the search or the write ends with.
@@ -38,13 +41,15 @@ pub(crate) async fn matching(
     target: ShardTarget,
     filter: Filter,
     dry_run: bool,
+    read_only: bool,
 ) -> AppResult<Deleted> {
     check_target(permit, Access::Delete, &target)?;
     let limit = app.settings.query_maximum_results;
     let (shards_of_target, first) = (target.clone(), filter.clone());
     let (found, mut matches) = app.read(move |shards| shards.matching(&shards_of_target, &first, limit)).await?;
-    if dry_run {
-        return Ok(Deleted { matches, objects: found.iter().map(|found| (found.version.id, true)).collect() });
+    if dry_run || read_only {
+        let fate = |found: &FoundIn| (found.version.id, dry_run);
+        return Ok(Deleted { matches, objects: found.iter().map(fate).collect(), read_only: !dry_run });
     }
     let ids: Vec<Uuid> = found.iter().map(|found| found.version.id).collect();
     let mut fates: HashMap<Uuid, bool> = HashMap::with_capacity(ids.len());
@@ -62,7 +67,7 @@ pub(crate) async fn matching(
     }
     fates.extend(due.iter().map(|found| (found.version.id, false)));
     let objects = ids.into_iter().filter_map(|id| Some((id, *fates.get(&id)?))).collect();
-    Ok(Deleted { matches, objects })
+    Ok(Deleted { matches, objects, read_only: false })
 }
 
 /// Deletes these versions, notes which objects are gone, and returns the objects that have another version by now.

@@ -80,19 +80,19 @@ fn check_writable(collection: &Collection, shard: &Shard) -> Result<(), ObjectEr
     Ok(())
 }
 
-/// The shards in which the objects of `tenant`, or of a collection without tenants, are written.
+/// The shards that hold the objects of `tenant`, or of a collection without tenants, and whether one of them is read-only.
 ///
 /// # Errors
-/// As [`route_to_write`], for any of the shards.
+/// As [`route`].
 pub(crate) fn targets_to_write(
     catalog: &Catalog,
     collection: &Arc<Collection>,
     tenant: Option<&str>,
-) -> Result<ShardTarget, ObjectError> {
+) -> Result<(ShardTarget, bool), RouteError> {
     let target = targets(catalog, collection, tenant)?;
     let shards = catalog.shards(collection.id);
-    target.all().filter_map(|at| shards.by_id(at.shard)).try_for_each(|shard| check_writable(collection, shard))?;
-    Ok(target)
+    let read_only = target.all().filter_map(|at| shards.by_id(at.shard)).any(|shard| shard.read_only);
+    Ok((target, read_only))
 }
 
 /// The shards that hold the objects of `tenant`, or of a collection without tenants.
@@ -141,7 +141,8 @@ pub(crate) async fn activate(
         return Ok(catalog);
     };
     // A tenant that was removed meanwhile is refused by `route`.
-    app.update_shards(collection.id, vec![activation(tenant)]).await?;
+    // Boxed, so that the futures of all reads do not grow by that of this rare write.
+    Box::pin(app.update_shards(collection.id, vec![activation(tenant)])).await?;
     app.catalog()
 }
 

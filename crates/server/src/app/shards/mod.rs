@@ -12,12 +12,12 @@ mod target;
 
 use std::collections::BTreeMap;
 
-use azimuth_engine::ids::{ShardKey, VectorId};
+use azimuth_engine::ids::{DocId, ShardKey, VectorId};
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{FoundVersion, Object, StoredObject};
 use azimuth_engine::query::{
-    Combination, Filter, Hit, Include, KeywordStatistics, Near, Query, Rank, ShardAnswer, ShardHits, ShardRead,
-    ShardSummary, Sort, sort_hits,
+    Aggregate, Among, Combination, Filter, Group, Hit, Include, KeywordStatistics, Near, Query, Rank, ShardAnswer,
+    ShardHits, ShardRead, ShardSummary, Sort, merge_groups, sort_hits,
 };
 use azimuth_engine::{Error, Result};
 use uuid::Uuid;
@@ -138,22 +138,47 @@ impl<'a> Shards<'a> {
         Ok(known)
     }
 
-    /// Number of objects, or of those that match.
+    /// Aggregates over objects, or over those that match: groups, ascending by their values.
     ///
     /// # Errors
     /// As [`Shards::search`].
-    pub(crate) fn count(self, target: &ShardTarget, filter: Option<&Filter>) -> Answered<u64> {
-        let mut total = 0_u64;
+    pub(crate) fn aggregate(
+        self,
+        target: &ShardTarget,
+        filter: Option<&Filter>,
+        aggregate: &Aggregate,
+    ) -> Answered<Vec<Group>> {
         let filter = filter.map(|filter| self.resolve(target, filter)).transpose();
         let filter = filter.map_err(|error| ShardError { at: target.first().at, error })?;
-        for (at, answer) in self.scatter(target, |at| ShardRead::Count { at, filter: filter.clone() }) {
-            match answer {
-                Ok(ShardAnswer::Count(count)) => total += count,
-                Ok(_) => return Err(ShardError { at, error: mismatch() }),
-                Err(error) => return Err(ShardError { at, error }),
-            }
+        let among = || filter.as_ref().map_or(Among::All, |filter| Among::Matching(filter.clone()));
+        let read = |at| ShardRead::Aggregate { at, among: among(), aggregate: aggregate.clone() };
+        groups_of(self.scatter(target, read))
+    }
+
+    /// Aggregates over the hits of a search, as far as they were not written or deleted since.
+    ///
+    /// # Errors
+    /// As [`Shards::search`].
+    pub(crate) fn aggregate_hits(
+        self,
+        target: &ShardTarget,
+        hits: &[Hit],
+        aggregate: &Aggregate,
+    ) -> Answered<Vec<Group>> {
+        let mut versions: BTreeMap<ShardKey, Vec<DocId>> = BTreeMap::new();
+        for hit in hits {
+            versions.entry(target.of(hit.object.id)).or_default().push(hit.doc_id);
         }
-        Ok(total)
+        if versions.is_empty() {
+            // A shard gives the empty group, whose summaries are of the right kinds.
+            versions.insert(target.first().at, Vec::new());
+        }
+        let read = |(at, doc_ids): (&ShardKey, &Vec<DocId>)| {
+            let among = Among::Versions(doc_ids.clone());
+            ShardRead::Aggregate { at: *at, among, aggregate: aggregate.clone() }
+        };
+        let answers = self.executor.execute(versions.iter().map(read).collect());
+        groups_of(versions.keys().copied().zip(answers))
     }
 
     /// The first versions that match, at most `limit`, in the order of a listing, and the number of all that match.
@@ -417,6 +442,19 @@ fn sorted(target: &ShardTarget, sort: &[Sort], hits: Vec<Hit>, include: &Include
         .map_err(|error| ShardError { at: target.first().at, error })?;
     hits.iter_mut().for_each(|hit| include.properties.retain(&mut hit.object.properties));
     Ok(hits)
+}
+
+/// The groups of all shards.
+fn groups_of(answers: impl Iterator<Item = (ShardKey, Result<ShardAnswer>)>) -> Answered<Vec<Group>> {
+    let mut lists = Vec::new();
+    for (at, answer) in answers {
+        match answer {
+            Ok(ShardAnswer::Groups(groups)) => lists.push(groups),
+            Ok(_) => return Err(ShardError { at, error: mismatch() }),
+            Err(error) => return Err(ShardError { at, error }),
+        }
+    }
+    Ok(merge_groups(lists))
 }
 
 /// Positions of the objects by shard.

@@ -23,7 +23,7 @@ const DEPTH_MAX: usize = 128;
 const NESTING_MAX: usize = 256;
 
 /// A field with everything put in.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Field {
     /// What is asked for.
     pub(super) name: String,

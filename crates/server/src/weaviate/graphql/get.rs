@@ -12,6 +12,7 @@ use super::document::Field;
 use super::grouped::{group_by, in_groups, related};
 use super::shape::Shape;
 use super::{FieldError, near};
+use crate::app::objects::shard;
 use crate::app::search::find::Find;
 use crate::app::search::{Ranking, RankingKind, Search, UNBOUNDED_HITS_MAX, target};
 use crate::app::shards::{HitTree, ShardTarget};
@@ -33,6 +34,7 @@ pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field, alone:
     let shape = Shape::new(&catalog, &collection, &tenant, &class.fields);
     let resource = Resource::objects(&collection.name, None);
     let permit = app.permit(caller, Access::Read, resource).map_err(refuse)?;
+    let catalog = shard::activate(app, &permit, &collection, Some(&tenant)).await.map_err(refuse)?;
     let (by, related) = (group_by(class), related(class));
     let mut search = assemble(app, &catalog, &collection, class, &shape)?;
     if related.is_some() && collection.vectors.unnamed.is_some() {
@@ -43,10 +45,10 @@ pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field, alone:
     // Hits of a keyword search have no distance, not even an unknown one.
     let near = matches!(kind, RankingKind::Vector | RankingKind::Hybrid);
     if let Some(by) = by.as_ref().filter(|by| ranked && collection.property(&by.property).is_none()) {
-        let (shard, property) = (&search.shard_target.first().name, &by.property);
+        let (name, property) = (&search.shard_target.first().name, &by.property);
         let no_such = no_such_property(property, &collection.name);
         let why =
-            format!("shard {}_{shard}: {no_such}: unrecognized property: {property}", collection.name.to_lowercase());
+            format!("shard {}_{name}: {no_such}: unrecognized property: {property}", collection.name.to_lowercase());
         return Err(FieldError(texts::vector_search(&collection.name, &why)));
     }
     if shape.asks("generate") {

@@ -241,7 +241,7 @@ async fn classes(
         ("__typename", "Get") => Ok(json!("GetObjectsObj").into()),
         ("__typename", _) => Ok(json!("AggregateObjectsObj").into()),
         (_, "Get") => get::class(app, caller, class, alone && root.fields.len() == 1).await,
-        _ => aggregate::class(app, caller, class).await.map(Tree::from),
+        _ => Box::pin(aggregate::class(app, caller, class)).await.map(Tree::from),
     };
     let answers = stream::iter(&root.fields).map(one).buffered(TOGETHER_MAX).collect::<Vec<_>>().await;
     let mut found = Members::new();

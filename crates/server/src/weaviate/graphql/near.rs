@@ -11,6 +11,7 @@ use super::document::Field;
 use super::{FieldError, hybrid, keyword};
 use crate::app::search::Ranking;
 use crate::app::search::target::{self, Chosen, Method, TargetError, Threshold};
+use crate::weaviate::aggregate::Bound;
 use crate::weaviate::texts::{self, VECTOR_SEARCH};
 
 /// The search of a class.
@@ -51,6 +52,27 @@ pub(super) fn search<'a>(
             Ok(found.map(|(ranking, chosen)| RankedSearch { ranking, chosen }))
         }
     }
+}
+
+/// `nearVector` or `nearObject` of an aggregated class, without its bound, which counts in a way of its own there.
+pub(super) fn unbounded(
+    collection: &Collection,
+    shards: &ShardTable,
+    class: &Field,
+) -> Result<Option<(Ranking, Bound)>, FieldError> {
+    let mut class = Field { arguments: class.arguments.clone(), ..Field::default() };
+    let mut bound = Bound::default();
+    for name in ["nearVector", "nearObject"] {
+        let near = class.arguments.iter_mut().find(|(given, _)| given == name).map(|(_, near)| near);
+        let Some(near) = near else { continue };
+        let given = threshold(near).map_err(|why| FieldError(format!("failed to extract {name} params: {why}")))?;
+        bound = Bound { distance: given.distance, certainty: given.certainty, object_limit: None };
+        if let Some(near) = near.as_object_mut() {
+            near.remove("distance");
+            near.remove("certainty");
+        }
+    }
+    Ok(near(collection, shards, &class)?.map(|(ranking, _)| (ranking, bound)))
 }
 
 fn near<'a>(

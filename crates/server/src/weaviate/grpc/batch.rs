@@ -207,15 +207,19 @@ pub(crate) async fn batch_delete(
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref()).map_err(parse)?;
     let filter = filter.ok_or_else(|| parse(Status::unknown("no filters in batch delete request")))?;
     let catalog = shard::activate(app, &permit, &collection, tenant).await.map_err(status)?;
-    let target = shard::targets_to_write(&catalog, &collection, tenant)
-        .map_err(|error| Status::unknown(format!("batch delete: cannot find objects: {}", texts::object(&error))))?;
-    let deleted = delete::matching(app, &permit, target, filter, request.dry_run).await.map_err(status)?;
+    let (target, read_only) = shard::targets_to_write(&catalog, &collection, tenant)
+        .map_err(|error| Status::unknown(format!("batch delete: cannot find objects: {}", texts::route(&error))))?;
+    let deleted = delete::matching(app, &permit, target, filter, request.dry_run, read_only).await.map_err(status)?;
     let failed = deleted.objects.iter().filter(|(_, gone)| !gone).count();
     let successful = if request.dry_run { deleted.matches } else { (deleted.objects.len() - failed) as u64 };
     let object = |(id, gone): &(uuid::Uuid, bool)| BatchDeleteObject {
         uuid: id.as_bytes().to_vec(),
         successful: *gone,
-        error: Some(if *gone { String::new() } else { "the object was not deleted".to_owned() }),
+        error: Some(match (gone, deleted.read_only) {
+            (true, _) => String::new(),
+            (false, true) => texts::READ_ONLY.to_owned(),
+            (false, false) => "the object was not deleted".to_owned(),
+        }),
     };
     let objects = if request.verbose { deleted.objects.iter().map(object).collect() } else { Vec::new() };
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);

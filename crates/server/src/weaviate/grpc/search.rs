@@ -13,6 +13,7 @@ use super::reply::{Ranked, result};
 use super::selection::Selection;
 use super::{grouped, hybrid, keyword, near, status, took};
 use crate::app::App;
+use crate::app::objects::shard;
 use crate::app::schema::names::upper_first;
 use crate::app::search::find::Find;
 use crate::app::search::grouping::GroupBy;
@@ -28,7 +29,7 @@ use crate::weaviate::texts;
 /// Answers a request.
 pub(super) async fn search(app: &Arc<App>, caller: &Caller, request: &SearchRequest) -> Result<SearchReply, Status> {
     let start = Instant::now();
-    let prepared = Prepared::new(app, caller, request)?;
+    let prepared = Prepared::new(app, caller, request).await?;
     let find =
         Find { follow: prepared.selection.follow(), ..Find::new(prepared.permit.clone(), prepared.search.clone()) };
     let answer = app.find(find, move |hits| prepared.answer(hits)).await;
@@ -52,13 +53,14 @@ pub(super) enum Answer {
 }
 
 impl Prepared {
-    /// Checks a request against the schema and the caller's rights.
-    pub(super) fn new(app: &Arc<App>, caller: &Caller, request: &SearchRequest) -> Result<Self, Status> {
+    /// Checks a request against the schema and the caller's rights, and activates its tenant where the collection does so.
+    pub(super) async fn new(app: &Arc<App>, caller: &Caller, request: &SearchRequest) -> Result<Self, Status> {
         let catalog = app.names(caller).map_err(status)?;
         let collection = find_collection(&catalog, &request.collection)?;
         let tenant = Some(request.tenant.as_str()).filter(|tenant| !tenant.is_empty());
         let resource = Resource::objects(&collection.name, tenant);
         let permit = app.permit(caller, Access::Read, resource).map_err(status)?;
+        let catalog = shard::activate(app, &permit, &collection, tenant).await.map_err(status)?;
 
         let (properties, metadata) = (request.properties.as_ref(), request.metadata.as_ref());
         let mut selection = Selection::new(&catalog, &collection, properties, metadata, &request.tenant)?;

@@ -33,7 +33,7 @@ pub(super) async fn search_many(
     }
     let (mut outcomes, mut places, mut good) = (Vec::with_capacity(given), Vec::new(), Vec::new());
     for (place, request) in request.requests.iter().enumerate() {
-        match Prepared::new(app, caller, request) {
+        match Prepared::new(app, caller, request).await {
             Ok(prepared) => {
                 places.push(place);
                 good.push(prepared);

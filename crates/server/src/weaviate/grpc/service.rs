@@ -114,7 +114,7 @@ impl weaviate_server::Weaviate for Service {
 
     async fn tenants_get(&self, request: Request<TenantsGetRequest>) -> Result<Response<TenantsGetReply>, Status> {
         let caller = self.caller(&request)?;
-        self.answer(tenants::tenants_get(&self.app, &caller, request.into_inner())?)
+        self.answer(tenants::tenants_get(&self.app, &caller, request.into_inner()).await?)
     }
 
     async fn aggregate(&self, request: Request<AggregateRequest>) -> Result<Response<AggregateReply>, Status> {

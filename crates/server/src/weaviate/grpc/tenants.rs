@@ -1,21 +1,26 @@
 //! TenantsGet: which tenants a collection has, and whether they are active.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use azimuth_engine::schema::{Shard, TenantStatus};
+use azimuth_engine::{Error, interrupt};
 use tonic::Status;
 
-use super::search::find_collection;
 use super::{status, took};
-use crate::app::App;
+use crate::app::schema::names::upper_first;
+use crate::app::{App, AppError};
 use crate::auth::{Access, Caller, Resource};
 use crate::pb::weaviate::tenants_get_request::Params;
 use crate::pb::weaviate::{Tenant, TenantActivityStatus, TenantsGetReply, TenantsGetRequest};
+use crate::request_memory;
+use crate::weaviate::tenants::{READING, refusal};
+
+/// Bytes of a reply for each tenant, its name aside.
+const REPLY_BYTES: usize = 64;
 
 /// Answers a request; without names all tenants, unknown names left out.
-pub(super) fn tenants_get(
+pub(super) async fn tenants_get(
     app: &Arc<App>,
     caller: &Caller,
     request: TenantsGetRequest,
@@ -25,7 +30,8 @@ pub(super) fn tenants_get(
     if request.collection.is_empty() {
         return Err(refuse("missing collection "));
     }
-    app.permit(caller, Access::Read, Resource::collection(&request.collection)).map_err(status)?;
+    let class = upper_first(&request.collection);
+    let permit = app.permit(caller, Access::Read, Resource::collection(&class)).map_err(status)?;
     let names = match request.params {
         Some(Params::Names(names)) if names.values.is_empty() => {
             return Err(refuse("must specify at least one tenant name"));
@@ -33,23 +39,25 @@ pub(super) fn tenants_get(
         Some(Params::Names(names)) => Some(names.values),
         None => None,
     };
-    let failed = "failed to execute query: could not get tenants: could not get tenants:";
-    let catalog = app.names(caller).map_err(status)?;
-    let Ok(collection) = find_collection(&catalog, &request.collection) else {
-        return Err(refuse(&format!("{failed} class not found")));
-    };
-    if !collection.multi_tenancy.enabled {
-        return Err(refuse(&format!("{failed} multi-tenancy is not enabled for class {:?}", collection.name)));
-    }
-    let shards = catalog.shards(collection.id);
-    let tenants = match names {
-        // Each once, in the order of the names.
-        Some(names) => {
-            let names: BTreeSet<String> = names.into_iter().collect();
-            names.iter().filter_map(|name| shards.get(name)).map(|shard| tenant(shard)).collect()
+    let known = app.tenants(&permit, &class).map_err(|error| match refusal(error, READING) {
+        AppError::Invalid(why) => refuse(&why),
+        other => status(other),
+    })?;
+    let list = move || {
+        let mut tenants = Vec::new();
+        let mut add = |shard: &Shard| {
+            interrupt::check()?;
+            request_memory::charge(REPLY_BYTES + shard.name.len())?;
+            tenants.push(tenant(shard));
+            Ok::<_, Error>(())
+        };
+        match names {
+            Some(names) => names.iter().filter_map(|name| known.get(name)).try_for_each(|shard| add(shard))?,
+            None => known.iter().try_for_each(|shard| add(shard))?,
         }
-        None => shards.iter().map(|shard| tenant(shard)).collect(),
+        Ok(tenants)
     };
+    let tenants = app.compute(list).await.map_err(status)?;
     Ok(TenantsGetReply { tenants, took: took(start) })
 }
 

@@ -80,8 +80,12 @@ const DECISIONS: &[(&str, &str, Who)] = &[
     // Nothing stands behind these routes: they read and change no data.
     ("*", "tasks", Known),
     ("*", "schema/*/vectors/*/index", Known),
-    ("*", "schema/*/tenants", Known),
-    ("*", "schema/*/tenants/*", Known),
+    ("GET", "schema/*/tenants", Readers),
+    ("POST", "schema/*/tenants", Writers),
+    ("PUT", "schema/*/tenants", Writers),
+    ("DELETE", "schema/*/tenants", Writers),
+    ("GET", "schema/*/tenants/*", Readers),
+    ("HEAD", "schema/*/tenants/*", Readers),
     ("*", "aliases", Known),
     ("*", "aliases/*", Known),
     ("*", "search/*/near-text", Known),
@@ -158,6 +162,8 @@ fn body(method: &str, pattern: &str) -> Value {
         ("POST", "schema/*/properties") => json!({"name": "more", "dataType": ["text"]}),
         ("PUT", "schema/*/shards/*") => json!({"status": "READONLY"}),
         ("PUT", "schema/*/properties/*/index/*") => json!({}),
+        ("DELETE", "schema/*/tenants") => json!(["one"]),
+        (_, "schema/*/tenants") => json!([{"name": "one", "activityStatus": "HOT"}]),
         (_, "schema/*/properties/*/tokenize") => json!({"text": "x"}),
         (_, "tokenize") => json!({"text": "x", "tokenization": "word"}),
         ("DELETE", "batch/objects") => {

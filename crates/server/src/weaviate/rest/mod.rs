@@ -18,6 +18,7 @@ mod objects;
 mod root;
 mod route;
 mod schema;
+mod tenants;
 mod tokenize;
 mod unsupported;
 
@@ -118,7 +119,7 @@ pub(crate) async fn handle(app: &Arc<App>, accepted: &Accepted) -> Reply {
         Endpoint::Objects => objects::handle(app, req).await,
         Endpoint::Batch => batch::handle(app, req).await,
         Endpoint::Graphql | Endpoint::GraphqlBatch => crate::weaviate::graphql::handle(app, req).await,
-        Endpoint::Tenants => unsupported::tenants(app, req),
+        Endpoint::Tenants => Box::pin(tenants::handle(app, req)).await,
         Endpoint::Aliases => unsupported::aliases(req),
         Endpoint::Roles => unsupported::roles(req),
         Endpoint::Replication => Reply::empty(StatusCode::NOT_IMPLEMENTED),

@@ -1,37 +1,13 @@
 //! Answers of the parts that are off or not there. Each says what is missing; none pretends to have done something.
 
-use std::sync::Arc;
-
 use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::message::{Reply, RestRequest};
-use crate::app::App;
-use crate::app::schema::names;
 
 /// 422 that names what is missing.
 pub(super) fn absent(what: &str) -> Reply {
     Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("{what}: not supported by this server yet"))
-}
-
-/// Tenants: there is no collection with tenants yet, so lists are empty and changes are refused.
-pub(super) fn tenants(app: &Arc<App>, req: &RestRequest) -> Reply {
-    let catalog = match req.caller().and_then(|caller| Ok(app.names(caller)?)) {
-        Ok(catalog) => catalog,
-        Err(reply) => return reply,
-    };
-    let name = names::upper_first(req.segments.get(1).map_or("", String::as_str));
-    let Some(collection) = catalog.find(&name) else {
-        return Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("class {name:?} not found"));
-    };
-    if !collection.multi_tenancy.enabled {
-        let message = format!("multi-tenancy is not enabled for class {name:?}");
-        return Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &message);
-    }
-    match req.segments.get(3) {
-        None if req.method == Method::GET => Reply::ok(json!([])),
-        _ => absent("tenants"),
-    }
 }
 
 pub(super) fn aliases(req: &RestRequest) -> Reply {

@@ -20,7 +20,7 @@ mod vectors;
 pub(crate) use decode::{decode_class, decode_new_property};
 pub(crate) use defaults::CONVENTIONS;
 pub(crate) use inverted::decode as decode_inverted;
-pub(crate) use property::{check_folding, decode_analyzer, tokenization_name, without_dictionary};
+pub(crate) use property::{check_folding, decode_analyzer, tokenization_name, type_names, without_dictionary};
 pub(crate) use render::{render_class, render_property};
 pub(crate) use update::update_class;
 

@@ -119,7 +119,7 @@ fn single(name: &str) -> Option<DataType> {
 }
 
 /// Name of a type on the wire; a reference has several.
-pub(super) fn type_names(data_type: &DataType) -> Vec<String> {
+pub(crate) fn type_names(data_type: &DataType) -> Vec<String> {
     let listed = |name: &str, list: bool| vec![if list { format!("{name}[]") } else { name.to_owned() }];
     match data_type {
         DataType::Primitive { of, list } => {

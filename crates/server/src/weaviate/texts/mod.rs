@@ -10,7 +10,7 @@ mod score;
 use crate::app::AppError;
 
 pub(crate) use access::{forbidden, unauthenticated};
-pub(crate) use object::{object, reference};
+pub(crate) use object::{READ_ONLY, object, reference};
 pub(crate) use query::{
     VECTOR_SEARCH, keyword, keyword_of_hybrid, no_query_vector, no_such_property, no_vectorizer, refused_page,
     refused_tenant, route, search_path, threshold, vector_search,

@@ -8,6 +8,9 @@ use super::query::{no_such_property, route};
 use super::schema::{name, no_nested};
 use crate::app::objects::{BatchReferenceError, ExtensionError, ObjectError, ReferenceError, VectorError};
 
+/// The refusal of writes to a shard that is read-only.
+pub(crate) const READ_ONLY: &str = "store is read-only due to: manually set by user";
+
 /// The text of a refused object, without any path before it.
 pub(crate) fn object(error: &ObjectError) -> String {
     match error {
@@ -22,7 +25,7 @@ pub(crate) fn object(error: &ObjectError) -> String {
              length {expected}: vector dimensions do not match the index dimensions"
         ),
         ObjectError::Route(error) => route(error),
-        ObjectError::ReadOnly { collection, shard } => format!("shard {shard} of class {collection} is read-only"),
+        ObjectError::ReadOnly { .. } => READ_ONLY.to_owned(),
         ObjectError::Reference(error) => reference(error),
         ObjectError::Exists(id) => format!("id '{id}' already exists"),
         ObjectError::NotFound => "object not found".to_owned(),

@@ -67,10 +67,10 @@ pub(super) async fn delete(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
         )));
     }
     let located = shard::targets_to_write(&active, collection, tenant);
-    let target = located
-        .map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", texts::object(&error))))?;
+    let (target, read_only) = located
+        .map_err(|error| refuse(format!("batch delete objects: cannot find objects: {}", texts::route(&error))))?;
     let dry_run = body.get("dryRun").and_then(Value::as_bool).unwrap_or(false);
-    let deleted = delete::matching(app, &permit, target, filter, dry_run).await?;
+    let deleted = delete::matching(app, &permit, target, filter, dry_run, read_only).await?;
     request_memory::force(deleted.objects.len() * ANSWER_BYTES);
     Ok(Reply::ok(json!({
         "deletionTimeUnixMilli": body.get("deletionTimeUnixMilli").cloned().unwrap_or_else(|| Value::from(NO_TIME_MS)),
@@ -89,7 +89,14 @@ fn results(deleted: &delete::Deleted, limit: usize, dry_run: bool, verbose: bool
         (false, false) => "FAILED",
     };
     let shown = deleted.objects.iter().filter(|(_, gone)| verbose || !gone);
-    let objects: Vec<Value> = shown.map(|(id, gone)| json!({"id": id.to_string(), "status": status(*gone)})).collect();
+    let object = |(id, gone): &(uuid::Uuid, bool)| {
+        if deleted.read_only {
+            // Such objects are shown without their ids.
+            return json!({"errors": {"error": [{"message": texts::READ_ONLY}]}, "status": status(*gone)});
+        }
+        json!({"id": id.to_string(), "status": status(*gone)})
+    };
+    let objects: Vec<Value> = shown.map(object).collect();
     json!({
         "matches": deleted.matches,
         "limit": limit,
