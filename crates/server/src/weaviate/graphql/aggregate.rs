@@ -8,7 +8,7 @@ use azimuth_engine::schema::{Collection, Property};
 use serde_json::{Map, Value, json};
 
 use super::document::Field;
-use super::{FieldError, arguments, near};
+use super::{FieldError, arguments, hybrid, near};
 use crate::app::aggregate::Aggregation;
 use crate::app::objects::shard;
 use crate::app::search::{Ranking, Search};
@@ -110,11 +110,17 @@ fn search(
     object_limit: Option<usize>,
     shard_target: &ShardTarget,
 ) -> Result<Option<Search>, FieldError> {
-    if class.argument("hybrid").is_some() {
-        return Err(FieldError("aggregating with hybrid is not supported yet".to_owned()));
-    }
-    let Some((mut ranking, bound)) = near::unbounded(collection, catalog.shards(collection.id), class)? else {
-        return Ok(None);
+    let shards = catalog.shards(collection.id);
+    let (mut ranking, bound) = match (near::unbounded(collection, shards, class)?, arguments::object(class, "hybrid")) {
+        (Some(_), Some(_)) => {
+            return Err(FieldError("hybrid and a near search cannot be combined, choose one".to_owned()));
+        }
+        (Some(near), None) => near,
+        (None, Some(argument)) => {
+            let (hybrid, _) = hybrid::search(collection, shards, &argument, false)?;
+            (Ranking::Hybrid(Box::new(hybrid)), Bound::default())
+        }
+        (None, None) => return Ok(None),
     };
     let bound = Bound { object_limit, ..bound };
     let (limit, max) = bound.limits(&shard_target.first().name).map_err(FieldError)?;

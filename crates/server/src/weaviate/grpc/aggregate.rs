@@ -7,11 +7,11 @@ use azimuth_engine::object::Date;
 use azimuth_engine::query::{
     Aggregate, Charge, Filter, Group, GroupValue, Include, Number, Projection, Summarised, Summary, Values,
 };
-use azimuth_engine::schema::{Collection, Property};
+use azimuth_engine::schema::{Collection, Property, ShardTable};
 use tonic::Status;
 
 use super::search::{filter_of, find_collection};
-use super::{near, status, took};
+use super::{hybrid, near, status, took};
 use crate::app::aggregate::Aggregation;
 use crate::app::objects::shard;
 use crate::app::search::{Ranking, Search};
@@ -47,8 +47,8 @@ pub(super) async fn aggregate(
     let catalog = shard::activate(app, &permit, &collection, Some(&request.tenant)).await.map_err(status)?;
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())
         .map_err(|error| parse(Status::new(error.code(), format!("extract filters: {}", error.message()))))?;
-    let ranking = ranking(&collection, &request).map_err(parse)?;
     let shards = catalog.shards(collection.id);
+    let ranking = ranking(&collection, shards, &request).map_err(parse)?;
     let shard_target =
         ShardTarget::new(collection.clone(), shards, &request.tenant).map_err(|error| refuse(texts::route(&error)))?;
     let shard = shard_target.first().name.clone();
@@ -105,8 +105,13 @@ fn failed(shard: &str, error: AppError) -> Status {
 }
 
 /// The ranking of a search without its bound, which counts in a way of its own here; `None` if none is asked for.
-fn ranking(collection: &Collection, request: &AggregateRequest) -> Result<Option<(Ranking, Bound)>, Status> {
+fn ranking(
+    collection: &Collection,
+    shards: &ShardTable,
+    request: &AggregateRequest,
+) -> Result<Option<(Ranking, Bound)>, Status> {
     let Some(search) = &request.search else { return Ok(None) };
+    let object_limit = request.object_limit.map(|limit| limit as usize);
     let mut search_request = SearchRequest::default();
     let (name, distance, certainty) = match search.clone() {
         GivenSearch::NearVector(mut near) => {
@@ -119,7 +124,10 @@ fn ranking(collection: &Collection, request: &AggregateRequest) -> Result<Option
             search_request.near_object = Some(Box::new(near));
             bound
         }
-        GivenSearch::Hybrid(_) => return Err(Status::unknown("aggregating with hybrid is not supported yet")),
+        GivenSearch::Hybrid(given) => {
+            let (hybrid, _) = hybrid::search(collection, shards, &given, false)?;
+            return Ok(Some((Ranking::Hybrid(Box::new(hybrid)), Bound { object_limit, ..Bound::default() })));
+        }
         _ => {
             return Err(Status::unknown(format!(
                 "could not vectorize input for collection {}. Make sure a vectorizer module is configured for this \
@@ -130,7 +138,6 @@ fn ranking(collection: &Collection, request: &AggregateRequest) -> Result<Option
     };
     let threshold = near::threshold(name, distance, certainty)?;
     let (ranking, _) = near::ranking(collection, &search_request)?;
-    let object_limit = request.object_limit.map(|limit| limit as usize);
     Ok(Some((ranking, Bound { distance: threshold.distance, certainty: threshold.certainty, object_limit })))
 }
 
