@@ -32,25 +32,27 @@ pub(crate) struct Converted {
 pub(super) fn properties(
     collection: &Collection,
     extension: &Extension,
-    given: &InputMap,
+    given: InputMap,
 ) -> Result<Converted, PropertyError> {
     let mut converted = Converted::default();
     let lookup = PropertyLookup::new(collection, given.len());
-    for (name, value) in &given.members {
-        let name = property_name(name);
+    for (given_name, value) in given.members {
+        let name = match property_name(&given_name) {
+            Cow::Borrowed(_) => given_name,
+            Cow::Owned(name) => name,
+        };
         if value.is_null() {
-            converted.nulls.push(name.into_owned());
+            converted.nulls.push(name);
             continue;
         }
         let Some(property) = extension.property(&name).or_else(|| lookup.by_name(&name)) else {
-            let collection = collection.name.clone();
-            return Err(PropertyError::NoSuchProperty { property: name.into_owned(), collection });
+            return Err(PropertyError::NoSuchProperty { property: name, collection: collection.name.clone() });
         };
         let value = Convert { collection }.value(property, &name, value, 0)?;
         if let Value::References(beacons) = &value {
-            converted.references.extend(beacons.iter().map(|beacon| (name.clone().into_owned(), beacon.clone())));
+            converted.references.extend(beacons.iter().map(|beacon| (name.clone(), beacon.clone())));
         }
-        converted.properties.insert(name.into_owned(), value);
+        converted.properties.insert(name, value);
     }
     Ok(converted)
 }
@@ -66,7 +68,7 @@ struct Convert<'a> {
 
 impl Convert<'_> {
     /// `depth` objects and lists are around the value.
-    fn value(&self, property: &Property, path: &str, value: &InputValue, depth: usize) -> Result<Value, PropertyError> {
+    fn value(&self, property: &Property, path: &str, value: InputValue, depth: usize) -> Result<Value, PropertyError> {
         let converted = match &property.data_type {
             DataType::Primitive { of, list: false } => one(*of, value),
             DataType::Primitive { of, list: true } => within(depth).and_then(|()| list(*of, value)),
@@ -81,54 +83,64 @@ impl Convert<'_> {
         })
     }
 
-    fn object(&self, property: &Property, path: &str, value: &InputValue, depth: usize) -> Result<Value, ValueError> {
-        let InputValue::Map(map) = value else { return Err(ValueError::WrongKind(value.kind())) };
+    fn object(&self, property: &Property, path: &str, value: InputValue, depth: usize) -> Result<Value, ValueError> {
+        let kind = value.kind();
+        let InputValue::Map(map) = value else { return Err(ValueError::WrongKind(kind)) };
         within(depth)?;
         let mut properties = Properties::new();
-        for (name, value) in &map.members {
+        for (name, value) in map.members {
             let path = format!("{path}.{name}");
             let Some(nested) = property.nested.iter().find(|nested| nested.name == *name) else {
                 return Err(ValueError::UnknownInner(path));
             };
             let value = match value {
                 InputValue::Null => Value::Null,
-                value => self.value(nested, &path, value, depth + 1).map_err(|error| {
-                    let error = Box::new(error);
-                    ValueError::Inner { path, error }
-                })?,
+                value => self
+                    .value(nested, &path, value, depth + 1)
+                    .map_err(|error| ValueError::Inner { path, error: Box::new(error) })?,
             };
-            properties.insert(name.clone(), value);
+            properties.insert(name, value);
         }
         Ok(Value::Object(properties))
     }
 
-    fn objects(&self, property: &Property, path: &str, value: &InputValue, depth: usize) -> Result<Value, ValueError> {
-        let InputValue::List(values) = value else { return Err(ValueError::WrongKind(value.kind())) };
+    fn objects(&self, property: &Property, path: &str, value: InputValue, depth: usize) -> Result<Value, ValueError> {
+        let kind = value.kind();
+        let InputValue::List(values) = value else { return Err(ValueError::WrongKind(kind)) };
         within(depth)?;
-        let element = |(position, value): (usize, &InputValue)| {
+        let element = |(position, value): (usize, InputValue)| {
             let object = self.object(property, path, value, depth + 1);
             object.map_err(|error| ValueError::Element { position, error: Box::new(error) })
         };
-        Ok(Value::List(values.iter().enumerate().map(element).collect::<Result<_, _>>()?))
+        Ok(Value::List(values.into_iter().enumerate().map(element).collect::<Result<_, _>>()?))
     }
 }
 
-fn one(of: Primitive, value: &InputValue) -> Result<Value, ValueError> {
-    let wrong_value = || ValueError::WrongValue(value.clone());
+fn one(of: Primitive, value: InputValue) -> Result<Value, ValueError> {
     match (of, value) {
-        (Primitive::Text, InputValue::Text(text)) => Ok(Value::Text(text.clone())),
-        (Primitive::Int, value) => int(value).map(Value::Int).ok_or_else(wrong_value),
-        (Primitive::Number, value) => number(value).map(Value::Number).ok_or_else(wrong_value),
-        (Primitive::Boolean, InputValue::Bool(value)) => Ok(Value::Bool(*value)),
-        (Primitive::Date, value) => value.as_text().and_then(date::parse).map(Value::Date).ok_or_else(wrong_value),
-        (Primitive::Uuid, value) => value.as_text().and_then(uuid_text::parse).map(Value::Uuid).ok_or_else(wrong_value),
-        (Primitive::GeoCoordinates, InputValue::Map(map)) => geo(map).map(Value::Geo),
-        (Primitive::PhoneNumber, InputValue::Map(map)) => phone::parse(map).map(|phone| Value::Phone(Box::new(phone))),
+        (Primitive::Text, InputValue::Text(text)) => Ok(Value::Text(text)),
         (Primitive::Blob | Primitive::BlobHash, InputValue::Text(text)) => {
-            let valid = !text.is_empty() && STANDARD.decode(text).is_ok();
-            if valid { Ok(Value::Blob(text.clone())) } else { Err(ValueError::NotBase64) }
+            let valid = !text.is_empty() && STANDARD.decode(&text).is_ok();
+            if valid { Ok(Value::Blob(text)) } else { Err(ValueError::NotBase64) }
         }
-        _ => Err(ValueError::WrongKind(value.kind())),
+        (Primitive::GeoCoordinates, InputValue::Map(map)) => geo(&map).map(Value::Geo),
+        (Primitive::PhoneNumber, InputValue::Map(map)) => phone::parse(&map).map(|phone| Value::Phone(Box::new(phone))),
+        (of, value) => scalar(of, &value).ok_or_else(|| match of {
+            Primitive::Int | Primitive::Number | Primitive::Date | Primitive::Uuid => ValueError::WrongValue(value),
+            _ => ValueError::WrongKind(value.kind()),
+        }),
+    }
+}
+
+/// A value of a type that is copied.
+fn scalar(of: Primitive, value: &InputValue) -> Option<Value> {
+    match (of, value) {
+        (Primitive::Int, value) => int(value).map(Value::Int),
+        (Primitive::Number, value) => number(value).map(Value::Number),
+        (Primitive::Boolean, InputValue::Bool(value)) => Some(Value::Bool(*value)),
+        (Primitive::Date, value) => value.as_text().and_then(date::parse).map(Value::Date),
+        (Primitive::Uuid, value) => value.as_text().and_then(uuid_text::parse).map(Value::Uuid),
+        _ => None,
     }
 }
 
@@ -182,10 +194,18 @@ fn geo(map: &InputMap) -> Result<Geo, ValueError> {
     Ok(Geo { latitude: degrees("latitude", latitude)?, longitude })
 }
 
-fn list(of: Primitive, value: &InputValue) -> Result<Value, ValueError> {
-    let InputValue::List(values) = value else { return Err(ValueError::WrongKind(value.kind())) };
-    let converted: Result<_, ValueError> = values.iter().map(|value| one(of, value)).collect();
-    converted.map(Value::List).map_err(|_| ValueError::WrongValue(value.clone()))
+fn list(of: Primitive, value: InputValue) -> Result<Value, ValueError> {
+    let kind = value.kind();
+    let InputValue::List(values) = value else { return Err(ValueError::WrongKind(kind)) };
+    let converted = match of {
+        // Texts are moved, so the list is checked before.
+        Primitive::Text if values.iter().all(|value| value.as_text().is_some()) => {
+            let text = |value| if let InputValue::Text(text) = value { Some(Value::Text(text)) } else { None };
+            return Ok(Value::List(values.into_iter().filter_map(text).collect()));
+        }
+        of => values.iter().map(|value| scalar(of, value)).collect::<Option<_>>(),
+    };
+    converted.map(Value::List).ok_or(ValueError::WrongValue(InputValue::List(values)))
 }
 
 /// Refuses a further object or list beyond the limit of nesting.
@@ -193,17 +213,23 @@ fn within(depth: usize) -> Result<(), ValueError> {
     if depth < DEPTH_MAX { Ok(()) } else { Err(ValueError::TooDeep) }
 }
 
-fn references(targets: &[String], value: &InputValue) -> Result<Value, PropertyError> {
-    let InputValue::List(values) = value else { return Err(PropertyError::NoListOfReferences(value.clone())) };
-    let reference = |value: &InputValue| match value.as_map().and_then(|map| map.target.clone()) {
-        Some(Ok(mut beacon)) => {
-            if let (None, [only]) = (&beacon.collection, targets) {
-                beacon.collection = Some(only.clone());
-            }
-            Ok(beacon)
-        }
-        Some(Err(text)) => Err(PropertyError::Unreadable(text)),
-        None => Err(PropertyError::NoReference(value.clone())),
+fn references(targets: &[String], value: InputValue) -> Result<Value, PropertyError> {
+    let values = match value {
+        InputValue::List(values) => values,
+        other => return Err(PropertyError::NoListOfReferences(other)),
     };
-    Ok(Value::References(values.iter().map(reference).collect::<Result<_, _>>()?))
+    let reference = |value: InputValue| match value {
+        InputValue::Map(mut map) => match map.target.take() {
+            Some(Err(text)) => Err(PropertyError::Unreadable(text)),
+            Some(Ok(mut beacon)) => {
+                if let (None, [only]) = (&beacon.collection, targets) {
+                    beacon.collection = Some(only.clone());
+                }
+                Ok(beacon)
+            }
+            None => Err(PropertyError::NoReference(InputValue::Map(map))),
+        },
+        other => Err(PropertyError::NoReference(other)),
+    };
+    Ok(Value::References(values.into_iter().map(reference).collect::<Result<_, _>>()?))
 }

@@ -226,7 +226,7 @@ impl Request<'_> {
             Extension::default()
         };
         extension.check_limits(collection)?;
-        let mut converted = check(catalog, collection, &extension, draft)?;
+        let mut converted = check(catalog, collection, &extension, draft.properties.clone())?;
         let dimensions = vectors::dimensions(collection, &draft.vectors)?;
         let tenant = draft.tenant.as_deref();
         let shards = catalog.shards(collection.id);

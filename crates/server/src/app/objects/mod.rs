@@ -85,7 +85,7 @@ impl Permitted<Draft> {
 #[cfg(test)]
 pub(crate) fn convert_as_is(
     collection: &azimuth_engine::schema::Collection,
-    given: &InputMap,
+    given: InputMap,
 ) -> Result<convert::Converted, PropertyError> {
     convert::properties(collection, &auto_schema::Extension::default(), given)
 }

@@ -15,7 +15,7 @@ use super::existence::{self, Target};
 use super::extend::extend;
 use super::references::check_tenancy;
 use super::shard::route_to_write;
-use super::{Draft, ObjectError, ReferenceError, vectors};
+use super::{Draft, InputMap, ObjectError, ReferenceError, vectors};
 use crate::app::{App, AppError, Permitted, now_ms};
 use crate::auth::{Access, Grant};
 
@@ -65,7 +65,7 @@ pub(crate) struct Prepared {
 }
 
 /// Checks `drafts` against the schema, which is extended where auto-schema is on; the answer is per draft, in order.
-/// Vectors are taken out of the drafts.
+/// Properties and vectors are taken out of the drafts.
 ///
 /// # Errors
 /// Only what hinders all of them; what is wrong with a draft is its own answer.
@@ -148,7 +148,8 @@ fn one(
     let (grant, draft) = (permitted.grant(), permitted.value_mut());
     let collection = (catalog.find(&draft.collection).cloned())
         .ok_or_else(|| ObjectError::NoCollection(draft.collection.clone()))?;
-    let Converted { properties, references, .. } = check(catalog, &collection, &Extension::default(), draft)?;
+    let Converted { properties, references, .. } =
+        check(catalog, &collection, &Extension::default(), std::mem::take(&mut draft.properties))?;
     let given = std::mem::take(&mut draft.vectors);
     let assigned = vectors::assign(&collection, given)?;
     let vectors: Vectors = assigned.into_iter().filter_map(|(id, vector)| Some((id, vector?))).collect();
@@ -163,7 +164,7 @@ fn one(
     Ok((Prepared { at, object, collection, grant }, references))
 }
 
-/// The properties of a draft as values, checked against the schema as it is with `extension`.
+/// The properties of an object as values, checked against the schema as it is with `extension`.
 ///
 /// # Errors
 /// The property that does not fit, and why.
@@ -171,9 +172,9 @@ pub(super) fn check(
     catalog: &Catalog,
     collection: &Collection,
     extension: &Extension,
-    draft: &Draft,
+    properties: InputMap,
 ) -> Result<Converted, ObjectError> {
-    let converted = convert::properties(collection, extension, &draft.properties)?;
+    let converted = convert::properties(collection, extension, properties)?;
     for (_, target) in &converted.references {
         check_tenancy(catalog, collection, target)?;
     }

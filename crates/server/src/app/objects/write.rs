@@ -98,7 +98,8 @@ pub(crate) async fn merge(
     }
     let catalog = app.catalog()?;
     let collection = catalog.find(&collection.name).unwrap_or(collection);
-    let Converted { mut properties, nulls, references } = check(&catalog, collection, &Extension::default(), &draft)?;
+    let given = std::mem::take(&mut draft.value_mut().properties);
+    let Converted { mut properties, nulls, references } = check(&catalog, collection, &Extension::default(), given)?;
     let vectors = vectors::assign(collection, std::mem::take(&mut draft.value_mut().vectors))?;
     lengths::check_one(app, collection, id, vectors.iter().filter_map(|(id, vector)| Some((*id, vector.as_ref()?))))
         .await?;

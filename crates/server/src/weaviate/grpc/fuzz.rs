@@ -67,7 +67,7 @@ fn objects_of_a_batch() {
         let Ok(object) = BatchObject::decode(bytes) else { return };
         let Ok(draft) = batch::draft(&catalog, object) else { return };
         let book = catalog.find("Book").expect("a collection");
-        if let Err(error) = convert_as_is(book, &draft.properties) {
+        if let Err(error) = convert_as_is(book, draft.properties) {
             let _ = texts::object(&error.into());
         }
     });

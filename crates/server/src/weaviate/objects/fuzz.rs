@@ -21,13 +21,13 @@ fn properties_of_objects() {
         "uuids": [], "object": object, "objects": [object], "author": [{ "beacon": beacon }], "related": null,
     });
     let book = catalog.find("Book").expect("a collection");
-    let converted = convert_as_is(book, &input::map(example.as_object().expect("an object").clone()));
+    let converted = convert_as_is(book, input::map(example.as_object().expect("an object").clone()));
     assert!(converted.is_ok(), "the example is refused: {converted:?}");
     check("object-properties", &[example.to_string().into_bytes()], move |bytes| {
         let Ok(Value::Object(given)) = serde_json::from_slice(bytes) else { return };
         let book = catalog.find("Book").expect("a collection");
         let given = input::map(given);
-        if let Err(error) = convert_as_is(book, &given) {
+        if let Err(error) = convert_as_is(book, given.clone()) {
             let _ = texts::object(&error.into());
         }
         // What was read is shown as it was given.
@@ -70,7 +70,7 @@ fn phone_numbers() {
         let text = String::from_utf8_lossy(bytes);
         let (number, country) = text.split_once('|').unwrap_or((&text, ""));
         if let Value::Object(map) = json!({ "phoneNumber": { "input": number, "defaultCountry": country } }) {
-            let _ = convert_as_is(catalog.find("Book").expect("a collection"), &input::map(map));
+            let _ = convert_as_is(catalog.find("Book").expect("a collection"), input::map(map));
         }
     });
 }

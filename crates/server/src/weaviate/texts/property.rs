@@ -157,7 +157,7 @@ mod tests {
     fn refused(name: &str, value: InputValue) -> String {
         let catalog = samples::catalog();
         let given: InputMap = [(name.to_owned(), value)].into_iter().collect();
-        let converted = convert_as_is(catalog.find("Book").expect("a collection"), &given);
+        let converted = convert_as_is(catalog.find("Book").expect("a collection"), given);
         property(&converted.expect_err("a wrong value"))
     }
 

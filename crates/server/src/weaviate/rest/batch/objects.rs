@@ -11,7 +11,7 @@ use super::outcome;
 use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose};
 use crate::app::{App, AppError, AppResult, Permitted, now_ms};
 use crate::request_memory;
-use crate::weaviate::objects::{input, render};
+use crate::weaviate::objects::render;
 use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::rest::objects::{draft, object_id};
 use crate::weaviate::rest::{decode, not_one_of};
@@ -47,6 +47,14 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     {
         return Err(failed(limit));
     }
+    // Properties went into the objects: those of refused objects are read again.
+    let mut echoes = Vec::new();
+    if prepared.iter().any(Result::is_err) {
+        let mut body = decode(req, "body", "batch.BatchObjectsCreateBody")?;
+        request_memory::wait_for(weight::json(&body)).await.map_err(AppError::from)?;
+        echoes = objects_of(&mut body);
+    }
+    let mut echoes = echoes.into_iter();
     let now = now_ms();
     let mut answers: Vec<Map<String, Value>> = Vec::with_capacity(given.len());
     for ((given, draft), prepared) in
@@ -55,7 +63,12 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
         if let Ok(prepared) = &prepared {
             request_memory::wait_for(weight::properties(&prepared.object.properties)).await.map_err(AppError::from)?;
         }
-        answers.push(described(given, draft, prepared.as_ref().ok(), now));
+        let echo = echoes.next().and_then(|mut echo| echo.remove("properties"));
+        let properties = match &prepared {
+            Ok(prepared) => render::properties(&prepared.object.properties, false),
+            Err(_) => echo.filter(Value::is_object).unwrap_or_else(|| Value::Object(Map::new())),
+        };
+        answers.push(described(given, draft, properties, prepared.as_ref().ok(), now));
     }
     let written = objects::write(app, prepared, PutMode::Upsert).await.map_err(failed)?;
     let answers = answers.into_iter().zip(written).map(|(mut answer, result)| {
@@ -92,11 +105,13 @@ fn failed(error: ObjectError) -> Reply {
 }
 
 /// The object as it was given, with what the server added: its id, its times, and values in their stored form.
-fn described(mut given: Map<String, Value>, draft: Draft, prepared: Option<&Prepared>, now: i64) -> Map<String, Value> {
-    let properties = match prepared {
-        Some(prepared) => render::properties(&prepared.object.properties, false),
-        None => input::map_json(&draft.properties),
-    };
+fn described(
+    mut given: Map<String, Value>,
+    draft: Draft,
+    properties: Value,
+    prepared: Option<&Prepared>,
+    now: i64,
+) -> Map<String, Value> {
     // What is no map of properties is echoed.
     if given.get("properties").is_none_or(Value::is_null) {
         given.insert("properties".to_owned(), properties);
