@@ -225,7 +225,7 @@ fn create(wire: &Wire) {
 }
 
 fn fill(wire: &Wire, rng: &mut ChaCha8Rng) -> Model {
-    let (mut model, mut objects) = (Model::new(), Vec::new());
+    let (mut model, mut objects, mut references) = (Model::new(), Vec::new(), Vec::new());
     for (collection, (name, _)) in COLLECTIONS.iter().enumerate() {
         for number in 0..OBJECTS {
             let target = |rng: &mut ChaCha8Rng| {
@@ -236,15 +236,22 @@ fn fill(wire: &Wire, rng: &mut ChaCha8Rng) -> Model {
             let to: BTreeSet<_> = (0..rng.random_range(0..4)).map(|_| target(rng)).collect();
             let tags = TAGS.into_iter().filter(|_| rng.random_bool(0.3)).collect();
             let stored = Stored { number: rng.random_range(0..10), tags, to: to.into_iter().collect() };
-            let beacon = |(of, id): &(usize, Uuid)| json!({"beacon": format!("weaviate://localhost/{}/{id}", COLLECTIONS[*of].0)});
-            let mut properties = json!({"number": stored.number, "tags": stored.tags});
-            properties["to"] = stored.to.iter().map(beacon).collect();
-            objects.push(json!({"class": name, "id": id(collection, number), "properties": properties}));
-            model.insert((collection, id(collection, number)), stored);
+            let object = id(collection, number);
+            objects.push(json!({
+                "class": name, "id": object, "properties": {"number": stored.number, "tags": stored.tags},
+            }));
+            let beacon = |of: usize, id: Uuid| format!("weaviate://localhost/{}/{id}", COLLECTIONS[of].0);
+            for (of, target) in &stored.to {
+                let from = format!("{}/to", beacon(collection, object));
+                references.push(json!({"from": from, "to": beacon(*of, *target)}));
+            }
+            model.insert((collection, object), stored);
         }
     }
     let written = wire.send("POST", "/v1/batch/objects", &json!({"objects": objects}));
-    for one in written.as_array().expect("a list") {
+    // These may lead to no object.
+    let added = wire.send("POST", "/v1/batch/references", &json!(references));
+    for one in [written, added].iter().filter_map(Value::as_array).flatten() {
         assert_eq!(one["result"]["status"], "SUCCESS", "{one}");
     }
     model
