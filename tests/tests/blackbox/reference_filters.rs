@@ -192,6 +192,16 @@ impl Wire {
     }
 }
 
+/// A filter as REST takes it: lists have fields of their own.
+fn rest(filter: &Value) -> Value {
+    let member = |(key, value): (&String, &Value)| match (key.as_str(), value) {
+        ("valueText", Value::Array(_)) => ("valueTextArray".to_owned(), value.clone()),
+        ("operands", Value::Array(operands)) => (key.clone(), operands.iter().map(rest).collect()),
+        _ => (key.clone(), value.clone()),
+    };
+    Value::Object(filter.as_object().into_iter().flatten().map(member).collect())
+}
+
 /// JSON as an argument of GraphQL: keys and operators without quotes.
 fn argument(value: &Value) -> String {
     match value {
@@ -279,7 +289,7 @@ fn check(wire: &Wire, model: &Model, rng: &mut ChaCha8Rng) {
         assert_eq!(found, wanted, "{json} of {name}");
         assert_eq!(hits.len(), wanted.len(), "{json} of {name}");
         assert_eq!(data["Aggregate"][name][0]["meta"]["count"], wanted.len(), "{json} of {name}");
-        let deletion = json!({"match": {"class": name, "where": json}, "dryRun": true});
+        let deletion = json!({"match": {"class": name, "where": rest(&json)}, "dryRun": true});
         let deleted = wire.send("DELETE", "/v1/batch/objects", &deletion);
         assert_eq!(deleted["results"]["matches"], wanted.len(), "{json} of {name}");
         found_all += found.len();
@@ -293,7 +303,7 @@ fn delete_some(wire: &Wire, model: &mut Model) {
     let filter = Filter::Leaf(vec![1], Condition::Number("LessThan", 3));
     let gone: Vec<_> = model.keys().copied().filter(|at| at.0 == 0 && filter.matches(model, *at)).collect();
     assert!(!gone.is_empty());
-    let deletion = json!({"match": {"class": COLLECTIONS[0].0, "where": filter.json()}});
+    let deletion = json!({"match": {"class": COLLECTIONS[0].0, "where": rest(&filter.json())}});
     let deleted = wire.send("DELETE", "/v1/batch/objects", &deletion);
     assert_eq!(deleted["results"]["successful"], gone.len());
     gone.iter().for_each(|at| drop(model.remove(at)));
