@@ -148,7 +148,8 @@ fn path(pattern: &str) -> String {
         });
     }
     let query = if pattern == "nodes/*" { "?output=verbose" } else { "" };
-    format!("/v1/{}{query}", parts.join("/"))
+    // The links are open to all at the exact address.
+    format!("/v1/{}{query}", parts.join("/")).trim_end_matches('/').to_owned()
 }
 
 /// A body that the route can read.
