@@ -160,7 +160,7 @@ impl Ranking {
 impl Search {
     /// Whether about a millisecond is enough, judged by counts: few hits of indexes in memory, by vectors of one row,
     /// with few vectors to compare, no filter, and nothing to sort.
-    pub(crate) fn is_short(&self, app: &App) -> bool {
+    fn is_short(&self, app: &App) -> bool {
         let hits = self.offset.saturating_add(self.limit);
         let plain = !self.ranking.is_bounded() && !self.ranking.compares_several() && self.filter.is_none();
         if !plain || !self.sort.is_empty() || hits > SHORT_HITS_MAX || self.ranking.kind() != RankingKind::Vector {
