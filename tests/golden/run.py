@@ -41,6 +41,7 @@ MEASURE = [
     "c-graphql-additional", "c-graphql-variables", "c-groupby", "c-paging*", "c-sort*", "d-vector-async", "d-vector-index-kinds",
     "e-authz-adminlist", "e-graphql-disabled", "e-http", "e-limit-results",
     "e-limit-collections",
+    "e-indexes", "e-indexes-drop", "e-mode-*", "e-tokenize*",
 ]  # fmt: skip
 
 KINDS = ("text", "value")  # only a message differs; a status, a value or a shape differs
