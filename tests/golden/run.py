@@ -40,8 +40,8 @@ MEASURE = [
     "c-filter-[r-t]*", "c-graphql-errors", "c-graphql-http", "c-graphql-introspection", "c-graphql-language",
     "c-graphql-additional", "c-graphql-variables", "c-groupby", "c-paging*", "c-sort*", "d-vector-async", "d-vector-index-kinds",
     "e-authz-adminlist", "e-graphql-disabled", "e-http", "e-limit-results",
-    "e-limit-collections",
-    "e-indexes", "e-indexes-drop", "e-mode-*", "e-tokenize*",
+    "e-limit-collections", "e-indexes", "e-indexes-drop", "e-mode-*", "e-tokenize*", "a-tenants-*", "b-tenants-*",
+    "e-limit-tenants-and-shards", "a-shards-nodes", "e-shards-readonly", "c-aggregate*",
 ]  # fmt: skip
 
 KINDS = ("text", "value")  # only a message differs; a status, a value or a shape differs

@@ -86,10 +86,14 @@ fn middle(low: Date, high: Date) -> Date {
     }
 }
 
-/// Shows dates in UTC: aggregates over all objects of a collection have them so, others in the form that objects have.
-pub(super) fn in_utc(group: &mut Group) {
-    for summary in &mut group.properties {
+/// Shows dates in UTC: aggregates over all objects of a collection have them so, those of lists and others in the form
+/// that objects have.
+pub(super) fn in_utc<'a>(group: &mut Group, properties: impl Iterator<Item = &'a Property>) {
+    for (summary, property) in group.properties.iter_mut().zip(properties) {
         let Summary::Dates(values) = summary else { continue };
+        if is_list(property) {
+            continue;
+        }
         let utc = |date: &mut Date| date.offset_s = 0;
         values.least.iter_mut().chain(&mut values.greatest).for_each(utc);
         values.frequencies.iter_mut().for_each(|(date, _)| utc(date));
@@ -144,7 +148,11 @@ pub(super) fn value_text(value: &GroupValue) -> String {
     }
 }
 
-/// The property to aggregate. `whole`: over all objects of the collection, which needs an index of the property.
+fn is_list(property: &Property) -> bool {
+    matches!(property.data_type, DataType::Primitive { list: true, .. })
+}
+
+/// The property to aggregate. `whole`: over all objects of the collection, which needs an index of a single value.
 ///
 /// # Errors
 /// The reason, with its path up to the shard.
@@ -161,7 +169,7 @@ pub(super) fn checked<'a>(collection: &'a Collection, name: &str, whole: bool) -
     match of {
         Some(Primitive::Text) => Ok(property),
         Some(Primitive::Int | Primitive::Number | Primitive::Boolean | Primitive::Date) => {
-            if whole && !property.filterable {
+            if whole && !property.filterable && !is_list(property) {
                 return refuse(format!("could not find bucket for prop {name}"));
             }
             Ok(property)
@@ -219,6 +227,7 @@ impl Bound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::schema::defaults::new_property;
 
     fn date(unix_s: i64, offset_s: i32) -> Date {
         Date { unix_s, nanos: 0, offset_s }
@@ -232,14 +241,18 @@ mod tests {
     }
 
     #[test]
-    fn dates_in_utc_are_counted_together() {
+    fn single_dates_in_utc_are_counted_together() {
         let frequencies = vec![(date(5, -60), 1), (date(5, 60), 2), (date(6, 0), 1)];
         let values = Values { count: 4, least: Some(date(5, -60)), greatest: Some(date(6, 0)), frequencies };
-        let mut group = Group { value: None, count: 4, properties: vec![Summary::Dates(values)] };
-        in_utc(&mut group);
-        let Summary::Dates(values) = &group.properties[0] else { panic!("dates") };
-        assert_eq!(values.frequencies, [(date(5, 0), 3), (date(6, 0), 1)]);
-        assert_eq!(values.least, Some(date(5, 0)));
+        let dates = || Summary::Dates(values.clone());
+        let mut group = Group { value: None, count: 4, properties: vec![dates(), dates()] };
+        let single = new_property("day", DataType::one(Primitive::Date));
+        let list = new_property("days", DataType::list(Primitive::Date));
+        in_utc(&mut group, [&single, &list].into_iter());
+        let Summary::Dates(in_utc) = &group.properties[0] else { panic!("dates") };
+        assert_eq!(in_utc.frequencies, [(date(5, 0), 3), (date(6, 0), 1)]);
+        assert_eq!(in_utc.least, Some(date(5, 0)));
+        assert_eq!(group.properties[1], dates());
     }
 
     #[test]

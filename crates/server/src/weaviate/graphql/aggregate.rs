@@ -60,7 +60,8 @@ pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field) -> Res
         .await
         .map_err(|error| FieldError(failed(&shard, &error)))?;
     if whole {
-        groups.iter_mut().for_each(shown::in_utc);
+        let properties = || names.iter().filter_map(|name| collection.property(name));
+        groups.iter_mut().for_each(|group| shown::in_utc(group, properties()));
     }
     let selected = selected && by.is_none();
     let answer = Answer { class, collection: &collection, by: by.as_deref(), names: &names, selected };

@@ -65,7 +65,8 @@ pub(super) async fn aggregate(
     let aggregation = Aggregation { shard_target, filter, search: search.map(Box::new), aggregate, groups_max };
     let mut groups = app.aggregate(&permit, aggregation).await.map_err(|error| failed(&shard, error))?;
     if whole {
-        groups.iter_mut().for_each(shown::in_utc);
+        let properties = || wanted.0.iter().map(|wanted| wanted.property);
+        groups.iter_mut().for_each(|group| shown::in_utc(group, properties()));
     }
     let result = match by {
         None => groups.into_iter().next().map(|group| {
