@@ -21,6 +21,6 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     check("clippy", process::run(cargo::command(root, "clippy").args(clippy)));
     let deny = ["--all-features", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"];
     check("deny", tools::deny(root).and_then(|tool| process::run(tools::call(&tool, root).args(deny))));
-    check("machete", tools::machete().and_then(|tool| process::run(tools::call(&tool, root).arg("--with-metadata"))));
+    check("machete", tools::machete().and_then(|tool| process::run(&mut tools::call(&tool, root))));
     if failed.is_empty() { Ok(()) } else { Err(format!("lints failed: {}", failed.join(", ")).into()) }
 }
