@@ -1,10 +1,12 @@
 //! Aggregates over the objects of one shard: the values of few properties are read, from columns where there are any, else
 //! from rows.
 
+mod counter;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::Hash;
 
+use counter::{Counter, Meter};
 use uuid::Uuid;
 
 use super::ReadContext;
@@ -16,16 +18,14 @@ use crate::inverted::form::column::{self, Stored};
 use crate::inverted::form::terms::{self, ColumnOf};
 use crate::inverted::reader::columns::ColumnReader;
 use crate::object::{Beacon, Date, Object, Projection, Value};
-use crate::query::{Aggregate, Among, Charge, Group, GroupValue, Include, Number, Summary, Values};
-use crate::schema::{Collection, DataType, Primitive, Property};
+use crate::query::{Aggregate, Among, Group, GroupValue, Include};
+use crate::schema::{Collection, Property};
 use crate::{Error, Result, interrupt};
 
 /// Objects of one chunk from which on their columns are read and not their rows.
 const COLUMN_DOCS_MIN: usize = 32;
 /// Rows that are in memory at once.
 const ROWS_MAX: usize = 256;
-/// Bytes that are charged together.
-const CHARGE_BYTES: usize = 1 << 14;
 /// Bytes of a group beside its value and its summaries.
 const GROUP_BYTES: usize = 96;
 
@@ -279,23 +279,6 @@ impl Item<'_> {
     }
 }
 
-/// Charges in larger steps.
-struct Meter {
-    charge: Charge,
-    pending: usize,
-}
-
-impl Meter {
-    fn take(&mut self, bytes: usize) -> Result<()> {
-        self.pending += bytes;
-        if self.pending >= CHARGE_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.charge.take(std::mem::take(&mut self.pending))
-    }
-}
-
 /// The groups as they are counted.
 struct Tallies {
     /// By their position.
@@ -318,7 +301,7 @@ impl Tallies {
             counters.filter_map(|(property, asked)| Counter::new(property, asked.frequencies)).collect();
         let all = Tally { count: 0, counters: new.clone() };
         let groups = if parts.by.is_none() { vec![all] } else { Vec::new() };
-        let meter = Meter { charge: aggregate.charge, pending: 0 };
+        let meter = Meter::new(aggregate.charge);
         Self { groups, positions: HashMap::new(), new, meter }
     }
 
@@ -398,126 +381,5 @@ impl Tallies {
         let mut groups: Vec<Group> = values.into_iter().zip(self.groups).map(group).collect();
         groups.sort_unstable_by(|a, b| a.value.cmp(&b.value));
         Ok(groups)
-    }
-}
-
-/// The values of a property in a group as they are counted.
-#[derive(Clone)]
-enum Counter {
-    Ints(Counts<i64>, i128),
-    Numbers(Counts<Number>, f64),
-    Texts(Counts<String>),
-    Dates(Counts<Date>),
-    Booleans { trues: u64, falses: u64 },
-    References(Counts<Beacon>),
-}
-
-impl Counter {
-    /// `None` for a property without values to count.
-    fn new(property: &Property, frequencies: bool) -> Option<Self> {
-        fn counts<V>(frequencies: bool) -> Counts<V> {
-            Counts { count: 0, least: None, greatest: None, frequencies: frequencies.then(HashMap::new) }
-        }
-        Some(match &property.data_type {
-            DataType::Reference(_) => Self::References(counts(frequencies)),
-            DataType::Object { .. } => return None,
-            DataType::Primitive { of, .. } => match of {
-                Primitive::Int => Self::Ints(counts(frequencies), 0),
-                Primitive::Number => Self::Numbers(counts(frequencies), 0.0),
-                Primitive::Text => Self::Texts(counts(frequencies)),
-                Primitive::Date => Self::Dates(counts(frequencies)),
-                Primitive::Boolean => Self::Booleans { trues: 0, falses: 0 },
-                Primitive::Uuid
-                | Primitive::GeoCoordinates
-                | Primitive::PhoneNumber
-                | Primitive::Blob
-                | Primitive::BlobHash => return None,
-            },
-        })
-    }
-
-    /// Counts a value; one that is not of the property's type is left out.
-    fn add(&mut self, item: Item<'_>, meter: &mut Meter) -> Result<()> {
-        match (self, item) {
-            (Self::Ints(counts, sum), Item::Int(value)) => {
-                *sum += i128::from(value);
-                counts.add(value, meter)
-            }
-            (Self::Numbers(counts, sum), Item::Number(value)) => {
-                *sum += value;
-                counts.add(value.into(), meter)
-            }
-            (Self::Texts(counts), Item::Text(text)) => counts.add_text(text, meter),
-            (Self::Dates(counts), Item::Date(date)) => counts.add(date, meter),
-            (Self::Booleans { trues, falses }, Item::Bool(value)) => {
-                let count = if value { trues } else { falses };
-                *count += 1;
-                Ok(())
-            }
-            (Self::References(counts), Item::Reference(beacon)) => counts.add(beacon.clone(), meter),
-            _ => Ok(()),
-        }
-    }
-
-    fn finish(self) -> Summary {
-        match self {
-            Self::Ints(counts, sum) => Summary::Ints { values: counts.finish(), sum },
-            Self::Numbers(counts, sum) => Summary::Numbers { values: counts.finish(), sum },
-            Self::Texts(counts) => Summary::Texts(counts.finish()),
-            Self::Dates(counts) => Summary::Dates(counts.finish()),
-            Self::Booleans { trues, falses } => Summary::Booleans { trues, falses },
-            Self::References(counts) => Summary::References(counts.finish()),
-        }
-    }
-}
-
-#[derive(Clone)]
-struct Counts<V> {
-    count: u64,
-    least: Option<V>,
-    greatest: Option<V>,
-    frequencies: Option<HashMap<V, u64>>,
-}
-
-impl<V: Ord + Hash + Clone> Counts<V> {
-    fn add(&mut self, value: V, meter: &mut Meter) -> Result<()> {
-        self.count += 1;
-        if self.least.as_ref().is_none_or(|least| value < *least) {
-            self.least = Some(value.clone());
-        }
-        if self.greatest.as_ref().is_none_or(|greatest| value > *greatest) {
-            self.greatest = Some(value.clone());
-        }
-        let Some(frequencies) = &mut self.frequencies else { return Ok(()) };
-        match frequencies.get_mut(&value) {
-            Some(count) => *count += 1,
-            None => {
-                meter.take(2 * size_of::<(V, u64)>())?;
-                frequencies.insert(value, 1);
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Values<V> {
-        let mut frequencies: Vec<(V, u64)> = self.frequencies.into_iter().flatten().collect();
-        frequencies.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        Values { count: self.count, least: self.least, greatest: self.greatest, frequencies }
-    }
-}
-
-impl Counts<String> {
-    /// As [`Counts::add`], without a copy of a text that was counted before. Texts have no least and greatest one.
-    fn add_text(&mut self, text: &str, meter: &mut Meter) -> Result<()> {
-        self.count += 1;
-        let Some(frequencies) = &mut self.frequencies else { return Ok(()) };
-        match frequencies.get_mut(text) {
-            Some(count) => *count += 1,
-            None => {
-                meter.take(2 * size_of::<(String, u64)>() + text.len())?;
-                frequencies.insert(text.to_owned(), 1);
-            }
-        }
-        Ok(())
     }
 }
