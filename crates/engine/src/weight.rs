@@ -96,7 +96,7 @@ impl Weight {
         };
         Err(format!(
             "the indexed properties of the object have more than {max} {what} together: split it into several objects, \
-             or switch the indexes of a property off (indexFilterable, indexSearchable)"
+             or switch the filterable and the searchable index of a property off"
         ))
     }
 }

@@ -84,7 +84,7 @@ const ENGINE_ROOTS: [&str; 4] = ["data/group.rs", "data/metrics.rs", "data/optio
 
 /// Crates that only sources below the folders named may use.
 const CRATES: [(&str, &[&str]); 3] = [
-    ("rocksdb", &["crates/engine/src/storage/", "crates/engine/src/error.rs", "crates/engine/tests/", "crates/raft/"]),
+    ("rocksdb", &["crates/engine/src/storage/", "crates/engine/src/error/", "crates/engine/tests/", "crates/raft/"]),
     ("openraft", &["crates/raft/"]),
     ("hnsw_rs", &["crates/engine/src/vector/", "crates/engine/tests/", "benches/"]),
 ];

@@ -99,8 +99,7 @@ pub(crate) fn encode(header: &Header, properties: &Properties, schema: &Collecti
     Ok(encode_row(header, &encode_properties(properties, schema)?))
 }
 
-/// Encodes the properties of a row. No other part of the encoding can fail, so callers encode the properties before they
-/// change any state.
+/// Encodes the properties of a row: the only part that can fail, so callers encode it before they change any state.
 ///
 /// # Errors
 /// [`Error::Limit`] for a value that [`decode`] would not read.

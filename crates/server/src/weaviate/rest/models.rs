@@ -31,9 +31,17 @@ use Kind::{Any, AnyObject, Bool, F32, F64, Int, List, Map as MapOf, Model, Named
 
 const TEXTS: Kind = List(&Text);
 
+/// The names and kinds of the fields of a model.
+type Fields = &'static [(&'static str, Kind)];
+
 /// The fields of a model; `None` when there is no model of that name.
+fn fields(model: &str) -> Option<Fields> {
+    schema_fields(model).or_else(|| data_fields(model))
+}
+
+/// The fields of models of schemas.
 #[rustfmt::skip]
-fn fields(model: &str) -> Option<&'static [(&'static str, Kind)]> {
+fn schema_fields(model: &str) -> Option<Fields> {
     Some(match model {
         "models.Class" => &[
             ("class", Text), ("description", Text), ("invertedIndexConfig", Model("models.InvertedIndexConfig")),
@@ -77,6 +85,17 @@ fn fields(model: &str) -> Option<&'static [(&'static str, Kind)]> {
         ],
         "models.PropertyTokenizeRequest" => &[("text", Text)],
         "models.IndexUpsertRequest" => &[("algorithm", Text), ("tokenization", Text)],
+        "models.ShardStatus" => &[("status", Text)],
+        "models.Tenant" => &[("activityStatus", Text), ("name", Text)],
+        "models.Alias" => &[("alias", Text), ("class", Text)],
+        _ => return None,
+    })
+}
+
+/// The fields of models of objects and queries.
+#[rustfmt::skip]
+fn data_fields(model: &str) -> Option<Fields> {
+    Some(match model {
         "models.Object" => &[
             ("additional", AnyObject("models.AdditionalProperties")), ("class", Text), ("creationTimeUnix", Int),
             ("id", Text), ("lastUpdateTimeUnix", Int), ("properties", Any), ("tenant", Text),
@@ -103,9 +122,6 @@ fn fields(model: &str) -> Option<&'static [(&'static str, Kind)]> {
         "models.WhereFilterGeoRangeDistance" => &[("max", F64)],
         "models.GeoCoordinates" => &[("latitude", F32), ("longitude", F32)],
         "models.GraphQLQuery" => &[("operationName", Text), ("query", Text), ("variables", Any)],
-        "models.ShardStatus" => &[("status", Text)],
-        "models.Tenant" => &[("activityStatus", Text), ("name", Text)],
-        "models.Alias" => &[("alias", Text), ("class", Text)],
         _ => return None,
     })
 }
