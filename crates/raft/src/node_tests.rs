@@ -67,7 +67,7 @@ async fn starts_alone_writes_and_comes_back() {
     assert_eq!(metrics.applied_index, metrics.last_index);
     assert!(metrics.leader && metrics.apply_us.count() > 0);
     let log = node.log_metrics();
-    assert!(log.bytes > 0 && log.flushes.sync_us.count() > 0 && log.flushes.entries >= log.flushes.sync_us.count());
+    assert!(log.bytes > 0 && log.flushes.sync_us.count() > 0 && log.flushes.entries > 0);
     node.shutdown().await.unwrap();
     assert_eq!(node.data().propose(vec![Command::DropCollection(CollectionId(7))]).await, Err(ProposeError::Stopped));
     drop(node);

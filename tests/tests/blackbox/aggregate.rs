@@ -233,7 +233,7 @@ fn expected(properties: &[Property], objects: &[&Object], by: Option<usize>, who
         shown.insert("objects".to_owned(), json!(objects.len()));
         for (n, property) in properties.iter().enumerate() {
             let items: Vec<Item> = objects.iter().flat_map(|object| object[n].clone()).collect();
-            shown.insert(property.name.clone(), figures(property.kind, &items, whole));
+            shown.insert(property.name.clone(), figures(property.kind, &items, whole && !property.list));
         }
         Value::Object(shown)
     };

@@ -353,8 +353,8 @@ mod tests {
             too_deep(|levels| count(ands(levels))),
             too_deep(|levels| count(leaf(lists(levels)))),
         ] {
-            let error = ShardRead::decode(&bytes).expect_err("too deep");
-            assert!(error.to_string().contains("nested"), "{error}");
+            // Without a limit the decoder overflows its stack.
+            assert!(matches!(ShardRead::decode(&bytes), Err(Error::Invalid(_))));
         }
     }
 }

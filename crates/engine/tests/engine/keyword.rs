@@ -381,7 +381,9 @@ fn searches_that_cannot_be_answered_are_refused() {
     silent.searchable = false;
     low.tokenization = Some(Tokenization::Lowercase);
     let made = schema(1, &[one("text", Primitive::Text), silent, low], &Bm25::default(), "en");
-    apply(&group, vec![Command::PutCollection(Box::new(made.clone()))]);
+    // Searches of a shard without objects do not read their queries.
+    let one_object = put(at(1), object(1, &[("text", Value::Text("x".into()))], None));
+    apply(&group, vec![Command::PutCollection(Box::new(made.clone())), one_object]);
     let check = |names: &[&str], operator, query: &str, wanted: Option<&str>| {
         let searched = |name: &&str| SearchedProperty { property: made.property(name).unwrap().id, boost: 1.0 };
         let properties = names.iter().map(searched).collect();

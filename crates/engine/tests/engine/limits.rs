@@ -10,6 +10,7 @@ use std::sync::Arc;
 use azimuth_engine::command::{Command, Outcome, Patch};
 use azimuth_engine::data::DataGroup;
 use azimuth_engine::ids::{CollectionId, GroupId, ShardId, VectorId};
+use azimuth_engine::level::FeatureLevel;
 use azimuth_engine::limits::{DEPTH_MAX, STORED_DEPTH_MAX};
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Properties, Value, Vector, value_depth};
@@ -319,12 +320,22 @@ fn perhaps_mutated(rng: &mut ChaCha8Rng, command: Command) -> Command {
         let old = bytes[place];
         bytes[place] = rng.random();
         match postcard::from_bytes::<Command>(&bytes) {
-            Ok(found) if rng.random_range(0..3) == 0 => return found,
+            Ok(found) if rng.random_range(0..3) == 0 => return of_known_level(found, command),
             Ok(_) => {}
             Err(_) => bytes[place] = old,
         }
     }
-    postcard::from_bytes(&bytes).unwrap_or(command)
+    let found = postcard::from_bytes(&bytes).unwrap_or_else(|_| command.clone());
+    of_known_level(found, command)
+}
+
+/// `found`, or `other` in place of a command that raises the group above the levels of this program: such an entry comes from
+/// a newer program, and ends this one.
+fn of_known_level(found: Command, other: Command) -> Command {
+    match found {
+        Command::RaiseLevel(level) if level > FeatureLevel::SUPPORTED => other,
+        found => found,
+    }
 }
 
 fn contained(group: &impl StateMachine, entries: &[Entry]) -> Vec<Vec<Outcome>> {

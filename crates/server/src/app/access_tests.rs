@@ -117,7 +117,7 @@ fn every_call_takes_the_proof_of_a_decision() {
         })
         .collect();
     assert!(undecided.is_empty(), "calls without a caller or a permit: {undecided:#?}");
-    for name in ["names", "object", "count", "find", "change_collection", "prepare", "write", "matching"] {
+    for name in ["names", "object", "aggregate", "find", "change_collection", "prepare", "write", "matching"] {
         assert!(all.iter().any(|(call, _)| call == name), "{name} is not found: the test reads sources wrongly");
     }
     for name in FREE {

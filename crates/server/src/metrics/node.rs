@@ -49,7 +49,6 @@ fn data(families: &mut Families, id: GroupId, group: &GroupMetrics) {
     families.label("group", &id);
     families.count("azimuth_collections", "Collections.", group.collections);
     families.count("azimuth_shards_loaded", "Shards whose state is in memory.", group.shards_loaded);
-    families.count("azimuth_shards_loaded", "Shards (tenants) in memory.", group.shards_loaded);
     families.count("azimuth_objects", "Objects of the shards in memory.", group.objects);
     families.count("azimuth_vector_queue", "Vectors that wait to be linked into a graph.", group.vector_queue);
     families.count("azimuth_vector_indexes_loaded", "Vector indexes in memory.", group.indexes_loaded);
