@@ -122,7 +122,7 @@ fn deactivate(data: &Arc<DataGroup>, collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// The start with all tenants, what they take of memory, and a list of them.
+/// The start with all tenants, their memory, and a list of them.
 fn open_again(folder: &std::path::Path, collection: &Collection) -> Result<()> {
     let before = anonymous_bytes();
     let clock = Clock::start();

@@ -18,12 +18,12 @@ pub enum FilterError {
     /// The property is in no index of values.
     #[error("property {0} has no inverted index")]
     NotFilterable(String),
-    /// What is compared of the property is not indexed.
+    /// The compared part of the property is not indexed.
     #[error("the index does not hold the {part} of property {property}")]
     NotIndexed {
         /// The property.
         property: String,
-        /// What is compared.
+        /// The compared part.
         part: IndexedPart,
     },
     /// The collection does not index whether properties are null.

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 pub struct SortError {
     /// Position of the clause.
     pub position: usize,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: SortRefusal,
 }
 
-/// What is wrong with a sort clause.
+/// The reason why a sort clause cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum SortRefusal {
     /// It names no property.

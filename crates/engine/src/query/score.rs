@@ -27,7 +27,7 @@ pub enum Explained {
     Rank {
         /// Which search.
         search: FusedSearch,
-        /// What it added to the score.
+        /// The part of the score that comes from it.
         added: f32,
     },
     /// A search that was fused with others by the scores of its hits.
@@ -36,7 +36,7 @@ pub enum Explained {
         search: FusedSearch,
         /// The score of the hit in that search.
         original: f32,
-        /// What it added to the score.
+        /// The part of the score that comes from it.
         added: f32,
     },
 }

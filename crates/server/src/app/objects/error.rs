@@ -82,7 +82,7 @@ pub(crate) struct WrongProperty {
     pub(crate) collection: String,
     /// The type.
     pub(crate) data_type: DataType,
-    /// What is wrong.
+    /// The reason.
     pub(crate) error: ValueError,
 }
 
@@ -101,7 +101,7 @@ pub(crate) enum ValueError {
     WrongField {
         /// The field.
         name: &'static str,
-        /// What it is.
+        /// The kind.
         kind: InputKind,
     },
     /// No phone number can be made of the text.
@@ -116,14 +116,14 @@ pub(crate) enum ValueError {
     Inner {
         /// Its path.
         path: String,
-        /// What is wrong.
+        /// The reason.
         error: Box<PropertyError>,
     },
     /// A member of a list of objects does not fit.
     Element {
         /// Its position.
         position: usize,
-        /// What is wrong.
+        /// The reason.
         error: Box<ValueError>,
     },
 }

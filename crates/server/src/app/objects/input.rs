@@ -1,4 +1,4 @@
-//! Properties as a front end read them, before the schema says what they are.
+//! Properties as a front end read them, before the schema gives them types.
 //!
 //! Every front end builds an [`InputMap`] of its own form of objects; [`super::convert`] makes the engine's values of it,
 //! and [`super::auto_schema`] derives the types of new properties from it.
@@ -52,7 +52,7 @@ pub(crate) struct InputMap {
 }
 
 impl InputValue {
-    /// What it is.
+    /// The kind of the value.
     pub(crate) fn kind(&self) -> InputKind {
         match self {
             Self::Null => InputKind::Null,

@@ -14,7 +14,7 @@ pub(crate) struct Conventions {
     pub(crate) description: fn(Derived) -> String,
 }
 
-/// What was derived from an object.
+/// A part of a schema that is derived from an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Derived {
     /// A collection, or a property of it.

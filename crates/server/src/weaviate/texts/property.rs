@@ -30,7 +30,7 @@ fn text(value: &InputValue) -> String {
     plain(&crate::weaviate::objects::input::json(value))
 }
 
-/// What is wrong with a value of that type.
+/// The reason why a value of that type is refused.
 fn value(data_type: &DataType, error: &ValueError) -> String {
     match error {
         ValueError::WrongKind(kind) => wrong_kind(data_type, *kind),
