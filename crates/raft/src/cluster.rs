@@ -233,7 +233,7 @@ impl<S: Replicated> Cluster<S> {
         cluster
     }
 
-    /// As [`Cluster::start`], with members that have not reported what they support.
+    /// As [`Cluster::start`], with members that have not reported their feature levels.
     pub(crate) async fn at_the_initial_level(seed: u64, faults: Faults, others: &[u64], voters: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let network = FakeNetwork::new(seed, faults);

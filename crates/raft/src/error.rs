@@ -127,7 +127,7 @@ pub enum ReadError {
     Stopped,
 }
 
-/// Why a node must end: it can no longer keep what it promised.
+/// Why a node must end: it can no longer keep its guarantees.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct FatalError(pub String);

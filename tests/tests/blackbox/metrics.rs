@@ -99,7 +99,7 @@ fn metrics_are_well_formed_and_move() {
     assert_eq!(other.status, 404, "the port of metrics serves nothing else");
 }
 
-/// Each group led by this node, with what was written since `before`.
+/// Checks that this node leads each group, and that writes since `before` are counted.
 fn replicas_are_visible(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>) {
     for group in [0, 1] {
         let of =

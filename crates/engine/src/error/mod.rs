@@ -57,7 +57,7 @@ pub enum Error {
     /// the node goes on; the same request can succeed later.
     #[error("damaged inverted index, which is rebuilt from the objects: {0}")]
     DamagedIndex(String),
-    /// The disk failed. The node must stop: what was not made durable is unknown.
+    /// The disk failed. The node must stop: it cannot know which writes are durable.
     #[error("storage: {0}")]
     Storage(String),
     /// The group does not know the shard.
@@ -101,7 +101,7 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Whether the node must stop, because it can no longer keep what it promised.
+    /// Whether the node must stop, because it can no longer keep its guarantees.
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::Damaged(_) | Self::Storage(_) | Self::NewerLevel { .. })
     }

@@ -1,5 +1,5 @@
-//! Rules on collections that hold for every front end: their number, the names of their parts, and defaults of what is derived
-//! from objects.
+//! Rules on collections that hold for every front end: their number, the names of their parts, and defaults of
+//! properties derived from objects.
 
 pub(crate) mod defaults;
 pub(crate) mod names;

@@ -30,7 +30,7 @@ fn properties_of_objects() {
         if let Err(error) = convert_as_is(book, given.clone()) {
             let _ = texts::object(&error.into());
         }
-        // What was read is shown as it was given.
+        // A value that was read is shown like its input.
         assert_eq!(input::value(input::map_json(&given)).as_map(), Some(&given));
     });
 }

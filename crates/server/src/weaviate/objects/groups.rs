@@ -4,7 +4,7 @@ use azimuth_engine::object::Value;
 
 use super::{beacon, render};
 
-/// The groups that an object with this value belongs to; what has no text counts as empty.
+/// The groups that an object with this value belongs to; values without a text count as empty.
 pub(crate) fn names(value: &Value) -> Vec<String> {
     match value {
         Value::List(values) => values.iter().map(text).collect(),
