@@ -35,7 +35,13 @@ impl Maintenance {
     }
 
     /// One step of a rebuild, a merge or a compaction. Returns whether the shard needs another step.
+    ///
+    /// An inactive shard takes no step, so that background work does not load it again: its next inspection, when it becomes
+    /// active, goes on from the records.
     fn compact_shard(&self, state: &State, at: ShardKey, keys_max: usize, report: &mut WorkReport) -> Result<bool> {
+        if state.is_inactive(at) {
+            return Ok(false);
+        }
         let Ok((schema, shard)) = state.known(at) else { return Ok(false) };
         if self.rebuild_step(state, &schema, &shard, keys_max, report)? {
             return Ok(true);

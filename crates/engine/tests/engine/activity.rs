@@ -120,6 +120,26 @@ fn an_inactive_shard_leaves_memory_with_its_indexes() {
 }
 
 #[test]
+fn compaction_of_a_shard_rests_while_it_is_inactive() {
+    let dir = tempdir().unwrap();
+    let group = open(dir.path(), GroupOptions { compaction_changes_min: 10, ..options() }, 1);
+    apply(&group, (0..60).map(|n| write(0, n)).collect());
+    let step = WorkBudget { keys_max: 1, ..WorkBudget::default() };
+    while group.work(&step).unwrap().compacted == 0 {}
+    put_shard(&group, 0, 2, TenantStatus::Cold);
+    let mut steps = 0;
+    while group.work(&step).unwrap().more && steps < 1000 {
+        steps += 1;
+    }
+    assert!(!group.is_loaded(at(0)), "loaded after {steps} steps");
+
+    put_shard(&group, 0, 3, TenantStatus::Hot);
+    assert!(std::iter::repeat_with(|| group.work(&step).unwrap()).take(1000).any(|report| report.compacted > 0));
+    work(&group);
+    assert_eq!(group.audit_inverted(at(0)).unwrap(), Vec::<String>::new());
+}
+
+#[test]
 fn shards_beyond_the_limit_leave_memory() {
     let dir = tempdir().unwrap();
     let group = open(dir.path(), GroupOptions { loaded_shards_max: 16, ..options() }, 100);
