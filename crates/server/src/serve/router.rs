@@ -239,7 +239,9 @@ impl Shared {
             Ok(accepted) => {
                 let is_large = LargeRequests::takes(accepted.body_bytes());
                 let limit = app.settings.read_time_max;
-                let answer = effort::counted(answered(app, accepted, head_only, kind, share.clone()));
+                // Boxed, as each future around it holds it twice, and all of them are moved with every request of any wire.
+                let answer = Box::pin(answered(app, accepted, head_only, kind, share.clone()));
+                let answer = effort::counted(answer);
                 let answer = deadline::within(limit, answer);
                 if is_large {
                     let answer = self.large.run(request_memory::within_async(share, answer)).await;
