@@ -1,14 +1,15 @@
 //! Processor time that the reads of a request have used.
 //!
 //! A request may consist of many reads (aliases of GraphQL, requests of a batch) that are short one by one. Once they have
-//! used [`LONG_MIN`] together, every further read of the request runs with a low priority.
+//! used [`LONG_MIN`] together, those that run go on with a low priority, and every further read begins with it.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::read_threads::{LONG_MIN, own_time};
+/// Processor time from which on the work for a request is long.
+pub(super) const LONG_MIN: Duration = Duration::from_millis(5);
 
 tokio::task_local! {
     static EFFORT: Effort;
@@ -34,35 +35,24 @@ impl Effort {
         Duration::from_nanos(self.0.load(Ordering::Relaxed)) >= LONG_MIN
     }
 
-    /// Runs a read and counts the processor time of its thread.
-    pub(super) fn count<T>(&self, read: impl FnOnce() -> T) -> T {
-        let before = own_time();
-        let result = read();
-        let used = own_time().saturating_sub(before);
+    /// Counts processor time of a read.
+    pub(super) fn add(&self, used: Duration) {
         self.0.fetch_add(u64::try_from(used.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        result
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn the_reads_of_a_request_count_together() {
-        let compute = || {
-            let begun = own_time();
-            while own_time() - begun < LONG_MIN / 2 {
-                std::hint::spin_loop();
-            }
-        };
         counted(async {
             for _ in 0..2 {
                 assert!(!Effort::of_request().is_long());
-                Effort::of_request().count(compute);
+                Effort::of_request().add(LONG_MIN / 2);
             }
             assert!(Effort::of_request().is_long());
-            Effort::of_request().count(|| std::thread::sleep(LONG_MIN));
         })
         .await;
         assert!(!Effort::of_request().is_long(), "no request");

@@ -5,8 +5,8 @@
 //! ordinary process lower the priority of a thread but not raise it, so a thread of lower priority ends after its read.
 //! Work that is known to be long from its beginning has threads of its own, whose priority is low for life.
 //!
-//! A watching thread, which lives while there are reads, compares the processor time of the threads at intervals: a short
-//! read pays neither a timer nor a look at a clock.
+//! A watching thread, which lives while there are reads, counts the processor time of the threads at intervals: a short
+//! read pays no timer, and reads the clock of its thread twice.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,19 +18,18 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
+use super::effort::Effort;
 use priority::Thread;
 
 /// Time after which a thread without a job ends, and the watching thread without a job on any thread.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 /// Interval at which running jobs are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Processor time from which on work is long. A job that uses as much after it was first looked at goes on with a lower
-/// priority.
-pub(super) const LONG_MIN: Duration = Duration::from_millis(5);
 /// Nice levels by which the priority of long work is lowered: to a tenth of the processor time of an ordinary thread.
 const LONG_LEVELS: i32 = 10;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// A job and the request for which it runs.
+type Job = (Box<dyn FnOnce() + Send>, Effort);
 
 /// Threads that are started on demand. The caller limits the number of jobs at once.
 #[derive(Default)]
@@ -58,8 +57,10 @@ struct Worker {
     thread: Option<Thread>,
     is_running: bool,
     is_lowered: bool,
-    /// Processor time when its job was first looked at.
-    seen: Option<Duration>,
+    /// The request of the running job.
+    effort: Effort,
+    /// Processor time up to which the job is counted.
+    counted: Duration,
 }
 
 impl ReadThreads {
@@ -68,21 +69,24 @@ impl ReadThreads {
         Self { are_low: true, ..Self::default() }
     }
 
-    /// Runs `job` on a thread that has no other work. The result is an error if the job panics.
+    /// Runs `job` on a thread that has no other work, and counts its processor time to `effort`. The result is an error if
+    /// the job panics.
     ///
     /// # Errors
     /// The system refuses another thread.
     pub(super) fn run<T: Send + 'static>(
         self: &Arc<Self>,
+        effort: Effort,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<oneshot::Receiver<T>> {
         let (send, result) = oneshot::channel();
-        self.hand_over(Box::new(move || {
+        let job = move || {
             if let Ok(result) = catch_unwind(AssertUnwindSafe(job)) {
                 // Fails if the caller is gone.
                 let _ = send.send(result);
             }
-        }))?;
+        };
+        self.hand_over((Box::new(job), effort))?;
         Ok(result)
     }
 
@@ -118,13 +122,13 @@ impl ReadThreads {
             lower_own(LONG_LEVELS);
             thread = None;
         }
-        let worker = Arc::new(Mutex::new(Worker { thread, is_running: false, is_lowered: false, seen: None }));
+        let worker = Arc::new(Mutex::new(Worker::new(thread)));
         self.queue.lock().workers.push(worker.clone());
-        while let Some(job) = self.next() {
-            worker.lock().is_running = true;
+        while let Some((job, effort)) = self.next() {
+            worker.lock().begin(effort);
             job();
             let mut worker = worker.lock();
-            (worker.is_running, worker.seen) = (false, None);
+            worker.end();
             if worker.is_lowered {
                 break;
             }
@@ -168,15 +172,36 @@ impl ReadThreads {
 }
 
 impl Worker {
-    /// Lowers the priority of a job that has used much processor time. The lock keeps the thread at its job.
+    fn new(thread: Option<Thread>) -> Self {
+        Self { thread, is_running: false, is_lowered: false, effort: Effort::default(), counted: Duration::ZERO }
+    }
+
+    /// A job begins on the calling thread.
+    fn begin(&mut self, effort: Effort) {
+        (self.is_running, self.effort, self.counted) = (true, effort, own_time());
+    }
+
+    /// The job has ended on the calling thread.
+    fn end(&mut self) {
+        self.count(own_time());
+        (self.is_running, self.effort) = (false, Effort::default());
+    }
+
+    fn count(&mut self, used: Duration) {
+        self.effort.add(used.saturating_sub(self.counted));
+        self.counted = used;
+    }
+
+    /// Counts what the running job has used since the last look, and lowers its priority if its request is long, this job
+    /// and others together. The lock keeps the thread at its job.
     fn look(&mut self) {
         if !self.is_running || self.is_lowered {
             return;
         }
         let Some(thread) = self.thread else { return };
         let Some(used) = thread.used() else { return };
-        let since = *self.seen.get_or_insert(used);
-        if used.saturating_sub(since) >= LONG_MIN {
+        self.count(used);
+        if self.effort.is_long() {
             thread.lower(LONG_LEVELS);
             self.is_lowered = true;
         }
@@ -191,8 +216,8 @@ pub(crate) fn lower_own(levels: i32) {
 }
 
 /// Processor time of the calling thread; zero where the system does not tell it.
-pub(super) fn own_time() -> Duration {
-    Thread::current().and_then(Thread::used).unwrap_or_default()
+fn own_time() -> Duration {
+    priority::own_time().unwrap_or_default()
 }
 
 #[cfg(target_os = "linux")]
@@ -222,11 +247,7 @@ mod priority {
 
         /// Processor time of the thread. The caller keeps the thread alive.
         pub(super) fn used(self) -> Option<Duration> {
-            let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-            // SAFETY: `time` outlives the call.
-            let refused = unsafe { libc::clock_gettime(self.clock, &raw mut time) };
-            let (seconds, nanos) = (u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
-            (refused == 0).then(|| Duration::new(seconds, nanos))
+            read_clock(self.clock)
         }
 
         /// Lowers the priority. The caller keeps the thread alive; a refusal by the system leaves the priority as it is.
@@ -234,6 +255,19 @@ mod priority {
             // SAFETY: takes no memory.
             unsafe { libc::setpriority(libc::PRIO_PROCESS, self.id, self.nice.saturating_add(levels).min(NICE_MAX)) };
         }
+    }
+
+    /// Processor time of the calling thread.
+    pub(super) fn own_time() -> Option<Duration> {
+        read_clock(libc::CLOCK_THREAD_CPUTIME_ID)
+    }
+
+    fn read_clock(clock: libc::clockid_t) -> Option<Duration> {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` outlives the call.
+        let refused = unsafe { libc::clock_gettime(clock, &raw mut time) };
+        let (seconds, nanos) = (u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
+        (refused == 0).then(|| Duration::new(seconds, nanos))
     }
 }
 
@@ -255,10 +289,15 @@ mod priority {
 
         pub(super) fn lower(self, _: i32) {}
     }
+
+    pub(super) fn own_time() -> Option<Duration> {
+        None
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use super::super::effort::LONG_MIN;
     use super::*;
 
     fn nice() -> libc::c_int {
@@ -270,7 +309,7 @@ mod tests {
     async fn a_long_job_goes_on_with_a_lower_priority_and_the_next_one_does_not() {
         let threads = Arc::new(ReadThreads::default());
         let ordinary = nice();
-        let long = threads.run(move || {
+        let long = threads.run(Effort::default(), move || {
             assert_eq!(nice(), ordinary);
             while nice() == ordinary {
                 std::hint::spin_loop();
@@ -279,7 +318,7 @@ mod tests {
         });
         let (lower, thread) = long.expect("a thread").await.expect("a result");
         assert!(lower > ordinary, "{lower} {ordinary}");
-        let next = threads.run(|| (nice(), std::thread::current().id())).expect("a thread");
+        let next = threads.run(Effort::default(), || (nice(), std::thread::current().id())).expect("a thread");
         let (next, other) = next.await.expect("a result");
         assert_eq!(next, ordinary);
         assert_ne!(thread, other);
@@ -289,20 +328,59 @@ mod tests {
     async fn threads_of_low_priority_are_used_again() {
         let (threads, ordinary) = (Arc::new(ReadThreads::low()), nice());
         for _ in 0..20 {
-            assert!(threads.run(nice).expect("a thread").await.expect("a result") > ordinary);
+            assert!(threads.run(Effort::default(), nice).expect("a thread").await.expect("a result") > ordinary);
         }
         assert!(threads.queue.lock().started < 20, "every job had a thread of its own");
     }
 
+    fn compute(span: Duration) {
+        let begun = own_time();
+        while own_time() - begun < span {
+            std::hint::spin_loop();
+        }
+    }
+
     #[test]
     fn jobs_that_wait_keep_their_priority() {
-        let used = |thread: Option<Thread>| thread.and_then(Thread::used).expect("the time of a thread");
-        let mut worker = Worker { thread: Thread::current(), is_running: true, is_lowered: false, seen: None };
-        worker.look();
+        let mut worker = Worker::new(Thread::current());
+        let begun = own_time();
+        worker.begin(Effort::default());
         std::thread::sleep(LONG_MIN * 2);
-        let waited = used(worker.thread) - worker.seen.expect("it was looked at");
         worker.look();
-        assert_eq!(worker.is_lowered, waited >= LONG_MIN);
+        assert_eq!(worker.is_lowered, worker.counted - begun >= LONG_MIN);
+    }
+
+    #[test]
+    fn the_jobs_of_a_request_count_together_while_they_run() {
+        let effort = Effort::default();
+        let mut first = Worker::new(Thread::current());
+        first.begin(effort.clone());
+        compute(LONG_MIN);
+        let other = std::thread::spawn(move || {
+            let mut second = Worker::new(Thread::current());
+            second.begin(effort);
+            second.look();
+            let lowered_at_first = second.is_lowered;
+            first.look();
+            second.look();
+            (lowered_at_first, second.is_lowered)
+        });
+        assert_eq!(other.join().expect("no panic"), (false, true));
+    }
+
+    #[tokio::test]
+    async fn a_short_job_counts_when_it_ends() {
+        let (threads, effort) = (Arc::new(ReadThreads::default()), Effort::default());
+        for _ in 0..2 {
+            assert!(!effort.is_long());
+            let job = threads.run(effort.clone(), || compute(LONG_MIN / 2)).expect("a thread");
+            job.await.expect("a result");
+            // The result is sent before the job is counted.
+            while threads.queue.lock().workers.iter().any(|worker| worker.lock().is_running) {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!(effort.is_long());
     }
 
     #[tokio::test]
@@ -310,8 +388,17 @@ mod tests {
         let threads = Arc::new(ReadThreads::default());
         let mut used = Vec::new();
         for _ in 0..20 {
-            threads.run(|| panic!("on purpose")).expect("a thread").await.map(|(): ()| ()).expect_err("a panic");
-            let id = threads.run(|| std::thread::current().id()).expect("a thread").await.expect("a result");
+            threads
+                .run(Effort::default(), || panic!("on purpose"))
+                .expect("a thread")
+                .await
+                .map(|(): ()| ())
+                .expect_err("a panic");
+            let id = threads
+                .run(Effort::default(), || std::thread::current().id())
+                .expect("a thread")
+                .await
+                .expect("a result");
             used.push(id);
         }
         used.dedup();
@@ -325,7 +412,7 @@ mod tests {
             let threads = threads.clone();
             tokio::spawn(async move {
                 for _ in 0..2_000 {
-                    threads.run(|| ()).expect("a thread").await.expect("a result");
+                    threads.run(Effort::default(), || ()).expect("a thread").await.expect("a result");
                 }
             })
         };
@@ -343,7 +430,7 @@ mod tests {
         let jobs: Vec<_> = (0..16)
             .map(|_| {
                 let all = all.clone();
-                threads.run(move || all.wait().is_leader()).expect("a thread")
+                threads.run(Effort::default(), move || all.wait().is_leader()).expect("a thread")
             })
             .collect();
         let mut leaders = 0;

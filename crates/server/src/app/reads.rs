@@ -101,13 +101,13 @@ impl App {
         let (watched, encoded) = (interrupt.clone(), self.settings.encode_reads);
         let (share, effort) = (request_memory::current(), Effort::of_request());
         let threads = if effort.is_long() { &self.reads.low_threads } else { &self.reads.threads };
-        let running = threads.run(move || {
+        let running = threads.run(effort, move || {
             let (_permit, _running) = (permit, Running::new());
             if let Some(cause) = watched.cause() {
                 return Err(azimuth_engine::Error::Interrupted(cause));
             }
             let read = || watched.watch(|| with_shards(&node, encoded, read));
-            effort.count(|| request_memory::within(share, read)).inspect_err(|error| node.report(error))
+            request_memory::within(share, read).inspect_err(|error| node.report(error))
         });
         let running = running.map_err(|error| AppError::Internal(format!("no thread for a read: {error}")))?;
         let Ok(result) = timeout_at(deadline, running).await else {
@@ -122,7 +122,7 @@ impl App {
     /// # Errors
     /// [`AppError::Internal`] if the work panics, or if the system refuses another thread.
     pub(crate) async fn long_work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> AppResult<T> {
-        let running = self.reads.low_threads.run(work);
+        let running = self.reads.low_threads.run(Effort::default(), work);
         let running = running.map_err(|error| AppError::Internal(format!("no thread for long work: {error}")))?;
         running.await.map_err(|_| AppError::Internal("long work panicked".to_owned()))
     }
