@@ -31,6 +31,7 @@ mod store;
 
 mod arena;
 mod distance;
+mod pairs;
 mod slots;
 
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use config::{
 pub use distance::KernelTrial;
 pub use index::VectorIndex;
 pub use multi::{Fetch, MultiIndex, MultiRequest, Muvera, QUERY_ROWS_MAX, ROWS_MAX};
+pub use pairs::Pairs;
 pub use request::{
     DIM_MAX, IndexMemory, IndexStats, LoadReport, Neighbor, SaveReport, SearchRequest, StepBudget, StepReport,
     VectorError,
