@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::ids::{CollectionId, DocId, GroupId, ShardId, ShardKey, VectorId};
 use crate::level::FeatureLevel;
 use crate::object::{Beacon, Object, Properties, Vector};
-use crate::schema::{self, Collection, Shard, TenantStatus};
+use crate::schema::{self, Alias, Collection, Shard, TenantStatus};
 
 /// A change of replicated state. The first part is for the meta group, the second for data groups; a
 /// group that gets a command of the other part answers [`Outcome::Refused`].
@@ -20,7 +20,7 @@ use crate::schema::{self, Collection, Shard, TenantStatus};
 pub enum Command {
     /// Meta: a new collection, with the shards that its schema lists if that is one of version 1: the form of earlier
     /// versions. Ids are given at apply. `Outcome::Collection`, or `Conflict` when a
-    /// collection with that name (without regard to case) is there.
+    /// collection or an alias with that name (without regard to case) is there.
     CreateCollection(#[serde(with = "schema::embedded")] Box<Collection>),
     /// Meta: replaces the collection of the same id if it still has version `expected_version`.
     /// `Outcome::Collection`, `NotFound`, or `Conflict` when somebody else was faster.
@@ -126,6 +126,15 @@ pub enum Command {
     /// level or a higher one. Only proposed when every member of the group supports the level: a member that does not
     /// support it stops.
     RaiseLevel(FeatureLevel),
+
+    /// Meta: a new alias. `Done`; `Conflict` when a collection (without regard to case) or an alias has its name,
+    /// `NotFound` without the collection that it leads to, `Refused` for a limit.
+    CreateAlias(Alias),
+    /// Meta: leads an alias to another collection. `Done`, or `NotFound` when there is no alias or no collection of these
+    /// names.
+    UpdateAlias(Alias),
+    /// Meta: removes the alias of that name. `Done` or `NotFound`.
+    DropAlias(String),
 }
 
 /// A shard that is to be created.
@@ -172,6 +181,9 @@ impl Command {
             Self::DropShards { .. } => "drop shards by name",
             Self::PutShards { .. } => "put shards",
             Self::RaiseLevel(_) => "raise the feature level",
+            Self::CreateAlias(_) => "create alias",
+            Self::UpdateAlias(_) => "update alias",
+            Self::DropAlias(_) => "drop alias",
         }
     }
 }
@@ -198,6 +210,7 @@ impl Command {
             | Self::PutShards { .. } => FeatureLevel::SHARD_COMMANDS,
             // Members that support any level above the initial one can decode it.
             Self::RaiseLevel(_) => FeatureLevel::INITIAL,
+            Self::CreateAlias(_) | Self::UpdateAlias(_) | Self::DropAlias(_) => FeatureLevel::ALIASES,
         }
     }
 
@@ -213,14 +226,17 @@ impl Command {
             | Self::DeleteVersion { .. }
             | Self::DropShards { .. }
             | Self::PutShards { .. }
-            | Self::RaiseLevel(_) => true,
+            | Self::RaiseLevel(_)
+            | Self::DropAlias(_) => true,
             Self::CreateCollection(_)
             | Self::UpdateCollection { .. }
             | Self::Put { .. }
             | Self::Merge { .. }
             | Self::CreateSharded { .. }
             | Self::CreateShards { .. }
-            | Self::UpdateShards { .. } => false,
+            | Self::UpdateShards { .. }
+            | Self::CreateAlias(_)
+            | Self::UpdateAlias(_) => false,
         }
     }
 }

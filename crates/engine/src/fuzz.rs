@@ -22,7 +22,7 @@ use crate::query::{
 };
 use crate::replica::Batch;
 use crate::schema::{
-    Collection, DataType, GivenIds, Primitive, Property, Shard, TenantStatus, TextAnalyzer, Tokenization,
+    Alias, Collection, DataType, GivenIds, Primitive, Property, Shard, TenantStatus, TextAnalyzer, Tokenization,
     decode_schema, encode_schema,
 };
 use crate::storage::{key, record};
@@ -290,6 +290,7 @@ fn batches_of_commands() {
         vectors: BTreeMap::from([(VectorId(1), None)]),
         ..Patch::default()
     };
+    let alias = || Alias { name: "Also".into(), collection: "Book".into() };
     let (name, status) = ("tenant".to_owned(), TenantStatus::Hot);
     let new = NewShard { name: name.clone(), group: GroupId::FIRST_DATA, status };
     let change = ShardChange { name, expected: Some(status), status: None, read_only: Some(true) };
@@ -308,6 +309,9 @@ fn batches_of_commands() {
         Command::DropShards { collection: at.collection, names: vec!["tenant".into()] },
         Command::PutShards { collection: at.collection, shards: vec![shard()] },
         Command::RaiseLevel(FeatureLevel::SUPPORTED),
+        Command::CreateAlias(alias()),
+        Command::UpdateAlias(alias()),
+        Command::DropAlias("Also".into()),
     ];
     let alone = commands.iter().map(|command| Batch { proposer: 1, sequence: 2, commands: vec![command.clone()] });
     let mut examples: Vec<Batch> = alone.collect();

@@ -54,15 +54,17 @@ const LEVEL_0: ApplyLimits = ApplyLimits {
 };
 
 /// Limits by level.
-const LIMITS: [ApplyLimits; FeatureLevel::SUPPORTED.0 as usize + 1] = [LEVEL_0, LEVEL_0];
+const LIMITS: [ApplyLimits; FeatureLevel::SUPPORTED.0 as usize + 1] = [LEVEL_0, LEVEL_0, LEVEL_0];
 
 impl FeatureLevel {
     /// The level of a new group, and of groups from versions that knew no levels.
     pub const INITIAL: Self = Self(0);
     /// The first level that a group stores. Commands on shards need it.
     pub const SHARD_COMMANDS: Self = Self(1);
+    /// Commands on aliases need it.
+    pub const ALIASES: Self = Self(2);
     /// The highest level that this program applies.
-    pub const SUPPORTED: Self = Self(1);
+    pub const SUPPORTED: Self = Self(2);
 
     /// The level with this number.
     pub const fn new(number: u32) -> Self {

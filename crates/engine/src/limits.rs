@@ -35,6 +35,12 @@ pub const SHARD_NAME_BYTES_MAX: usize = 255;
 /// Most shards that one command may name, so that it is applied in a small part of a second.
 pub const SHARDS_AT_ONCE_MAX: usize = 10_000;
 
+/// Most aliases of collections. Each takes about 200 bytes of memory. Checked when an alias is created, at apply.
+pub const ALIASES_MAX: usize = 100_000;
+
+/// Most bytes of an alias' name: as many as a collection's name may have.
+pub const ALIAS_NAME_BYTES_MAX: usize = 255;
+
 /// Deepest nesting of a filter that a shard reads, far above what front ends accept
 /// (`AZIMUTH_FILTER_DEPTH_MAX`).
 pub const FILTER_DEPTH_MAX: usize = 256;

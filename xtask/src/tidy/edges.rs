@@ -64,7 +64,7 @@ const ENGINE_MODULES: [(&str, &[&str]); 31] = [
             "vector",
         ],
     ),
-    ("meta", &["collections", "command", "error", "ids", "level", "replica", "schema", "storage"]),
+    ("meta", &["collections", "command", "error", "ids", "level", "limits", "replica", "schema", "storage"]),
     ("vector", &["error", "ids", "interrupt"]),
     ("inverted/form", &[]),
     ("inverted/writer", &["form"]),

@@ -66,7 +66,10 @@ pub(super) fn execute(transaction: &mut Transaction<'_>, command: Command) -> Re
         | Command::CreateSharded { .. }
         | Command::CreateShards { .. }
         | Command::UpdateShards { .. }
-        | Command::DropShards { .. } => Ok(Outcome::Refused("a data group holds no schema of its own".into())),
+        | Command::DropShards { .. }
+        | Command::CreateAlias(_)
+        | Command::UpdateAlias(_)
+        | Command::DropAlias(_) => Ok(Outcome::Refused("a data group holds no schema of its own".into())),
     }
 }
 

@@ -4,7 +4,10 @@
 use std::fmt::Write;
 
 use super::*;
-use crate::limits::{DEPTH_MAX, SHARD_NAME_BYTES_MAX, SHARDS_AT_ONCE_MAX, SHARDS_MAX, STORED_DEPTH_MAX};
+use crate::limits::{
+    ALIAS_NAME_BYTES_MAX, ALIASES_MAX, DEPTH_MAX, SHARD_NAME_BYTES_MAX, SHARDS_AT_ONCE_MAX, SHARDS_MAX,
+    STORED_DEPTH_MAX,
+};
 use crate::schema::{TextAnalyzer, Tokenization};
 use crate::vector::{DIM_MAX, ROWS_MAX};
 use crate::{tokenizer, weight};
@@ -51,7 +54,8 @@ fn rules() -> String {
     }
     writeln!(
         out,
-        "all: entries {} tokens {} schema_depth {DEPTH_MAX} unicode {:?} terms {:032x}",
+        "all: entries {} tokens {} schema_depth {DEPTH_MAX} unicode {:?} terms {:032x} aliases {ALIASES_MAX} of \
+         {ALIAS_NAME_BYTES_MAX} bytes",
         weight::ENTRIES_MAX,
         weight::TOKENS_MAX,
         char::UNICODE_VERSION,

@@ -1,13 +1,14 @@
-//! The catalog: all collections with their shards at one moment, by id and by name.
+//! The catalog: all collections with their aliases and shards at one moment, by id and by name.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::aliases::Aliases;
 use crate::collections::Known;
 use crate::ids::CollectionId;
-use crate::schema::{Collection, ShardTable};
+use crate::schema::{Alias, Collection, ShardTable};
 
 /// All collections with their shards at one moment. Cheap to hold and to copy: a change makes a new catalog, which shares with this one all
 /// but a few buckets, and leaves this one as it is.
@@ -16,6 +17,7 @@ pub struct Catalog {
     by_id: Buckets<CollectionId, Arc<Known>>,
     /// Ids by lower-cased name.
     by_name: Buckets<String, CollectionId>,
+    pub(super) aliases: Aliases,
     /// The shards of a collection that does not exist.
     no_shards: ShardTable,
 }
@@ -42,10 +44,34 @@ impl Catalog {
         self.get(*self.by_name.bucket(&name).get(&name)?)
     }
 
+    /// The collection of exactly that name, or the one that the alias of exactly that name leads to.
+    pub fn resolve(&self, name: &str) -> Option<&Arc<Collection>> {
+        self.find(name).or_else(|| self.find(&self.alias(name)?.collection))
+    }
+
+    /// The alias of exactly that name.
+    pub fn alias(&self, name: &str) -> Option<&Arc<Alias>> {
+        self.aliases.get(name)
+    }
+
+    /// An alias of that name, without regard to case.
+    pub fn similar_alias(&self, name: &str) -> Option<&Arc<Alias>> {
+        self.aliases.get(name).or_else(|| self.aliases.similar(name).first())
+    }
+
+    /// All aliases, by name.
+    pub fn aliases(&self) -> Vec<Arc<Alias>> {
+        self.aliases.sorted()
+    }
+
+    /// How many aliases there are.
+    pub fn alias_count(&self) -> usize {
+        self.aliases.len()
+    }
+
     /// All collections, by id, which is the order of creation.
     pub fn collections(&self) -> Vec<Arc<Collection>> {
-        let buckets = self.by_id.buckets.iter();
-        let mut all: Vec<_> = buckets.flat_map(|bucket| bucket.values().map(|known| known.schema.clone())).collect();
+        let mut all: Vec<_> = self.by_id.values().map(|known| known.schema.clone()).collect();
         all.sort_unstable_by_key(|collection| collection.id);
         all
     }
@@ -102,7 +128,7 @@ const BUCKETS: usize = 256;
 
 /// A map in buckets that its copies share until one of them changes.
 #[derive(Debug, Clone)]
-struct Buckets<K, V> {
+pub(super) struct Buckets<K, V> {
     buckets: Arc<[Arc<HashMap<K, V>>]>,
 }
 
@@ -113,12 +139,16 @@ impl<K, V> Default for Buckets<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Buckets<K, V> {
-    fn bucket(&self, key: &K) -> &HashMap<K, V> {
+    pub(super) fn bucket(&self, key: &K) -> &HashMap<K, V> {
         &self.buckets[number(key)]
     }
 
-    fn bucket_mut(&mut self, key: &K) -> &mut HashMap<K, V> {
+    pub(super) fn bucket_mut(&mut self, key: &K) -> &mut HashMap<K, V> {
         Arc::make_mut(&mut Arc::make_mut(&mut self.buckets)[number(key)])
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.buckets.iter().flat_map(|bucket| bucket.values())
     }
 }
 

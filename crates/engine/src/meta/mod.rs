@@ -1,7 +1,8 @@
-//! The meta group: the catalog of collections and shards.
+//! The meta group: the catalog of collections, their aliases and shards.
 //!
 //! Ids of collections, properties, vectors and shards are given here, at apply, and never again.
 
+mod aliases;
 mod catalog;
 mod shards;
 
@@ -63,6 +64,7 @@ impl MetaGroup {
         let log = AppliedLog::load(&store, group)?;
         let mut catalog = Catalog::default();
         collections::load(&store, group)?.into_iter().for_each(|known| catalog.insert(known));
+        catalog.aliases = aliases::load(&store, group)?;
         Ok(Self { group, store, log, catalog: ArcSwap::from_pointee(catalog) })
     }
 
@@ -87,6 +89,9 @@ impl MetaGroup {
             for shard in shards.iter_by_id() {
                 hasher.add(&record::encode(shard.as_ref())?);
             }
+        }
+        for alias in catalog.aliases() {
+            hasher.add(&record::encode(alias.as_ref())?);
         }
         Ok(hasher.finish())
     }
@@ -165,6 +170,9 @@ impl CatalogDraft<'_> {
             Command::UpdateShards { collection, changes } => self.update_shards(collection, changes)?,
             Command::DropShards { collection, names } => self.drop_shards(collection, &names)?,
             Command::RaiseLevel(_) => Outcome::Done,
+            Command::CreateAlias(alias) => self.create_alias(alias)?,
+            Command::UpdateAlias(alias) => self.update_alias(alias)?,
+            Command::DropAlias(name) => self.drop_alias(&name),
             Command::PutCollection(_)
             | Command::DropCollection(_)
             | Command::DropShard(..)
@@ -186,6 +194,12 @@ impl CatalogDraft<'_> {
         let refused = |why: String| Ok(Err(Outcome::Refused(why)));
         if let Some(there) = self.catalog.find_similar(&collection.name) {
             return Ok(Err(Outcome::Conflict(taken(&collection.name, &there.name))));
+        }
+        if let Some(there) = self.catalog.similar_alias(&collection.name) {
+            return Ok(Err(Outcome::Conflict(format!(
+                "the name {} is taken by alias {}",
+                collection.name, there.name
+            ))));
         }
         collection.id = CollectionId(self.next_collection);
         collection.version = 1;

@@ -4,6 +4,7 @@
 //! reaches the engine. The types are persisted as MessagePack with field names, so that fields can be added
 //! with a default, and are part of commands, so that all replicas decide alike.
 
+mod alias;
 mod collection;
 mod inverted;
 mod kept;
@@ -15,6 +16,7 @@ mod shards;
 mod size;
 mod vector;
 
+pub use alias::Alias;
 pub use collection::{Collection, MultiTenancy, ObjectTtl, Replication, Sharding};
 pub use inverted::{Bm25, InvertedConfig, Stopwords};
 pub(crate) use kept::check_kept;

@@ -54,6 +54,8 @@ pub(crate) enum MetaKey {
     Level = 14,
     /// `collection u32, shard u32` -> from which doc id on the shard has column values.
     Columns = 16,
+    /// Meta group, `name` -> an alias of a collection.
+    Alias = 17,
 }
 
 /// Kinds of entries of the `inv` family: `prefix, property u16, kind u8, value.., doc id u64`. Never renumber.

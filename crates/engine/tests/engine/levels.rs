@@ -87,7 +87,7 @@ fn a_level_that_is_too_high_is_refused_at_open_and_in_checkpoints() {
     set_level(&dir.path().join("gen-1"), GroupId::FIRST_DATA, LATER);
     let error = azimuth_engine::data::DataGroup::open(dir.path(), options()).err().unwrap();
     assert_eq!(error, newer());
-    assert!(error.is_fatal() && error.to_string().contains("has feature level 2"), "{error}");
+    assert!(error.is_fatal() && error.to_string().contains(&format!("has feature level {LATER}")), "{error}");
     set_level(&dir.path().join("gen-1"), GroupId::FIRST_DATA, FeatureLevel::SUPPORTED);
     assert_eq!(open(dir.path()).level(), FeatureLevel::SUPPORTED);
 

@@ -3,6 +3,7 @@
 
 mod activity;
 mod aggregates;
+mod aliases;
 mod background;
 mod basics;
 mod batched;

@@ -78,7 +78,7 @@ mod tests {
     use azimuth_engine::level::FeatureLevel;
     use azimuth_engine::object::{Beacon, Date, Geo, Object, Phone, Value, Vector};
     use azimuth_engine::replica::LogPosition;
-    use azimuth_engine::schema::{Shard, TenantStatus};
+    use azimuth_engine::schema::{Alias, Shard, TenantStatus};
     use uuid::Uuid;
 
     use super::*;
@@ -175,6 +175,27 @@ mod tests {
         let position = LogPosition { term: 2, node: 5, index: 80 };
         let commands = vec![Command::RaiseLevel(FeatureLevel::new(1)), Command::RaiseLevel(FeatureLevel::new(70_000))];
         let expected = Batch { proposer: 1 << 40, sequence: 12, commands };
+        if std::env::var("AZIMUTH_WRITE_FIXTURES").is_ok() {
+            let payload = postcard::to_stdvec(&expected).unwrap().into();
+            std::fs::write(LATER, Record { position, kind: Kind::Batch, payload }.encode(GROUP).unwrap()).unwrap();
+        }
+        let record = Record::decode(GROUP, position.index, &std::fs::read(LATER).unwrap()).unwrap();
+        assert_eq!((record.position, record.kind), (position, Kind::Batch));
+        assert_eq!(Proposal::of_payload(record.payload).decode().unwrap(), expected);
+    }
+
+    /// As above, for the commands on aliases.
+    #[test]
+    fn entries_with_aliases_still_read() {
+        const LATER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/consensus/fixtures/aliases-3.bin");
+        let position = LogPosition { term: 2, node: 5, index: 81 };
+        let alias = |collection: &str| Alias { name: "Reading".into(), collection: collection.into() };
+        let commands = vec![
+            Command::CreateAlias(alias("Book")),
+            Command::UpdateAlias(alias("Film")),
+            Command::DropAlias("Reading".into()),
+        ];
+        let expected = Batch { proposer: 1 << 40, sequence: 13, commands };
         if std::env::var("AZIMUTH_WRITE_FIXTURES").is_ok() {
             let payload = postcard::to_stdvec(&expected).unwrap().into();
             std::fs::write(LATER, Record { position, kind: Kind::Batch, payload }.encode(GROUP).unwrap()).unwrap();
