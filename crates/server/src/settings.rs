@@ -127,6 +127,8 @@ pub(crate) struct Settings {
     pub(crate) object_ttl_enabled: bool,
     /// `ASYNC_INDEXING`: whether `dynamic` indexes are accepted; indexing is always asynchronous here.
     pub(crate) async_indexing: bool,
+    /// `EXPERIMENTAL_REST_SEARCH_ENABLED`
+    pub(crate) rest_search: bool,
     /// `DISABLE_GRAPHQL`
     pub(crate) disable_graphql: bool,
     /// `PROMETHEUS_MONITORING_ENABLED`: metrics on a port of their own, beside `/metrics`.
@@ -200,6 +202,7 @@ impl Settings {
             read_time_max: Duration::from_secs(number("AZIMUTH_READ_SECONDS_MAX", 60)?.max(1)),
             object_ttl_enabled: !text("OBJECTS_TTL_DELETE_SCHEDULE", "").is_empty(),
             async_indexing,
+            rest_search: flag("EXPERIMENTAL_REST_SEARCH_ENABLED", false),
             disable_graphql: flag("DISABLE_GRAPHQL", false),
             metrics_port: if metrics { Some(number("PROMETHEUS_MONITORING_PORT", 2_112)?) } else { None },
             index_threads: number("AZIMUTH_INDEX_THREADS", cores)?.max(1),

@@ -22,7 +22,7 @@ use crate::auth::{Access, Permit, Resource};
 const LOCKS: usize = 64;
 
 /// How often a change is made anew because another node changed the same collection first.
-const ATTEMPTS_MAX: usize = 16;
+pub(super) const ATTEMPTS_MAX: usize = 16;
 
 /// A change of a collection.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ mod access;
 #[cfg(test)]
 pub(crate) mod access_tests;
 pub(crate) mod aggregate;
+pub(crate) mod aliases;
 mod calls;
 mod change;
 pub(crate) mod deadline;

@@ -26,6 +26,13 @@ pub(crate) enum Access {
 pub(crate) enum Resource<'a> {
     /// The definition of a collection; `None` for all.
     Collection(Option<Cow<'a, str>>),
+    /// An alias.
+    Alias {
+        /// The collection that it leads to.
+        collection: Cow<'a, str>,
+        /// Its name.
+        name: Cow<'a, str>,
+    },
     /// The shards or tenants of a collection.
     Shards {
         /// The collection.
@@ -88,6 +95,7 @@ impl<'a> Resource<'a> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         match self {
             Self::Collection(name) => Resource::Collection(name.map(owned)),
+            Self::Alias { collection, name } => Resource::Alias { collection: owned(collection), name: owned(name) },
             Self::Shards { collection, shard } => {
                 Resource::Shards { collection: owned(collection), shard: shard.map(owned) }
             }
@@ -119,6 +127,9 @@ impl<'a> Resource<'a> {
                 part(of.as_ref(), other.as_ref())
                     && part(of_tenant.as_ref(), other_tenant.as_ref())
                     && part(of_id.as_ref(), other_id.as_ref())
+            }
+            (Self::Alias { collection, name }, Resource::Alias { collection: of_other, name: other }) => {
+                collection == of_other && name == other
             }
             (Self::Nodes, Resource::Nodes) | (Self::Cluster, Resource::Cluster) => true,
             _ => false,
@@ -199,6 +210,7 @@ impl fmt::Display for Resource<'_> {
         match self {
             Self::Collection(None) => f.write_str("the collections"),
             Self::Collection(Some(name)) => write!(f, "collection {name}"),
+            Self::Alias { collection, name } => write!(f, "alias {name} of {collection}"),
             Self::Shards { collection, shard: None } => write!(f, "the shards of {collection}"),
             Self::Shards { collection, shard: Some(shard) } => write!(f, "shard {shard} of {collection}"),
             Self::Objects { collection: None, .. } => f.write_str("objects of all collections"),

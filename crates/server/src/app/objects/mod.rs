@@ -52,12 +52,14 @@ pub(crate) struct Draft {
     pub(crate) unreadable: Option<String>,
 }
 
-/// Decides whether the caller may have `draft` written, or checked, for that purpose. An upsert is refused for the change
+/// Decides whether the caller may have `draft` written, or checked, for that purpose. A collection that is named by an alias
+/// is named by its own name from here on. An upsert is refused for the change
 /// first, and then for the creation.
 ///
 /// # Errors
 /// [`AppError::Forbidden`](super::AppError::Forbidden)
-pub(crate) fn permit(app: &App, caller: &Caller, draft: Draft, purpose: Purpose) -> AppResult<Permitted<Draft>> {
+pub(crate) fn permit(app: &App, caller: &Caller, mut draft: Draft, purpose: Purpose) -> AppResult<Permitted<Draft>> {
+    draft.collection = app.resolved(caller, draft.collection);
     let id = draft.id.filter(|_| purpose == Purpose::Merge);
     let grant = app.auth.decide(caller, purpose.access(), &resource(&draft, id))?;
     Ok(Permitted::new(grant, draft))

@@ -128,11 +128,13 @@ pub(crate) struct NewReference {
     pub(crate) tenant: Option<String>,
 }
 
-/// Decides whether the caller may change the object that refers.
+/// Decides whether the caller may change the object that refers. A collection that is named by an alias is named by its own
+/// name from here on; collections of targets have no aliases.
 ///
 /// # Errors
 /// [`AppError::Forbidden`](crate::app::AppError::Forbidden)
-pub(crate) fn permit(app: &App, caller: &Caller, reference: NewReference) -> AppResult<Permitted<NewReference>> {
+pub(crate) fn permit(app: &App, caller: &Caller, mut reference: NewReference) -> AppResult<Permitted<NewReference>> {
+    reference.from = app.resolved(caller, reference.from);
     let resource = Resource::object(Some(&reference.from), reference.tenant.as_deref(), reference.id);
     let grant = app.auth.decide(caller, Access::Update.alone(), &resource)?;
     Ok(Permitted::new(grant, reference))

@@ -28,6 +28,14 @@ pub(crate) enum NameError {
     ClassExists(String),
     /// A collection exists whose name, the value, differs in its spelling only.
     SimilarClass(String),
+    /// An alias of that name exists.
+    AliasExists(String),
+    /// An alias exists whose name, the value, differs in its spelling only.
+    SimilarAlias(String),
+    /// The name of an alias is too long.
+    LongAlias(String),
+    /// The name of an alias has letters that are not allowed.
+    BadAlias(String),
     /// The name of a property is too long.
     LongProperty(String),
     /// The name of a property has letters that are not allowed.
@@ -102,11 +110,35 @@ pub(crate) fn check_new_class(name: &str) -> Result<(), NameError> {
     check_class(name)
 }
 
+/// Checks the name of an alias, whose first letter is upper-case already: names of aliases are like those of collections.
+///
+/// # Errors
+/// [`NameError::LongAlias`], [`NameError::BadAlias`]
+pub(crate) fn check_alias(name: &str) -> Result<(), NameError> {
+    check_class(name).map_err(|error| match error {
+        NameError::LongClass(name) => NameError::LongAlias(name),
+        _ => NameError::BadAlias(name.to_owned()),
+    })
+}
+
+/// Checks that no collection and no alias has that name, in whatever spelling.
+///
+/// # Errors
+/// [`NameError::AliasExists`], [`NameError::SimilarAlias`], and as [`check_no_collection`].
+pub(crate) fn check_unused(catalog: &Catalog, name: &str) -> Result<(), NameError> {
+    check_no_collection(catalog, name)?;
+    match catalog.similar_alias(name) {
+        Some(same) if same.name == name => Err(NameError::AliasExists(name.to_owned())),
+        Some(similar) => Err(NameError::SimilarAlias(similar.name.clone())),
+        None => Ok(()),
+    }
+}
+
 /// Checks that no collection has that name, in whatever spelling.
 ///
 /// # Errors
 /// [`NameError::ClassExists`], [`NameError::SimilarClass`]
-pub(crate) fn check_unused(catalog: &Catalog, name: &str) -> Result<(), NameError> {
+pub(crate) fn check_no_collection(catalog: &Catalog, name: &str) -> Result<(), NameError> {
     match catalog.find_similar(name) {
         Some(same) if same.name == name => Err(NameError::ClassExists(name.to_owned())),
         Some(similar) => Err(NameError::SimilarClass(similar.name.clone())),

@@ -27,7 +27,7 @@ const OF_FREQUENCIES: [&str; 4] = ["median", "mode", "topOccurrences", "pointing
 pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field) -> Result<Value, FieldError> {
     let refuse = |error: AppError| FieldError(texts::app(&error));
     let catalog = app.names(caller).map_err(refuse)?;
-    let Some(collection) = catalog.find(&class.name).cloned() else {
+    let Some(collection) = catalog.resolve(&class.name).cloned() else {
         let text = format!("Cannot query field {:?} on type \"AggregateObjectsObj\".", class.name);
         return Err(FieldError(text));
     };

@@ -211,7 +211,7 @@ impl<'a> Scope<'a> {
         let class = |name: &str| catalog.find(name).map_or(Self::Other, |class| Self::Class(class));
         match (self, name) {
             (Self::Root, "Get") => Self::Get,
-            (Self::Get, name) => class(name),
+            (Self::Get, name) => catalog.resolve(name).map_or(Self::Other, |class| Self::Class(class)),
             (Self::Class(class), "_additional") => Self::Additional(class),
             (Self::Additional(class), "group") => Self::Group(class),
             (Self::Group(class), "hits") => Self::Class(class),

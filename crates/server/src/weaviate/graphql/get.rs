@@ -26,7 +26,7 @@ use crate::weaviate::tree::Tree;
 pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field, alone: bool) -> Result<Tree, FieldError> {
     let refuse = |error: AppError| FieldError(texts::app(&error));
     let catalog = app.names(caller).map_err(refuse)?;
-    let Some(collection) = catalog.find(&class.name).cloned() else {
+    let Some(collection) = catalog.resolve(&class.name).cloned() else {
         let text = format!("Cannot query field {:?} on type \"GetObjectsObj\".", class.name);
         return Err(FieldError(text));
     };

@@ -163,12 +163,12 @@ impl Output {
                 }),
                 _ => None,
             },
-            Self::Get => catalog.find(name).map(|class| OutputField {
+            Self::Get => catalog.resolve(name).map(|class| OutputField {
                 of: Self::Class(class.clone()),
                 list: true,
                 arguments: inputs::of_class(class),
             }),
-            Self::Aggregate => catalog.find(name).map(|class| OutputField {
+            Self::Aggregate => catalog.resolve(name).map(|class| OutputField {
                 arguments: inputs::of_aggregate(class),
                 ..OutputField::many(Self::Aggregated(class.clone(), AggregateKind::Class))
             }),
@@ -191,7 +191,11 @@ impl Output {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         match self {
             Self::Root => owned(&["Get", "Aggregate"]),
-            Self::Get | Self::Aggregate => catalog.collections().iter().map(|class| class.name.clone()).collect(),
+            Self::Get | Self::Aggregate => {
+                let aliases = catalog.aliases().into_iter().filter(|alias| catalog.find(&alias.collection).is_some());
+                let classes = catalog.collections().into_iter().map(|class| class.name.clone());
+                classes.chain(aliases.map(|alias| alias.name.clone())).collect()
+            }
             Self::Class(class) => {
                 let properties = class.properties().iter().map(|property| property.name.clone());
                 properties.chain(["_additional".to_owned()]).collect()

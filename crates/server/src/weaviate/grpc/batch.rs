@@ -85,7 +85,7 @@ pub(super) fn draft(catalog: &Catalog, object: BatchObject) -> Result<Draft, Str
         36 => "invalid UUID format".to_owned(),
         length => format!("invalid UUID length: {length}"),
     })?;
-    let schema = catalog.find(&collection).map(|collection| &**collection);
+    let schema = catalog.resolve(&collection).map(|collection| &**collection);
     let properties = properties::map(schema, object.properties.unwrap_or_default())?;
     #[allow(deprecated, reason = "old clients send the vector as numbers")]
     let vectors = vectors(object.vector, &object.vector_bytes, object.vectors)?;
@@ -199,11 +199,12 @@ pub(crate) async fn batch_delete(
 ) -> Result<BatchDeleteReply, Status> {
     let start = Instant::now();
     let tenant = request.tenant.as_deref().filter(|tenant| !tenant.is_empty());
-    let name = upper_first(&request.collection);
+    let catalog = app.names(caller).map_err(status)?;
+    let collection = find_collection(&catalog, &request.collection);
+    let name = collection.as_ref().map_or_else(|_| upper_first(&request.collection), |found| found.name.clone());
     let permit = app.permit(caller, Access::Delete, Resource::objects(&name, tenant)).map_err(status)?;
     let parse = |error: Status| Status::new(error.code(), format!("batch delete params: {}", error.message()));
-    let catalog = app.names(caller).map_err(status)?;
-    let collection = find_collection(&catalog, &request.collection).map_err(parse)?;
+    let collection = collection.map_err(parse)?;
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref()).map_err(parse)?;
     let filter = filter.ok_or_else(|| parse(Status::unknown("no filters in batch delete request")))?;
     let catalog = shard::activate(app, &permit, &collection, tenant).await.map_err(status)?;

@@ -107,10 +107,10 @@ pub(super) fn reply(answer: Answer, start: Instant) -> SearchReply {
     SearchReply { took: took(start), results, group_by_results, generative_grouped_result, ..SearchReply::default() }
 }
 
-/// The collection of that name, whose first letter may be in lower case.
+/// The collection of that name, whose first letter may be in lower case, or of that alias.
 pub(super) fn find_collection(catalog: &Catalog, name: &str) -> Result<Arc<Collection>, Status> {
     catalog
-        .find(&upper_first(name))
+        .resolve(&upper_first(name))
         .cloned()
         .ok_or_else(|| Status::unknown(format!("could not find class {name} in schema")))
 }

@@ -8,7 +8,6 @@ use azimuth_engine::{Error, interrupt};
 use tonic::Status;
 
 use super::{status, took};
-use crate::app::schema::names::upper_first;
 use crate::app::{App, AppError};
 use crate::auth::{Access, Caller, Resource};
 use crate::pb::weaviate::tenants_get_request::Params;
@@ -30,7 +29,7 @@ pub(super) async fn tenants_get(
     if request.collection.is_empty() {
         return Err(refuse("missing collection "));
     }
-    let class = upper_first(&request.collection);
+    let class = app.resolve(caller, &request.collection);
     let permit = app.permit(caller, Access::Read, Resource::collection(&class)).map_err(status)?;
     let names = match request.params {
         Some(Params::Names(names)) if names.values.is_empty() => {

@@ -86,9 +86,12 @@ const DECISIONS: &[(&str, &str, Who)] = &[
     ("DELETE", "schema/*/tenants", Writers),
     ("GET", "schema/*/tenants/*", Readers),
     ("HEAD", "schema/*/tenants/*", Readers),
-    ("*", "aliases", Known),
-    ("*", "aliases/*", Known),
-    ("*", "search/*/near-text", Known),
+    ("GET", "aliases", ReadersOthersEmpty),
+    ("POST", "aliases", Writers),
+    ("GET", "aliases/*", Readers),
+    ("PUT", "aliases/*", Writers),
+    ("DELETE", "aliases/*", Writers),
+    ("POST", "search/*/near-text", Readers),
     ("*", "users/db", Known),
     ("*", "users/db/*", Known),
     ("*", "users/db/*/rotate-key", Known),
@@ -142,6 +145,7 @@ fn path(pattern: &str) -> String {
             ("*", "index") => "filterable",
             ("*", "references") => "to",
             ("*", "properties") => "text",
+            ("*", "aliases") => "Also",
             ("*", _) if objects && (stars == 1 || position == 2) => ID,
             ("*", _) => "Thing",
             (part, _) => part,
@@ -160,12 +164,15 @@ fn body(method: &str, pattern: &str) -> Value {
         ("GET" | "HEAD", _) => Value::Null,
         ("POST", "schema") => json!({"class": "Other"}),
         ("PUT", "schema/*") => json!({"class": "Thing"}),
+        ("POST", "aliases") => json!({"alias": "More", "class": "Thing"}),
+        ("PUT", "aliases/*") => json!({"class": "Thing"}),
         ("POST", "schema/*/properties") => json!({"name": "more", "dataType": ["text"]}),
         ("PUT", "schema/*/shards/*") => json!({"status": "READONLY"}),
         ("PUT", "schema/*/properties/*/index/*") => json!({}),
         ("DELETE", "schema/*/tenants") => json!(["one"]),
         (_, "schema/*/tenants") => json!([{"name": "one", "activityStatus": "HOT"}]),
         (_, "schema/*/properties/*/tokenize") => json!({"text": "x"}),
+        ("POST", "search/*/near-text") => json!({"query": ["x"]}),
         (_, "tokenize") => json!({"text": "x", "tokenization": "word"}),
         ("DELETE", "batch/objects") => {
             let condition = json!({"path": ["text"], "operator": "Equal", "valueText": "x"});
@@ -217,6 +224,8 @@ async fn every_route_refuses_those_who_may_not_call_it() {
         "properties": [{"name": "text", "dataType": ["text"]}, {"name": "to", "dataType": ["Thing"]}],
     });
     assert_eq!(call(app, Some("admin"), "POST", "/v1/schema", &class).await.0, 200);
+    let alias = json!({"alias": "Also", "class": "Thing"});
+    assert_eq!(call(app, Some("admin"), "POST", "/v1/aliases", &alias).await.0, 200);
     for id in [ID, "00000000-0000-0000-0000-000000000002"] {
         let object = json!({"class": "Thing", "id": id});
         assert_eq!(call(app, Some("admin"), "POST", "/v1/objects", &object).await.0, 200);

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::message::{Reply, RestRequest};
 use super::root::WEAVIATE_VERSION;
 use super::{decode, unsupported};
-use crate::app::schema::names;
 use crate::app::{App, AppResult};
 use crate::auth::{Access, Permit, Resource};
 
@@ -30,7 +29,8 @@ async fn answer_nodes(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply>
         }
     };
     let catalog = app.names(req.caller()?)?;
-    let class = req.segments.get(1).map(|name| names::upper_first(name));
+    let caller = req.caller()?;
+    let class = req.segments.get(1).map(|name| app.resolve(caller, name));
     let resource = match (&class, verbose) {
         (_, false) => Resource::Nodes,
         (class, true) => Resource::NodeShards(class.as_deref().map(Into::into)),
@@ -141,7 +141,7 @@ pub(super) async fn shards(app: &Arc<App>, req: &RestRequest) -> Reply {
 }
 
 async fn list_shards(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
-    let class = names::upper_first(req.segments.get(1).map_or("", String::as_str));
+    let class = app.resolve(req.caller()?, req.segments.get(1).map_or("", String::as_str));
     let tenant = req.query.get("tenant").filter(|tenant| !tenant.is_empty());
     let resource = Resource::shards(&class, tenant.map(String::as_str));
     let permit = app.permit(req.caller()?, Access::Read, resource)?;
@@ -161,7 +161,7 @@ async fn list_shards(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> 
 }
 
 async fn update_shard(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
-    let class = names::upper_first(req.segments.get(1).map_or("", String::as_str));
+    let class = app.resolve(req.caller()?, req.segments.get(1).map_or("", String::as_str));
     let shard = req.segments.get(3).map_or("", String::as_str);
     let body = decode(req, "body", "models.ShardStatus")?;
     let permit = app.permit(req.caller()?, Access::Update, Resource::shards(&class, Some(shard)))?;

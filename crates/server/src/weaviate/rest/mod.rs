@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod access_tests;
+mod aliases;
 mod batch;
 mod body;
 mod cluster;
@@ -18,6 +19,7 @@ mod objects;
 mod root;
 mod route;
 mod schema;
+mod search;
 mod tenants;
 mod tokenize;
 mod unsupported;
@@ -70,6 +72,20 @@ pub(crate) fn accept(
         return Err(Reply::empty(StatusCode::OK));
     }
     let segments = segments(uri.path()).ok_or_else(|| not_found(uri.path()))?;
+    let of_search = search::owns(&segments);
+    let accepted = accept_path(app, caller, method, uri, segments, headers, body);
+    accepted.map_err(|reply| if of_search { search::enveloped(reply) } else { reply })
+}
+
+fn accept_path(
+    app: &Arc<App>,
+    caller: Result<Caller, Unauthenticated>,
+    method: Method,
+    uri: &Uri,
+    segments: Vec<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BodyError>,
+) -> Result<Accepted, Reply> {
     let mode = app.settings.mode;
     if let Some(why) = mode.refusal(mode.rest_call(&method, &segments)) {
         return Err(Reply::error(StatusCode::SERVICE_UNAVAILABLE, why));
@@ -120,13 +136,14 @@ pub(crate) async fn handle(app: &Arc<App>, accepted: &Accepted) -> Reply {
         Endpoint::Batch => batch::handle(app, req).await,
         Endpoint::Graphql | Endpoint::GraphqlBatch => crate::weaviate::graphql::handle(app, req).await,
         Endpoint::Tenants => Box::pin(tenants::handle(app, req)).await,
-        Endpoint::Aliases => unsupported::aliases(req),
+        Endpoint::Aliases => aliases::handle(app, req).await,
         Endpoint::Roles => unsupported::roles(req),
         Endpoint::Replication => Reply::empty(StatusCode::NOT_IMPLEMENTED),
         Endpoint::Export => unsupported::export(),
         Endpoint::Namespaces => unsupported::namespaces(),
         Endpoint::Mcp => unsupported::mcp(),
         Endpoint::Tasks => Reply::ok(serde_json::json!({})),
+        Endpoint::Search => search::handle(app, req),
         Endpoint::Absent(what) => unsupported::absent(what),
     }
 }

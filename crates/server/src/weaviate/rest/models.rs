@@ -121,6 +121,13 @@ fn data_fields(model: &str) -> Option<Fields> {
         ],
         "models.WhereFilterGeoRangeDistance" => &[("max", F64)],
         "models.GeoCoordinates" => &[("latitude", F32), ("longitude", F32)],
+        "models.SearchCommon" => &[
+            ("autoLimit", Int), ("consistencyLevel", Text), ("groupBy", Any), ("groupedTask", Any), ("limit", Int),
+            ("numberOfGroups", Any), ("objectsPerGroup", Any), ("offset", Int), ("rerank", Any), ("returnMetadata", TEXTS),
+            ("returnProperties", TEXTS), ("singlePrompt", Any), ("tenant", Text), ("where", Model("models.WhereFilter")),
+        ],
+        // The fields of a near-text search beside the common ones: Go has no name for their type.
+        "models." => &[("certainty", F64), ("distance", F64), ("query", TEXTS), ("targetVector", Text)],
         "models.GraphQLQuery" => &[("operationName", Text), ("query", Text), ("variables", Any)],
         _ => return None,
     })
@@ -145,6 +152,8 @@ fn kind(model: &str) -> Kind {
         "models.BatchDelete" => Model("models.BatchDelete"),
         "models.WhereFilter" => Model("models.WhereFilter"),
         "models.GraphQLQuery" => Model("models.GraphQLQuery"),
+        "models.SearchCommon" => Model("models.SearchCommon"),
+        "models." => Model("models."),
         "models.ShardStatus" => Model("models.ShardStatus"),
         "models.Alias" => Model("models.Alias"),
         _ => Any,

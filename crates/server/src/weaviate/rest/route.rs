@@ -20,6 +20,7 @@ pub(super) enum Endpoint {
     Tokenize,
     Tenants,
     Aliases,
+    Search,
     OwnInfo,
     Objects,
     Batch,
@@ -43,7 +44,8 @@ pub(super) enum Endpoint {
 
 use Endpoint::{
     Absent, Aliases, Batch, Class, Classes, Export, Graphql, GraphqlBatch, Indexes, Links, Mcp, Meta, Namespaces,
-    Nodes, Objects, OpenId, OwnInfo, Properties, Replication, Roles, Shards, Statistics, Tasks, Tenants, Tokenize,
+    Nodes, Objects, OpenId, OwnInfo, Properties, Replication, Roles, Search, Shards, Statistics, Tasks, Tenants,
+    Tokenize,
 };
 
 const BACKUPS: Endpoint = Absent("backups");
@@ -85,7 +87,7 @@ pub(super) const ROUTES: &[(&[&str], &str, Endpoint)] = &[
     (&["POST"], "batch/references", Batch),
     (&["POST"], "graphql", Graphql),
     (&["POST"], "graphql/batch", GraphqlBatch),
-    (&["POST"], "search/*/near-text", Absent("experimental REST search")),
+    (&["POST"], "search/*/near-text", Search),
     (&["GET"], "users/own-info", OwnInfo),
     (&["GET"], "users/db", Roles),
     (&["GET", "POST", "DELETE"], "users/db/*", Roles),

@@ -35,7 +35,7 @@ pub(super) async fn handle(app: &Arc<App>, req: &RestRequest) -> Reply {
     let answer = match (&req.method, req.segments.len()) {
         (&Method::GET, 1) => list(app, req),
         (&Method::POST, 1) => create(app, req).await,
-        (&Method::GET, 2) => get(app, req, &name),
+        (&Method::GET, 2) => get(app, req),
         (&Method::PUT, 2) => update(app, req, &name).await,
         (&Method::DELETE, 2) => delete(app, req, &name).await,
         (&Method::POST, 3) if properties => add_property(app, req, &name).await,
@@ -78,9 +78,10 @@ fn list(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
     Ok(Reply::ok(json!({"classes": classes})))
 }
 
-fn get(app: &Arc<App>, req: &RestRequest, name: &str) -> Result<Reply, Reply> {
-    let permit = permit(app, req, Access::Read, name)?;
-    let found = app.collection(&permit, name)?;
+fn get(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
+    let name = app.resolve(req.caller()?, &req.segments[1]);
+    let permit = permit(app, req, Access::Read, &name)?;
+    let found = app.collection(&permit, &name)?;
     Ok(found.map_or_else(|| Reply::empty(StatusCode::NOT_FOUND), |collection| Reply::ok(render_class(&collection))))
 }
 

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::message::{Reply, RestRequest};
 use super::{decode, not_one_of};
 use crate::app::App;
-use crate::app::schema::names::upper_first;
 use crate::app::tenants::NamedTenant;
 use crate::auth::{Access, Resource};
 use crate::request_memory;
@@ -30,7 +29,11 @@ const ANSWER_BYTES: usize = 256;
 
 /// Answers a request on the tenants of a class, or on one of them.
 pub(super) async fn handle(app: &Arc<App>, req: &RestRequest) -> Reply {
-    let class = upper_first(req.segments.get(1).map_or("", String::as_str));
+    let caller = match req.caller() {
+        Ok(caller) => caller,
+        Err(reply) => return reply,
+    };
+    let class = app.resolve(caller, req.segments.get(1).map_or("", String::as_str));
     let answer = match (&req.method, req.segments.get(3)) {
         (&Method::GET, None) => list(app, req, &class).await,
         (&Method::POST, None) => create(app, req, &class).await,

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::message::{Reply, RestRequest};
 use super::schema::{TOKENIZATIONS, permit};
 use super::{decode, missing, not_one_of};
-use crate::app::schema::names;
 use crate::app::{App, AppError};
 use crate::auth::Access;
 use crate::request_memory;
@@ -66,7 +65,7 @@ fn with_settings(req: &RestRequest) -> Result<Reply, Reply> {
 fn of_property(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
     let request = decode(req, "body", "models.PropertyTokenizeRequest")?;
     let text = required(&request, "text")?;
-    let (class, property) = (names::upper_first(&req.segments[1]), &req.segments[3]);
+    let (class, property) = (app.resolve(req.caller()?, &req.segments[1]), &req.segments[3]);
     let permit = permit(app, req, Access::Read, &class)?;
     let not_found = || Reply::empty(StatusCode::NOT_FOUND);
     let collection = app.collection(&permit, &class)?.ok_or_else(not_found)?;

@@ -1,6 +1,6 @@
 //! Answers of the parts that are off or not there. Each says what is missing; none pretends to have done something.
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde_json::json;
 
 use super::message::{Reply, RestRequest};
@@ -8,14 +8,6 @@ use super::message::{Reply, RestRequest};
 /// 422 that names what is missing.
 pub(super) fn absent(what: &str) -> Reply {
     Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("{what}: not supported by this server yet"))
-}
-
-pub(super) fn aliases(req: &RestRequest) -> Reply {
-    match req.segments.get(1) {
-        None if req.method == Method::GET => Reply::ok(json!({"aliases": []})),
-        Some(_) if req.method == Method::GET => Reply::empty(StatusCode::NOT_FOUND),
-        _ => absent("aliases"),
-    }
 }
 
 /// Roles and users in the database, of a server that has neither.

@@ -45,6 +45,7 @@ fn path(resource: &Resource<'_>) -> String {
     }
     match resource {
         Resource::Collection(name) => format!("schema/collections/{}/shards/#", or_all(name.as_ref())),
+        Resource::Alias { collection, name } => format!("aliases/collections/{collection}/aliases/{name}"),
         Resource::Shards { collection, shard } => {
             format!("schema/collections/{collection}/shards/{}", or_all(shard.as_ref()))
         }

@@ -13,6 +13,13 @@ pub(crate) fn name(error: &NameError) -> String {
         NameError::BadClass(name) => format!("'{name}' is not a valid class name"),
         NameError::ClassExists(name) => format!("class name {name} already exists"),
         NameError::SimilarClass(similar) => format!("class already exists: found similar class \"{similar}\""),
+        NameError::AliasExists(name) => format!("alias name {name} already exists"),
+        NameError::SimilarAlias(similar) => format!("class already exists: found similar alias \"{similar}\""),
+        NameError::LongAlias(name) => format!(
+            "'{name}' is not a valid alias name. Name should not be longer than {} characters",
+            names::CLASS_BYTES_MAX
+        ),
+        NameError::BadAlias(name) => format!("'{name}' is not a valid alias name"),
         NameError::LongProperty(name) => format!(
             "'{name}' is not a valid property name. Name should not be longer than {} characters",
             names::PROPERTY_BYTES_MAX

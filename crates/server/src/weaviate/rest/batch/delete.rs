@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::app::objects::{delete, shard};
-use crate::app::schema::names::upper_first;
 use crate::auth::{Access, Resource};
 use crate::request_memory;
 use crate::weaviate::filter::{self, FilterError};
@@ -48,7 +47,7 @@ pub(super) async fn delete(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     }
     let condition = clause.get("where").ok_or_else(|| refuse("validate: empty match.where clause".to_owned()))?;
     check_operators(condition, 0, app.settings.filter_depth_max)?;
-    let class = upper_first(class);
+    let class = app.resolve(req.caller()?, class);
     let tenant = req.query.get("tenant").map(String::as_str).filter(|tenant| !tenant.is_empty());
     let permit = app.permit(req.caller()?, Access::Delete, Resource::objects(&class, tenant))?;
     let catalog = app.names(req.caller()?)?;

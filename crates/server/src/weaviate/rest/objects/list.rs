@@ -12,7 +12,6 @@ use super::answer::{Words, refuse};
 use super::single::{all_shown, collection, include};
 use crate::app::App;
 use crate::app::objects::{shard, uuid_text};
-use crate::app::schema::names::upper_first;
 use crate::auth::{Access, Permit, Resource};
 use crate::weaviate::page;
 use crate::weaviate::rest::message::{Reply, RestRequest};
@@ -29,11 +28,12 @@ pub(super) async fn list(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Rep
     super::single::check_include(req)?;
     let page = page(app, req)?;
     let class = req.query.get("class").filter(|class| !class.is_empty());
-    let name = class.map(|class| upper_first(class));
+    let caller = req.caller()?;
+    let name = class.map(|class| app.resolve(caller, class));
     let resource = Resource::Objects { collection: name.as_deref().map(Into::into), tenant: None, id: None };
-    let permit = app.permit(req.caller()?, Access::Read, resource)?;
-    let objects = match class {
-        Some(class) => of_collection(app, req, &permit, &collection(app, req, class)?, &page).await?,
+    let permit = app.permit(caller, Access::Read, resource)?;
+    let objects = match &name {
+        Some(name) => of_collection(app, req, &permit, &collection(app, req, name)?, &page).await?,
         None => of_all(app, req, &permit, &page).await?,
     };
     let mut body = Members::new();

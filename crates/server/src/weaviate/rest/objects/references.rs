@@ -13,7 +13,6 @@ use super::single::{Place, anywhere};
 use crate::app::App;
 use crate::app::objects::references::{self, Change};
 use crate::app::objects::shard;
-use crate::app::schema::names::upper_first;
 use crate::auth::{Access, Permit, Resource};
 use crate::weaviate::objects::beacon::{self, BeaconError};
 use crate::weaviate::rest::decode;
@@ -41,9 +40,10 @@ pub(super) async fn handle(
     };
     let uris = refs.iter().enumerate().map(|(at, one)| uri(one, (change == Change::Replace).then_some(at)));
     let uris: Vec<&str> = uris.collect::<Result<_, _>>()?;
-    let name = class.map(upper_first);
-    let permit = app.permit(req.caller()?, Access::Update, Resource::object(name.as_deref(), None, id))?;
-    let (collection, at) = place(app, req, &permit, class, id, change).await?;
+    let caller = req.caller()?;
+    let name = class.map(|class| app.resolve(caller, class));
+    let permit = app.permit(caller, Access::Update, Resource::object(name.as_deref(), None, id))?;
+    let (collection, at) = place(app, req, &permit, name.as_deref(), id, change).await?;
     let inputs =
         if change == Change::Remove { "msg:bad inputs code:400 err:" } else { "msg:validate inputs code:400 err:" };
     let refuse_input = |text: String| Reply::error(StatusCode::UNPROCESSABLE_ENTITY, &format!("{inputs}{text}"));
@@ -124,8 +124,7 @@ async fn place(
             (None, _) => unprocessable(format!("msg:source object deprecated code:400 err:no object with id '{id}'")),
         };
     };
-    let class = upper_first(class);
-    let Some(collection) = app.names(req.caller()?)?.find(&class).cloned() else {
+    let Some(collection) = app.names(req.caller()?)?.find(class).cloned() else {
         return unprocessable(format!(
             "msg:collection not found code:400 err:collection \"{class}\" not found in schema"
         ));

@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::answer::{Words, refuse};
 use super::request::path_id;
 use crate::app::objects::{self, shard};
-use crate::app::schema::names::upper_first;
 use crate::app::{App, AppError};
 use crate::auth::{Access, Permit, Resource};
 use crate::request_memory;
@@ -22,12 +21,21 @@ use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::tree::Tree;
 use crate::weaviate::weight;
 
-/// The collection of a path.
+/// The name of the collection of a path.
+///
+/// # Errors
+/// 401
+fn resolved(app: &App, req: &RestRequest, class: Option<&str>) -> Result<Option<String>, Reply> {
+    let caller = req.caller()?;
+    Ok(class.map(|class| app.resolve(caller, class)))
+}
+
+/// The collection of exactly that name.
 ///
 /// # Errors
 /// 404 when there is none.
 pub(super) fn collection(app: &App, req: &RestRequest, class: &str) -> Result<Arc<Collection>, Reply> {
-    let found = app.names(req.caller()?)?.find(&upper_first(class)).cloned();
+    let found = app.names(req.caller()?)?.find(class).cloned();
     found.ok_or_else(|| Reply::empty(StatusCode::NOT_FOUND))
 }
 
@@ -77,8 +85,7 @@ async fn place(
 
 fn permit(app: &App, req: &RestRequest, access: Access, class: Option<&str>, id: Uuid) -> Result<Permit, Reply> {
     let tenant = req.query.get("tenant").map(String::as_str).filter(|tenant| !tenant.is_empty());
-    let class = class.map(upper_first);
-    Ok(app.permit(req.caller()?, access, Resource::object(class.as_deref(), tenant, id))?)
+    Ok(app.permit(req.caller()?, access, Resource::object(class, tenant, id))?)
 }
 
 /// GET of an object.
@@ -90,6 +97,8 @@ pub(super) async fn get(app: &Arc<App>, req: &RestRequest, class: Option<&str>, 
         let text = "consistency_level and node_name are mutually exclusive";
         return Err(Reply::error(StatusCode::BAD_REQUEST, text));
     }
+    let class = resolved(app, req, class)?;
+    let class = class.as_deref();
     let permit = permit(app, req, Access::Read, class, id)?;
     let found = place(app, req, &permit, class, id, reading).await;
     let (collection, at) = found.map_err(|refusal| match refusal.status {
@@ -163,8 +172,9 @@ fn shown(collection: &Collection, object: Object, tenant: Option<&str>) -> Tree 
 /// HEAD of an object.
 pub(super) async fn head(app: &Arc<App>, req: &RestRequest, class: Option<&str>, id: &str) -> Result<Reply, Reply> {
     let id = path_id(id)?;
-    let permit = permit(app, req, Access::Read, class, id)?;
-    let (_, at) = place(app, req, &permit, class, id, reading).await?;
+    let class = resolved(app, req, class)?;
+    let permit = permit(app, req, Access::Read, class.as_deref(), id)?;
+    let (_, at) = place(app, req, &permit, class.as_deref(), id, reading).await?;
     let there = app.exists(&permit, at, id).await?;
     Ok(Reply::empty(if there { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }))
 }
@@ -172,6 +182,8 @@ pub(super) async fn head(app: &Arc<App>, req: &RestRequest, class: Option<&str>,
 /// DELETE of an object: with its class it is done even if there was nothing to delete.
 pub(super) async fn delete(app: &Arc<App>, req: &RestRequest, class: Option<&str>, id: &str) -> Result<Reply, Reply> {
     let id = path_id(id)?;
+    let class = resolved(app, req, class)?;
+    let class = class.as_deref();
     let permit = permit(app, req, Access::Delete, class, id)?;
     let deleting =
         |index: &str| format!("delete object from vector repo: delete from index \"{index}\": determine shard: ");
