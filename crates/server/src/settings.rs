@@ -75,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) query_default_limit_graphql: usize,
     /// `QUERY_MAXIMUM_RESULTS`
     pub(crate) query_maximum_results: usize,
+    /// `QUERY_BOOST_DEFAULT_DEPTH`: candidates of a boost.
+    pub(crate) query_boost_depth: usize,
     /// `AUTOSCHEMA_ENABLED`
     pub(crate) autoschema_enabled: bool,
     /// `AUTOSCHEMA_DEFAULT_STRING`
@@ -173,6 +175,7 @@ impl Settings {
             query_default_limit: number("QUERY_DEFAULTS_LIMIT", 10)?,
             query_default_limit_graphql: number("QUERY_DEFAULTS_LIMIT_GRAPHQL", 100)?,
             query_maximum_results: number("QUERY_MAXIMUM_RESULTS", 10_000)?,
+            query_boost_depth: number("QUERY_BOOST_DEFAULT_DEPTH", 100)?,
             autoschema_enabled: flag("AUTOSCHEMA_ENABLED", true),
             autoschema_default_string: word("AUTOSCHEMA_DEFAULT_STRING", &["text", "string"])?,
             autoschema_default_number: word("AUTOSCHEMA_DEFAULT_NUMBER", &["number", "int"])?,

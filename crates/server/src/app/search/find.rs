@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::related::{Related, unite};
 use super::{Search, SearchError};
 use crate::app::access::check_target;
-use crate::app::shards::{Follow, HitTree, Shards};
+use crate::app::shards::{Follow, HitTree, Profile, Shards};
 use crate::app::{App, AppResult};
 use crate::auth::{Access, Permit};
 
@@ -18,6 +18,8 @@ pub(crate) struct Find {
     pub(crate) search: Search,
     /// Unites hits that are close to each other.
     pub(crate) related: Option<Related>,
+    /// Times the search.
+    pub(crate) profile: Option<Arc<Profile>>,
     /// References that are followed.
     pub(crate) follow: Vec<Follow>,
     /// Whether the same request asks for something else, which would have to wait if this ran on its thread.
@@ -27,15 +29,23 @@ pub(crate) struct Find {
 impl Find {
     /// A search alone.
     pub(crate) fn new(permit: Permit, search: Search) -> Self {
-        Self { permit, search, related: None, follow: Vec::new(), is_one_of_several: false }
+        Self { permit, search, related: None, profile: None, follow: Vec::new(), is_one_of_several: false }
     }
 
     fn is_short(&self, app: &App) -> bool {
-        !self.is_one_of_several && self.related.is_none() && self.follow.is_empty() && self.search.is_short(app)
+        !self.is_one_of_several
+            && self.related.is_none()
+            && self.profile.is_none()
+            && self.follow.is_empty()
+            && self.search.is_short(app)
     }
 
     fn hits(self, shards: Shards<'_>) -> Result<Vec<HitTree>, SearchError> {
-        let hits = self.search.hits(shards)?;
+        let search = self.search;
+        let hits = match self.profile {
+            Some(profile) => shards.profiled(&profile, |shards| search.hits(shards))?,
+            None => search.hits(shards)?,
+        };
         let hits = match self.related {
             Some(related) => unite(hits, related)?,
             None => hits,

@@ -4,6 +4,8 @@
 //! read: [`Search::hits`] is synchronous and runs inside [`App::read`](crate::app::App::read).
 
 mod autocut;
+pub(crate) mod boost;
+pub(crate) mod diversity;
 mod error;
 pub(crate) mod find;
 pub(crate) mod fusion;
@@ -11,6 +13,7 @@ pub(crate) mod grouping;
 pub(crate) mod hybrid;
 pub(crate) mod keyword;
 pub(crate) mod related;
+pub(crate) mod reranking;
 pub(crate) mod target;
 
 use azimuth_engine::ids::VectorId;
@@ -19,6 +22,7 @@ use azimuth_engine::query::{
 };
 pub(crate) use error::SearchError;
 use hybrid::Hybrid;
+use reranking::Reranking;
 use target::{Chosen, Method};
 use uuid::Uuid;
 
@@ -102,6 +106,8 @@ pub(crate) struct Search {
     pub(crate) autocut: usize,
     /// What of each object is read.
     pub(crate) include: Include,
+    /// What becomes of the hits.
+    pub(crate) reranking: Reranking,
 }
 
 impl Ranking {
@@ -163,7 +169,12 @@ impl Search {
     fn is_short(&self, app: &App) -> bool {
         let hits = self.offset.saturating_add(self.limit);
         let plain = !self.ranking.is_bounded() && !self.ranking.compares_several() && self.filter.is_none();
-        if !plain || !self.sort.is_empty() || hits > SHORT_HITS_MAX || self.ranking.kind() != RankingKind::Vector {
+        if !plain
+            || !self.reranking.is_none()
+            || !self.sort.is_empty()
+            || hits > SHORT_HITS_MAX
+            || self.ranking.kind() != RankingKind::Vector
+        {
             return false;
         }
         // A multi-vector may be megabytes long.
@@ -186,6 +197,9 @@ impl Search {
     /// # Errors
     /// Why the search is refused, and the error of the read.
     pub(crate) fn hits(self, shards: Shards<'_>) -> Result<Vec<Hit>, SearchError> {
+        if !self.reranking.is_none() {
+            return reranking::hits(self, shards);
+        }
         if let Ranking::Hybrid(hybrid) = self.ranking {
             let Self { shard_target: target, filter, offset, limit, include, autocut, .. } = self;
             let page = hybrid::Page { target: &target, filter, offset, limit, include };
@@ -202,7 +216,7 @@ impl Search {
         let mut answers: Vec<Result<Vec<Hit>, SearchError>> = searches.iter().map(|_| Ok(Vec::new())).collect();
         let (mut batch, mut queries) = (Vec::new(), Vec::new());
         for (number, search) in searches.into_iter().enumerate() {
-            if search.ranking.kind() == RankingKind::Hybrid {
+            if search.ranking.kind() == RankingKind::Hybrid || !search.reranking.is_none() {
                 answers[number] = search.hits(shards);
                 continue;
             }
@@ -224,7 +238,7 @@ impl Search {
 
     /// The engine's query, its shard, and the selection from its hits.
     fn query(self, shards: Shards<'_>) -> Result<(ShardTarget, Cut, Query), SearchError> {
-        let Self { shard_target, ranking, filter, offset, limit, sort, include, autocut } = self;
+        let Self { shard_target, ranking, filter, offset, limit, sort, include, autocut, reranking: _ } = self;
         let kind = ranking.kind();
         let mut rank = rank(shards, &shard_target, ranking)?;
         let mut max_distance = None;

@@ -7,6 +7,7 @@
 mod conditions;
 mod executor;
 mod merge;
+mod profile;
 mod references;
 mod target;
 
@@ -23,6 +24,7 @@ use azimuth_engine::{Error, Result};
 use uuid::Uuid;
 
 pub(crate) use executor::{Encoded, Executor, Local};
+pub(crate) use profile::{Profile, SearchKind, ShardTimes};
 pub(crate) use references::{Follow, FollowError, FollowTarget, Followed, HitTree};
 pub(crate) use target::{RouteError, ShardTarget, check_tenant, virtual_shards};
 
@@ -65,6 +67,12 @@ impl<'a> Shards<'a> {
     /// Shards that this executor reads.
     pub(crate) fn new(executor: &'a dyn Executor, catalog: &'a Catalog) -> Self {
         Self { executor, catalog }
+    }
+
+    /// What `read` answers with the same shards, whose searches are timed.
+    pub(crate) fn profiled<T>(self, profile: &Profile, read: impl FnOnce(Shards<'_>) -> T) -> T {
+        let executor = profile::Profiled { executor: self.executor, profile };
+        read(Shards { executor: &executor, catalog: self.catalog })
     }
 
     /// The object with that id.

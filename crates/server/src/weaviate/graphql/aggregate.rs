@@ -11,6 +11,7 @@ use super::document::Field;
 use super::{FieldError, arguments, hybrid, near};
 use crate::app::aggregate::Aggregation;
 use crate::app::objects::shard;
+use crate::app::search::reranking::Reranking;
 use crate::app::search::{Ranking, Search};
 use crate::app::shards::ShardTarget;
 use crate::app::{App, AppError};
@@ -139,6 +140,7 @@ fn search(
         sort: Vec::new(),
         autocut: 0,
         include: Include { properties: Projection::None, ..Include::default() },
+        reranking: Reranking::default(),
     }))
 }
 

@@ -14,11 +14,13 @@ use super::shape::Shape;
 use super::{FieldError, near};
 use crate::app::objects::shard;
 use crate::app::search::find::Find;
+use crate::app::search::reranking::Reranking;
 use crate::app::search::{Ranking, RankingKind, Search, UNBOUNDED_HITS_MAX, target};
-use crate::app::shards::{HitTree, ShardTarget};
+use crate::app::shards::{HitTree, Profile, ShardTarget};
 use crate::app::{App, AppError};
 use crate::auth::{Access, Caller, Resource};
 use crate::weaviate::page;
+use crate::weaviate::profile;
 use crate::weaviate::texts::{self, no_such_property};
 use crate::weaviate::tree::Tree;
 
@@ -55,15 +57,20 @@ pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field, alone:
         let path = texts::search_path(&search.ranking);
         return Err(FieldError(format!("{path}: extend: extend generate: client not found, empty provider")));
     }
-    if shape.asks("queryProfile") {
-        return Err(FieldError("_additional.queryProfile is not supported yet".to_owned()));
-    }
+    let profile = shape.asks("queryProfile").then(Arc::<Profile>::default);
     let related = related.filter(|_| by.is_none());
-    let find = Find { permit, search, related, follow: shape.follow(), is_one_of_several: !alone };
+    let profiled = profile.clone().map(|profile| (profile, search.clone(), app.settings.hostname.clone()));
+    let find = Find { permit, search, related, profile, follow: shape.follow(), is_one_of_several: !alone };
     let shown = move |hits: Vec<HitTree>| match by {
         Some(by) => in_groups(&shape, &hits, &by, ranked),
         // Each hit is dropped as soon as it is shown.
-        None => hits.into_iter().map(|hit| shape.hit_json(&hit, near)).collect(),
+        None => {
+            // Like Weaviate, the profile comes with the first hit.
+            let mut profile = profiled.and_then(|(profile, search, node)| {
+                serde_json::to_string(&profile::shown(&profile, &search, &node)).ok()
+            });
+            hits.into_iter().map(|hit| shape.hit_json(&hit, near, profile.take().as_deref())).collect()
+        }
     };
     Ok(Tree::List(app.find(find, shown).await.map_err(refuse)?))
 }
@@ -99,7 +106,8 @@ fn assemble(
     let mut properties = shape.projection();
     group_by(class).iter().for_each(|by| properties.add(&by.property));
     let include = Include { properties, vectors: shape.vectors(), ..Include::default() };
-    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include })
+    let reranking = Reranking::default();
+    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include, reranking })
 }
 
 /// Offset and limit. Without either the limit is GraphQL's own; a search that is bounded by distance needs none.

@@ -140,7 +140,7 @@ impl GroupShape {
                     let hits = group.members.iter().map(|&position| &hits[position]);
                     // Hits with a score have no distance, and groups show that as 0.
                     let distance = |hit: &Hit| if hit.score.is_some() { Some(0.0) } else { hit.distance };
-                    let ranked = |hit| Ranked { distance: distance(hit), score: None, near: true };
+                    let ranked = |hit| Ranked { distance: distance(hit), near: true, ..Ranked::default() };
                     let shown =
                         hits.map(|HitTree { hit, references }| shape.json(&hit.object, references, ranked(hit)));
                     Tree::List(shown.collect::<Result<_>>()?)

@@ -52,6 +52,8 @@ pub(super) struct Ranked<'a> {
     pub(super) score: Option<&'a Score>,
     /// Whether a vector search found it.
     pub(super) near: bool,
+    /// The profile of the search, which is shown with its first hit.
+    pub(super) profile: Option<&'a str>,
 }
 
 /// A field of `_additional`.
@@ -155,14 +157,19 @@ impl Shape {
         })
     }
 
-    /// A hit in this shape; `near` is whether a vector search found it.
+    /// A hit in this shape; `near` is whether a vector search found it, `profile` the profile of the search for its first hit.
     ///
     /// # Errors
     /// When the request may have no more memory.
-    pub(super) fn hit_json(&self, HitTree { hit, references }: &HitTree, near: bool) -> Result<Tree> {
+    pub(super) fn hit_json(
+        &self,
+        HitTree { hit, references }: &HitTree,
+        near: bool,
+        profile: Option<&str>,
+    ) -> Result<Tree> {
         // A score stands in place of a distance.
         let distance = hit.distance.filter(|_| hit.score.is_none());
-        self.json(&hit.object, references, Ranked { distance, score: hit.score.as_deref(), near })
+        self.json(&hit.object, references, Ranked { distance, score: hit.score.as_deref(), near, profile })
     }
 
     /// An object in this shape.
@@ -236,7 +243,7 @@ impl Shape {
     }
 
     fn additional_json(&self, fields: &[Additional], object: &Object, ranked: Ranked<'_>) -> Tree {
-        let Ranked { distance, score, near } = ranked;
+        let Ranked { distance, score, near, profile } = ranked;
         let empty = |asked: &Additional| match asked.field.name.as_str() {
             "distance" | "certainty" | "classification" | "__typename" => !near,
             "group" => true,
@@ -255,6 +262,7 @@ impl Shape {
             "explainScore" => {
                 json!(score.map_or_else(String::new, |score| texts::explanation(object.id, &score.explanation)))
             }
+            "queryProfile" => json!(profile),
             "__typename" => json!(format!("{}Additional", self.collection.name)),
             _ => Json::Null,
         };

@@ -14,6 +14,7 @@ use super::search::{filter_of, find_collection};
 use super::{hybrid, near, status, took};
 use crate::app::aggregate::Aggregation;
 use crate::app::objects::shard;
+use crate::app::search::reranking::Reranking;
 use crate::app::search::{Ranking, Search};
 use crate::app::shards::ShardTarget;
 use crate::app::{App, AppError};
@@ -163,6 +164,7 @@ fn search(
         sort: Vec::new(),
         autocut: 0,
         include: Include { properties: Projection::None, ..Include::default() },
+        reranking: Reranking::default(),
     })
 }
 

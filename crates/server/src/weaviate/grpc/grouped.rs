@@ -7,7 +7,10 @@ use tonic::Status;
 
 use super::reply::{Ranked, result};
 use super::selection::Selection;
-use crate::app::search::grouping::{self, GroupBy};
+use crate::app::search::Search;
+use crate::app::search::boost::Boost;
+use crate::app::search::grouping::{self, Group, GroupBy};
+use crate::app::search::reranking::rank;
 use crate::app::shards::HitTree;
 use crate::pb::weaviate::{GroupBy as Message, GroupByResult};
 use crate::request_memory;
@@ -36,16 +39,55 @@ pub(super) fn group_by(
     Ok(Some(GroupBy { property: property.clone(), groups, per_group }))
 }
 
+/// Orders groups anew by their first hits, of which there are more than the page has groups.
+#[derive(Debug, Clone)]
+pub(super) struct BoostOfGroups {
+    boost: Boost,
+    offset: usize,
+    limit: usize,
+}
+
+impl BoostOfGroups {
+    /// The search is given the candidates of the boost as its page, and reads what the conditions compare.
+    pub(super) fn new(boost: Boost, search: &mut Search) -> Self {
+        let (offset, limit) = (search.offset, search.limit);
+        boost.add_properties(&mut search.include.properties);
+        (search.offset, search.limit) = (0, boost.depth.max(offset.saturating_add(limit)));
+        Self { boost, offset, limit }
+    }
+
+    fn page(&self, groups: Vec<Group>, hits: &[HitTree]) -> Vec<Group> {
+        let first = |group: &Group| group.members.first().and_then(|&position| hits.get(position));
+        let ranked: Vec<_> = groups.iter().filter_map(first).map(|tree| (rank(&tree.hit), &tree.hit.object)).collect();
+        let order: Vec<usize> = match self.boost.weight == 0.0 {
+            true => (0..groups.len()).collect(),
+            false => self.boost.order(&ranked).into_iter().map(|(position, _)| position).collect(),
+        };
+        let mut groups: Vec<Option<Group>> = groups.into_iter().map(Some).collect();
+        let page = order.into_iter().skip(self.offset).take(self.limit);
+        page.filter_map(|position| groups.get_mut(position)?.take()).collect()
+    }
+}
+
 /// The groups of these hits. Of a member's metadata only id, distance and vectors are told.
 ///
 /// # Errors
 /// When the request may have no more memory.
-pub(super) fn results(selection: &Selection, hits: &[HitTree], by: &GroupBy) -> Result<Vec<GroupByResult>> {
+pub(super) fn results(
+    selection: &Selection,
+    hits: &[HitTree],
+    by: &GroupBy,
+    boost: Option<&BoostOfGroups>,
+) -> Result<Vec<GroupByResult>> {
     let mut selection = selection.clone();
     selection.metadata.asked.creation_time_unix = false;
     selection.metadata.asked.last_update_time_unix = false;
     let mut results = Vec::new();
-    for group in grouping::group(hits.iter().map(|tree| &tree.hit), by, groups::names) {
+    let mut groups = grouping::group(hits.iter().map(|tree| &tree.hit), by, groups::names);
+    if let Some(boost) = boost {
+        groups = boost.page(groups, hits);
+    }
+    for group in groups {
         let members = group.members.iter().map(|&position| {
             interrupt::check()?;
             let HitTree { hit, references } = &hits[position];

@@ -32,11 +32,8 @@ pub(super) fn search<'a>(
         let why = "hybrid: selection must be set on the top-level hybrid search, not on the near_vector sub-search";
         return Err(Status::unknown(why));
     }
-    if hybrid.selection.is_some() {
-        return Err(Status::unknown("hybrid: diversity selection (MMR) is not supported yet"));
-    }
     let near = with_targets(hybrid);
-    near::check_targets(collection, &near)?;
+    near::targets(collection, &near)?;
     let (mut vector, mut chosen) = (None, Vec::new());
     if alpha > 0.0 {
         let source = source(collection, hybrid)?;
@@ -101,7 +98,7 @@ fn source(collection: &Collection, hybrid: &Hybrid) -> Result<FusedSearch, Statu
 
 /// The vectors of the search with its targets.
 #[expect(deprecated, reason = "old clients still send the old fields")]
-fn with_targets(hybrid: &Hybrid) -> NearVector {
+pub(super) fn with_targets(hybrid: &Hybrid) -> NearVector {
     let mut near = hybrid.near_vector.clone().unwrap_or_else(|| NearVector {
         vectors: hybrid.vectors.clone(),
         vector_bytes: hybrid.vector_bytes.clone(),

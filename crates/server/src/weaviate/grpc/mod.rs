@@ -6,7 +6,9 @@
 mod access_tests;
 mod aggregate;
 mod batch;
+mod boost;
 pub(crate) mod codec;
+mod diversity;
 mod framework_texts;
 #[cfg(test)]
 mod fuzz;

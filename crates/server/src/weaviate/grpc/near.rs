@@ -33,9 +33,6 @@ pub(super) fn near_vector<'a>(
     collection: &'a Collection,
     near: &NearVector,
 ) -> Result<(Ranking, Vec<Chosen<'a>>), Status> {
-    if near.selection.is_some() {
-        return Err(Status::unknown("near_vector: diversity selection (MMR) is not supported yet"));
-    }
     let threshold = threshold("near_vector", near.distance, near.certainty)?;
     let (listed, method) = targets_of(collection, near.targets.as_ref(), &near.target_vectors)?;
     let (chosen, queries) = queries(near, listed).map_err(|why| Status::unknown(format!("near_vector: {why}")))?;
@@ -47,9 +44,6 @@ pub(super) fn near_vector<'a>(
 
 #[expect(deprecated, reason = "old clients still send the old field")]
 fn near_object<'a>(collection: &'a Collection, near: &NearObject) -> Result<(Ranking, Vec<Chosen<'a>>), Status> {
-    if near.selection.is_some() {
-        return Err(Status::unknown("near_object: diversity selection (MMR) is not supported yet"));
-    }
     if near.id.is_empty() {
         return Err(Status::unknown("near_object: id is required"));
     }
@@ -69,10 +63,13 @@ fn near_object<'a>(collection: &'a Collection, near: &NearObject) -> Result<(Ran
     Ok((Ranking::object(id, &chosen, &method, max_distance), chosen))
 }
 
-/// Refuses targets that a search by vectors would refuse.
+/// The targets of a search by vectors.
+///
+/// # Errors
+/// Targets that such a search would refuse.
 #[expect(deprecated, reason = "old clients still send the old field")]
-pub(super) fn check_targets(collection: &Collection, near: &NearVector) -> Result<(), Status> {
-    targets_of(collection, near.targets.as_ref(), &near.target_vectors).map(drop)
+pub(super) fn targets<'a>(collection: &'a Collection, near: &NearVector) -> Result<Vec<Chosen<'a>>, Status> {
+    Ok(targets_of(collection, near.targets.as_ref(), &near.target_vectors)?.0)
 }
 
 /// The threshold of a search, which is a distance or a certainty.

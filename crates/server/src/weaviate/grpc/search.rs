@@ -9,31 +9,46 @@ use azimuth_engine::query::{Filter, Sort};
 use azimuth_engine::schema::{Collection, ShardTable};
 use tonic::Status;
 
+use super::grouped::BoostOfGroups;
 use super::reply::{Ranked, result};
 use super::selection::Selection;
-use super::{grouped, hybrid, keyword, near, status, took};
+use super::{boost, diversity, grouped, hybrid, keyword, near, status, took};
 use crate::app::App;
 use crate::app::objects::shard;
 use crate::app::schema::names::upper_first;
 use crate::app::search::find::Find;
 use crate::app::search::grouping::GroupBy;
+use crate::app::search::reranking::Reranking;
 use crate::app::search::target::{self, Chosen};
 use crate::app::search::{Ranking, Search};
-use crate::app::shards::{HitTree, ShardTarget};
+use crate::app::shards::{HitTree, Profile, ShardTarget};
 use crate::auth::{Access, Caller, Permit, Resource};
-use crate::pb::weaviate::{Filters, GroupByResult, SearchReply, SearchRequest, SearchResult};
+use crate::pb::weaviate::query_profile::{SearchProfile, ShardProfile};
+use crate::pb::weaviate::{Filters, GroupByResult, QueryProfile, SearchReply, SearchRequest, SearchResult};
 use crate::weaviate::filter;
 use crate::weaviate::page;
+use crate::weaviate::profile::{self, ShownSearch, ShownShard};
 use crate::weaviate::texts;
 
 /// Answers a request.
 pub(super) async fn search(app: &Arc<App>, caller: &Caller, request: &SearchRequest) -> Result<SearchReply, Status> {
     let start = Instant::now();
     let prepared = Prepared::new(app, caller, request).await?;
-    let find =
-        Find { follow: prepared.selection.follow(), ..Find::new(prepared.permit.clone(), prepared.search.clone()) };
+    let profile = prepared.asks_profile.then(Arc::<Profile>::default);
+    let find = Find {
+        follow: prepared.selection.follow(),
+        profile: profile.clone(),
+        ..Find::new(prepared.permit.clone(), prepared.search.clone())
+    };
+    let profiled = profile.map(|profile| (profile, prepared.search.clone()));
     let answer = app.find(find, move |hits| prepared.answer(hits)).await;
-    Ok(reply(answer.map_err(status)?, start))
+    let mut reply = reply(answer.map_err(status)?, start);
+    // A search that finds nothing has no profile.
+    if !(reply.results.is_empty() && reply.group_by_results.is_empty()) {
+        reply.query_profile =
+            profiled.map(|(profile, search)| query_profile(profile::shown(&profile, &search, &app.settings.hostname)));
+    }
+    Ok(reply)
 }
 
 /// A request that was checked.
@@ -42,6 +57,10 @@ pub(super) struct Prepared {
     pub(super) search: Search,
     pub(super) selection: Selection,
     group_by: Option<GroupBy>,
+    /// Orders the groups anew.
+    boost_of_groups: Option<BoostOfGroups>,
+    /// Whether the reply has a profile of the search.
+    asks_profile: bool,
     /// Whether hits have a certainty.
     cosine: bool,
 }
@@ -68,33 +87,51 @@ impl Prepared {
         if let Some(by) = &group_by {
             selection.add(&by.property);
         }
-        if metadata.is_some_and(|metadata| metadata.query_profile) {
-            return Err(Status::unknown("query_profile is not supported yet"));
-        }
         let shards = catalog.shards(collection.id);
         let (ranking, chosen) = ranking(&collection, shards, request)?;
         refuse_unsupported(request, &ranking)?;
         let filter = filter_of(app, &catalog, &collection, request.filters.as_deref())?;
         let cosine = target::has_certainty(&chosen);
-        let search = assemble(app, &collection, shards, request, ranking, filter, &selection)?;
-        Ok(Self { permit, search, selection, group_by, cosine })
+        let mut search = assemble(app, &collection, shards, request, ranking, filter, &selection)?;
+        let boost = request.boost.as_ref().map(|given| boost::boost(app, &catalog, &collection, given)).transpose()?;
+        let diversity = diversity::diversity(&collection, request, &chosen, search.limit)?;
+        let boost_of_groups = match (&group_by, boost) {
+            // As in Weaviate, diversity has no effect on groups.
+            (Some(_), boost) => boost.map(|boost| BoostOfGroups::new(boost, &mut search)),
+            (None, boost) => {
+                search.reranking = Reranking { boost, diversity };
+                None
+            }
+        };
+        let asks_profile = metadata.is_some_and(|metadata| metadata.query_profile);
+        Ok(Self { permit, search, selection, group_by, boost_of_groups, asks_profile, cosine })
     }
 
     /// The answer that these hits of the search make.
     pub(super) fn answer(&self, hits: Vec<HitTree>) -> azimuth_engine::Result<Answer> {
         if let Some(by) = &self.group_by {
-            return grouped::results(&self.selection, &hits, by).map(Answer::Groups);
+            return grouped::results(&self.selection, &hits, by, self.boost_of_groups.as_ref()).map(Answer::Groups);
         }
         let mut results = Vec::with_capacity(hits.len());
         for HitTree { hit, references } in hits {
             interrupt::check()?;
-            // A score stands in place of a distance.
-            let distance = hit.distance.filter(|_| hit.score.is_none());
-            let ranked = Ranked { distance, score: hit.score, cosine: self.cosine, scored: true };
+            let ranked = Ranked { distance: hit.distance, score: hit.score, cosine: self.cosine, scored: true };
             results.push(result(&self.selection, hit.object, &references, ranked)?);
         }
         Ok(Answer::Hits(results))
     }
+}
+
+fn query_profile(shards: Vec<ShownShard>) -> QueryProfile {
+    let search = |(kind, search): (&str, ShownSearch)| {
+        let details = search.details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        (kind.to_owned(), SearchProfile { details })
+    };
+    let shard = |shard: ShownShard| {
+        let searches = shard.searches.into_iter().map(search).collect();
+        ShardProfile { name: shard.name, node: shard.node, searches }
+    };
+    QueryProfile { shards: shards.into_iter().map(shard).collect() }
 }
 
 #[expect(deprecated, reason = "the real server always sets the old field")]
@@ -176,7 +213,8 @@ fn assemble(
     request.group_by.iter().flat_map(|by| &by.path).for_each(|name| include.properties.add(name));
     let sort = sort_of(request, &ranking)?;
     let autocut = request.autocut as usize;
-    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include })
+    let reranking = Reranking::default();
+    Ok(Search { shard_target, ranking, filter, offset, limit, sort, autocut, include, reranking })
 }
 
 fn with_cursor(request: &SearchRequest, ranking: Ranking) -> Result<Ranking, Status> {
@@ -237,15 +275,13 @@ fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), 
     if request.generative.is_some() {
         return Err(Status::unknown(format!("{path}: extend: extend generate: client not found, empty provider")));
     }
-    if request.boost.is_some() {
-        return Err(Status::unknown("boost is not supported yet"));
-    }
     Ok(())
 }
 
 /// The search that needs a module to make a vector, if one is asked for.
 fn media(request: &SearchRequest) -> Result<Option<&'static str>, Status> {
-    let mut found = None;
+    // As in Weaviate, the thresholds of a search by text are not looked at.
+    let mut found = request.near_text.as_ref().map(|_| "nearText");
     macro_rules! look_at {
         ($($field:ident $name:literal,)*) => {$(
             if let Some(near) = &request.$field {
@@ -255,7 +291,6 @@ fn media(request: &SearchRequest) -> Result<Option<&'static str>, Status> {
         )*};
     }
     look_at! {
-        near_text "nearText",
         near_image "nearImage",
         near_audio "nearAudio",
         near_video "nearVideo",
