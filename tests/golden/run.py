@@ -41,6 +41,7 @@ MEASURE = [
     "c-graphql-additional", "c-graphql-variables", "c-groupby", "c-paging*", "c-sort*", "d-vector-async", "d-vector-index-kinds",
     "e-authz-adminlist", "e-graphql-disabled", "e-http", "e-limit-results",
     "e-limit-collections", "e-indexes", "e-indexes-drop", "e-mode-*", "e-tokenize*", "a-tenants-*", "b-tenants-*",
+    "a-aliases*", "e-rest-search-*", "d-boost", "d-mmr", "d-search-no-modules",
     "e-limit-tenants-and-shards", "a-shards-nodes", "e-shards-readonly", "c-aggregate*",
 ]  # fmt: skip
 

@@ -75,12 +75,6 @@ def test_names_of_references_count_without_regard_to_the_first_letters_case(stub
         assert found(stub.Search(request(name, filters=filters))) == [4]
 
 
-def test_a_query_profile_is_refused_by_name(stub, notes, name):
-    metadata = search_get_pb2.MetadataRequest(uuid=True, query_profile=True)
-    with pytest.raises(grpc.RpcError, match="query_profile is not supported yet"):
-        stub.Search(request(name, metadata=metadata))
-
-
 def test_groups_of_a_list_are_complete(notes):
     groups = GroupBy(prop="tags", number_of_groups=2, objects_per_group=9)
     answer = notes.query.near_vector([0.0, 0.0], group_by=groups)

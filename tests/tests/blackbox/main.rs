@@ -4,6 +4,7 @@
 
 mod access;
 mod aggregate;
+mod aliases;
 mod bounded;
 mod clients;
 mod command_line;
