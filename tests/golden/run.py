@@ -36,7 +36,7 @@ MEASURE = [
     "a-schema-*", "a-http-routes", "b-objects-*", "b-types-*", "b-vectors-*", "b-batch-*", "b-autoschema-*",
     "b-rest-envelope", "b-restart", "b-grpc-limits", "d-bm25-*", "d-hybrid-*", "d-vector-near", "d-vector-metrics", "d-vector-multi",
     "d-vector-targets", "d-search-metadata", "d-search-values", "e-auth-*", "p-*",
-    "b-references-*", "b-consistency-level", "c-filter-[b-m]*", "c-filter-nested", "c-filter-null-length",
+    "b-references-*", "b-consistency-level", "c-filter-[b-m]*", "c-filter-nested*", "c-filter-null-length",
     "c-filter-[r-t]*", "c-graphql-errors", "c-graphql-http", "c-graphql-introspection", "c-graphql-language",
     "c-graphql-additional", "c-graphql-variables", "c-groupby", "c-paging*", "c-sort*", "d-vector-async", "d-vector-index-kinds",
     "e-authz-adminlist", "e-graphql-disabled", "e-http", "e-limit-results",

@@ -11,7 +11,7 @@ use hashbrown::HashSet;
 use crate::command::Patch;
 use crate::inverted::form::terms;
 use crate::object::{Object, Properties, Value};
-use crate::schema::{Collection, Property, Tokenization};
+use crate::schema::{Collection, DataType, Property, Tokenization};
 use crate::tokenizer;
 
 /// Most entries of the inverted index that an object may have: distinct terms of each text property, list elements, references.
@@ -29,12 +29,15 @@ pub fn check(schema: &Collection, properties: &Properties) -> Result<(), String>
     if is_light(properties) {
         return Ok(());
     }
-    Weight::of(schema, properties).check()
+    let inside = schema.properties().iter().fold(Weight::default(), |sum, property| {
+        sum.plus(properties.get(&property.name).map_or(Weight::default(), |value| Weight::of_nested(property, value)))
+    });
+    Weight::of(schema, properties).plus(inside).check()
 }
 
 /// Whether properties are so short that they cannot be above any limit.
 pub fn is_light(properties: &Properties) -> bool {
-    bound(properties) <= ENTRIES_MAX
+    properties.values().map(|value| bound_of(value).saturating_add(bound_inside(value))).sum::<u64>() <= ENTRIES_MAX
 }
 
 /// The weight of properties.
@@ -58,6 +61,25 @@ impl Weight {
             Value::References(beacons) => Self { tokens: 0, entries: beacons.len() as u64 },
             value => Self { tokens: 0, entries: terms::elements(value).len() as u64 },
         }
+    }
+
+    /// The weight of the values inside of an object. Only requests are checked for it: apply replaces objects as a whole.
+    fn of_nested(property: &Property, value: &Value) -> Self {
+        let elements = terms::elements(value).iter();
+        let members =
+            elements.filter_map(|element| if let Value::Object(members) = element { Some(members) } else { None });
+        let of_member = |property: &Property, value: &Value| match property.data_type {
+            DataType::Object { .. } => Self::of_nested(property, value),
+            DataType::Primitive { .. } if !property.filterable => Self::default(),
+            DataType::Primitive { .. } if property.data_type.is_text() => Self::of_text(property, value),
+            DataType::Primitive { .. } | DataType::Reference(_) => {
+                Self { tokens: 0, entries: terms::elements(value).len() as u64 }
+            }
+        };
+        members.fold(Self::default(), |sum, members| {
+            let named = property.nested.iter().filter_map(|nested| Some((nested, members.get(&nested.name)?)));
+            named.fold(sum, |sum, (nested, value)| sum.plus(of_member(nested, value)))
+        })
     }
 
     fn of_text(property: &Property, value: &Value) -> Self {
@@ -169,6 +191,17 @@ fn is_scalar(value: &Value) -> bool {
 /// At least as many entries and tokens as properties can give rise to: no token is shorter than a byte.
 fn bound(properties: &Properties) -> u64 {
     properties.values().map(bound_of).sum()
+}
+
+/// At least as many entries and tokens as the values inside of objects can give rise to.
+fn bound_inside(value: &Value) -> u64 {
+    match value {
+        Value::Object(members) => {
+            members.values().map(|value| bound_of(value).saturating_add(bound_inside(value))).sum()
+        }
+        Value::List(values) => values.iter().map(bound_inside).sum(),
+        _ => 0,
+    }
 }
 
 fn bound_of(value: &Value) -> u64 {

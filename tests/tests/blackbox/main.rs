@@ -26,6 +26,7 @@ mod limits;
 mod logs;
 mod long_reads;
 mod metrics;
+mod nested_filters;
 mod real_data;
 mod reference_filters;
 mod replies;

@@ -21,7 +21,7 @@ use crate::object::codec::{self, Header, Wanted};
 use crate::object::{Object, Vector};
 use crate::schema::Collection;
 use crate::shard::indexes::Added;
-use crate::shard::records::{ColumnsRecord, ShardRecord};
+use crate::shard::records::{Part, PartRecord, ShardRecord};
 use crate::shard::{Shard, ShardState};
 use crate::storage::key::{self, InvKind, MetaKey, with_doc_id};
 use crate::storage::{Changes, Family, record};
@@ -43,8 +43,8 @@ pub(crate) struct ShardDraft<'a> {
     removed_of: BTreeMap<VectorId, Vec<DocId>>,
     staged: Staged,
     versions_written: u64,
-    /// The record of the shard's columns that this transaction writes, if the store has none.
-    columns: Option<ColumnsRecord>,
+    /// The records of parts of the index that this transaction writes because the store has none.
+    parts: Vec<(Part, PartRecord)>,
 }
 
 /// An object that the transaction read or wrote.
@@ -82,7 +82,7 @@ impl<'a> ShardDraft<'a> {
         Self {
             state,
             record: base.record.clone(),
-            columns: shard.missing_columns_record(),
+            parts: shard.missing_part_records(),
             shard,
             base,
             rows: HashMap::new(),
@@ -252,9 +252,9 @@ impl<'a> ShardDraft<'a> {
         self.shard.unreadable.forget(&self.removed);
     }
 
-    /// Notes that the record of the shard's columns is written.
-    pub(crate) fn note_columns(&self) {
-        self.columns.into_iter().for_each(|columns| self.shard.set_columns(columns));
+    /// Notes that the records of parts of the index are written.
+    pub(crate) fn note_parts(&self) {
+        self.parts.iter().for_each(|(part, record)| self.shard.set_part(*part, *record));
     }
 
     /// Whether doc ids of the base are removed.
@@ -323,8 +323,8 @@ impl<'a> ShardDraft<'a> {
         }
         let first = DocId(self.base.record.next_doc_id);
         self.staged.write(prefix, first, self.state.segment_entries_min, changes)?;
-        if let Some(columns) = self.columns {
-            columns.put(changes, self.state.group, self.shard.at)?;
+        for (part, record) in &self.parts {
+            record.put(changes, self.state.group, self.shard.at, *part)?;
         }
         let record_key = key::meta(self.state.group, MetaKey::Shard, &key::shard_bytes(self.shard.at));
         changes.put(Family::Meta, &record_key, &record::encode(&state.record)?);

@@ -180,7 +180,7 @@ impl<'a> Transaction<'a> {
         };
         for (draft, state) in published {
             draft.forget_unreadable();
-            draft.note_columns();
+            draft.note_parts();
             effects.versions_written += draft.versions_written();
             let (changes_before, changes_after) = (draft.base.changes(), state.changes());
             let (shard, base, removed) = draft.into_departed();

@@ -2,6 +2,8 @@
 
 use std::cell::OnceCell;
 
+use roaring::RoaringTreemap;
+
 use super::DocSet;
 use super::form::segment::Segment;
 use super::form::terms::OBJECT;
@@ -22,6 +24,8 @@ pub(crate) struct IndexView<'a> {
     pub segments_from: DocId,
     /// Objects from this doc id on have column values.
     pub columns_from: DocId,
+    /// Of objects from this doc id on the values inside of objects are indexed.
+    pub nested_from: DocId,
     /// The segments, read by the first lookup.
     segments: OnceCell<Vec<StoredSegment<'a>>>,
 }
@@ -37,9 +41,10 @@ impl<'a> IndexView<'a> {
         store: &'a StoreView<'a>,
         prefix: ShardPrefix,
         (live, next_doc_id): (&'a DocSet, u64),
-        (segments_from, columns_from): (DocId, DocId),
+        (segments_from, columns_from, nested_from): (DocId, DocId, DocId),
     ) -> Self {
-        Self { store, prefix, live, next_doc_id, segments_from, columns_from, segments: OnceCell::new() }
+        let segments = OnceCell::new();
+        Self { store, prefix, live, next_doc_id, segments_from, columns_from, nested_from, segments }
     }
 
     /// Whether a doc id stays in an entry that is written anew.
@@ -50,6 +55,16 @@ impl<'a> IndexView<'a> {
     /// Whether every live object has column values.
     pub(crate) fn has_columns(&self) -> bool {
         self.live.min().is_none_or(|first| first >= self.columns_from.0)
+    }
+
+    /// Live objects of which values inside of objects are not indexed.
+    pub(crate) fn without_nested(&self) -> RoaringTreemap {
+        if self.live.min().is_none_or(|first| first >= self.nested_from.0) {
+            return RoaringTreemap::new();
+        }
+        let mut before = RoaringTreemap::new();
+        before.insert_range(0..self.nested_from.0);
+        self.live.and(&before)
     }
 
     /// A cursor at the first segment of the shard.

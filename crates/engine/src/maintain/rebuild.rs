@@ -11,7 +11,7 @@ use crate::ids::{DocId, ShardKey};
 use crate::inverted::writer::rebuild;
 use crate::schema::Collection;
 use crate::shard::Shard;
-use crate::shard::records::{ColumnsRecord, CompactionRecord, RebuildRecord};
+use crate::shard::records::{CompactionRecord, Part, PartRecord, RebuildRecord};
 
 /// Rebuilds of one shard because of damage, until the group is opened again: if an index is damaged again after each
 /// rebuild, another rebuild does not help.
@@ -113,12 +113,11 @@ impl Maintenance {
         let next_doc_id = view.state.record.next_doc_id;
         let first = || RebuildRecord { began_at: next_doc_id, rows_below: Some(next_doc_id), cursor: None };
         let mut changes = state.store.changes();
-        let columns = ColumnsRecord::load(&state.store, state.group, at)?;
-        let begun = record.is_none().then(|| {
-            let from = columns.map_or(next_doc_id, |columns| columns.from);
-            ColumnsRecord { from, rebuild: Some(next_doc_id) }
-        });
-        begun.iter().try_for_each(|columns| columns.put(&mut changes, state.group, at))?;
+        let begun = match record {
+            Some(_) => Vec::new(),
+            None => begun_parts(state, at, next_doc_id)?,
+        };
+        begun.iter().try_for_each(|(part, record)| record.put(&mut changes, state.group, at, *part))?;
         let mut record = record.unwrap_or_else(first);
         let began_at = DocId(record.began_at);
         if let Some(below) = record.rows_below {
@@ -128,7 +127,7 @@ impl Maintenance {
             report.compacted += rows_max;
             RebuildRecord::put(Some(&record), &mut changes, state.group, at)?;
             changes.write()?;
-            begun.into_iter().for_each(|columns| shard.set_columns(columns));
+            begun.into_iter().for_each(|(part, record)| shard.set_part(part, record));
             return Ok(true);
         }
         let cursor = record.cursor.as_deref();
@@ -144,19 +143,40 @@ impl Maintenance {
         // A compaction of everything joins entries that stand twice after the rebuild.
         let merged_below = began_at.0.max(CompactionRecord::load(&state.store, state.group, at)?.merged_below);
         CompactionRecord { merged_below, ..CompactionRecord::default() }.put(&mut changes, state.group, at)?;
-        // A rebuild that an earlier version began has written no column values.
-        let complete = columns.filter(|columns| columns.rebuild == Some(record.began_at));
-        let complete = complete.map(|_| ColumnsRecord { from: 0, rebuild: None });
-        complete.iter().try_for_each(|columns| columns.put(&mut changes, state.group, at))?;
+        let complete = complete_parts(state, at, record.began_at)?;
+        let whole = PartRecord { from: 0, rebuild: None };
+        complete.iter().try_for_each(|part| whole.put(&mut changes, state.group, at, *part))?;
         changes.write()?;
         shard.set_segments_from(merged_below);
-        complete.into_iter().for_each(|columns| shard.set_columns(columns));
+        complete.into_iter().for_each(|part| shard.set_part(part, whole));
         if let Some(progress) = self.rebuilds.shards.lock().get_mut(&at) {
             progress.wanted = false;
         }
         tracing::info!(collection = %at.collection, shard = %at.shard, "the inverted index is rebuilt");
         Ok(true)
     }
+}
+
+/// The records of the parts that a rebuild gives to all objects, at its beginning.
+fn begun_parts(state: &State, at: ShardKey, next_doc_id: u64) -> Result<Vec<(Part, PartRecord)>> {
+    let mut begun = Vec::with_capacity(Part::ALL.len());
+    for part in Part::ALL {
+        let known = PartRecord::load(&state.store, state.group, at, part)?;
+        let from = known.map_or(next_doc_id, |known| known.from);
+        begun.push((part, PartRecord { from, rebuild: Some(next_doc_id) }));
+    }
+    Ok(begun)
+}
+
+/// The parts that all objects have once the rebuild that began at `began_at` has ended. A rebuild that an earlier version
+/// began wrote only the parts that this version knew.
+fn complete_parts(state: &State, at: ShardKey, began_at: u64) -> Result<Vec<Part>> {
+    let mut complete = Vec::with_capacity(Part::ALL.len());
+    for part in Part::ALL {
+        let known = PartRecord::load(&state.store, state.group, at, part)?;
+        complete.extend(known.filter(|known| known.rebuild == Some(began_at)).map(|_| part));
+    }
+    Ok(complete)
 }
 
 #[cfg(test)]
@@ -179,7 +199,7 @@ mod tests {
     use crate::replica::{Batch, Entry, EntryBody, LogPosition, StateMachine};
     use crate::schema::{DataType, ListedShard, Primitive, Property, TenantStatus, Tokenization};
     use crate::storage::Family;
-    use crate::storage::key::{self, InvKind, ShardPrefix, with_doc_id};
+    use crate::storage::key::{self, InvKind, MetaKey, ShardPrefix, with_doc_id};
 
     const OBJECTS: u128 = 200;
 
@@ -322,6 +342,63 @@ mod tests {
         work(&group);
         assert_eq!(count(&group, &text("lorem")).unwrap(), 200);
         assert_eq!(RebuildRecord::load(&group.state.store, group.state.group, at(1)).unwrap(), None);
+    }
+
+    /// `parts`, a list of objects with a label, in a collection of its own.
+    fn tools() -> Command {
+        let parts = Property {
+            nested: vec![property("label", DataType::one(Primitive::Text))],
+            ..property("parts", DataType::Object { list: true })
+        };
+        let Command::PutCollection(mut made) = collection(3, "Tool") else { panic!("a schema") };
+        made.properties = Some(vec![parts]);
+        made.assign_ids().unwrap();
+        Command::PutCollection(made)
+    }
+
+    fn tool(n: u128, label: &str) -> Command {
+        let part = BTreeMap::from([("label".to_owned(), Value::Text(label.into()))]);
+        put(3, n, &[("parts", Value::List(vec![Value::Object(part)]))])
+    }
+
+    #[test]
+    fn values_inside_of_objects_of_earlier_versions_are_found_and_indexed() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || DataGroup::open(dir.path(), GroupOptions::new(GroupId::FIRST_DATA)).unwrap().0;
+        let group = open();
+        apply(&group, vec![tools()]);
+        for n in 0..20 {
+            apply(&group, vec![tool(n, if n % 2 == 0 { "blade" } else { "screw" })]);
+        }
+        work(&group);
+        // An earlier version wrote no such entries, and no record of them.
+        let prefix = ShardPrefix::new(group.state.group, at(3));
+        let mut changes = group.state.store.changes();
+        for kind in [InvKind::Term, InvKind::Present] {
+            let start = prefix.inverted(PropertyId(4), kind);
+            let entries = group.state.store.entries(Family::Inverted, &start).unwrap();
+            assert!(!entries.is_empty());
+            entries.iter().for_each(|(key, _)| changes.delete(Family::Inverted, key));
+        }
+        changes.delete(Family::Meta, &key::meta(group.state.group, MetaKey::Nested, &key::shard_bytes(at(3))));
+        changes.write().unwrap();
+        group.flush().unwrap();
+        drop(group);
+        let group = open();
+        let path = Path { through: Vec::new(), subject: Subject::Property("parts.label".into()) };
+        let blades = Filter::Compare { path, operator: Operator::Equal, value: FilterValue::Text("blade".into()) };
+        let unindexed = || {
+            let shard = group.state.shard(at(3)).unwrap();
+            shard.view(&group.state.store).index().without_nested().len()
+        };
+        apply(&group, vec![tool(20, "screw")]);
+        assert_eq!((group.count(at(3), Some(&blades)).unwrap(), unindexed()), (10, 20), "read from the rows");
+        apply(&group, vec![tool(21, "blade"), tool(0, "screw")]);
+        assert_eq!(group.count(at(3), Some(&blades)).unwrap(), 10);
+        work(&group);
+        assert_eq!(unindexed(), 0, "the first filter has asked for the rebuild");
+        assert_eq!(group.count(at(3), Some(&blades)).unwrap(), 10);
+        assert_eq!(group.audit_inverted(at(3)).unwrap(), Vec::<String>::new());
     }
 
     /// The entries of a term that have keys of their own.

@@ -26,7 +26,7 @@ use crate::storage::{Family, Snapshot, Store, StoreView, record};
 use crate::{Error, Result};
 use departed::Departed;
 use indexes::ShardIndexes;
-use records::{ColumnsRecord, CompactionRecord, ShardRecord};
+use records::{CompactionRecord, Part, PartRecord, ShardRecord};
 use row_sizes::RowSizes;
 use unreadable::Unreadable;
 
@@ -38,10 +38,8 @@ pub(crate) struct Shard {
     /// Segments of the inverted index that begin below this doc id are merged. Published after their deletion, so that a view
     /// taken later misses none; readers seek past the tombstones of merged segments.
     segments_from: AtomicU64,
-    /// Objects from this doc id on have column values. Published after the values are written.
-    columns_from: AtomicU64,
-    /// Whether the store has a [`ColumnsRecord`].
-    has_columns_record: AtomicBool,
+    /// Which objects have entries of each [`Part`].
+    parts: [Coverage; Part::ALL.len()],
     /// Vector indexes in memory.
     pub indexes: ShardIndexes,
     /// Unreadable objects that were met.
@@ -52,6 +50,15 @@ pub(crate) struct Shard {
     used: AtomicBool,
     /// Replaced states that readers may hold, with the documents that the vector indexes keep for them.
     departed: Departed<ShardState>,
+}
+
+/// Which objects of a shard have entries of one part of the inverted index.
+#[derive(Debug)]
+struct Coverage {
+    /// Objects from this doc id on have them. Published after the entries are written.
+    from: AtomicU64,
+    /// Whether the store has a [`PartRecord`].
+    recorded: AtomicBool,
 }
 
 /// The current state of a shard, and the snapshot that views of it read.
@@ -72,8 +79,8 @@ struct Frozen {
 pub(crate) struct Derived {
     /// No segment begins below this doc id.
     segments_from: DocId,
-    /// Objects from this doc id on have column values.
-    columns_from: DocId,
+    /// Objects from this doc id on have entries of each [`Part`].
+    parts_from: [DocId; Part::ALL.len()],
 }
 
 /// A shard at one moment.
@@ -115,12 +122,21 @@ impl Shard {
             }
             state.validate().map_err(|what| Error::Damaged(format!("shard {at:?}: {what}")))?;
         }
-        let columns = ColumnsRecord::load(store, group, at)?;
+        let mut parts = Vec::with_capacity(Part::ALL.len());
+        for part in Part::ALL {
+            let record = PartRecord::load(store, group, at, part)?;
+            parts.push(record);
+        }
+        let next_doc_id = state.record.next_doc_id;
+        let coverage = |part: Part| {
+            let record = parts.get(part as usize).copied().flatten();
+            let from = AtomicU64::new(record.map_or(next_doc_id, |record| record.from));
+            Coverage { from, recorded: AtomicBool::new(record.is_some()) }
+        };
         Ok(Self {
             at,
             prefix,
-            columns_from: AtomicU64::new(columns.map_or(state.record.next_doc_id, |columns| columns.from)),
-            has_columns_record: AtomicBool::new(columns.is_some()),
+            parts: Part::ALL.map(coverage),
             present: RwLock::new(Present { state: Arc::new(state), frozen: None }),
             segments_from: AtomicU64::new(compaction.merged_below),
             indexes: ShardIndexes::default(),
@@ -179,20 +195,22 @@ impl Shard {
     pub(crate) fn derived(&self) -> Derived {
         Derived {
             segments_from: DocId(self.segments_from.load(Ordering::Acquire)),
-            columns_from: DocId(self.columns_from.load(Ordering::Acquire)),
+            parts_from: Part::ALL.map(|part| DocId(self.parts[part as usize].from.load(Ordering::Acquire))),
         }
     }
 
-    /// The record of the shard's columns if the store has none: an apply writes it.
-    pub(crate) fn missing_columns_record(&self) -> Option<ColumnsRecord> {
-        let missing = !self.has_columns_record.load(Ordering::Acquire);
-        missing.then(|| ColumnsRecord { from: self.columns_from.load(Ordering::Acquire), rebuild: None })
+    /// The records of parts that the store lacks: an apply writes them.
+    pub(crate) fn missing_part_records(&self) -> Vec<(Part, PartRecord)> {
+        let missing = Part::ALL.into_iter().filter(|part| !self.parts[*part as usize].recorded.load(Ordering::Acquire));
+        let from = |part: Part| self.parts[part as usize].from.load(Ordering::Acquire);
+        missing.map(|part| (part, PartRecord { from: from(part), rebuild: None })).collect()
     }
 
-    /// Notes that the store has this record of the shard's columns.
-    pub(crate) fn set_columns(&self, record: ColumnsRecord) {
-        self.columns_from.store(record.from, Ordering::Release);
-        self.has_columns_record.store(true, Ordering::Release);
+    /// Notes that the store has this record of a part.
+    pub(crate) fn set_part(&self, part: Part, record: PartRecord) {
+        let coverage = &self.parts[part as usize];
+        coverage.from.store(record.from, Ordering::Release);
+        coverage.recorded.store(true, Ordering::Release);
     }
 
     /// Notes that all segments below this doc id are merged and deleted.
@@ -236,9 +254,10 @@ impl Shard {
 impl ShardView<'_> {
     /// The inverted index at the same moment.
     pub(crate) fn index(&self) -> IndexView<'_> {
-        let Derived { segments_from, columns_from } = self.derived;
+        let Derived { segments_from, parts_from } = self.derived;
+        let from = |part: Part| parts_from[part as usize];
         let live = (&self.state.live, self.state.record.next_doc_id);
-        IndexView::new(&self.store, self.prefix, live, (segments_from, columns_from))
+        IndexView::new(&self.store, self.prefix, live, (segments_from, from(Part::Columns), from(Part::Nested)))
     }
 }
 

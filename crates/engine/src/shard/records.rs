@@ -88,25 +88,46 @@ impl CompactionRecord {
     }
 }
 
-/// Which objects of a shard have column values.
+/// A part of the inverted index that earlier versions did not write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// Column values.
+    Columns,
+    /// Values inside of objects.
+    Nested,
+}
+
+impl Part {
+    /// All parts.
+    pub(crate) const ALL: [Self; 2] = [Self::Columns, Self::Nested];
+
+    fn tag(self) -> MetaKey {
+        match self {
+            Self::Columns => MetaKey::Columns,
+            Self::Nested => MetaKey::Nested,
+        }
+    }
+}
+
+/// Which objects of a shard have entries of a part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ColumnsRecord {
+pub(crate) struct PartRecord {
     /// Objects from this doc id on have them.
     pub from: u64,
-    /// `began_at` of the running rebuild that gives column values to all objects.
+    /// `began_at` of the running rebuild that gives them to all objects.
     pub rebuild: Option<u64>,
 }
 
-impl ColumnsRecord {
+impl PartRecord {
     /// Reads a shard's record; `None` for a shard that an earlier version wrote. An unreadable record costs a rebuild.
-    pub(crate) fn load(store: &Store, group: GroupId, at: ShardKey) -> Result<Option<Self>> {
-        let bytes = store.get(Family::Meta, &key::meta(group, MetaKey::Columns, &key::shard_bytes(at)))?;
-        Ok(bytes.and_then(|bytes| record::decode("columns", &bytes).ok()))
+    pub(crate) fn load(store: &Store, group: GroupId, at: ShardKey, part: Part) -> Result<Option<Self>> {
+        let bytes = store.get(Family::Meta, &key::meta(group, part.tag(), &key::shard_bytes(at)))?;
+        Ok(bytes.and_then(|bytes| record::decode("part of the index", &bytes).ok()))
     }
 
     /// Adds the record to `changes`.
-    pub(crate) fn put(&self, changes: &mut Changes<'_>, group: GroupId, at: ShardKey) -> Result<()> {
-        let key = key::meta(group, MetaKey::Columns, &key::shard_bytes(at));
+    pub(crate) fn put(&self, changes: &mut Changes<'_>, group: GroupId, at: ShardKey, part: Part) -> Result<()> {
+        let key = key::meta(group, part.tag(), &key::shard_bytes(at));
         changes.put(Family::Meta, &key, &record::encode(self)?);
         Ok(())
     }

@@ -56,6 +56,8 @@ pub(crate) enum MetaKey {
     Columns = 16,
     /// Meta group, `name` -> an alias of a collection.
     Alias = 17,
+    /// `collection u32, shard u32` -> from which doc id on values inside of objects are indexed.
+    Nested = 18,
 }
 
 /// Kinds of entries of the `inv` family: `prefix, property u16, kind u8, value.., doc id u64`. Never renumber.

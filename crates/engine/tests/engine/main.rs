@@ -19,6 +19,7 @@ mod limits;
 mod memory;
 mod model;
 mod moments;
+mod nested;
 mod postings;
 mod readers;
 mod shards;

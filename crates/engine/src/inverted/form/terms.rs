@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::nested;
 use crate::ids::{PropertyId, VectorId};
 use crate::object::{Date, Geo, Object, Value};
 use crate::schema::{Collection, DataType, Primitive, Property, Tokenization};
@@ -54,6 +55,10 @@ pub(crate) fn index(schema: &Collection, object: &Object, sink: &mut impl Sink) 
         let Some(value) = object.properties.get(&property.name) else { continue };
         if has_column(property) && *value != Value::Null {
             sink.column(property.id, ColumnOf::Values, value);
+        }
+        if matches!(property.data_type, DataType::Object { .. }) {
+            nested::index(property, value, sink);
+            continue;
         }
         if !is_indexed(property) {
             continue;
@@ -159,8 +164,7 @@ fn index_text(property: &Property, value: &Value, sink: &mut impl Sink) -> Optio
     let mut length = 0_u32;
     for element in elements(value) {
         let Value::Text(text) = element else { continue };
-        let text = tokenizer::analyze(property.text_analyzer.as_ref(), text);
-        tokenizer::each_term(tokenization(property), &text, |term| {
+        each_term(property, text, |term| {
             length = length.saturating_add(1);
             if property.searchable {
                 sink.token(property.id, term);
@@ -190,12 +194,19 @@ pub(crate) fn elements(value: &Value) -> &[Value] {
 
 /// The terms of a text of that property.
 pub(crate) fn text_terms(property: &Property, text: &str) -> Vec<String> {
+    let mut terms = Vec::new();
+    each_term(property, text, |term| terms.push(term.to_owned()));
+    terms
+}
+
+/// Calls `take` with each term of a text of that property.
+pub(crate) fn each_term(property: &Property, text: &str, take: impl FnMut(&str)) {
     let text = tokenizer::analyze(property.text_analyzer.as_ref(), text);
-    tokenizer::tokenize(tokenization(property), &text)
+    tokenizer::each_term(tokenization(property), &text, take);
 }
 
 /// Kind and value of everything that is neither text nor reference; `None` for what is not indexed.
-fn scalar(value: &Value) -> Option<(InvKind, Vec<u8>)> {
+pub(crate) fn scalar(value: &Value) -> Option<(InvKind, Vec<u8>)> {
     Some(match value {
         Value::Int(value) => (InvKind::Int, key::ordered_i64(*value).to_vec()),
         Value::Number(value) => (InvKind::Number, key::ordered_f64(*value).to_vec()),

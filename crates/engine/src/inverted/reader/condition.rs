@@ -78,7 +78,7 @@ fn contains(
 fn single(lookup: &Lookup<'_>, property: &Property, operator: Operator, value: &FilterValue) -> Result<RoaringTreemap> {
     let DataType::Primitive { of, .. } = property.data_type else {
         return match property.data_type {
-            DataType::Object { .. } => Err(Error::Unsupported("filtering by nested properties".into())),
+            DataType::Object { .. } => Err(FilterError::NotFilterable(property.name.clone()).into()),
             _ => Err(FilterError::OnlyCountable(property.name.clone()).into()),
         };
     };
@@ -105,7 +105,7 @@ fn single(lookup: &Lookup<'_>, property: &Property, operator: Operator, value: &
 pub(crate) type Bounds<'v> = (Bound<&'v [u8]>, Bound<&'v [u8]>);
 
 /// Runs `find` with the bounds of an ordering operator, or with `None` for equality.
-fn ordered<'v>(
+pub(crate) fn ordered<'v>(
     operator: Operator,
     of: Primitive,
     bytes: &'v [u8],
@@ -133,7 +133,7 @@ pub(crate) fn bounds(operator: Operator, bytes: &[u8]) -> Option<Bounds<'_>> {
     })
 }
 
-fn kind_of(property: &Property) -> Option<InvKind> {
+pub(crate) fn kind_of(property: &Property) -> Option<InvKind> {
     let DataType::Primitive { of, .. } = property.data_type else { return None };
     match of {
         Primitive::Int => Some(InvKind::Int),
@@ -150,7 +150,7 @@ fn kind_of(property: &Property) -> Option<InvKind> {
 }
 
 /// The value as it stands in keys of that type.
-fn scalar(of: Primitive, value: &FilterValue) -> Result<Vec<u8>> {
+pub(crate) fn scalar(of: Primitive, value: &FilterValue) -> Result<Vec<u8>> {
     Ok(match (of, value) {
         (Primitive::Int, FilterValue::Int(value)) => key::ordered_i64(*value).to_vec(),
         (Primitive::Number, FilterValue::Number(value)) => key::ordered_f64(*value).to_vec(),
@@ -167,7 +167,7 @@ fn scalar(of: Primitive, value: &FilterValue) -> Result<Vec<u8>> {
     })
 }
 
-fn wrong_kind(of: Primitive, value: &FilterValue) -> Error {
+pub(crate) fn wrong_kind(of: Primitive, value: &FilterValue) -> Error {
     FilterError::WrongKind { wanted: primitive_kind(of), given: kind(value) }.into()
 }
 
@@ -207,9 +207,6 @@ fn damaged_geo() -> Error {
 
 fn is_null(lookup: &Lookup<'_>, property: &Property, value: &FilterValue) -> Result<RoaringTreemap> {
     let FilterValue::Bool(null) = value else { return Err(wrong_kind(Primitive::Boolean, value)) };
-    if matches!(property.data_type, DataType::Object { .. }) {
-        return Err(Error::Unsupported("filtering by nested properties".into()));
-    }
     if !lookup.schema.inverted.index_null_state {
         return Err(FilterError::NullsNotIndexed.into());
     }
@@ -241,7 +238,7 @@ pub(crate) fn length(
     let has_length = match &property.data_type {
         DataType::Primitive { of, list } => (*list || *of == Primitive::Text) && terms::has_null_state(property),
         DataType::Reference(_) => true,
-        DataType::Object { .. } => return Err(Error::Unsupported("filtering by nested properties".into())),
+        DataType::Object { .. } => false,
     };
     if !has_length || !terms::is_indexed(property) {
         return Err(not_indexed(property, IndexedPart::Lengths));
@@ -389,7 +386,7 @@ fn ids_where(lookup: &Lookup<'_>, wanted: impl Fn(&str) -> bool) -> Result<Roari
     Ok(lookup.view.live.and(&found))
 }
 
-fn stored_kind(property: &Property) -> ValueKind {
+pub(crate) fn stored_kind(property: &Property) -> ValueKind {
     match property.data_type {
         DataType::Primitive { of, .. } => primitive_kind(of),
         DataType::Object { .. } => ValueKind::Object,
@@ -412,7 +409,7 @@ fn primitive_kind(of: Primitive) -> ValueKind {
 }
 
 /// The kind of a value. An empty list counts as a list of texts.
-fn kind(value: &FilterValue) -> ValueKind {
+pub(crate) fn kind(value: &FilterValue) -> ValueKind {
     match value {
         FilterValue::Bool(_) => ValueKind::Bool,
         FilterValue::Int(_) => ValueKind::Int,

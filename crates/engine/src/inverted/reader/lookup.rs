@@ -3,12 +3,13 @@
 //! Every step gives live doc ids, so that a complement is one with respect to the live objects. Texts of errors are those
 //! of the wire.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use roaring::RoaringTreemap;
 use uuid::Uuid;
 
-use super::condition;
+use super::{condition, nested};
 use crate::error::FilterError;
 use crate::ids::{DocId, PropertyId};
 use crate::inverted::IndexView;
@@ -62,29 +63,40 @@ impl Lookup<'_> {
         if depth > FILTER_DEPTH_MAX {
             return Err(Error::Limit(format!("filters can be nested {FILTER_DEPTH_MAX} deep")));
         }
+        if let Some(root) = nested::root(self.schema, filter) {
+            return nested::matches(self, root, (true, &[filter]), None);
+        }
         match filter {
-            Filter::And(operands) => self.joined(operands, depth, |all, set| all & set),
-            Filter::Or(operands) => self.joined(operands, depth, |any, set| any | set),
+            Filter::And(operands) => self.joined(operands, depth, true),
+            Filter::Or(operands) => self.joined(operands, depth, false),
             Filter::Not(operand) => Ok(self.complement(&self.evaluate(operand, depth + 1)?)),
             Filter::Compare { path, operator, value } => self.compare(path, *operator, value),
             Filter::ReferenceIn { property, collection, ids } => self.referring_to(property, collection, ids),
         }
     }
 
-    /// The matches of the operands, joined one by one: of thousands of operands two sets are in memory.
-    fn joined(
-        &self,
-        operands: &[Filter],
-        depth: usize,
-        join: impl Fn(RoaringTreemap, RoaringTreemap) -> RoaringTreemap,
-    ) -> Result<RoaringTreemap> {
+    /// The matches of all of the operands, or of any, joined one by one: of thousands of operands two sets are in memory.
+    /// Comparisons inside of one object property are looked up together, after the others, as they may read rows.
+    fn joined(&self, operands: &[Filter], depth: usize, all: bool) -> Result<RoaringTreemap> {
         let mut joined: Option<RoaringTreemap> = None;
-        for operand in operands {
-            let set = self.evaluate(operand, depth + 1)?;
-            joined = Some(match joined {
-                Some(before) => join(before, set),
+        let join = |joined: &mut Option<RoaringTreemap>, set: RoaringTreemap| {
+            *joined = Some(match joined.take() {
+                Some(before) if all => before & set,
+                Some(before) => before | set,
                 None => set,
             });
+        };
+        let mut inside: BTreeMap<PropertyId, (&Property, Vec<&Filter>)> = BTreeMap::new();
+        for operand in operands {
+            match nested::root(self.schema, operand) {
+                Some(root) => inside.entry(root.id).or_insert_with(|| (root, Vec::new())).1.push(operand),
+                None => join(&mut joined, self.evaluate(operand, depth + 1)?),
+            }
+        }
+        for (root, operands) in inside.into_values() {
+            let among = joined.as_ref().filter(|_| all);
+            let set = nested::matches(self, root, (all, &operands), among)?;
+            join(&mut joined, set);
         }
         Ok(joined.unwrap_or_default())
     }

@@ -1,7 +1,7 @@
 //! Reading the inverted index: filters, and the audit that compares the index with the objects.
 //!
 //! Read in this order: `lookup` (a filter against one shard), `condition` (one comparison), `text`, `like` and `geo`
-//! (comparisons of their types), `columns` (values by doc id), `ranked` (postings of a term with frequencies), `audit`.
+//! (comparisons of their types), `nested` (values inside of objects), `columns` (values by doc id), `ranked` (postings of a term with frequencies), `audit`.
 
 pub(crate) mod audit;
 pub(crate) mod columns;
@@ -9,5 +9,6 @@ mod condition;
 mod geo;
 mod like;
 pub(crate) mod lookup;
+pub(crate) mod nested;
 pub(crate) mod ranked;
 mod text;

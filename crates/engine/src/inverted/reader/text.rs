@@ -53,7 +53,12 @@ pub(crate) fn any(lookup: &Lookup<'_>, property: &Property, value: &FilterValue)
 }
 
 /// The terms of a value, each once.
-fn wanted(lookup: &Lookup<'_>, property: &Property, operator: Operator, value: &FilterValue) -> Result<Vec<String>> {
+pub(super) fn wanted(
+    lookup: &Lookup<'_>,
+    property: &Property,
+    operator: Operator,
+    value: &FilterValue,
+) -> Result<Vec<String>> {
     let FilterValue::Text(text) = value else { return Err(wrong_text(value)) };
     let tokenization = property.tokenization.unwrap_or(Tokenization::Word);
     let text = tokenizer::analyze(property.text_analyzer.as_ref(), text);
@@ -82,15 +87,26 @@ fn having(lookup: &Lookup<'_>, property: &Property, operator: Operator, term: &s
     for &kind in kinds(property) {
         found |= match operator {
             Operator::Like => like(lookup, property, kind, term)?,
-            Operator::Equal => lookup.value(property.id, kind, &terms::term_key(term))?,
-            operator => {
-                let term = terms::term_key(term);
-                let bounds = bounds(operator, &term).ok_or_else(|| wrong_operator(operator, Primitive::Text))?;
-                lookup.values(property.id, kind, bounds)?
-            }
+            operator => compared(lookup, property, kind, operator, term)?,
         };
     }
     Ok(found)
+}
+
+/// Objects that have a term in that relation to `term`, by the entries of one kind; not for `Like`.
+pub(super) fn compared(
+    lookup: &Lookup<'_>,
+    property: &Property,
+    kind: InvKind,
+    operator: Operator,
+    term: &str,
+) -> Result<RoaringTreemap> {
+    let term = terms::term_key(term);
+    if operator == Operator::Equal {
+        return lookup.value(property.id, kind, &term);
+    }
+    let bounds = bounds(operator, &term).ok_or_else(|| wrong_operator(operator, Primitive::Text))?;
+    lookup.values(property.id, kind, bounds)
 }
 
 /// Those of `among` that have the term.
@@ -108,20 +124,8 @@ fn equal_among(lookup: &Lookup<'_>, property: &Property, term: &str, among: &Roa
 
 fn like(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &str) -> Result<RoaringTreemap> {
     let pattern = Pattern::new(pattern);
-    let start = terms::term_key_prefix(&pattern.literal_prefix());
-    let end = crate::storage::key::after_prefix(&start);
-    let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let Liked { mut found, cut } = liked(lookup, property, kind, &pattern)?;
     // Of long terms the key has only the beginning: their objects are asked.
-    let mut cut = Vec::new();
-    let mut found = lookup.values_where(property.id, kind, (Bound::Included(&start), end), |value| {
-        let damaged = || Error::DamagedIndex("term".into());
-        let (term, _) = terms::parse_term_key(value).ok_or_else(damaged)?;
-        if term.cut {
-            cut.push(value.to_vec());
-            return Ok(false);
-        }
-        Ok(std::str::from_utf8(&term.bytes).is_ok_and(|term| pattern.matches(term)))
-    })?;
     for value in cut {
         for doc_id in lookup.value(property.id, kind, &value)? {
             if !found.contains(doc_id) && has_term(lookup, property, doc_id, |term| pattern.matches(term))? {
@@ -130,6 +134,32 @@ fn like(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &str) 
         }
     }
     Ok(found)
+}
+
+/// The objects that have terms like a pattern.
+pub(super) struct Liked {
+    /// Objects with a term that is whole in its key and matches.
+    pub found: RoaringTreemap,
+    /// Values of the keys of long terms whose beginning may match.
+    pub cut: Vec<Vec<u8>>,
+}
+
+/// Looks up the terms like a pattern.
+pub(super) fn liked(lookup: &Lookup<'_>, property: &Property, kind: InvKind, pattern: &Pattern) -> Result<Liked> {
+    let start = terms::term_key_prefix(&pattern.literal_prefix());
+    let end = crate::storage::key::after_prefix(&start);
+    let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let mut cut = Vec::new();
+    let found = lookup.values_where(property.id, kind, (Bound::Included(&start), end), |value| {
+        let damaged = || Error::DamagedIndex("term".into());
+        let (term, _) = terms::parse_term_key(value).ok_or_else(damaged)?;
+        if term.cut {
+            cut.push(value.to_vec());
+            return Ok(false);
+        }
+        Ok(std::str::from_utf8(&term.bytes).is_ok_and(|term| pattern.matches(term)))
+    })?;
+    Ok(Liked { found, cut })
 }
 
 /// Whether a live object has a term that `wanted` picks.

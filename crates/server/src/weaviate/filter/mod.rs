@@ -1,12 +1,13 @@
 //! Filters: from what a wire gives to what the engine asks its indexes.
 //!
 //! [`json`] reads REST's and GraphQL's `where`, [`grpc`] the message of gRPC; both make a [`Clause`], which
-//! [`resolve`] checks against the schema.
+//! [`resolve`] and, for paths into objects, [`nested`] check against the schema.
 
 #[cfg(test)]
 mod fuzz;
 mod grpc;
 mod json;
+mod nested;
 mod resolve;
 
 use azimuth_engine::meta::Catalog;

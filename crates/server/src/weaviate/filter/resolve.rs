@@ -5,7 +5,7 @@ use azimuth_engine::object::Geo;
 use azimuth_engine::query::{Filter, FilterValue, Operator, Path, PathStep, Subject};
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
 
-use super::{Clause, FilterError, Given, Leaf, Scalar};
+use super::{Clause, FilterError, Given, Leaf, Scalar, nested};
 use crate::app::objects::date;
 use crate::settings::flag;
 use crate::weaviate::objects::float;
@@ -82,9 +82,17 @@ fn subject(class: &Collection, name: &str, leaf: &Leaf, kinds: Kinds) -> Result<
     let measured = name.strip_prefix("len(").and_then(|rest| rest.strip_suffix(')'));
     let named = measured.unwrap_or(name);
     let property = find_property(class, named).ok_or_else(|| invalid(no_such_property(named, &class.name)))?;
-    if matches!(property.data_type, DataType::Object { .. }) {
-        return Err(invalid(nested_refusal(flag("WEAVIATE_PREVIEW_NESTED_FILTERING", false))));
-    }
+    let (of, targets) = match &property.data_type {
+        DataType::Object { .. } => {
+            let preview = flag("WEAVIATE_PREVIEW_NESTED_FILTERING", false);
+            if measured.is_some() && preview {
+                return Err(invalid("property length filtering is not supported for nested properties".to_owned()));
+            }
+            return nested::subject(property, named, leaf, kinds, preview);
+        }
+        DataType::Reference(targets) => (None, targets.as_slice()),
+        DataType::Primitive { of, .. } => (Some(*of), &[][..]),
+    };
     if named.contains('[') {
         let text = format!("property {named:?}: [N] indexing is only supported on nested object[] properties");
         return Err(invalid(text));
@@ -100,31 +108,14 @@ fn subject(class: &Collection, name: &str, leaf: &Leaf, kinds: Kinds) -> Result<
         }
         return Ok((Subject::Property(name.to_owned()), plain(&leaf.value)));
     }
-    match &property.data_type {
-        DataType::Reference(targets) => counted(name, targets, leaf, kinds),
-        DataType::Object { .. } => Ok((Subject::Property(name.to_owned()), plain(&leaf.value))),
-        DataType::Primitive { of: Primitive::Uuid, .. }
-            if matches!(leaf.operator, Operator::Like | Operator::WithinGeoRange) =>
-        {
-            Err(invalid(format!("operator \"{:?}\" cannot be used on uuid/uuid[] props", leaf.operator)))
-        }
-        DataType::Primitive { .. } if leaf.count => Err(wrong_field(property, leaf.value.field)),
-        DataType::Primitive { of, .. } => {
-            let value = typed(property, *of, &leaf.value, kinds)?;
-            Ok((Subject::Property(name.to_owned()), value))
-        }
+    let Some(of) = of else { return counted(name, targets, leaf, kinds) };
+    if of == Primitive::Uuid && matches!(leaf.operator, Operator::Like | Operator::WithinGeoRange) {
+        return Err(invalid(format!("operator \"{:?}\" cannot be used on uuid/uuid[] props", leaf.operator)));
     }
-}
-
-/// If the preview is switched on already, the refusal does not suggest to switch it on.
-fn nested_refusal(preview: bool) -> String {
-    let text = if preview {
-        "filtering on nested properties is not supported yet (WEAVIATE_PREVIEW_NESTED_FILTERING is set, but has no effect)"
-    } else {
-        "filtering on nested properties is a preview feature, disabled by default; set \
-         WEAVIATE_PREVIEW_NESTED_FILTERING=true to enable"
-    };
-    text.to_owned()
+    if leaf.count {
+        return Err(invalid(wrong_field(property, leaf.value.field)));
+    }
+    Ok((Subject::Property(name.to_owned()), typed(property, of, &leaf.value, kinds)?))
 }
 
 /// The id, as text.
@@ -186,28 +177,33 @@ fn counted(name: &str, targets: &[String], leaf: &Leaf, kinds: Kinds) -> Result<
 }
 
 fn typed(property: &Property, of: Primitive, value: &Given, kinds: Kinds) -> Result<FilterValue, FilterError> {
-    let field = value.field;
-    let fits = match of {
-        Primitive::Text => field == "valueText" || field == "valueString",
+    if kinds == Kinds::Strict && !fits(of, value.field) {
+        let name = &property.name;
+        return Err(invalid(match of {
+            Primitive::Uuid => format!(
+                "property {name:?} is of type \"uuid\" or \"uuid[]\": specify uuid as string using \"valueText\""
+            ),
+            _ => wrong_field(property, value.field),
+        }));
+    }
+    converted(of, value, kinds)
+}
+
+/// Whether the field of a value is the one for properties of that type.
+pub(super) fn fits(of: Primitive, field: &str) -> bool {
+    match of {
+        Primitive::Text | Primitive::Uuid => field == "valueText" || field == "valueString",
         Primitive::Int => field == "valueInt",
         Primitive::Number => field == "valueNumber",
         Primitive::Boolean => field == "valueBoolean",
         Primitive::Date => field == "valueDate",
         Primitive::GeoCoordinates => field == "valueGeoCoordinates",
-        Primitive::Uuid => {
-            if kinds == Kinds::Strict && field != "valueText" && field != "valueString" {
-                let name = &property.name;
-                return Err(invalid(format!(
-                    "property {name:?} is of type \"uuid\" or \"uuid[]\": specify uuid as string using \"valueText\""
-                )));
-            }
-            true
-        }
         Primitive::PhoneNumber | Primitive::Blob | Primitive::BlobHash => false,
-    };
-    if kinds == Kinds::Strict && !fits {
-        return Err(wrong_field(property, field));
     }
+}
+
+/// The value in the form of that type.
+pub(super) fn converted(of: Primitive, value: &Given, kinds: Kinds) -> Result<FilterValue, FilterError> {
     match of {
         Primitive::Int | Primitive::Number => numbers(of, value, kinds),
         Primitive::Date => dates(value),
@@ -235,7 +231,7 @@ fn geo(value: &Given) -> Result<FilterValue, FilterError> {
     })
 }
 
-fn wrong_field(property: &Property, field: &str) -> FilterError {
+pub(super) fn wrong_field(property: &Property, field: &str) -> String {
     let type_name = wire_name(&property.data_type);
     let wanted = match type_name.trim_end_matches("[]") {
         "text" => "valueText",
@@ -248,11 +244,11 @@ fn wrong_field(property: &Property, field: &str) -> FilterError {
         "blob" => "valueBlob",
         _ => "valueText",
     };
-    invalid(format!("data type filter cannot use {field:?} on type {type_name:?}, use {wanted:?} instead"))
+    format!("data type filter cannot use {field:?} on type {type_name:?}, use {wanted:?} instead")
 }
 
 /// The values as they were given.
-fn plain(value: &Given) -> FilterValue {
+pub(super) fn plain(value: &Given) -> FilterValue {
     each(value, |scalar| Ok(as_given(scalar))).unwrap_or(FilterValue::List(Vec::new()))
 }
 
@@ -388,7 +384,7 @@ pub(crate) fn wire_name(data_type: &DataType) -> String {
     if list { format!("{name}[]") } else { name.to_owned() }
 }
 
-fn invalid(why: String) -> FilterError {
+pub(super) fn invalid(why: String) -> FilterError {
     FilterError::Invalid(why)
 }
 
@@ -407,11 +403,5 @@ mod tests {
         assert!(range(53.5, 10.0, 0.0) && range(53.5, 10.0, f32::MAX));
         assert!(!range(f32::NAN, 10.0, 1.0) && !range(53.5, f32::INFINITY, 1.0));
         assert!(!range(53.5, 10.0, f32::NAN) && !range(53.5, 10.0, -1.0));
-    }
-
-    #[test]
-    fn a_refusal_does_not_tell_to_set_what_is_set() {
-        assert!(nested_refusal(false).contains("=true to enable"));
-        assert!(nested_refusal(true).contains("not supported yet"));
     }
 }
