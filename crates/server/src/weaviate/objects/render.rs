@@ -13,6 +13,14 @@ pub(crate) fn properties(properties: &Properties, href: bool) -> Json {
     Json::Object(properties.iter().map(|(name, value)| (name.clone(), self::value(value, href))).collect())
 }
 
+/// Adds the times of an object to its properties, where answers to writes show them if the collection indexes them.
+pub(crate) fn put_times(properties: &mut Json, created_ms: i64, updated_ms: i64) {
+    if let Json::Object(properties) = properties {
+        properties.insert("_creationTimeUnix".to_owned(), Json::from(created_ms));
+        properties.insert("_lastUpdateTimeUnix".to_owned(), Json::from(updated_ms));
+    }
+}
+
 /// The members of an object, without its properties and vectors.
 pub(crate) fn head(collection: &Collection, object: &Object) -> Members {
     [

@@ -56,7 +56,8 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     }
     let mut echoes = echoes.into_iter();
     let now = now_ms();
-    let mut answers: Vec<Map<String, Value>> = Vec::with_capacity(given.len());
+    // Answers, and the time that is shown among the properties of collections that index times.
+    let mut answers: Vec<(Map<String, Value>, Option<i64>)> = Vec::with_capacity(given.len());
     for ((given, draft), prepared) in
         given.into_iter().zip(drafts.into_iter().map(Permitted::into_inner)).zip(&prepared)
     {
@@ -68,10 +69,15 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
             Ok(prepared) => render::properties(&prepared.object.properties, false),
             Err(_) => echo.filter(Value::is_object).unwrap_or_else(|| Value::Object(Map::new())),
         };
-        answers.push(described(given, draft, properties, prepared.as_ref().ok(), now));
+        let times = prepared.as_ref().ok().filter(|prepared| prepared.collection.inverted.index_timestamps);
+        let times = times.map(|prepared| prepared.object.created_ms);
+        answers.push((described(given, draft, properties, prepared.as_ref().ok(), now), times));
     }
     let written = objects::write(app, prepared, PutMode::Upsert).await.map_err(failed)?;
-    let answers = answers.into_iter().zip(written).map(|(mut answer, result)| {
+    let answers = answers.into_iter().zip(written).map(|((mut answer, times), result)| {
+        if let (Ok(_), Some(now), Some(properties)) = (&result, times, answer.get_mut("properties")) {
+            render::put_times(properties, now, now);
+        }
         answer.insert("deprecations".to_owned(), Value::Null);
         answer.insert("result".to_owned(), outcome(&result.map_err(|error| texts::object(&error))));
         Value::Object(answer)

@@ -49,12 +49,12 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
     let prepared = prepare_one(app, draft, Purpose::Insert).await.map_err(|error| refuse(error, &words))?;
     let given_id = body.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_lowercase);
     reserve(req, &prepared).await?;
-    let mut answer = described(body, &prepared, true);
+    let mut answer = Answer::of(body, &prepared, true);
     if let Some(id) = given_id {
-        answer.insert("id".to_owned(), Value::from(id).into());
+        answer.members.insert("id".to_owned(), Value::from(id).into());
     }
     let created_ms = write_one(app, prepared, PutMode::Insert).await.map_err(|error| refuse(error, &words))?;
-    Ok(Reply::ok(timed(answer, created_ms)))
+    Ok(Reply::ok(answer.timed(created_ms)))
 }
 
 /// POST `/objects/validate`.
@@ -101,9 +101,9 @@ pub(super) async fn replace(app: &Arc<App>, req: &RestRequest, _class: Option<&s
     }
     let prepared = prepare_one(app, draft, Purpose::Replace).await.map_err(|error| refuse(error, &words))?;
     reserve(req, &prepared).await?;
-    let answer = described(body, &prepared, with_properties);
+    let answer = Answer::of(body, &prepared, with_properties);
     let created_ms = write_one(app, prepared, PutMode::Replace).await.map_err(|error| refuse(error, &words))?;
-    Ok(Reply::ok(timed(answer, created_ms)))
+    Ok(Reply::ok(answer.timed(created_ms)))
 }
 
 /// PATCH of an object.
@@ -161,22 +161,38 @@ async fn reserve(req: &RestRequest, prepared: &Prepared) -> Result<(), AppError>
     Ok(request_memory::wait_for(req.body.len() + weight::object(&prepared.object) + vectors).await?)
 }
 
-/// The answer to a write: the object as it will be stored, with what of the request is only echoed.
-fn described(mut body: Map<String, Value>, prepared: &Prepared, with_properties: bool) -> Members {
-    let mut answer = render::head(&prepared.collection, &prepared.object);
-    if with_properties {
-        answer.insert("properties".to_owned(), render::properties(&prepared.object.properties, true).into());
-    }
-    render::put_vectors(&mut answer, &prepared.collection, prepared.object.vectors.clone());
-    for echoed in ["tenant", "vectorWeights"] {
-        if let Some(value) = body.remove(echoed).filter(|value| value.as_str() != Some("")) {
-            answer.insert(echoed.to_owned(), value.into());
-        }
-    }
-    answer
+/// The answer to a write: the object as it will be stored, with the parts of the request that are only echoed.
+struct Answer {
+    members: Members,
+    properties: Option<Value>,
+    /// Time of the update, if the two times are shown among the properties.
+    updated_ms: Option<i64>,
 }
 
-fn timed(mut answer: Members, created_ms: i64) -> Members {
-    answer.insert("creationTimeUnix".to_owned(), Value::from(created_ms).into());
-    answer
+impl Answer {
+    fn of(mut body: Map<String, Value>, prepared: &Prepared, with_properties: bool) -> Self {
+        let Prepared { collection, object, .. } = prepared;
+        let mut members = render::head(collection, object);
+        render::put_vectors(&mut members, collection, object.vectors.clone());
+        for echoed in ["tenant", "vectorWeights"] {
+            if let Some(value) = body.remove(echoed).filter(|value| value.as_str() != Some("")) {
+                members.insert(echoed.to_owned(), value.into());
+            }
+        }
+        let properties = with_properties.then(|| render::properties(&object.properties, true));
+        let updated_ms = collection.inverted.index_timestamps.then_some(object.updated_ms);
+        Self { members, properties, updated_ms }
+    }
+
+    /// The answer once the write has told when the object was created.
+    fn timed(mut self, created_ms: i64) -> Members {
+        self.members.insert("creationTimeUnix".to_owned(), Value::from(created_ms).into());
+        if let Some(mut properties) = self.properties {
+            if let Some(updated_ms) = self.updated_ms {
+                render::put_times(&mut properties, created_ms, updated_ms);
+            }
+            self.members.insert("properties".to_owned(), properties.into());
+        }
+        self.members
+    }
 }
