@@ -94,7 +94,11 @@ impl GroupShape {
             "minDistance" => Member::MinDistance,
             "maxDistance" => Member::MaxDistance,
             "groupedBy" => Member::GroupedBy(field.fields.clone()),
-            "hits" => Member::Hits(Shape::after(catalog, collection, tenant, &field.fields, followed)),
+            "hits" => {
+                // As in Weaviate, objects, places and phone numbers of the members of a group are null.
+                let shape = Shape::after(catalog, collection, tenant, &field.fields, followed);
+                Member::Hits(shape.without_compound_values())
+            }
             _ => Member::TypeName,
         };
         let type_name = format!("{}AdditionalGroup", collection.name);

@@ -6,7 +6,7 @@ use azimuth_engine::ids::VectorId;
 use azimuth_engine::meta::Catalog;
 use azimuth_engine::object::{Beacon, Object, Phone, Value, Vector};
 use azimuth_engine::query::{Include, Projection, Score};
-use azimuth_engine::schema::{Collection, DataType, ShardTable};
+use azimuth_engine::schema::{Collection, DataType, Primitive, ShardTable};
 use azimuth_engine::{Result, interrupt};
 use serde_json::{Value as Json, json};
 
@@ -32,6 +32,7 @@ pub(super) struct Shape {
 #[derive(Debug, Clone)]
 enum Member {
     TypeName,
+    Null,
     Plain {
         property: String,
         fields: Vec<Field>,
@@ -84,12 +85,28 @@ impl Shape {
         Self { collection: collection.clone(), shards, tenant: tenant.to_owned(), members }
     }
 
+    /// The same shape, in which properties that are objects, places or phone numbers are null.
+    pub(super) fn without_compound_values(mut self) -> Self {
+        for (_, member) in &mut self.members {
+            let Member::Plain { property, .. } = member else { continue };
+            let data_type = self.collection.property(property).map(|property| &property.data_type);
+            if let Some(
+                DataType::Object { .. }
+                | DataType::Primitive { of: Primitive::GeoCoordinates | Primitive::PhoneNumber, .. },
+            ) = data_type
+            {
+                *member = Member::Null;
+            }
+        }
+        self
+    }
+
     /// The references that are followed, those of the members of groups too, in the order of their positions.
     pub(super) fn follow(&self) -> Vec<Follow> {
         let mut all = Vec::new();
         for (_, member) in &self.members {
             match member {
-                Member::TypeName | Member::Plain { .. } => {}
+                Member::TypeName | Member::Null | Member::Plain { .. } => {}
                 Member::Reference { property, targets, .. } => {
                     let targets = targets.iter().map(Self::as_target).collect();
                     all.push(Follow { property: property.clone(), targets });
@@ -137,7 +154,7 @@ impl Shape {
             .filter_map(|(_, member)| match member {
                 Member::Plain { property, fields } => Some((property.clone(), members_of(fields))),
                 Member::Reference { property, .. } => Some((property.clone(), Projection::All)),
-                Member::TypeName | Member::Additional(_) => None,
+                Member::TypeName | Member::Null | Member::Additional(_) => None,
             })
             .collect();
         let groups = self.additional().filter_map(|asked| asked.group.as_ref());
@@ -183,6 +200,7 @@ impl Shape {
             request_memory::charge(weight::MEMBER_BYTES + key.len())?;
             let value = match member {
                 Member::TypeName => json!(self.collection.name).into(),
+                Member::Null => Tree::NULL,
                 Member::Plain { property, fields } => match object.properties.get(property) {
                     Some(value) => charged_plain(value, fields)?.into(),
                     None => Tree::NULL,
@@ -210,7 +228,7 @@ impl Shape {
         for (key, member) in &self.members {
             let value = match member {
                 Member::TypeName => json!(self.collection.name).into(),
-                Member::Plain { .. } | Member::Reference { .. } => Tree::NULL,
+                Member::Null | Member::Plain { .. } | Member::Reference { .. } => Tree::NULL,
                 Member::Additional(fields) => {
                     let mut additional = Members::new();
                     for Additional { field, group } in fields {
@@ -314,7 +332,12 @@ fn member(
     };
     match collection.property(&property).map(|property| &property.data_type) {
         Some(DataType::Reference(targets)) => {
-            let targets = targets.iter().filter_map(|target| catalog.find(target));
+            // Targets are answered one after another, in the order of their fragments.
+            let fragment = |target: &&Arc<Collection>| {
+                field.fields.iter().position(|inner| inner.on.as_ref() == Some(&target.name))
+            };
+            let mut targets: Vec<_> = targets.iter().filter_map(|target| catalog.find(target)).collect();
+            targets.sort_by_key(fragment);
             let shape = |target: &Arc<Collection>| {
                 // What stands outside of a fragment is asked of every target: their type's name.
                 let wanted = |inner: &&Field| inner.on.as_ref().is_none_or(|on| *on == target.name);
@@ -324,7 +347,7 @@ fn member(
             };
             let position = *followed;
             *followed += 1;
-            Member::Reference { position, property, targets: targets.filter_map(shape).collect() }
+            Member::Reference { position, property, targets: targets.into_iter().filter_map(shape).collect() }
         }
         _ => Member::Plain { property, fields: field.fields.clone() },
     }
@@ -383,8 +406,8 @@ fn phone(phone: &Phone, field: &str) -> Json {
 /// when no object of a list exists, unlike the list of an object without references, which is empty.
 fn references(targets: &[Shape], followed: Option<&Vec<Followed>>, beacons: &[Beacon]) -> Result<Tree> {
     let mut found = Vec::new();
-    for Followed { target, tree } in followed.into_iter().flatten() {
-        if let Some(shape) = targets.get(*target) {
+    for (position, shape) in targets.iter().enumerate() {
+        for Followed { tree, .. } in followed.into_iter().flatten().filter(|followed| followed.target == position) {
             found.push(shape.json(&tree.object, &tree.references, Ranked::default())?);
         }
     }
