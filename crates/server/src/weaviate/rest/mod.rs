@@ -139,7 +139,7 @@ pub(crate) async fn handle(app: &Arc<App>, accepted: &Accepted) -> Reply {
         Endpoint::Aliases => aliases::handle(app, req).await,
         Endpoint::Roles => unsupported::roles(req),
         Endpoint::Replication => Reply::empty(StatusCode::NOT_IMPLEMENTED),
-        Endpoint::Export => unsupported::export(),
+        Endpoint::Export => unsupported::export(req),
         Endpoint::Namespaces => unsupported::namespaces(),
         Endpoint::Mcp => unsupported::mcp(),
         Endpoint::Tasks => Reply::ok(serde_json::json!({})),

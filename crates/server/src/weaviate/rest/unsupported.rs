@@ -1,9 +1,10 @@
 //! Answers of the parts that are off or not there. Each says what is missing; none pretends to have done something.
 
-use http::StatusCode;
-use serde_json::json;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use super::message::{Reply, RestRequest};
+use super::{decode, missing, not_one_of};
 
 /// 422 that names what is missing.
 pub(super) fn absent(what: &str) -> Reply {
@@ -31,9 +32,25 @@ pub(super) fn roles(req: &RestRequest) -> Reply {
     }
 }
 
-pub(super) fn export() -> Reply {
+pub(super) fn export(req: &RestRequest) -> Reply {
+    if req.method == Method::POST
+        && let Err(refusal) = check_export(req)
+    {
+        return refusal;
+    }
     let message = "export API is disabled; enable it via EXPORT_ENABLED=true or the runtime config";
     Reply::error(StatusCode::UNPROCESSABLE_ENTITY, message)
+}
+
+/// Refuses bodies that describe no export, before anything else is looked at.
+fn check_export(req: &RestRequest) -> Result<(), Reply> {
+    let body = decode(req, "body", "models.ExportCreateRequest")?;
+    match body.get("file_format").and_then(Value::as_str) {
+        None => return Err(missing("file_format")),
+        Some("parquet") => {}
+        Some(_) => return Err(not_one_of("file_format in body", &["parquet"])),
+    }
+    if body.get("id").and_then(Value::as_str).is_none() { Err(missing("id")) } else { Ok(()) }
 }
 
 pub(super) fn namespaces() -> Reply {
