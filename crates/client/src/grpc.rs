@@ -45,7 +45,8 @@ macro_rules! unary {
         pub(crate) async fn $name(&self, request: &pb::$request) -> Result<pb::$reply> {
             let answer = with_retry(self.retry, Repeat::$repeat, || {
                 let mut stub = self.stub.clone();
-                async move { settle(stub.$name(request.clone()).await) }
+                // Boxed: every future of a caller would hold the call's.
+                Box::pin(async move { settle(stub.$name(request.clone()).await) })
             });
             answer.await
         }
@@ -78,7 +79,7 @@ impl Grpc {
     pub(crate) async fn search_many(&self, request: &ours::SearchManyRequest) -> Result<ours::SearchManyReply> {
         let answer = with_retry(self.retry, Repeat::Harmless, || {
             let mut stub = self.ours.clone();
-            async move { settle(stub.search_many(request.clone()).await) }
+            Box::pin(async move { settle(stub.search_many(request.clone()).await) })
         });
         answer.await
     }

@@ -42,7 +42,7 @@ fn fill(server: &Server) {
     post(server, "/v1/objects", &json!({"class": "Box", "id": id(1), "properties": {"of": beacon}}));
 }
 
-fn leaf(path: &str, operator: &str, field: &str, value: Value) -> Value {
+fn leaf(path: &str, operator: &str, field: &str, value: &Value) -> Value {
     json!({"path": [path], "operator": operator, field: value})
 }
 
@@ -90,22 +90,22 @@ fn by_deletion(server: &Server, filter: &Value) -> u64 {
 
 fn check(server: &Server) {
     let both = json!({"operator": "And", "operands": [
-        leaf("parts.label", "Equal", "valueText", json!("screw")),
-        leaf("parts.count", "Equal", "valueInt", json!(3)),
+        leaf("parts.label", "Equal", "valueText", &json!("screw")),
+        leaf("parts.count", "Equal", "valueInt", &json!(3)),
     ]});
-    let label = |at: usize, text: &str| leaf(&format!("parts[{at}].label"), "Equal", "valueText", json!(text));
+    let label = |at: usize, text: &str| leaf(&format!("parts[{at}].label"), "Equal", "valueText", &json!(text));
     for (filter, wanted) in [
-        (leaf("spec.maker", "Equal", "valueText", json!("acme")), vec![0, 5, 10, 15]),
-        (leaf("spec.maker", "NotEqual", "valueText", json!("bolt")), vec![0, 5, 10, 15]),
-        (leaf("spec.at", "GreaterThan", "valueDate", json!("2025-01-01T00:00:00Z")), vec![]),
+        (leaf("spec.maker", "Equal", "valueText", &json!("acme")), vec![0, 5, 10, 15]),
+        (leaf("spec.maker", "NotEqual", "valueText", &json!("bolt")), vec![0, 5, 10, 15]),
+        (leaf("spec.at", "GreaterThan", "valueDate", &json!("2025-01-01T00:00:00Z")), vec![]),
         (both.clone(), vec![3, 7, 11, 15, 19]),
         (
-            json!({"operator": "And", "operands": [both, label(1, "screw"), leaf("spec.maker", "Like", "valueText", json!("w*"))]}),
+            json!({"operator": "And", "operands": [both, label(1, "screw"), leaf("spec.maker", "Like", "valueText", &json!("w*"))]}),
             vec![15],
         ),
         (label(0, "screw"), vec![]),
-        (leaf("parts.count", "LessThan", "valueInt", json!(0)), vec![]),
-        (leaf("spec", "IsNull", "valueBoolean", json!(true)), vec![]),
+        (leaf("parts.count", "LessThan", "valueInt", &json!(0)), vec![]),
+        (leaf("spec", "IsNull", "valueBoolean", &json!(true)), vec![]),
     ] {
         assert_eq!(by_graphql(server, &filter), wanted, "{filter}");
         assert_eq!(by_deletion(server, &filter), wanted.len() as u64, "{filter}");
@@ -138,7 +138,7 @@ fn every_wire_filters_by_values_inside_of_objects() {
 fn without_the_preview_such_filters_are_refused() {
     let server = Server::start();
     fill(&server);
-    let filter = graphql(&leaf("spec.maker", "Equal", "valueText", json!("acme")));
+    let filter = graphql(&leaf("spec.maker", "Equal", "valueText", &json!("acme")));
     let query = format!("{{Get{{Tool(where:{filter}){{_additional{{id}}}}}}}}");
     let answer = post(&server, "/v1/graphql", &json!({ "query": query }));
     let text = answer["errors"][0]["message"].as_str().unwrap();
