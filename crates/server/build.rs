@@ -12,6 +12,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     rare.split_whitespace()
         .fold(generated(), |generated, field| generated.boxed(format!("weaviate.v1.SearchRequest.{field}")))
         .bytes("weaviate.v1.Vectors.vector_bytes")
+        // The data of a stream stays encoded until there is memory for it.
+        .extern_path(".weaviate.v1.BatchStreamRequest", "crate::weaviate::grpc::stream::message::StreamRequest")
         .compile_fds(theirs)?;
     let ours = protox::compile(["azimuth/v1/azimuth.proto"], [root])?;
     generated().extern_path(".weaviate.v1", "crate::pb::weaviate").compile_fds(ours)?;

@@ -100,3 +100,21 @@ test("objects are counted, iterated and deleted by filter", async () => {
   assert.equal(outcome.successful, 1);
   assert.equal((await collection.aggregate.overAll()).totalCount, count - 1);
 });
+
+test("a stream of batches takes objects and says what failed", async () => {
+  // The client uses a method of sets that Node has from version 22 on.
+  Set.prototype.difference ??= function (other) {
+    return new Set([...this].filter((member) => !other.has(member)));
+  };
+  const stream = await client.batch.stream();
+  for (let n = 0; n < 500; n++) {
+    const number = n === 123 ? "none" : n;
+    await stream.addObject({ collection: name, id: identity(10_000 + n), properties: { number }, vectors: vector(n) });
+  }
+  await stream.stop();
+  assert.equal(stream.hasErrors(), true);
+  assert.deepEqual(Object.keys(stream.objErrors()), ["123"]);
+  assert.equal(Object.keys(stream.uuids()).length, 499);
+  const found = await collection.query.fetchObjectById(identity(10_042));
+  assert.equal(found.properties.number, 42);
+});

@@ -9,6 +9,7 @@ mod body;
 mod connection;
 mod cors;
 mod files;
+mod flow;
 mod large;
 mod log;
 mod otlp;
@@ -179,6 +180,7 @@ async fn life(app: &Arc<App>, connections: &Connections, mut stop: Stop) -> Resu
         () = stop.told() => {}
     }
     tracing::info!("stopping: running requests end first");
+    app.stop();
     connections.drain(DRAIN).await;
     node.shutdown().await.map_err(|error| error.to_string())?;
     tracing::info!("stopped");

@@ -5,6 +5,7 @@
 mod access;
 mod aggregate;
 mod aliases;
+mod batch_stream;
 mod bounded;
 mod clients;
 mod command_line;

@@ -62,6 +62,8 @@ pub(crate) struct App {
     order: Order,
     /// Held while tenants are created, where they are counted.
     counted_tenants: Arc<Mutex<()>>,
+    /// Becomes true when the process is asked to end.
+    stopping: watch::Sender<bool>,
 }
 
 /// Metrics of the node and of its groups.
@@ -87,6 +89,7 @@ impl App {
             progress: OnceLock::new(),
             reads: Reads::new(),
             counted_tenants: Arc::default(),
+            stopping: watch::Sender::new(false),
         })
     }
 
@@ -109,6 +112,16 @@ impl App {
     /// How far the start of the node is.
     pub(crate) fn progress(&self) -> Progress {
         self.progress.get().map(|progress| progress.borrow().clone()).unwrap_or_default()
+    }
+
+    /// Calls that have no end of their own must end from now on.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Whether the process was asked to end.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     /// Whether queries are answered.
@@ -209,6 +222,11 @@ impl App {
             data.rebuild_inverted(ShardKey { collection: collection.id, shard: shard.id });
         }
         Ok(())
+    }
+
+    /// Whether the vector indexes have room for vectors.
+    pub(crate) fn takes_vectors(&self) -> bool {
+        self.data().is_ok_and(|data| !data.index_memory_full())
     }
 
     /// Refuses vectors while the indexes hold as much memory as they may.

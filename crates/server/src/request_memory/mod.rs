@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use queue::Queue;
 pub(crate) use queue::in_turn;
 pub(crate) use share::{
-    Share, charge, charge_or_wait, current, force, reading, refusal, wait_for, within, within_async,
+    BodyShare, Share, charge, charge_or_wait, current, force, reading, refusal, wait_for, within, within_async,
 };
 
 /// The smallest and the largest part by which a share grows: a request that takes little touches the accounts once.

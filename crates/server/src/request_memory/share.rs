@@ -25,6 +25,24 @@ pub(crate) struct Share {
     read: Option<Read>,
 }
 
+/// The memory of the body of a stream of requests: of the message that comes in.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyShare(pub(crate) Arc<Mutex<Share>>);
+
+impl BodyShare {
+    /// An empty share from the accounts of `request`.
+    pub(crate) fn beside(request: &Share) -> Self {
+        Self(Arc::new(Mutex::new(Share::new(request.memory.clone(), request.payer.clone()))))
+    }
+
+    /// A share for a message that was received: its bytes are charged there from now on.
+    pub(crate) fn next_message(&self) -> Arc<Mutex<Share>> {
+        let mut share = self.0.lock();
+        share.settle(0);
+        Self::beside(&share).0
+    }
+}
+
 /// A read that can be run again.
 #[derive(Debug, Default)]
 struct Read {

@@ -120,11 +120,17 @@ fn refuse_rest(refusal: Refusal) -> Reply {
 }
 
 /// A request that did not begin may be sent again: the code for that is UNAVAILABLE.
-fn refuse_grpc(refusal: Refusal) -> Status {
+pub(super) fn refuse_grpc(refusal: Refusal) -> Status {
     match refusal.is_for_now() {
         false => Status::resource_exhausted(refusal.to_string()),
         true => Status::unavailable(refusal.to_string()),
     }
+}
+
+/// Bytes of memory that a byte of a gRPC body can stand for.
+pub(super) fn memory_ratio(headers: &HeaderMap) -> usize {
+    let plain = headers.get("grpc-encoding").is_none_or(|encoding| encoding.as_bytes() == b"identity");
+    if plain { 1 } else { GZIP_RATIO_MAX }
 }
 
 /// The body of a gRPC request, charged part by part; what its message becomes is charged when it is decoded.
@@ -151,8 +157,7 @@ impl Metered {
         pace: Pace,
         share: Arc<Mutex<Share>>,
     ) -> Self {
-        let plain = headers.get("grpc-encoding").is_none_or(|encoding| encoding.as_bytes() == b"identity");
-        let ratio = if plain { 1 } else { GZIP_RATIO_MAX };
+        let ratio = memory_ratio(headers);
         Self { body, share, ratio, left: message_bytes_max, pace, bytes: 0, until: None }
     }
 }

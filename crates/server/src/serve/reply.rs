@@ -120,7 +120,9 @@ impl HttpBody for Held {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
             if self.end.is_none() {
-                match ready!(Pin::new(&mut self.inner).poll_frame(cx)).transpose() {
+                let polled = Pin::new(&mut self.inner).poll_frame(cx);
+                self.way.set_waits_for_answer(polled.is_pending());
+                match ready!(polled).transpose() {
                     Err(error) => return Poll::Ready(Some(Err(error))),
                     Ok(None) => self.end = Some(None),
                     Ok(Some(frame)) => match frame.into_data() {

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::answer::{Kind, answered, plain, render};
 use super::body::{self, Metered, Pace};
 use super::cors::Cors;
+use super::flow::Flow;
 use super::large::LargeRequests;
 use super::otlp::{Exporter, Span};
 use super::peers::Connection;
@@ -32,7 +33,7 @@ use super::streams;
 use super::trace::TraceParent;
 use crate::app::{App, deadline, effort};
 use crate::metrics;
-use crate::request_memory::{self, RequestMemory, Share};
+use crate::request_memory::{self, BodyShare, RequestMemory, Share};
 use crate::weaviate::{grpc, rest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -44,7 +45,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 const REQUEST_BYTES: usize = 4 << 10;
 /// Where Weaviate has gRPC-Web; the paths without this prefix are served as well.
 const GRPC_WEB_PREFIX: &str = "/v1/grpc-web";
-/// The one call whose body has no end: it cannot be held in memory as a whole, and is not charged as such.
+/// The one call whose body has no end: its messages are charged one by one.
 const STREAMING_METHOD: &str = "/BatchStream";
 
 /// What each connection is given.
@@ -268,11 +269,14 @@ impl Shared {
     }
 
     async fn grpc(&self, grpc: axum::Router, request: Request<Body>) -> Response<Body> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let bytes_max = self.app.settings.grpc_max_message_bytes;
         let share = request_memory::current().unwrap_or_else(|| self.unpaid());
         let body = if head.uri.path().ends_with(STREAMING_METHOD) {
-            body
+            // The share of the request is that of its answer, and is set to the answer's bytes again and again.
+            let share = BodyShare::beside(&share.lock());
+            head.extensions.insert(share.clone());
+            Body::new(Flow::new(body, &head.headers, bytes_max, self.app.settings.stall_max, share.0))
         } else {
             let pace = Pace::new(self.app.settings.stall_max);
             Body::new(Metered::new(body, &head.headers, bytes_max, pace, share))

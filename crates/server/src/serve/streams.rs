@@ -3,7 +3,7 @@
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(super) struct OnTheWay {
     bytes: AtomicUsize,
     /// Pieces that have left.
     left: AtomicU64,
+    /// Whether HTTP has room for the next piece, which is not made yet.
+    waits_for_answer: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -58,6 +60,11 @@ impl OnTheWay {
     pub(super) fn begin(&self, connection: Arc<Connection>) {
         // A stream has one answer.
         let _ = self.connection.set(connection);
+    }
+
+    /// Whether HTTP asked for a piece that the server has not made yet: then the peer keeps nothing waiting.
+    pub(super) fn set_waits_for_answer(&self, waits: bool) {
+        self.waits_for_answer.store(waits, Ordering::Relaxed);
     }
 
     /// A piece is given to HTTP.
@@ -149,7 +156,10 @@ async fn watched<S: Future>(stream: S, way: Arc<OnTheWay>, stall_max: Duration) 
             let older_moved = of_older != seen.of_older;
             let turn_came = of_all - seen.since_turn >= seen.turn * connection.requests() as u64;
             let taken = of_all != seen.of_all || connection.is_blocked();
-            if seen.left != left {
+            let waits_for_answer = way.waits_for_answer.load(Ordering::Relaxed);
+            if waits_for_answer && way.bytes() == 0 {
+                seen.since_turn = of_all;
+            } else if seen.left != left {
                 seen.turn = (left - seen.left).clamp(TURN_MIN, TURN_MAX);
                 (seen.left, seen.since_turn) = (left, of_all);
             } else if !taken || (turn_came && !older_moved) {

@@ -57,7 +57,9 @@ impl<U: Message + Default> Decoder for ChargedDecoder<U> {
         // A message lies in one piece; if that ever changes, what is not seen is charged by its size.
         let seen = buf.chunk();
         let unseen = buf.remaining() - seen.len();
-        request_memory::charge(unseen + cost(seen)).map_err(|refusal| match refusal.is_for_now() {
+        // A stream of requests has no share of its own: its messages are charged one by one, where they are processed.
+        let bytes = if request_memory::current().is_some() { unseen + cost(seen) } else { 0 };
+        request_memory::charge(bytes).map_err(|refusal| match refusal.is_for_now() {
             // The call had no effect yet: the client may send it again.
             true => Status::unavailable(refusal.to_string()),
             false => Status::resource_exhausted(refusal.to_string()),
@@ -70,6 +72,14 @@ impl<U: Message + Default> Decoder for ChargedDecoder<U> {
 pub(super) fn cost(message: &[u8]) -> usize {
     let outer = parts(message).map_or(0, Iterator::count);
     message.len() + outer * OUTER_BYTES + inner(message, 0) * INNER_BYTES
+}
+
+/// The members of an encoded `Data` of a batch stream, which are two levels deep, and what the message takes in memory.
+pub(super) fn size_of_data(data: &[u8]) -> (usize, usize) {
+    let Some(lists) = parts(data) else { return (0, data.len()) };
+    lists.flatten().fold((0, data.len()), |(members, bytes), list| {
+        (members + parts(list).map_or(0, Iterator::count), bytes + cost(list))
+    })
 }
 
 /// Parts with a length of their own, at all depths. What reads like a message is taken for one: a text that does is

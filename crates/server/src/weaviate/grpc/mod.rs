@@ -22,6 +22,7 @@ mod search;
 mod search_many;
 mod selection;
 mod service;
+pub(crate) mod stream;
 mod tenants;
 
 use std::sync::Arc;

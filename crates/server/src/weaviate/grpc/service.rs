@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use prost::Message;
+use tokio::sync::Semaphore;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{aggregate, batch, search, search_many, status, tenants};
+use super::stream::message::StreamRequest;
+use super::{aggregate, batch, search, search_many, status, stream, tenants};
 use crate::app::{App, deadline};
 use crate::auth::{Caller, Unauthenticated};
 use crate::pb::azimuth::{SearchManyReply, SearchManyRequest, azimuth_server};
 use crate::pb::weaviate::{
     AggregateReply, AggregateRequest, BatchDeleteReply, BatchDeleteRequest, BatchObjectsReply, BatchObjectsRequest,
-    BatchReferencesReply, BatchReferencesRequest, BatchStreamReply, BatchStreamRequest, SearchReply, SearchRequest,
+    BatchReferencesReply, BatchReferencesRequest, BatchStreamReply, SearchReply, SearchRequest,
     TenantsGetReply, TenantsGetRequest, weaviate_server,
 };
-use crate::request_memory;
+use crate::request_memory::{self, BodyShare};
 use crate::weaviate::texts;
 
 /// Bytes that encoding a message takes: the buffer grows by doubling.
@@ -25,11 +28,13 @@ fn encoding_bytes(message_bytes: usize) -> usize {
 /// `weaviate.v1.Weaviate` and `azimuth.v1.Azimuth`.
 pub(super) struct Service {
     app: Arc<App>,
+    /// Open streams.
+    streams: Arc<Semaphore>,
 }
 
 impl Service {
     pub(super) fn new(app: Arc<App>) -> Self {
-        Self { app }
+        Self { app, streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)) }
     }
 
     /// The caller of a request. Refusals have the code UNKNOWN, and the text of a wrong key for a missing one.
@@ -83,7 +88,7 @@ impl azimuth_server::Azimuth for Service {
 
 #[tonic::async_trait]
 impl weaviate_server::Weaviate for Service {
-    type BatchStreamStream = tokio_stream::Empty<Result<BatchStreamReply, Status>>;
+    type BatchStreamStream = ReceiverStream<Result<BatchStreamReply, Status>>;
 
     async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchReply>, Status> {
         let caller = self.caller(&request)?;
@@ -124,9 +129,18 @@ impl weaviate_server::Weaviate for Service {
 
     async fn batch_stream(
         &self,
-        request: Request<Streaming<BatchStreamRequest>>,
+        request: Request<Streaming<StreamRequest>>,
     ) -> Result<Response<Self::BatchStreamStream>, Status> {
-        self.caller(&request)?;
-        Err(Status::unimplemented("BatchStream is not supported yet"))
+        let caller = self.caller(&request);
+        let caller = caller.map_err(|refusal| Status::unauthenticated(refusal.message()))?;
+        if *self.app.stopping().borrow() {
+            return Err(Status::unavailable("the server stops, and opens no stream any more"));
+        }
+        let permit = self.streams.clone().try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{} streams are open, which is the most at once", stream::STREAMS_MAX))
+        })?;
+        let body = request.extensions().get::<BodyShare>().cloned();
+        let body = body.ok_or_else(|| Status::internal("a stream came without an account of its memory"))?;
+        Ok(Response::new(stream::open(self.app.clone(), caller, body, permit, request.into_inner())))
     }
 }

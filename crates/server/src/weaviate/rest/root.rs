@@ -10,7 +10,7 @@ use super::message::{Reply, RestRequest};
 use crate::app::App;
 
 /// The version of Weaviate whose interface is spoken. Clients choose by it what they send.
-pub(crate) const WEAVIATE_VERSION: &str = "1.35.0";
+pub(crate) const WEAVIATE_VERSION: &str = "1.39.0";
 
 const DOCS: &str = "https://weaviate.io/developers/weaviate/api/rest#tag/";
 
