@@ -12,6 +12,9 @@ use crate::pb::weaviate::batch_stream_reply::{
 };
 use crate::pb::weaviate::{BatchObjectsRequest, BatchReference, BatchReferencesRequest, BatchStreamReply};
 
+/// Objects from which on a message is written in two parts, and the first part of it.
+const SPLIT_MIN: usize = 200;
+const FIRST_PART: usize = 8;
 /// Seconds that a client waits for memory before it gives up.
 const WAIT_SECONDS: i32 = 300;
 
@@ -69,6 +72,20 @@ struct NamedObjects {
 struct NamedObject {
     #[prost(string, tag = "1")]
     uuid: String,
+}
+
+impl Data {
+    /// The data in the parts that are written and acknowledged one after the other. Clients collect the next message once
+    /// fewer members than a batch are unacknowledged: the first part of a large message is small.
+    pub(super) fn in_parts(mut self) -> impl Iterator<Item = Self> {
+        let objects = self.objects.as_mut().map(|request| &mut request.objects);
+        let rest = objects.filter(|objects| objects.len() >= SPLIT_MIN).map(|objects| {
+            let rest = objects.split_off(objects.len() / FIRST_PART);
+            BatchObjectsRequest { objects: rest, ..BatchObjectsRequest::default() }
+        });
+        let rest = rest.map(|rest| Self { objects: Some(rest), references: self.references.take() });
+        [Some(self), rest].into_iter().flatten()
+    }
 }
 
 impl Names {
@@ -191,6 +208,19 @@ mod tests {
         assert_eq!(names.beacons, ["weaviate://localhost/C/a/to"]);
         assert_eq!(Names::decode(&data().encode_to_vec()), Ok(names));
         assert!(Names::decode(b"\x0a\x05a").is_err());
+    }
+
+    #[test]
+    fn a_large_message_has_two_parts() {
+        let small: Vec<Data> = data().in_parts().collect();
+        assert_eq!(small, [data()]);
+        let mut large = data();
+        let objects = (0..400).map(|n| BatchObject { uuid: n.to_string(), ..Default::default() }).collect();
+        large.objects = Some(BatchObjectsRequest { objects, ..Default::default() });
+        let parts: Vec<Names> = large.in_parts().map(|part| Names::of(&part)).collect();
+        assert_eq!((parts[0].uuids.len(), parts[1].uuids.len()), (50, 350));
+        assert_eq!((parts[0].beacons.len(), parts[1].beacons.len()), (0, 1), "references come after all objects");
+        assert_eq!((parts[0].uuids[49].as_str(), parts[1].uuids[0].as_str()), ("49", "50"));
     }
 
     #[test]

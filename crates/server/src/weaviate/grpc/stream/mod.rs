@@ -142,12 +142,13 @@ impl Session {
                 return Ok(self.send(names.out_of_memory()).await?);
             }
         }
-        let data = Data::decode(data).map_err(unreadable)?;
-        let names = Names::of(&data);
         let start = Instant::now();
-        let outcomes = self.write(data, share.clone()).await;
-        self.pace.add(names.len(), start.elapsed());
-        self.answer(names, outcomes).await?;
+        for part in Data::decode(data).map_err(unreadable)?.in_parts() {
+            let names = Names::of(&part);
+            let outcomes = self.write(part, share.clone()).await;
+            self.answer(names, outcomes).await?;
+        }
+        self.pace.add(members, start.elapsed());
         if let Some(batch_size) = self.pace.hint(Instant::now()) {
             self.send(message::backoff(batch_size)).await?;
         }
