@@ -35,11 +35,14 @@ impl BodyShare {
         Self(Arc::new(Mutex::new(Share::new(request.memory.clone(), request.payer.clone()))))
     }
 
-    /// A share for a message that was received: its bytes are charged there from now on.
-    pub(crate) fn next_message(&self) -> Arc<Mutex<Share>> {
-        let mut share = self.0.lock();
-        share.settle(0);
-        Self::beside(&share).0
+    /// A message is complete: its bytes are charged elsewhere, or the message is gone.
+    pub(crate) fn message_ended(&self) {
+        self.0.lock().settle(0);
+    }
+
+    /// An empty share for a message that was received.
+    pub(crate) fn of_message(&self) -> Arc<Mutex<Share>> {
+        Self::beside(&self.0.lock()).0
     }
 }
 

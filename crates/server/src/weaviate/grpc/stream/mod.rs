@@ -88,7 +88,9 @@ pub(super) fn open(
 
 impl Session {
     async fn run(&mut self, mut requests: Streaming<StreamRequest>) -> Result<(), Status> {
-        match requests.message().await? {
+        let first = requests.message().await?;
+        self.body.message_ended();
+        match first {
             Some(StreamRequest { start: Some(_), .. }) => self.send(message::started()).await?,
             Some(_) => return Err(Status::unknown("first message must be a start message")),
             None => return Ok(()),
@@ -107,6 +109,7 @@ impl Session {
                 () = sleep_until(cut_at) => return Err(cut_off()),
                 received = requests.message() => received?,
             };
+            self.body.message_ended();
             match received {
                 None | Some(StreamRequest { stop: Some(_), .. }) => break,
                 Some(StreamRequest { data: Some(data), .. }) => self.take(data).await?,
@@ -127,7 +130,7 @@ impl Session {
             let text = format!("a message has {members} objects and references; at most {MEMBERS_MAX} are allowed");
             return Err(Status::resource_exhausted(text));
         }
-        let share = self.body.next_message();
+        let share = self.body.of_message();
         let charged = request_memory::charge_or_wait(&share, bytes).await;
         match charged {
             Ok(()) if self.app.takes_vectors() => {}
@@ -185,7 +188,7 @@ impl Session {
         let until = Instant::now() + ROOM_WAIT_MAX;
         let mut stopping = self.app.stopping();
         while Instant::now() < until && !*stopping.borrow_and_update() {
-            let has_room = self.body.next_message().lock().try_add(self.refused_bytes).is_ok();
+            let has_room = self.body.of_message().lock().try_add(self.refused_bytes).is_ok();
             if has_room && self.app.takes_vectors() {
                 break;
             }
