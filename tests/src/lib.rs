@@ -11,6 +11,7 @@ pub mod program;
 pub mod raw_http;
 pub mod raw_tls;
 pub mod server;
+pub mod service;
 pub mod stateful;
 
 use std::path::{Path, PathBuf};

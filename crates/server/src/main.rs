@@ -10,6 +10,7 @@ mod auth;
 mod cli;
 mod malloc;
 mod metrics;
+mod modules;
 mod request_memory;
 mod serve;
 mod settings;

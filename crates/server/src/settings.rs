@@ -14,6 +14,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::modules::ModuleSettings;
+
 /// Request headers that browsers may send unless `CORS_ALLOW_HEADERS` names others.
 const CORS_HEADERS: &str = "Content-Type, Authorization, Batch, X-Openai-Api-Key, X-Cohere-Api-Key, \
     X-Huggingface-Api-Key, X-Weaviate-Client, X-Weaviate-Cluster-Url, X-Grpc-Web, X-User-Agent, grpc-timeout";
@@ -131,6 +133,8 @@ pub(crate) struct Settings {
     pub(crate) async_indexing: bool,
     /// `EXPERIMENTAL_REST_SEARCH_ENABLED`
     pub(crate) rest_search: bool,
+    /// `ENABLE_MODULES` and its companions.
+    pub(crate) modules: ModuleSettings,
     /// `DISABLE_GRAPHQL`
     pub(crate) disable_graphql: bool,
     /// `PROMETHEUS_MONITORING_ENABLED`: metrics on a port of their own, beside `/metrics`.
@@ -206,6 +210,7 @@ impl Settings {
             object_ttl_enabled: !text("OBJECTS_TTL_DELETE_SCHEDULE", "").is_empty(),
             async_indexing,
             rest_search: flag("EXPERIMENTAL_REST_SEARCH_ENABLED", false),
+            modules: ModuleSettings::from_environment()?,
             disable_graphql: flag("DISABLE_GRAPHQL", false),
             metrics_port: if metrics { Some(number("PROMETHEUS_MONITORING_PORT", 2_112)?) } else { None },
             index_threads: number("AZIMUTH_INDEX_THREADS", cores)?.max(1),

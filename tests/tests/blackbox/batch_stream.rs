@@ -45,7 +45,7 @@ impl Stream {
 
     async fn send(&self, message: Message) {
         let requests = self.requests.as_ref().expect("an open stream");
-        // A server that is gone is noticed by what it does not answer.
+        // A server that is gone shows by its missing answers.
         let _ = requests.send(pb::BatchStreamRequest { message: Some(message) }).await;
     }
 
@@ -177,7 +177,7 @@ async fn a_stream_begins_with_a_start_and_ends_with_its_client() {
         Err(status) => status,
     };
     assert_eq!((refused.code(), refused.message()), (Code::Unknown, "first message must be a start message"));
-    // Half-closed without a stop: what was sent is still answered.
+    // Half-closed without a stop: sent messages are still answered.
     let mut stream = Stream::open(&server).await;
     stream.send_objects(vec![object(1, "one")]).await;
     stream.requests = None;
@@ -260,7 +260,7 @@ async fn a_server_that_stops_lets_streams_end() {
             other => panic!("{other:?} in place of the announcement"),
         }
     }
-    // What the client had on its way is still taken.
+    // Messages that were on their way are still taken.
     stream.send_objects(vec![object(2, "after")]).await;
     assert_eq!(stream.answered().await.2.successes.len(), 1);
     stream.send(Message::Stop(Stop {})).await;

@@ -28,6 +28,7 @@ mod logs;
 mod long_reads;
 mod metrics;
 mod nested_filters;
+mod modules;
 mod real_data;
 mod reference_filters;
 mod replies;

@@ -13,12 +13,16 @@ use crate::settings::Settings;
 use crate::weaviate;
 
 /// Calls that need no decision: they read and change no data, or are the decisions.
-const FREE: [&str; 10] = [
+const FREE: [&str; 13] = [
     "new",
     "attach",
     "follow",
     "progress",
     "is_ready",
+    // The life of the process, and the room that its indexes have.
+    "stop",
+    "stopping",
+    "takes_vectors",
     // Sums over all data, for the operator.
     "metrics",
     "authenticate",

@@ -41,6 +41,7 @@ use reads::Reads;
 use schema::defaults::Conventions;
 
 use crate::auth::{Access, Auth, Permit, Resource};
+use crate::modules::Modules;
 use crate::settings::Settings;
 
 /// Bytes of objects that one proposal may change; see [`App::propose_in_turns`].
@@ -50,6 +51,8 @@ const TURN_BYTES_MAX: usize = 4 << 20;
 pub(crate) struct App {
     /// What the process was told.
     pub(crate) settings: Settings,
+    /// Services that make vectors and texts.
+    pub(crate) modules: Modules,
     /// Who may call what.
     auth: Arc<Auth>,
     /// What collections are like that come into being because an object needs them.
@@ -83,6 +86,7 @@ impl App {
         Arc::new(Self {
             conventions,
             order: Order::new(settings.collections_max.is_some()),
+            modules: Modules::new(settings.modules.clone()),
             settings,
             auth,
             node: OnceLock::new(),

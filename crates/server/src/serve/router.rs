@@ -33,6 +33,7 @@ use super::streams;
 use super::trace::TraceParent;
 use crate::app::{App, deadline, effort};
 use crate::metrics;
+use crate::modules::credentials::{self, Credentials};
 use crate::request_memory::{self, BodyShare, RequestMemory, Share};
 use crate::weaviate::{grpc, rest};
 
@@ -226,6 +227,7 @@ impl Shared {
         let caller = app.authenticate(authorization, token.as_deref());
         let head_only = head.method == Method::HEAD;
         let probe = head.uri.path().starts_with("/v1/.well-known/");
+        let credentials = Credentials::of(&head.headers);
         let pace = Pace::new(app.settings.stall_max);
         let share = request_memory::current().unwrap_or_else(|| self.unpaid());
         let body = if caller.is_ok() {
@@ -242,7 +244,7 @@ impl Shared {
                 let limit = app.settings.read_time_max;
                 // Boxed, as each future around it holds it twice, and all of them are moved with every request of any wire.
                 let answer = Box::pin(answered(app, accepted, head_only, kind, share.clone()));
-                let answer = effort::counted(answer);
+                let answer = effort::counted(credentials::within(credentials, answer));
                 let answer = deadline::within(limit, answer);
                 if is_large {
                     let answer = self.large.run(request_memory::within_async(share, answer)).await;
@@ -283,7 +285,8 @@ impl Shared {
         };
         let given = head.headers.get(GRPC_TIMEOUT).and_then(|given| deadline::grpc_timeout(given.to_str().ok()?));
         let limit = given.unwrap_or(self.app.settings.read_time_max);
-        let call = grpc.oneshot(Request::from_parts(head, body));
+        let credentials = Credentials::of(&head.headers);
+        let call = credentials::within(credentials, grpc.oneshot(Request::from_parts(head, body)));
         match deadline::within(limit, effort::counted(call)).await {
             Ok(response) => response,
             Err(never) => match never {},

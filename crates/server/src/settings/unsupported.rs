@@ -58,12 +58,11 @@ const RESTRICTING: [(&str, Refused, &str); 15] = [
 
 /// Prefixes of the names of other variables that Weaviate knows, and why they do nothing here. The first prefix that
 /// fits counts.
-const IGNORED: [(&str, &str); 44] = [
-    ("ENABLE_MODULES", "there are no modules: vectors come from the client"),
-    ("DEFAULT_VECTORIZER_MODULE", "there are no modules: vectors come from the client"),
-    ("ENABLE_API_BASED_MODULES", "there are no modules: vectors come from the client"),
-    ("API_BASED_MODULES_DISABLED", "there are no modules"),
-    ("MODULES_CLIENT_TIMEOUT", "there are no modules"),
+const IGNORED: [(&str, &str); 40] = [
+    (
+        "ENABLE_API_BASED_MODULES",
+        "modules of services on the internet are enabled unless API_BASED_MODULES_DISABLED is set",
+    ),
     ("BACKUP_", "there are no backups yet"),
     ("OFFLOAD_", "tenants cannot be offloaded yet"),
     ("EXPORT_", "there are no exports yet"),
@@ -146,7 +145,7 @@ pub(crate) fn report() {
 
 fn why_ignored(name: &str) -> Option<&'static str> {
     let ignored = IGNORED.iter().find(|(beginning, _)| name.starts_with(beginning)).map(|(_, why)| *why);
-    let of_module = || name.ends_with("_INFERENCE_API").then_some("there are no modules: vectors come from the client");
+    let of_module = || name.ends_with("_INFERENCE_API").then_some("there is no module for it");
     let restricting = || RESTRICTING.iter().find(|(known, ..)| *known == name).map(|_| "it asks for nothing");
     ignored.or_else(of_module).or_else(restricting)
 }
@@ -195,7 +194,7 @@ mod tests {
     #[test]
     fn what_does_nothing_is_named() {
         for (name, ignored, unknown) in [
-            ("ENABLE_MODULES", true, false),
+            ("ENABLE_API_BASED_MODULES", true, false),
             ("BACKUP_FILESYSTEM_PATH", true, false),
             ("MAINTENANCE_NODES", true, false),
             ("PATH", false, false),

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod duration;
+mod enrich;
 pub(crate) mod filter;
 pub(crate) mod graphql;
 pub(crate) mod grpc;

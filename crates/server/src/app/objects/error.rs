@@ -7,6 +7,7 @@ use super::input::{InputKind, InputValue};
 use crate::app::AppError;
 use crate::app::schema::names::NameError;
 use crate::app::shards::RouteError;
+use crate::modules::ModuleError;
 
 /// Why an object was not written, or a reference not added. Front ends word it.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,8 @@ pub(crate) enum ObjectError {
     UsageLimit(AppError),
     /// A vector does not fit the schema.
     Vector(VectorError),
+    /// A module made no vector for it.
+    Vectorizer(ModuleError),
     /// A vector has another length than the stored ones.
     WrongDimension {
         /// The object.

@@ -18,6 +18,7 @@ mod prepare;
 pub(crate) mod references;
 pub(crate) mod shard;
 pub(crate) mod uuid_text;
+mod vectorize;
 pub(crate) mod vectors;
 mod write;
 

@@ -15,7 +15,7 @@ use super::existence::{self, Target};
 use super::extend::extend;
 use super::references::check_tenancy;
 use super::shard::route_to_write;
-use super::{Draft, InputMap, ObjectError, ReferenceError, vectors};
+use super::{Draft, InputMap, ObjectError, ReferenceError, vectorize, vectors};
 use crate::app::{App, AppError, Permitted, now_ms};
 use crate::auth::{Access, Grant};
 
@@ -104,6 +104,9 @@ pub(crate) async fn prepare(
     }
     refuse_dangling(app, references, &mut results).await?;
     refuse_heavy(&mut results).await?;
+    if purpose != Purpose::Validate && vectorize::is_needed(&results) {
+        Box::pin(vectorize::vectorize(app, &mut results)).await?;
+    }
     Ok(results)
 }
 

@@ -12,9 +12,10 @@ use super::convert::Converted;
 use super::existence::{self, Target};
 use super::extend::extend;
 use super::prepare::{check, check_weight, dangling};
-use super::{Draft, ObjectError, Prepared, Purpose, lengths, vectors};
+use super::{Draft, ObjectError, Prepared, Purpose, lengths, vectorize, vectors};
 use crate::app::{App, AppError, AppResult, Permitted, now_ms};
 use crate::auth::{Access, Permit};
+use crate::modules::vectorizer::Vectorizer;
 
 /// Writes objects in one call; per object its creation time, in order. What was refused before stays refused.
 ///
@@ -110,6 +111,12 @@ pub(crate) async fn merge(
         return Err(dangling(&collection.name, property, beacon.id));
     }
     check_weight(collection, &mut properties).await?.map_err(ObjectError::Invalid)?;
+    let mut vectors = vectors;
+    if Vectorizer::is_needed(collection) {
+        let given = vectors.keys().copied().collect::<Vec<_>>();
+        let made = Box::pin(vectorize::changed(app, collection, (at, id), &properties, &nulls, &given)).await?;
+        vectors.extend(made.into_iter().map(|(id, vector)| (id, Some(vector))));
+    }
     let patch = Patch { set: properties, remove: nulls, vectors, ..Patch::default() };
     change(app, at, id, patch).await
 }

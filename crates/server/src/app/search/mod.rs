@@ -12,6 +12,7 @@ pub(crate) mod fusion;
 pub(crate) mod grouping;
 pub(crate) mod hybrid;
 pub(crate) mod keyword;
+pub(crate) mod near_text;
 pub(crate) mod related;
 pub(crate) mod reranking;
 pub(crate) mod target;

@@ -8,6 +8,7 @@ use azimuth_engine::schema::{Collection, Property};
 use serde_json::{Map, Value, json};
 
 use super::document::Field;
+use super::near_text::Place;
 use super::{FieldError, arguments, hybrid, near};
 use crate::app::aggregate::Aggregation;
 use crate::app::objects::shard;
@@ -46,7 +47,9 @@ pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field) -> Res
         return Err(FieldError(format!("shard {shard}: identify groups: grouping by cross-refs not supported")));
     }
     let by = group_by.first().cloned();
-    let search = search(&catalog, &collection, class, object_limit, &shard_target)?;
+    let place = Place { app, permit: &permit, collection: &collection, shards, tenant: &tenant };
+    let resolved = &*Box::pin(place.resolve(class)).await?;
+    let search = search(&catalog, &collection, resolved, object_limit, &shard_target)?;
     let selected = filter.is_some() || search.is_some();
     let whole = !selected && by.is_none();
     let properties =
@@ -98,7 +101,7 @@ fn object_limit(class: &Field) -> Result<Option<usize>, FieldError> {
     let Some(limit) = arguments::int(class, "objectLimit") else { return Ok(None) };
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
     let limit = limit.ok_or_else(|| FieldError("objectLimit must be a positive integer".to_owned()))?;
-    if !["nearVector", "nearObject", "hybrid"].iter().any(|name| class.argument(name).is_some()) {
+    if !["nearText", "nearVector", "nearObject", "hybrid"].iter().any(|name| class.argument(name).is_some()) {
         return Err(FieldError("objectLimit can only be used with a near<Media> or hybrid filter".to_owned()));
     }
     Ok(Some(limit))

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::{Collection, DataType};
 use serde_json::{Map, Value as Json};
 
@@ -10,6 +9,7 @@ use super::GraphqlError;
 use super::inputs::Input;
 use super::lexer::Position;
 use super::parser::parse;
+use super::schema::Schema;
 use super::syntax::{self, Directive, Document, Given, Operation, OperationKind, Selection, Value};
 use super::validate::validate;
 
@@ -51,7 +51,7 @@ impl Field {
 /// # Errors
 /// Everything that is wrong with the document; nothing was executed.
 pub(super) fn read(
-    catalog: &Catalog,
+    catalog: &Schema,
     text: &str,
     operation: Option<&str>,
     variables: Option<&Json>,
@@ -65,7 +65,7 @@ pub(super) fn read(
 }
 
 fn expanded(
-    catalog: &Catalog,
+    catalog: &Schema,
     document: &Document,
     operation: Option<&str>,
     variables: Option<&Json>,
@@ -104,7 +104,7 @@ fn choose<'a>(document: &'a Document, name: Option<&str>) -> Result<&'a Operatio
 
 /// Values of the variables: those given, else the defaults. What has neither is not in the map.
 fn values_of(
-    catalog: &Catalog,
+    catalog: &Schema,
     operation: &Operation,
     given: Option<&Json>,
 ) -> Result<HashMap<String, Json>, GraphqlError> {
@@ -170,7 +170,7 @@ fn json(value: &Value, variables: &HashMap<String, Json>) -> Option<Json> {
 /// Collects fields as the GraphQL specification defines (CollectFields, MergeSelectionSets): fields of one name in one
 /// place are one field, with the selections of all of them.
 struct Expansion<'a> {
-    catalog: &'a Catalog,
+    catalog: &'a Schema,
     document: &'a Document,
     variables: HashMap<String, Json>,
     /// Selections that may still come.
@@ -207,7 +207,7 @@ enum Scope<'a> {
 
 impl<'a> Scope<'a> {
     /// The scope below a field of this one; `on` is the type of the fragment around it.
-    fn below(&self, catalog: &'a Catalog, name: &str, on: Option<&str>) -> Self {
+    fn below(&self, catalog: &'a Schema, name: &str, on: Option<&str>) -> Self {
         let class = |name: &str| catalog.find(name).map_or(Self::Other, |class| Self::Class(class));
         match (self, name) {
             (Self::Root, "Get") => Self::Get,
@@ -327,7 +327,7 @@ mod tests {
     use serde_json::json;
 
     fn check(text: &str, variables: &Json) -> Result<Vec<Field>, Vec<String>> {
-        let read = read(&Catalog::default(), text, None, Some(variables));
+        let read = read(&Schema::default(), text, None, Some(variables));
         read.map_err(|errors| errors.into_iter().map(|error| error.message).collect())
     }
 

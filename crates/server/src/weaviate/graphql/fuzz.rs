@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::document::read;
 use super::introspect;
+use super::schema::Schema;
 use crate::weaviate::schema::samples;
 
 const DOCUMENTS: [&str; 6] = [
@@ -18,7 +19,7 @@ const DOCUMENTS: [&str; 6] = [
 
 #[test]
 fn documents() {
-    let catalog = samples::catalog();
+    let catalog = Schema::from(samples::catalog());
     let variables = json!({ "n": 4, "t": "text", "list": [1, "a", null] });
     for document in DOCUMENTS {
         let fields = read(&catalog, document, None, Some(&variables));

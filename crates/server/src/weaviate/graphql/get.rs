@@ -10,8 +10,9 @@ use azimuth_engine::schema::Collection;
 use super::arguments::{self, int, text};
 use super::document::Field;
 use super::grouped::{group_by, in_groups, related};
-use super::shape::Shape;
-use super::{FieldError, near};
+use super::near_text::Place;
+use super::shape::{Added, Shape};
+use super::{FieldError, enrich, near};
 use crate::app::objects::shard;
 use crate::app::search::find::Find;
 use crate::app::search::reranking::Reranking;
@@ -38,6 +39,9 @@ pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field, alone:
     let permit = app.permit(caller, Access::Read, resource).map_err(refuse)?;
     let catalog = shard::activate(app, &permit, &collection, Some(&tenant)).await.map_err(refuse)?;
     let (by, related) = (group_by(class), related(class));
+    let shards = catalog.shards(collection.id);
+    let place = Place { app, permit: &permit, collection: &collection, shards, tenant: &tenant };
+    let class = &*Box::pin(place.resolve(class)).await?;
     let mut search = assemble(app, &catalog, &collection, class, &shape)?;
     if related.is_some() && collection.vectors.unnamed.is_some() {
         search.include.vectors.push(VectorId::UNNAMED);
@@ -53,14 +57,23 @@ pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field, alone:
             format!("shard {}_{name}: {no_such}: unrecognized property: {property}", collection.name.to_lowercase());
         return Err(FieldError(texts::vector_search(&collection.name, &why)));
     }
-    if shape.asks("generate") {
-        let path = texts::search_path(&search.ranking);
-        return Err(FieldError(format!("{path}: extend: extend generate: client not found, empty provider")));
-    }
+    let enrich = enrich::wanted(&app.settings.modules, &collection, &shape, class, &search.ranking)?;
+    enrich.add_to(&collection, &mut search.include.properties);
     let profile = shape.asks("queryProfile").then(Arc::<Profile>::default);
     let related = related.filter(|_| by.is_none());
     let profiled = profile.clone().map(|profile| (profile, search.clone(), app.settings.hostname.clone()));
     let find = Find { permit, search, related, profile, follow: shape.follow(), is_one_of_several: !alone };
+    if !enrich.is_empty() {
+        if by.is_some() {
+            return Err(FieldError("generate and rerank are not supported yet together with groupBy".to_owned()));
+        }
+        let mut hits = app.find(find, Ok).await.map_err(refuse)?;
+        let enriched = Box::pin(enrich.run(app, &collection, &mut hits)).await;
+        let enriched = enriched.map_err(|error| FieldError(format!("extend rerank: {error}")))?;
+        let added = |at| Some(Added { all: &enriched, at });
+        let shown = hits.iter().enumerate().map(|(at, hit)| shape.added_json(hit, near, None, added(at)));
+        return Ok(Tree::List(shown.collect::<azimuth_engine::Result<_>>().map_err(|error| refuse(error.into()))?));
+    }
     let shown = move |hits: Vec<HitTree>| match by {
         Some(by) => in_groups(&shape, &hits, &by, ranked),
         // Each hit is dropped as soon as it is shown.

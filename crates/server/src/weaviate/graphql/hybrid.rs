@@ -95,7 +95,7 @@ fn vector_part<'a>(
 }
 
 /// The sub-search of that name.
-fn sub_search<'h>(hybrid: &'h Value, name: &str) -> Option<&'h Value> {
+pub(super) fn sub_search<'h>(hybrid: &'h Value, name: &str) -> Option<&'h Value> {
     let searches = match hybrid.get("searches") {
         Some(Value::Array(searches)) => searches.as_slice(),
         Some(single) => std::slice::from_ref(single),

@@ -2,11 +2,11 @@
 
 mod objects;
 
-use azimuth_engine::meta::Catalog;
 use serde_json::Value as Json;
 
+use super::schema::Schema;
 use super::syntax::{Given, Name, TypeName, Value};
-pub(super) use objects::{Object, of_aggregate, of_class};
+pub(super) use objects::{Object, of_aggregate, of_class, of_explore};
 
 /// What is wrong with one value, at most.
 const WRONG_MAX: usize = 100;
@@ -43,7 +43,7 @@ pub(super) enum Accepts {
 
 impl Input {
     /// The type that a variable declares; `None` when there is none of that name.
-    pub(super) fn declared(catalog: &Catalog, name: &TypeName) -> Option<Self> {
+    pub(super) fn declared(catalog: &Schema, name: &TypeName) -> Option<Self> {
         Some(match name {
             TypeName::List(of) => Self::List(Box::new(Self::declared(catalog, of)?)),
             TypeName::NonNull(of) => Self::NonNull(Box::new(Self::declared(catalog, of)?)),

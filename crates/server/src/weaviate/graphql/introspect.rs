@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 
-use azimuth_engine::meta::Catalog;
 use serde_json::{Map, Value as Json, json};
 
 use super::document::Field;
 use super::inputs::Input;
+use super::schema::Schema;
 use super::types::{Output, OutputField};
 use crate::request_memory::{self, Refusal};
 use crate::weaviate::weight;
@@ -32,7 +32,7 @@ enum Type {
 ///
 /// # Errors
 /// There is no memory for the answer: each level of a document can describe all types again.
-pub(super) fn answer(catalog: &Catalog, root: &Field) -> Result<Json, Refusal> {
+pub(super) fn answer(catalog: &Schema, root: &Field) -> Result<Json, Refusal> {
     let introspection = Introspection { catalog, refused: Cell::new(None) };
     let answer = if root.name == "__type" {
         let name = root.argument("name").and_then(Json::as_str).unwrap_or_default();
@@ -44,7 +44,7 @@ pub(super) fn answer(catalog: &Catalog, root: &Field) -> Result<Json, Refusal> {
 }
 
 struct Introspection<'a> {
-    catalog: &'a Catalog,
+    catalog: &'a Schema,
     /// Why there is no memory for more. From then on every object is null.
     refused: Cell<Option<Refusal>>,
 }
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_root_is_described() {
-        let catalog = Catalog::default();
+        let catalog = Schema::default();
         let answer = |text: &str| answer(&catalog, &read(&catalog, text, None, None).expect(text)[0]).expect("room");
         let roots =
             answer("{ __schema { queryType { name fields { name type { kind name } } } mutationType { name } } }");

@@ -7,6 +7,8 @@
 mod aggregate;
 mod arguments;
 mod document;
+mod enrich;
+mod explore;
 #[cfg(test)]
 mod fuzz;
 mod get;
@@ -17,7 +19,9 @@ mod introspect;
 mod keyword;
 mod lexer;
 mod near;
+mod near_text;
 mod parser;
+mod schema;
 mod shape;
 mod suggest;
 mod syntax;
@@ -38,6 +42,7 @@ use crate::weaviate::rest::message::{Reply, RestRequest};
 use crate::weaviate::texts;
 use crate::weaviate::tree::{Members, Tree};
 use document::Field;
+use schema::Schema;
 
 /// Requests in one batch, at most.
 const BATCH_MAX: usize = 1_000;
@@ -188,11 +193,11 @@ async fn answer(app: &Arc<App>, caller: &Caller, body: &Value, alone: bool) -> T
     let refuse = |error: &GraphqlError| json!({"errors": [error.json()]}).into();
     let text = body.get("query").and_then(Value::as_str).unwrap_or_default();
     let operation = body.get("operationName").and_then(Value::as_str).filter(|name| !name.is_empty());
-    let catalog = match app.names(caller) {
-        Ok(catalog) => catalog,
+    let schema = match app.names(caller) {
+        Ok(catalog) => Schema::new(catalog, &app.settings.modules),
         Err(error) => return refuse(&GraphqlError::nowhere(texts::app(&error))),
     };
-    let fields = match document::read(&catalog, text, operation, body.get("variables")) {
+    let fields = match document::read(&schema, text, operation, body.get("variables")) {
         Ok(fields) => fields,
         Err(errors) => return json!({"errors": list(&errors)}).into(),
     };
@@ -206,8 +211,16 @@ async fn answer(app: &Arc<App>, caller: &Caller, body: &Value, alone: bool) -> T
                 let found = classes(app, caller, root, alone, &mut errors).await;
                 data.insert(root.key.clone(), found.into());
             }
+            "Explore" => {
+                let found = Box::pin(explore::answer(app, caller, root)).await.unwrap_or_else(|FieldError(message)| {
+                    let path = Some(vec![root.key.clone()]);
+                    errors.push(GraphqlError { message, locations: vec![root.position], path });
+                    Tree::NULL
+                });
+                data.insert(root.key.clone(), found);
+            }
             _ => {
-                let (known, asked) = (catalog.clone(), root.clone());
+                let (known, asked) = (schema.clone(), root.clone());
                 let found = app.compute(move || Ok(introspect::answer(&known, &asked)?)).await;
                 match found {
                     Ok(found) => {

@@ -272,7 +272,8 @@ fn object_id(collection: &Collection, near: &Value) -> Result<Uuid, FieldError> 
     }
 }
 
-fn resolve<'a>(
+/// The vectors that these names mean.
+pub(super) fn resolve<'a>(
     collection: &'a Collection,
     shards: &ShardTable,
     names: &[String],

@@ -15,6 +15,7 @@ use super::grouped::{GroupShape, Grouped};
 use crate::app::search::target;
 use crate::app::shards::{Follow, FollowTarget, Followed, HitTree};
 use crate::request_memory;
+use crate::weaviate::enrich::{Enriched, Written};
 use crate::weaviate::texts;
 use crate::weaviate::tree::{Members, Tree, Whole};
 use crate::weaviate::weight;
@@ -55,6 +56,15 @@ pub(super) struct Ranked<'a> {
     pub(super) near: bool,
     /// The profile of the search, which is shown with its first hit.
     pub(super) profile: Option<&'a str>,
+    /// The additions of modules to it.
+    pub(super) added: Option<Added<'a>>,
+}
+
+/// The additions of modules to the hit at a position.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Added<'a> {
+    pub(super) all: &'a Enriched,
+    pub(super) at: usize,
 }
 
 /// A field of `_additional`.
@@ -162,6 +172,11 @@ impl Shape {
         projection
     }
 
+    /// The field of `_additional` of that name, if it is asked for.
+    pub(super) fn asked(&self, additional: &str) -> Option<&Field> {
+        self.additional().map(|asked| &asked.field).find(|field| field.name == additional)
+    }
+
     /// Whether that field of `_additional` is asked for.
     pub(super) fn asks(&self, additional: &str) -> bool {
         self.additional().any(|asked| asked.field.name == additional)
@@ -178,15 +193,24 @@ impl Shape {
     ///
     /// # Errors
     /// When the request may have no more memory.
-    pub(super) fn hit_json(
+    pub(super) fn hit_json(&self, hit: &HitTree, near: bool, profile: Option<&str>) -> Result<Tree> {
+        self.added_json(hit, near, profile, None)
+    }
+
+    /// A hit in this shape, with the additions of modules.
+    ///
+    /// # Errors
+    /// When the request may have no more memory.
+    pub(super) fn added_json(
         &self,
         HitTree { hit, references }: &HitTree,
         near: bool,
         profile: Option<&str>,
+        added: Option<Added<'_>>,
     ) -> Result<Tree> {
         // A score stands in place of a distance.
         let distance = hit.distance.filter(|_| hit.score.is_none());
-        self.json(&hit.object, references, Ranked { distance, score: hit.score.as_deref(), near, profile })
+        self.json(&hit.object, references, Ranked { distance, score: hit.score.as_deref(), near, profile, added })
     }
 
     /// An object in this shape.
@@ -261,7 +285,7 @@ impl Shape {
     }
 
     fn additional_json(&self, fields: &[Additional], object: &Object, ranked: Ranked<'_>) -> Tree {
-        let Ranked { distance, score, near, profile } = ranked;
+        let Ranked { distance, score, near, profile, added } = ranked;
         let empty = |asked: &Additional| match asked.field.name.as_str() {
             "distance" | "certainty" | "classification" | "__typename" => !near,
             "group" => true,
@@ -281,6 +305,8 @@ impl Shape {
                 json!(score.map_or_else(String::new, |score| texts::explanation(object.id, &score.explanation)))
             }
             "queryProfile" => json!(profile),
+            "generate" => added.map_or(Json::Null, |added| added.generate(&field.fields)),
+            "rerank" => added.map_or(Json::Null, |added| added.rerank(&field.fields)),
             "__typename" => json!(format!("{}Additional", self.collection.name)),
             _ => Json::Null,
         };
@@ -298,6 +324,31 @@ impl Shape {
             config.and_then(|config| object.vectors.get(&config.id)).map_or(Tree::NULL, vector)
         };
         Tree::Object(fields.iter().map(|field| (field.key.clone(), value(field))).collect())
+    }
+}
+
+impl Added<'_> {
+    fn generate(self, fields: &[Field]) -> Json {
+        let single = self.all.single.get(self.at);
+        // The text about all hits stands with the first one.
+        let grouped = self.all.grouped.as_ref().filter(|_| self.at == 0);
+        let text = |written: Option<&Written>| {
+            written.and_then(|written| written.as_ref().ok()).map_or(Json::Null, |text| json!(text))
+        };
+        let error = [single, grouped].into_iter().flatten().find_map(|written| written.as_ref().err());
+        let value = |field: &Field| match field.name.as_str() {
+            "singleResult" => text(single),
+            "groupedResult" => text(grouped),
+            "error" => error.map_or(Json::Null, |error| json!(error.to_string())),
+            _ => Json::Null,
+        };
+        fields.iter().map(|field| (field.key.clone(), value(field))).collect()
+    }
+
+    fn rerank(self, fields: &[Field]) -> Json {
+        let score = self.all.scores.get(self.at);
+        let value = |field: &Field| if field.name == "score" { json!(score) } else { Json::Null };
+        json!([fields.iter().map(|field| (field.key.clone(), value(field))).collect::<serde_json::Map<_, _>>()])
     }
 }
 

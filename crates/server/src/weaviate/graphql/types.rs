@@ -4,10 +4,10 @@ mod aggregate;
 
 use std::sync::Arc;
 
-use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::{Collection, DataType, Primitive, Property};
 
 use super::inputs::{self, Input};
+use super::schema::Schema;
 use crate::app::schema::names::upper_first;
 use aggregate::AggregateKind;
 
@@ -17,6 +17,7 @@ pub(super) enum Output {
     Root,
     Get,
     Aggregate,
+    Explore,
     /// Not modelled: whoever answers it checks what is asked.
     Opaque,
     Scalar(&'static str),
@@ -73,6 +74,7 @@ pub(super) enum AdditionalKind {
     Vectors,
     Classification,
     Generate,
+    Rerank,
     Group,
     GroupedBy,
     Hits,
@@ -108,11 +110,12 @@ impl OutputField {
 
 impl Output {
     /// The type that a fragment is on; `None` when there is none of that name.
-    pub(super) fn named(catalog: &Catalog, name: &str) -> Option<Self> {
+    pub(super) fn named(catalog: &Schema, name: &str) -> Option<Self> {
         match name {
             "WeaviateObj" => Some(Self::Root),
             "GetObjectsObj" => Some(Self::Get),
             "AggregateObjectsObj" => Some(Self::Aggregate),
+            "ExploreObj" if catalog.has_explore => Some(Self::Explore),
             "Beacon" => Some(Self::Beacon),
             name => catalog.find(name).cloned().map(Self::Class),
         }
@@ -124,6 +127,7 @@ impl Output {
             Self::Root => "WeaviateObj".to_owned(),
             Self::Get => "GetObjectsObj".to_owned(),
             Self::Aggregate => "AggregateObjectsObj".to_owned(),
+            Self::Explore => "ExploreObj".to_owned(),
             Self::Opaque => String::new(),
             Self::Scalar(name) => (*name).to_owned(),
             Self::Class(class) => class.name.clone(),
@@ -151,11 +155,14 @@ impl Output {
     }
 
     /// The field of that name.
-    pub(super) fn field(&self, catalog: &Catalog, name: &str) -> Option<OutputField> {
+    pub(super) fn field(&self, catalog: &Schema, name: &str) -> Option<OutputField> {
         match self {
             Self::Root => match name {
                 "Get" => Some(OutputField::one(Self::Get)),
                 "Aggregate" => Some(OutputField::one(Self::Aggregate)),
+                "Explore" if catalog.has_explore => {
+                    Some(OutputField { arguments: inputs::of_explore(), ..OutputField::many(Self::Explore) })
+                }
                 "__schema" => Some(OutputField::one(Self::Opaque)),
                 "__type" => Some(OutputField {
                     arguments: vec![("name", Input::NonNull(Box::new(Input::Text)))],
@@ -178,24 +185,29 @@ impl Output {
                 }
                 of_property(class, name)
             }
+            Self::Explore => {
+                EXPLORE.iter().find(|(known, _)| *known == name).map(|(_, of)| OutputField::one(of.clone()))
+            }
             Self::Beacon => (name == "beacon").then(|| OutputField::one(TEXT)),
             Self::Value(type_name, kind) => kind.field(type_name, name),
-            Self::Additional(class, kind) => kind.field(class, name),
+            Self::Additional(class, kind) => kind.field(catalog, class, name),
             Self::Aggregated(class, kind) => kind.field(class, name),
             Self::Opaque | Self::Scalar(_) | Self::Targets(..) => None,
         }
     }
 
     /// Names of its fields, to suggest one of them.
-    pub(super) fn field_names(&self, catalog: &Catalog) -> Vec<String> {
+    pub(super) fn field_names(&self, catalog: &Schema) -> Vec<String> {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         match self {
+            Self::Root if catalog.has_explore => owned(&["Get", "Aggregate", "Explore"]),
             Self::Root => owned(&["Get", "Aggregate"]),
             Self::Get | Self::Aggregate => {
                 let aliases = catalog.aliases().into_iter().filter(|alias| catalog.find(&alias.collection).is_some());
                 let classes = catalog.collections().into_iter().map(|class| class.name.clone());
                 classes.chain(aliases.map(|alias| alias.name.clone())).collect()
             }
+            Self::Explore => EXPLORE.iter().map(|(name, _)| (*name).to_owned()).collect(),
             Self::Class(class) => {
                 let properties = class.properties().iter().map(|property| property.name.clone());
                 properties.chain(["_additional".to_owned()]).collect()
@@ -205,7 +217,7 @@ impl Output {
             Self::Value(_, ValueKind::Object(nested)) => {
                 nested.properties().iter().map(|nested| nested.name.clone()).collect()
             }
-            Self::Additional(class, kind) => kind.field_names(class),
+            Self::Additional(class, kind) => kind.field_names(catalog, class),
             Self::Aggregated(class, kind) => kind.field_names(class),
             Self::Beacon => owned(&["beacon"]),
             Self::Opaque | Self::Scalar(_) | Self::Targets(..) => Vec::new(),
@@ -213,6 +225,7 @@ impl Output {
     }
 }
 
+const EXPLORE: &[(&str, Output)] = &[("beacon", TEXT), ("certainty", FLOAT), ("className", TEXT), ("distance", FLOAT)];
 const GEO: &[&str] = &["latitude", "longitude"];
 const PHONE: &[(&str, Output)] = &[
     ("input", TEXT),
@@ -277,6 +290,7 @@ impl AdditionalKind {
             Self::Vectors => "Vectors",
             Self::Classification => "Classification",
             Self::Generate => "Generate",
+            Self::Rerank => "Reranker",
             Self::Group => "Group",
             Self::GroupedBy => "GroupGroupedBy",
             Self::Hits => "GroupHits",
@@ -284,7 +298,7 @@ impl AdditionalKind {
         }
     }
 
-    fn field_names(self, class: &Collection) -> Vec<String> {
+    fn field_names(self, schema: &Schema, class: &Collection) -> Vec<String> {
         let fixed: &[&str] = match self {
             Self::Top => &[
                 "certainty",
@@ -292,7 +306,6 @@ impl AdditionalKind {
                 "creationTimeUnix",
                 "distance",
                 "explainScore",
-                "generate",
                 "group",
                 "id",
                 "lastUpdateTimeUnix",
@@ -302,12 +315,17 @@ impl AdditionalKind {
             ],
             Self::Classification => &["id", "basedOn", "classifiedFields", "completed", "scope"],
             Self::Generate => &["singleResult", "groupedResult", "error"],
+            Self::Rerank => &["score"],
             Self::Group => &["id", "groupedBy", "minDistance", "maxDistance", "count", "hits"],
             Self::GroupedBy => &["value", "path"],
             Self::HitsAdditional => &["id", "vector", "distance"],
             Self::Vectors | Self::Hits => &[],
         };
         let mut names: Vec<String> = fixed.iter().map(|name| (*name).to_owned()).collect();
+        if self == Self::Top {
+            let of_modules = [(schema.has_generate, "generate"), (schema.has_rerank, "rerank")];
+            names.extend(of_modules.iter().filter(|(has, _)| *has).map(|(_, name)| (*name).to_owned()));
+        }
         match self {
             Self::Top | Self::HitsAdditional if !class.vectors.named.is_empty() => names.push("vectors".to_owned()),
             Self::Vectors => names.extend(class.vectors.named.keys().cloned()),
@@ -320,14 +338,14 @@ impl AdditionalKind {
         names
     }
 
-    fn field(self, class: &Arc<Collection>, name: &str) -> Option<OutputField> {
+    fn field(self, schema: &Schema, class: &Arc<Collection>, name: &str) -> Option<OutputField> {
         if self == Self::Hits {
             if name == "_additional" {
                 return Some(OutputField::one(Output::Additional(class.clone(), Self::HitsAdditional)));
             }
             return of_property(class, name);
         }
-        if !self.field_names(class).iter().any(|known| known == name) {
+        if !self.field_names(schema, class).iter().any(|known| known == name) {
             return None;
         }
         let below = |kind| Output::Additional(class.clone(), kind);
@@ -342,6 +360,11 @@ impl AdditionalKind {
                 ],
                 ..OutputField::one(below(Self::Generate))
             },
+            (Self::Top, "rerank") => OutputField {
+                arguments: vec![("property", Input::NonNull(Box::new(Input::Text))), ("query", Input::Text)],
+                ..OutputField::many(below(Self::Rerank))
+            },
+            (Self::Rerank, "score") => OutputField::one(FLOAT),
             (Self::Top, "group") => OutputField::one(below(Self::Group)),
             (Self::Group, "groupedBy") => OutputField::one(below(Self::GroupedBy)),
             (Self::Group, "hits") => OutputField::many(below(Self::Hits)),

@@ -6,11 +6,10 @@ mod variables;
 
 use std::collections::HashMap;
 
-use azimuth_engine::meta::Catalog;
-
 use super::GraphqlError;
 use super::inputs::Input;
 use super::lexer::Position;
+use super::schema::Schema;
 use super::suggest::did_you_mean;
 use super::syntax::{Argument, Directive, Document, Field, Fragment, Operation, OperationKind, Selection, Value};
 use super::types::{Output, OutputField};
@@ -25,7 +24,7 @@ const WORK_MAX: usize = 10 * FIELDS_MAX;
 const ERRORS_MAX: usize = 100;
 
 /// What is wrong with a document.
-pub(super) fn validate(catalog: &Catalog, document: &Document) -> Vec<GraphqlError> {
+pub(super) fn validate(catalog: &Schema, document: &Document) -> Vec<GraphqlError> {
     let mut errors = Vec::new();
     check_operations(document, &mut errors);
     let mut fragments = HashMap::new();
@@ -106,7 +105,7 @@ fn check_operations(document: &Document, errors: &mut Vec<GraphqlError>) {
 }
 
 struct Check<'a> {
-    catalog: &'a Catalog,
+    catalog: &'a Schema,
     document: &'a Document,
     errors: Vec<GraphqlError>,
     /// By name; of several the first.

@@ -30,8 +30,16 @@ use crate::weaviate::schema::decode_class;
 const ID: &str = "00000000-0000-0000-0000-000000000001";
 
 /// The RPCs that the test calls: a new one fails the test until it is listed here, and called in [`outcome_of`].
-const CALLED: [&str; 8] =
-    ["Search", "BatchObjects", "BatchReferences", "BatchDelete", "BatchStream", "TenantsGet", "Aggregate", "SearchMany"];
+const CALLED: [&str; 8] = [
+    "Search",
+    "BatchObjects",
+    "BatchReferences",
+    "BatchDelete",
+    "BatchStream",
+    "TenantsGet",
+    "Aggregate",
+    "SearchMany",
+];
 /// RPCs that only readers may call; of the others only writers.
 const READS: [&str; 4] = ["Search", "TenantsGet", "Aggregate", "SearchMany"];
 

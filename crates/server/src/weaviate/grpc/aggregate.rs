@@ -10,6 +10,7 @@ use azimuth_engine::query::{
 use azimuth_engine::schema::{Collection, Property, ShardTable};
 use tonic::Status;
 
+use super::near_text::Place;
 use super::search::{filter_of, find_collection};
 use super::{hybrid, near, status, took};
 use crate::app::aggregate::Aggregation;
@@ -49,7 +50,10 @@ pub(super) async fn aggregate(
     let filter = filter_of(app, &catalog, &collection, request.filters.as_ref())
         .map_err(|error| parse(Status::new(error.code(), format!("extract filters: {}", error.message()))))?;
     let shards = catalog.shards(collection.id);
-    let ranking = ranking(&collection, shards, &request).map_err(parse)?;
+    let place = Place { app, permit: &permit, collection: &collection, shards, tenant: &request.tenant };
+    let resolved =
+        if place.is_needed() { Box::pin(place.resolve_aggregate(&request)).await.map_err(parse)? } else { None };
+    let ranking = ranking(&collection, shards, resolved.as_ref().unwrap_or(&request)).map_err(parse)?;
     let shard_target =
         ShardTarget::new(collection.clone(), shards, &request.tenant).map_err(|error| refuse(texts::route(&error)))?;
     let shard = shard_target.first().name.clone();

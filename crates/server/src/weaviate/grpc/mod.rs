@@ -9,6 +9,7 @@ mod batch;
 mod boost;
 pub(crate) mod codec;
 mod diversity;
+mod enrich;
 mod framework_texts;
 #[cfg(test)]
 mod fuzz;
@@ -17,6 +18,7 @@ mod health;
 mod hybrid;
 mod keyword;
 mod near;
+mod near_text;
 mod reply;
 mod search;
 mod search_many;

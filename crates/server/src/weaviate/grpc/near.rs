@@ -81,7 +81,7 @@ pub(super) fn threshold(what: &str, distance: Option<f64>, certainty: Option<f64
 }
 
 /// A method whose weights were counted against the listed targets, not yet against the vectors given for them.
-struct Unsettled(Method);
+pub(super) struct Unsettled(Method);
 
 impl Unsettled {
     /// The method, once it is known how many comparisons there are.
@@ -104,7 +104,7 @@ fn mismatch(weights: usize, targets: usize) -> String {
 }
 
 /// The targets as they are listed, one perhaps several times, and how they are combined.
-fn targets_of<'a>(
+pub(super) fn targets_of<'a>(
     collection: &'a Collection,
     targets: Option<&Targets>,
     old: &[String],

@@ -159,7 +159,8 @@ fn floats(vector: &Vector) -> usize {
     }
 }
 
-fn f32_bytes(values: &[f32]) -> Vec<u8> {
+/// Floats as the wire has them.
+pub(super) fn f32_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 

@@ -10,9 +10,10 @@ use azimuth_engine::schema::{Collection, ShardTable};
 use tonic::Status;
 
 use super::grouped::BoostOfGroups;
+use super::near_text::Place;
 use super::reply::{Ranked, result};
 use super::selection::Selection;
-use super::{boost, diversity, grouped, hybrid, keyword, near, status, took};
+use super::{boost, diversity, enrich, grouped, hybrid, keyword, near, status, took};
 use crate::app::App;
 use crate::app::objects::shard;
 use crate::app::schema::names::upper_first;
@@ -25,6 +26,7 @@ use crate::app::shards::{HitTree, Profile, ShardTarget};
 use crate::auth::{Access, Caller, Permit, Resource};
 use crate::pb::weaviate::query_profile::{SearchProfile, ShardProfile};
 use crate::pb::weaviate::{Filters, GroupByResult, QueryProfile, SearchReply, SearchRequest, SearchResult};
+use crate::weaviate::enrich::Enrich;
 use crate::weaviate::filter;
 use crate::weaviate::page;
 use crate::weaviate::profile::{self, ShownSearch, ShownShard};
@@ -41,8 +43,17 @@ pub(super) async fn search(app: &Arc<App>, caller: &Caller, request: &SearchRequ
         ..Find::new(prepared.permit.clone(), prepared.search.clone())
     };
     let profiled = profile.map(|profile| (profile, prepared.search.clone()));
-    let answer = app.find(find, move |hits| prepared.answer(hits)).await;
-    let mut reply = reply(answer.map_err(status)?, start);
+    let mut reply = if prepared.enrich.is_empty() {
+        let answer = app.find(find, move |hits| prepared.answer(hits)).await;
+        reply(answer.map_err(status)?, start)
+    } else {
+        let mut hits = app.find(find, Ok).await.map_err(status)?;
+        let enriched = Box::pin(prepared.enrich.run(app, &prepared.search.shard_target.collection, &mut hits)).await;
+        let enriched = enriched.map_err(|error| Status::unknown(format!("extend: extend rerank: {error}")))?;
+        let mut reply = reply(prepared.answer(hits).map_err(|error| status(error.into()))?, start);
+        enrich::add(&mut reply, enriched)?;
+        reply
+    };
     // A search that finds nothing has no profile.
     if !(reply.results.is_empty() && reply.group_by_results.is_empty()) {
         reply.query_profile =
@@ -61,6 +72,8 @@ pub(super) struct Prepared {
     boost_of_groups: Option<BoostOfGroups>,
     /// Whether the reply has a profile of the search.
     asks_profile: bool,
+    /// Additions of modules to the hits.
+    pub(super) enrich: Enrich,
     /// Whether hits have a certainty.
     cosine: bool,
 }
@@ -88,11 +101,16 @@ impl Prepared {
             selection.add(&by.property);
         }
         let shards = catalog.shards(collection.id);
+        let place = Place { app, permit: &permit, collection: &collection, shards, tenant: tenant.unwrap_or_default() };
+        let resolved = if place.is_needed() { Box::pin(place.resolve(request)).await? } else { None };
+        let (given, request) = (request, resolved.as_ref().unwrap_or(request));
         let (ranking, chosen) = ranking(&collection, shards, request)?;
         refuse_unsupported(request, &ranking)?;
         let filter = filter_of(app, &catalog, &collection, request.filters.as_deref())?;
         let cosine = target::has_certainty(&chosen);
+        let enrich = enrich::wanted(&app.settings.modules, &collection, given, &ranking)?;
         let mut search = assemble(app, &collection, shards, request, ranking, filter, &selection)?;
+        enrich.add_to(&collection, &mut search.include.properties);
         let boost = request.boost.as_ref().map(|given| boost::boost(app, &catalog, &collection, given)).transpose()?;
         let diversity = diversity::diversity(&collection, request, &chosen, search.limit)?;
         let boost_of_groups = match (&group_by, boost) {
@@ -104,7 +122,7 @@ impl Prepared {
             }
         };
         let asks_profile = metadata.is_some_and(|metadata| metadata.query_profile);
-        Ok(Self { permit, search, selection, group_by, boost_of_groups, asks_profile, cosine })
+        Ok(Self { permit, search, selection, group_by, enrich, boost_of_groups, asks_profile, cosine })
     }
 
     /// The answer that these hits of the search make.
@@ -267,13 +285,6 @@ fn refuse_unsupported(request: &SearchRequest, ranking: &Ranking) -> Result<(), 
     }
     if request.group_by.is_some() && !ranking.is_search() {
         return Err(Status::unknown("group is not present map[]"));
-    }
-    let path = texts::search_path(ranking);
-    if request.rerank.is_some() {
-        return Err(Status::unknown(format!("{path}: extend: unknown capability: rerank")));
-    }
-    if request.generative.is_some() {
-        return Err(Status::unknown(format!("{path}: extend: extend generate: client not found, empty provider")));
     }
     Ok(())
 }

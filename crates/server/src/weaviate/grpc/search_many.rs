@@ -34,6 +34,10 @@ pub(super) async fn search_many(
     let (mut outcomes, mut places, mut good) = (Vec::with_capacity(given), Vec::new(), Vec::new());
     for (place, request) in request.requests.iter().enumerate() {
         match Prepared::new(app, caller, request).await {
+            Ok(prepared) if !prepared.enrich.is_empty() => {
+                let why = "rerank and generative are not possible in SearchMany";
+                outcomes.push(failure(&Status::invalid_argument(why)));
+            }
             Ok(prepared) => {
                 places.push(place);
                 good.push(prepared);

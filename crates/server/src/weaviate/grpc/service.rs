@@ -14,8 +14,8 @@ use crate::auth::{Caller, Unauthenticated};
 use crate::pb::azimuth::{SearchManyReply, SearchManyRequest, azimuth_server};
 use crate::pb::weaviate::{
     AggregateReply, AggregateRequest, BatchDeleteReply, BatchDeleteRequest, BatchObjectsReply, BatchObjectsRequest,
-    BatchReferencesReply, BatchReferencesRequest, BatchStreamReply, SearchReply, SearchRequest,
-    TenantsGetReply, TenantsGetRequest, weaviate_server,
+    BatchReferencesReply, BatchReferencesRequest, BatchStreamReply, SearchReply, SearchRequest, TenantsGetReply,
+    TenantsGetRequest, weaviate_server,
 };
 use crate::request_memory::{self, BodyShare};
 use crate::weaviate::texts;

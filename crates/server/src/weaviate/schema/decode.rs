@@ -5,7 +5,7 @@ use azimuth_engine::schema::{Collection, DataType, MultiTenancy, Property, Repli
 use serde_json::{Map, Value};
 
 use super::property::{self, Surroundings};
-use super::{defaults, invalid, inverted, refused_name, ttl, vectors};
+use super::{defaults, invalid, inverted, modules, refused_name, ttl, vectors};
 use crate::app::AppResult;
 use crate::app::schema::{check_count, names};
 use crate::settings::Settings;
@@ -37,6 +37,7 @@ pub(crate) fn decode_class(settings: &Settings, catalog: &Catalog, class: &Value
     inverted.index_timestamps |=
         collection.object_ttl.as_ref().is_some_and(|ttl| ttl.enabled && ttl::on_timestamp(ttl));
     collection.inverted = inverted;
+    modules::complete(&mut collection);
     if collection.replication.factor > 1 {
         return Err(invalid(format!(
             "init sharding state: could not find enough weaviate nodes for replication: 1 available, {} requested",
@@ -63,7 +64,9 @@ pub(crate) fn decode_new_property(catalog: &Catalog, collection: &Collection, va
     check_unique(&collection.name, &given, collection.properties())?;
     let exists = |target: &str| catalog.find(target).is_some();
     let presets = collection.inverted.stopword_presets.as_ref();
-    property::decode(value, &Surroundings { class_exists: &exists, presets })
+    let mut property = property::decode(value, &Surroundings { class_exists: &exists, presets })?;
+    modules::complete_property(collection, &mut property);
+    Ok(property)
 }
 
 /// The description; an empty one is none.

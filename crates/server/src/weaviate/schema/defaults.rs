@@ -10,6 +10,7 @@ use azimuth_engine::schema::{
 use azimuth_engine::vector::{IndexConfig, Muvera};
 use serde_json::Value;
 
+use super::modules;
 use super::vector_index::{self, VectorIndex};
 use crate::app::schema::defaults::{Conventions, Derived};
 use crate::settings::Settings;
@@ -40,13 +41,15 @@ pub(crate) fn new_collection(settings: &Settings, name: &str) -> Collection {
         engine: IndexConfig::default(),
         multi: false,
     });
-    Collection {
+    let vectorizer = settings.modules.default_vectorizer.clone();
+    let unnamed = VectorConfig { vectorizer, ..new_vector(&index.quantized(settings)) };
+    let mut collection = Collection {
         id: CollectionId(0),
         version: 0,
         name: name.to_owned(),
         description: None,
         properties: None,
-        vectors: VectorSpace { unnamed: Some(new_vector(&index.quantized(settings))), named: BTreeMap::new() },
+        vectors: VectorSpace { unnamed: Some(unnamed), named: BTreeMap::new() },
         inverted: new_inverted(),
         sharding: new_sharding(1),
         replication: Replication {
@@ -62,7 +65,9 @@ pub(crate) fn new_collection(settings: &Settings, name: &str) -> Collection {
         vector_lengths: BTreeMap::new(),
         listed: None,
         listed_next: None,
-    }
+    };
+    modules::complete(&mut collection);
+    collection
 }
 
 /// A vector that the client brings.

@@ -8,6 +8,7 @@ mod defaults;
 #[cfg(test)]
 mod fuzz;
 mod inverted;
+mod modules;
 mod property;
 mod render;
 #[cfg(test)]

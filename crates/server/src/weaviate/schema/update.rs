@@ -7,7 +7,7 @@ use azimuth_engine::schema::{Collection, DataType, InvertedConfig, Property, Vec
 use serde_json::Value;
 
 use super::property::{self, Surroundings};
-use super::{decode, invalid, inverted, ttl, vector_index, vectors};
+use super::{decode, invalid, inverted, modules, ttl, vector_index, vectors};
 use crate::app::schema::names;
 use crate::app::{AppError, AppResult};
 use crate::settings::Settings;
@@ -41,7 +41,7 @@ pub(crate) fn update_class(
     if name != old.name {
         return Err(invalid(format!("class name is immutable: attempted change from \"{}\" to \"{name}\"", old.name)));
     }
-    vectors::check_vectorizer(text(class, "vectorizer"))?;
+    vectors::check_vectorizer(settings, text(class, "vectorizer"))?;
     let tenancy = decode::multi_tenancy(class.get("multiTenancyConfig"));
     let mut new = old.clone();
     new.multi_tenancy = tenancy?;
@@ -66,10 +66,11 @@ pub(crate) fn update_class(
     }
     new.description = decode::description(class);
     new.module_config = class.get("moduleConfig").filter(|config| !config.is_null()).map(Value::to_string);
-    update_unnamed(&mut new, class, index)?;
+    update_unnamed(settings, &mut new, class, index)?;
     update_named(settings, &mut new, class)?;
     check_sharding(old, class)?;
     new.properties = updated_properties(catalog, old, class, &new.inverted)?;
+    modules::complete(&mut new);
     Ok(new)
 }
 
@@ -89,14 +90,19 @@ fn unnamed_index(settings: &Settings, old: &Collection, class: &Value) -> AppRes
     vector_index::parse(settings, kind, class.get("vectorIndexConfig")).map(Some).map_err(refuse)
 }
 
-fn update_unnamed(new: &mut Collection, class: &Value, index: Option<vector_index::VectorIndex>) -> AppResult<()> {
+fn update_unnamed(
+    settings: &Settings,
+    new: &mut Collection,
+    class: &Value,
+    index: Option<vector_index::VectorIndex>,
+) -> AppResult<()> {
     let given = text(class, "vectorizer");
     let Some(vector) = &mut new.vectors.unnamed else {
         return if given.is_empty() { Ok(()) } else { Err(immutable("vectorizer", "", given)) };
     };
     // A class that names vectors has no default vectorizer.
     let vectorizer = match given {
-        "" if vectors::named_block(class).is_none() => "none",
+        "" if vectors::named_block(class).is_none() => vectors::of_class(settings, class),
         given => given,
     };
     if vectorizer != vector.vectorizer {

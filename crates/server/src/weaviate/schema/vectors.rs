@@ -9,6 +9,7 @@ use super::vector_index::{self, VectorIndex};
 use super::{defaults, invalid, refused_name};
 use crate::app::AppResult;
 use crate::app::schema::names;
+use crate::modules::registry::Kind;
 use crate::settings::Settings;
 
 /// Reads the vectors of a new class.
@@ -28,12 +29,19 @@ pub(super) fn named_block(class: &Value) -> Option<&serde_json::Map<String, Valu
     class.get("vectorConfig").and_then(Value::as_object).filter(|named| !named.is_empty())
 }
 
-/// Refuses vectorizers: there is no module that makes vectors.
-pub(super) fn check_vectorizer(name: &str) -> AppResult<()> {
+/// Refuses vectorizers that are not enabled.
+pub(super) fn check_vectorizer(settings: &Settings, name: &str) -> AppResult<()> {
     match name {
         "" | "none" => Ok(()),
+        _ if settings.modules.is_enabled(name, Kind::Vectorizer) => Ok(()),
         _ => Err(invalid(format!("vectorizer: no module with name \"{name}\" present"))),
     }
+}
+
+/// The vectorizer of a class without named vectors.
+pub(super) fn of_class<'a>(settings: &'a Settings, class: &'a Value) -> &'a str {
+    let given = text(class, "vectorizer");
+    if given.is_empty() { &settings.modules.default_vectorizer } else { given }
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
@@ -46,7 +54,8 @@ fn unnamed(settings: &Settings, class: &Value) -> AppResult<VectorConfig> {
     if given.is_some_and(|given| !given.is_object() && !given.is_null()) {
         return Err(invalid("parse vector index config: parse vector index config: input must be a non-nil map"));
     }
-    check_vectorizer(text(class, "vectorizer"))?;
+    let vectorizer = of_class(settings, class);
+    check_vectorizer(settings, vectorizer)?;
     let index =
         index(settings, type_name, given, "class.VectorIndexConfig can not parse: parse vector index config: ")?;
     if index.multi {
@@ -54,7 +63,7 @@ fn unnamed(settings: &Settings, class: &Value) -> AppResult<VectorConfig> {
             "class.VectorIndexConfig multi vector type index type is only configurable using named vectors",
         ));
     }
-    Ok(defaults::new_vector(&index.quantized(settings)))
+    Ok(VectorConfig { vectorizer: vectorizer.to_owned(), ..defaults::new_vector(&index.quantized(settings)) })
 }
 
 fn index(settings: &Settings, type_name: &str, given: Option<&Value>, prefix: &str) -> AppResult<VectorIndex> {
@@ -74,7 +83,7 @@ pub(super) fn named(settings: &Settings, class: &Value, new: bool) -> AppResult<
         names::check_vector(name).map_err(refused_name)?;
         let (vectorizer, config) = vectorizer(given.get("vectorizer"))?;
         let target = |text: String| invalid(format!("target vector \"{name}\": {text}"));
-        check_vectorizer(&vectorizer).map_err(|error| target(error.to_string()))?;
+        check_vectorizer(settings, &vectorizer).map_err(|error| target(error.to_string()))?;
         let type_name = text(given, "vectorIndexType");
         if type_name == "none" {
             return Err(invalid(format!(

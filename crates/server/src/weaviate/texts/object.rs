@@ -20,6 +20,7 @@ pub(crate) fn object(error: &ObjectError) -> String {
         ObjectError::Extension(error) => extension(error),
         ObjectError::UsageLimit(limit) => format!("auto-schema: create collection: {}", super::app(limit)),
         ObjectError::Vector(error) => vector(error),
+        ObjectError::Vectorizer(error) => format!("update vector: {error}"),
         ObjectError::WrongDimension { id, given, expected } => format!(
             "Validate vector index for {id}: new node has a vector with length {given}. Existing nodes have vectors with \
              length {expected}: vector dimensions do not match the index dimensions"

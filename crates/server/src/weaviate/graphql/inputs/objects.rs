@@ -1,9 +1,10 @@
 //! Input objects of a class: their fields are the same for every class, their names hold the class'.
 
-use azimuth_engine::meta::Catalog;
 use azimuth_engine::schema::Collection;
 
+use super::super::schema::Schema;
 use super::{Accepts, Input};
+use crate::modules::vectorizer::Vectorizer;
 
 /// An input object of a class (`of`), below `GetObjects` or `AggregateObjects` (`root`).
 #[derive(Debug, Clone)]
@@ -136,6 +137,24 @@ static NEAR_OBJECT: ObjectKind = ObjectKind {
         ("targets", Field::Object(&TARGETS)),
     ],
 };
+static MOVED_OBJECT: ObjectKind =
+    ObjectKind { suffix: "NearTextMoveObjectInpObj", fields: &[("id", Field::Text), ("beacon", Field::Text)] };
+static MOVE: ObjectKind = ObjectKind {
+    suffix: "NearTextMoveInpObj",
+    fields: &[("concepts", Field::Texts), ("objects", Field::Objects(&MOVED_OBJECT)), ("force", Field::RequiredFloat)],
+};
+static NEAR_TEXT: ObjectKind = ObjectKind {
+    suffix: "NearTextInpObj",
+    fields: &[
+        ("concepts", Field::RequiredTexts),
+        ("moveTo", Field::Object(&MOVE)),
+        ("moveAwayFrom", Field::Object(&MOVE)),
+        ("certainty", Field::Float),
+        ("distance", Field::Float),
+        ("targetVectors", Field::Texts),
+        ("targets", Field::Object(&TARGETS)),
+    ],
+};
 static KEYWORD_OPERATOR: ObjectKind = ObjectKind {
     suffix: "SearchOperatorInpObj",
     fields: &[
@@ -182,7 +201,7 @@ static GROUP_BY: ObjectKind = ObjectKind {
     fields: &[("path", Field::RequiredTexts), ("groups", Field::RequiredInt), ("objectsPerGroup", Field::RequiredInt)],
 };
 
-static KINDS: [&ObjectKind; 15] = [
+static KINDS: [&ObjectKind; 18] = [
     &WHERE,
     &OPERAND,
     &GEO_RANGE,
@@ -192,6 +211,9 @@ static KINDS: [&ObjectKind; 15] = [
     &TARGETS,
     &NEAR_VECTOR,
     &NEAR_OBJECT,
+    &NEAR_TEXT,
+    &MOVE,
+    &MOVED_OBJECT,
     &KEYWORD_OPERATOR,
     &BM25,
     &SUB_SEARCH,
@@ -205,6 +227,7 @@ const CLASS_BYTES_MAX: usize = 255;
 /// Prefixes of the types below `Get` and `Aggregate`.
 const GET: &str = "GetObjects";
 const AGGREGATE: &str = "AggregateObjects";
+const EXPLORE: &str = "Explore";
 
 /// The arguments of a class below `Get`.
 pub(in crate::weaviate::graphql) fn of_class(collection: &Collection) -> Vec<(&'static str, Input)> {
@@ -223,6 +246,9 @@ pub(in crate::weaviate::graphql) fn of_class(collection: &Collection) -> Vec<(&'
         ("group", object(&GROUP)),
         ("groupBy", object(&GROUP_BY)),
     ];
+    if Vectorizer::is_needed(collection) {
+        arguments.push(("nearText", object(&NEAR_TEXT)));
+    }
     if collection.multi_tenancy.enabled {
         arguments.push(("tenant", Input::Text));
     }
@@ -244,10 +270,24 @@ pub(in crate::weaviate::graphql) fn of_aggregate(collection: &Collection) -> Vec
         ("nearObject", object(&NEAR_OBJECT)),
         ("hybrid", object(&HYBRID)),
     ];
+    if Vectorizer::is_needed(collection) {
+        arguments.push(("nearText", object(&NEAR_TEXT)));
+    }
     if collection.multi_tenancy.enabled {
         arguments.push(("tenant", Input::Text));
     }
     arguments
+}
+
+/// The arguments of `Explore`.
+pub(in crate::weaviate::graphql) fn of_explore() -> Vec<(&'static str, Input)> {
+    let object = |kind| Input::Object(Object { root: EXPLORE, class: String::new(), kind });
+    vec![
+        ("offset", Input::Int),
+        ("limit", Input::Int),
+        ("nearVector", object(&NEAR_VECTOR)),
+        ("nearObject", object(&NEAR_OBJECT)),
+    ]
 }
 
 impl Object {
@@ -285,7 +325,7 @@ impl Object {
 }
 
 /// A type that has a class in its name.
-pub(super) fn named(catalog: &Catalog, name: &str) -> Option<Input> {
+pub(super) fn named(catalog: &Schema, name: &str) -> Option<Input> {
     let (root, rest) = [GET, AGGREGATE].into_iter().find_map(|root| Some((root, name.split_once(root)?.1)))?;
     // The longest class that the rest begins with, so that `Book` does not hide `BookNote`.
     let class = (1..=rest.len().min(CLASS_BYTES_MAX))

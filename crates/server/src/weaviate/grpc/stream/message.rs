@@ -107,11 +107,6 @@ impl Names {
         Self { uuids: objects.map(|object| object.uuid.clone()).collect(), beacons: references.map(beacon).collect() }
     }
 
-    /// Number of members.
-    pub(super) fn len(&self) -> usize {
-        self.uuids.len() + self.beacons.len()
-    }
-
     /// Accepts the members.
     pub(super) fn acks(&self) -> BatchStreamReply {
         reply(Reply::Acks(Acks { uuids: self.uuids.clone(), beacons: self.beacons.clone() }))

@@ -1,8 +1,8 @@
 //! BatchStream: objects and references in both directions of one call, with the server in charge of the pace.
 //!
 //! The messages of a stream are processed one after the other, in their order. A message is acknowledged once its members
-//! are durable or refused, and the result of each member follows; so what was acknowledged survives a crash, and a client
-//! sends again what was not. One message of a stream is in memory at a time, charged like a request of its own; while
+//! are durable or refused, and the result of each member follows; so acknowledged members survive a crash, and a client
+//! sends the others again. One message of a stream is in memory at a time, charged like a request of its own; while
 //! memory is short the stream waits, then the members of the message are given back by `OutOfMemory`. Clients end the
 //! stream after that, and open another one when `ShuttingDown` comes, which is sent when there is memory again.
 //!
@@ -25,6 +25,7 @@ use tracing::Instrument;
 use super::{batch, codec};
 use crate::app::{App, deadline, effort};
 use crate::auth::Caller;
+use crate::modules::credentials::{self, Credentials};
 use crate::pb::weaviate::BatchStreamReply;
 use crate::request_memory::{self, BodyShare, Share};
 use message::{Data, Names, Outcomes, StreamRequest};
@@ -49,7 +50,9 @@ struct Session {
     app: Arc<App>,
     caller: Caller,
     replies: Replies,
-    /// The memory of what was received and is not a message yet.
+    /// Keys that the stream brought.
+    credentials: Credentials,
+    /// The memory of the received part of the next message.
     body: BodyShare,
     pace: Pace,
     /// Bytes of memory that the largest refused message needs.
@@ -74,10 +77,11 @@ pub(super) fn open(
     requests: Streaming<StreamRequest>,
 ) -> ReceiverStream<Result<BatchStreamReply, Status>> {
     let (replies, taken) = mpsc::channel(REPLIES_MAX);
-    let mut session = Session { app, caller, replies, body, pace: Pace::new(), refused_bytes: 0 };
+    let credentials = credentials::current();
+    let mut session = Session { app, caller, credentials, replies, body, pace: Pace::new(), refused_bytes: 0 };
     let run = async move {
         let _permit = permit;
-        if let Err(status) = session.run(requests).await {
+        if let Err(status) = Box::pin(session.run(requests)).await {
             // A client that is gone needs no status.
             let _ = session.replies.send(Err(status)).await;
         }
@@ -165,7 +169,7 @@ impl Session {
             let objects = match data.objects.filter(|objects| !objects.objects.is_empty()) {
                 Some(request) => {
                     let count = request.objects.len();
-                    let reply = batch::batch_objects(&self.app, &self.caller, request).await;
+                    let reply = Box::pin(batch::batch_objects(&self.app, &self.caller, request)).await;
                     outcomes(count, reply.map(|reply| reply.errors.into_iter().map(|error| (error.index, error.error))))
                 }
                 None => Vec::new(),
@@ -173,14 +177,15 @@ impl Session {
             let references = match data.references.filter(|references| !references.references.is_empty()) {
                 Some(request) => {
                     let count = request.references.len();
-                    let reply = batch::batch_references(&self.app, &self.caller, request).await;
+                    let reply = Box::pin(batch::batch_references(&self.app, &self.caller, request)).await;
                     outcomes(count, reply.map(|reply| reply.errors.into_iter().map(|error| (error.index, error.error))))
                 }
                 None => Vec::new(),
             };
             Outcomes { objects, references }
         };
-        deadline::within(limit, effort::counted(request_memory::within_async(share, written))).await
+        let written = credentials::within(self.credentials.clone(), request_memory::within_async(share, written));
+        deadline::within(limit, effort::counted(written)).await
     }
 
     /// Returns when there is memory for the messages that were refused, or after [`ROOM_WAIT_MAX`].
@@ -233,7 +238,7 @@ fn unreadable(error: prost::DecodeError) -> Status {
 }
 
 /// The end of a stream whose client goes on although the server stops. Clients of Weaviate know a broken connection by
-/// these words, and send on a new stream what has no result.
+/// these words, and send members without a result on a new stream.
 fn cut_off() -> Status {
     let seconds = GRACE.as_secs();
     Status::unavailable(format!("Connection reset: the server stops, and the stream was not ended within {seconds} s"))

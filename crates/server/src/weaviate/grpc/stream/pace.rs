@@ -37,8 +37,8 @@ impl Pace {
         }
     }
 
-    /// The recommended batch size, if it has changed and the client is due to be told: after the first message, then
-    /// every [`HINT_EVERY`].
+    /// The recommended batch size, if it has changed and the next hint is due: after the first message, then every
+    /// [`HINT_EVERY`].
     pub(super) fn hint(&mut self, now: Instant) -> Option<i32> {
         let size = (self.rate * TARGET.as_secs_f64()).clamp(BATCH_SIZES.0, BATCH_SIZES.1) as i32;
         let due = match self.hinted {

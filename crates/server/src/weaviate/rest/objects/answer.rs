@@ -45,6 +45,7 @@ pub(super) fn refuse(error: ObjectError, words: &Words<'_>) -> Reply {
             unprocessable(format!("{}{}", words.no_tenant, texts::object(&error)))
         }
         ObjectError::Route(_) => unprocessable(format!("{}{}", words.shard, texts::object(&error))),
+        ObjectError::Vectorizer(_) => Reply::error(StatusCode::INTERNAL_SERVER_ERROR, &texts::object(&error)),
         ObjectError::Exists(_) => unprocessable(texts::object(&error)),
         ObjectError::Unreadable(_)
         | ObjectError::Invalid(_)
