@@ -33,6 +33,7 @@ use Who::{All, Known, Readers, ReadersOthersEmpty, Writers};
 const DECISIONS: &[(&str, &str, Who)] = &[
     ("GET", "", All),
     ("GET", ".well-known/openid-configuration", All),
+    ("GET", "openapi.json", Known),
     ("GET", "meta", Known),
     ("GET", "nodes", Readers),
     ("GET", "nodes/*", Readers),

@@ -16,6 +16,7 @@ mod json;
 pub(crate) mod message;
 mod models;
 mod objects;
+mod openapi;
 mod root;
 mod route;
 mod schema;
@@ -124,6 +125,7 @@ pub(crate) async fn handle(app: &Arc<App>, accepted: &Accepted) -> Reply {
     match accepted.endpoint {
         Endpoint::Links => root::links(),
         Endpoint::OpenId => Reply::empty(StatusCode::NOT_FOUND),
+        Endpoint::OpenApi => Reply::ok(openapi::document()),
         Endpoint::Meta => root::meta(app),
         Endpoint::OwnInfo => root::own_info(req),
         Endpoint::Nodes => cluster::nodes(app, req).await,

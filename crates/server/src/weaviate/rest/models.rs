@@ -162,6 +162,46 @@ fn kind(model: &str) -> Kind {
     }
 }
 
+/// What a field holds, or which fields a model has, for a description of the interface.
+#[derive(Debug)]
+pub(super) enum Described {
+    Any,
+    AnyObject,
+    Text,
+    Bool,
+    Int,
+    Float,
+    List(Box<Self>),
+    Map(Box<Self>),
+    /// A model, by its name.
+    Model(&'static str),
+    Fields(Vec<(&'static str, Self)>),
+}
+
+/// The fields of a model, or what else a body of that name holds.
+pub(super) fn described(model: &str) -> Described {
+    match fields(model) {
+        Some(fields) => Described::Fields(fields.iter().map(|(name, kind)| (*name, kind.described())).collect()),
+        None => kind(model).described(),
+    }
+}
+
+impl Kind {
+    fn described(self) -> Described {
+        match self {
+            Any => Described::Any,
+            AnyObject(_) => Described::AnyObject,
+            Text => Described::Text,
+            Bool => Described::Bool,
+            Int => Described::Int,
+            F32 | F64 => Described::Float,
+            List(element) | NamedList(_, element) => Described::List(Box::new(element.described())),
+            MapOf(element) => Described::Map(Box::new(element.described())),
+            Model(name) => Described::Model(name),
+        }
+    }
+}
+
 /// The names of the fields of `model`, for a reader of its JSON.
 pub(super) fn shape(model: &str) -> impl json::Shape + use<> {
     kind(model)

@@ -9,6 +9,8 @@ use http::Method;
 pub(super) enum Endpoint {
     Links,
     OpenId,
+    /// The description of this interface.
+    OpenApi,
     Meta,
     Nodes,
     Statistics,
@@ -44,8 +46,8 @@ pub(super) enum Endpoint {
 
 use Endpoint::{
     Absent, Aliases, Batch, Class, Classes, Export, Graphql, GraphqlBatch, Indexes, Links, Mcp, Meta, Namespaces,
-    Nodes, Objects, OpenId, OwnInfo, Properties, Replication, Roles, Search, Shards, Statistics, Tasks, Tenants,
-    Tokenize,
+    Nodes, Objects, OpenApi, OpenId, OwnInfo, Properties, Replication, Roles, Search, Shards, Statistics, Tasks,
+    Tenants, Tokenize,
 };
 
 const BACKUPS: Endpoint = Absent("backups");
@@ -55,6 +57,7 @@ const BACKUPS: Endpoint = Absent("backups");
 pub(super) const ROUTES: &[(&[&str], &str, Endpoint)] = &[
     (&["GET"], "", Links),
     (&["GET"], ".well-known/openid-configuration", OpenId),
+    (&["GET"], "openapi.json", OpenApi),
     (&["GET"], "meta", Meta),
     (&["GET"], "nodes", Nodes),
     (&["GET"], "nodes/*", Nodes),
