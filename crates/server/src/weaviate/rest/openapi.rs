@@ -85,7 +85,7 @@ pub(super) fn document() -> Value {
     let mut models = BTreeSet::new();
     for (methods, pattern, endpoint) in ROUTES {
         // A path that answers nothing but that it is not there is no part of the interface.
-        if matches!(endpoint, Endpoint::Absent(_) | Endpoint::Namespaces | Endpoint::Mcp) {
+        if matches!(endpoint, Endpoint::Absent(_) | Endpoint::Replication | Endpoint::Namespaces | Endpoint::Mcp) {
             continue;
         }
         let (path, parameters) = path_of(pattern);
