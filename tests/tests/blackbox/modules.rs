@@ -248,7 +248,7 @@ async fn texts_and_ranks() {
         "{grouped}"
     );
     assert_eq!(hits[1]["_additional"]["generate"]["groupedResult"], Value::Null);
-    let query = r#"{ Get { Book(bm25: {query: "the"}) { title _additional { rerank(property: "title", query: "desert") { score } } } } }"#;
+    let query = r#"{ Get { Book(bm25: {query: "sea desert salt"}) { title _additional { rerank(property: "title", query: "desert") { score } } } } }"#;
     let answer = graphql(&server, query);
     assert_eq!(titles(&answer)[0], "the red desert", "{answer}");
     assert!(answer["data"]["Get"]["Book"][0]["_additional"]["rerank"][0]["score"].is_number(), "{answer}");
