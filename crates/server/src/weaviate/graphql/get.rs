@@ -67,7 +67,7 @@ pub(super) async fn class(app: &Arc<App>, caller: &Caller, class: &Field, alone:
         if by.is_some() {
             return Err(FieldError("generate and rerank are not supported yet together with groupBy".to_owned()));
         }
-        let mut hits = app.find(find, Ok).await.map_err(refuse)?;
+        let mut hits = Box::pin(app.find(find, Ok)).await.map_err(refuse)?;
         let enriched = Box::pin(enrich.run(app, &collection, &mut hits)).await;
         let enriched = enriched.map_err(|error| FieldError(format!("extend rerank: {error}")))?;
         let added = |at| Some(Added { all: &enriched, at });

@@ -47,7 +47,7 @@ pub(super) async fn search(app: &Arc<App>, caller: &Caller, request: &SearchRequ
         let answer = app.find(find, move |hits| prepared.answer(hits)).await;
         reply(answer.map_err(status)?, start)
     } else {
-        let mut hits = app.find(find, Ok).await.map_err(status)?;
+        let mut hits = Box::pin(app.find(find, Ok)).await.map_err(status)?;
         let enriched = Box::pin(prepared.enrich.run(app, &prepared.search.shard_target.collection, &mut hits)).await;
         let enriched = enriched.map_err(|error| Status::unknown(format!("extend: extend rerank: {error}")))?;
         let mut reply = reply(prepared.answer(hits).map_err(|error| status(error.into()))?, start);
