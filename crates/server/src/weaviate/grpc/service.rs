@@ -93,7 +93,7 @@ impl weaviate_server::Weaviate for Service {
     async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchReply>, Status> {
         let caller = self.caller(&request)?;
         let request = request.into_inner();
-        self.in_turn(|| async { self.answer(search::search(&self.app, &caller, &request).await?) }).await
+        self.in_turn(|| async { self.answer(Box::pin(search::search(&self.app, &caller, &request)).await?) }).await
     }
 
     async fn batch_objects(
