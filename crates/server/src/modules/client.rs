@@ -1,5 +1,6 @@
 //! The HTTP client of all modules: limits of time, size and concurrency, repetitions, secrets.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER};
@@ -30,7 +31,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The modules of the process.
 pub(crate) struct Modules {
     pub(crate) settings: ModuleSettings,
-    http: Result<reqwest::Client, String>,
+    /// Made by the first call: the certificates of the platform take megabytes.
+    http: OnceLock<Result<reqwest::Client, String>>,
     calls: Semaphore,
 }
 
@@ -55,16 +57,7 @@ enum Failure {
 impl Modules {
     /// The modules as the settings say. Nothing is called yet.
     pub(crate) fn new(settings: ModuleSettings) -> Self {
-        // A provider that is installed already is the same one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // A redirection would hand the key to another host.
-        let http = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(concat!("azimuth/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| error.to_string());
-        Self { settings, http, calls: Semaphore::new(CALLS_MAX) }
+        Self { settings, http: OnceLock::new(), calls: Semaphore::new(CALLS_MAX) }
     }
 
     /// Sends `body` and returns the JSON of the answer.
@@ -100,7 +93,8 @@ impl Modules {
     async fn attempt(&self, call: &Call<'_>, body: &Value) -> Result<Value, Failure> {
         let service = call.service;
         let unreachable = |why: String| ModuleError::Unreachable { service, why };
-        let http = self.http.as_ref().map_err(|why| Failure::Final(unreachable(why.clone())))?;
+        let http =
+            self.http.get_or_init(http_client).as_ref().map_err(|why| Failure::Final(unreachable(why.clone())))?;
         let mut request = http.post(call.url.clone()).json(body);
         if let Some(key) = call.key {
             let mut bearer = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
@@ -134,6 +128,18 @@ impl Modules {
         let answer = serde_json::from_slice(&bytes);
         answer.map_err(|error| Failure::Final(ModuleError::Answer { service, why: format!("no JSON: {error}") }))
     }
+}
+
+fn http_client() -> Result<reqwest::Client, String> {
+    // A provider that is installed already is the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // A redirection would hand the key to another host.
+    reqwest::Client::builder()
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .user_agent(concat!("azimuth/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 /// The body of an answer, charged to the request that asked for it.
