@@ -103,10 +103,10 @@ impl Boost {
     /// Equal ones follow one another by id.
     pub(crate) fn order(&self, ranked: &[(f32, &Object)]) -> Vec<(usize, f32)> {
         let of_conditions = self.scores(ranked);
-        let ranks = to_unit(ranked.iter().map(|(rank, _)| *rank).collect());
+        let ranks = to_unit(&ranked.iter().map(|(rank, _)| *rank).collect::<Vec<_>>());
         let combined = ranks.iter().zip(of_conditions);
         let combined = combined.map(|(rank, score)| (1.0 - self.weight) * rank + self.weight * score);
-        let mut order: Vec<(usize, f32)> = to_unit(combined.collect()).into_iter().enumerate().collect();
+        let mut order: Vec<(usize, f32)> = to_unit(&combined.collect::<Vec<_>>()).into_iter().enumerate().collect();
         let id = |position: usize| ranked[position].1.id;
         order.sort_by(|(a, of_a), (b, of_b)| of_b.total_cmp(of_a).then_with(|| id(*a).cmp(&id(*b))));
         order
@@ -114,14 +114,15 @@ impl Boost {
 
     /// The weighted mean of the conditions of each object.
     fn scores(&self, ranked: &[(f32, &Object)]) -> Vec<f32> {
-        let total: f32 = self.conditions.iter().map(|condition| condition.weight.abs()).sum();
-        let mut sums = vec![0.0_f32; ranked.len()];
+        // Sums of 64 bits, which weights of 32 bits cannot exceed.
+        let total: f64 = self.conditions.iter().map(|condition| f64::from(condition.weight.abs())).sum();
+        let mut sums = vec![0.0_f64; ranked.len()];
         for Condition { weight, measure } in &self.conditions {
             for (sum, score) in sums.iter_mut().zip(measure.scores(ranked)) {
-                *sum += weight * score;
+                *sum += f64::from(*weight) * f64::from(score);
             }
         }
-        sums.into_iter().map(|sum| if total == 0.0 { 0.0 } else { sum / total }).collect()
+        sums.into_iter().map(|sum| if total == 0.0 { 0.0 } else { (sum / total) as f32 }).collect()
     }
 }
 
@@ -179,27 +180,24 @@ fn number(object: &Object, property: &str) -> Option<f64> {
 
 /// Values brought to 0..=1, 1 for all if they are equal; 0 for those that are missing.
 fn relative(values: &[Option<f64>]) -> Vec<f32> {
-    let present = || values.iter().flatten();
-    let (least, greatest) =
-        (present().copied().fold(f64::INFINITY, f64::min), present().copied().fold(f64::NEG_INFINITY, f64::max));
-    let range = greatest - least;
-    let score = |value: &Option<f64>| match value {
-        None => 0.0,
-        Some(value) if range > 0.0 => ((value - least) / range) as f32,
-        Some(_) => 1.0,
-    };
-    values.iter().map(score).collect()
+    let unit = unit(values.iter().flatten().copied());
+    values.iter().map(|value| value.map_or(0.0, &unit)).collect()
 }
 
 /// Scores brought to 0..=1, 1 for all if they are equal.
-pub(super) fn to_unit(scores: Vec<f32>) -> Vec<f32> {
-    let (least, greatest) = (
-        scores.iter().copied().fold(f32::INFINITY, f32::min),
-        scores.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-    );
-    let range = greatest - least;
-    let unit = |score: f32| if range > 0.0 { (score - least) / range } else { 1.0 };
-    scores.into_iter().map(unit).collect()
+pub(super) fn to_unit(scores: &[f32]) -> Vec<f32> {
+    let unit = unit(scores.iter().copied().map(f64::from));
+    scores.iter().map(|score| unit(f64::from(*score))).collect()
+}
+
+/// Brings each of these finite values to 0..=1: the least to 0, the greatest to 1; all to 1 if they are equal.
+fn unit(values: impl Iterator<Item = f64>) -> impl Fn(f64) -> f32 {
+    let (least, greatest) = values
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), value| (least.min(value), greatest.max(value)));
+    // Halves differ by a finite number where the values do not.
+    let scale = if (greatest - least).is_finite() { 1.0 } else { 0.5 };
+    let range = greatest * scale - least * scale;
+    move |value| if range > 0.0 { ((value * scale - least * scale) / range) as f32 } else { 1.0 }
 }
 
 fn add_compared(filter: &Filter, to: &mut Projection) {

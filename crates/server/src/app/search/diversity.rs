@@ -41,7 +41,7 @@ impl Diversity {
             }
         }
         if !by_distance {
-            let scores = to_unit(candidates.iter().map(|candidate| candidate.distance).collect());
+            let scores = to_unit(&candidates.iter().map(|candidate| candidate.distance).collect::<Vec<_>>());
             candidates.iter_mut().zip(scores).for_each(|(candidate, score)| candidate.distance = 1.0 - score);
         }
         let has_vector: Vec<bool> = {

@@ -128,6 +128,26 @@ fn scores_are_those_of_the_formula() {
 }
 
 #[test]
+fn huge_numbers_have_scores() {
+    let (huge, heaviest) = (f64::MAX, f32::MAX);
+    let objects: Vec<Object> = [(1, -huge), (2, 0.0), (3, huge)]
+        .map(|(n, value)| object(n, Properties::from([("number".to_owned(), Value::Number(value))])))
+        .into();
+    let value = || Measure::Value { property: "number".to_owned(), modifier: Modifier::None };
+    let condition = |weight| Condition { weight, measure: value() };
+    let check = |ranks: [f32; 3], boost: &Boost, expected: [(usize, f32); 3]| {
+        let ranked: Vec<(f32, &Object)> = ranks.into_iter().zip(&objects).collect();
+        assert_eq!(boost.order(&ranked), expected, "{ranks:?} {boost:?}");
+    };
+    let order = [(2, 1.0), (1, 0.5), (0, 0.0)];
+    check([0.0; 3], &Boost { conditions: vec![condition(1.0)], weight: 0.5, depth: 9 }, order);
+    let heavy = Boost { conditions: vec![condition(heaviest), condition(heaviest)], weight: 1.0, depth: 9 };
+    check([0.0; 3], &heavy, order);
+    let nothing = vec![Condition { weight: 1.0, measure: Measure::Nothing }];
+    check([-f32::MAX, 0.0, f32::MAX], &Boost { conditions: nothing, weight: 0.5, depth: 9 }, order);
+}
+
+#[test]
 fn conditions_match_whole_values() {
     let mut properties = Properties::new();
     properties.insert("text".to_owned(), Value::Text("Red kite".to_owned()));
