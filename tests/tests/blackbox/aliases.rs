@@ -1,5 +1,6 @@
 //! Aliases: restarts and kill -9, many clients that move an alias under load, permits, and the REST search beside them.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use azimuth_tests::raw_http::{self, Answer};
@@ -103,6 +104,47 @@ fn requests_beside_a_moving_alias_see_one_of_its_collections() {
             good(address, "PUT", "/aliases/Current", &json!({"class": class}));
             round += 1;
         }
+    });
+}
+
+/// A batch is written to one of the collections, never to both.
+#[test]
+fn batches_beside_a_moving_alias_stay_whole() {
+    let server = Server::start();
+    let address = server.http_address();
+    for class in ["One", "Two"] {
+        good(&address, "POST", "/schema", &json!({"class": class}));
+    }
+    good(&address, "POST", "/aliases", &json!({"alias": "Current", "class": "One"}));
+    let ids = (1..=2_000).map(|n| format!("00000000-0000-4000-8000-{n:012}"));
+    let objects: Vec<_> = ids.map(|id| json!({"class": "Current", "id": id})).collect();
+    let batch = json!({"objects": objects});
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (address, done) = (&address, &done);
+        scope.spawn(move || {
+            for class in ["Two", "One"].into_iter().cycle() {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                good(address, "PUT", "/aliases/Current", &json!({"class": class}));
+            }
+        });
+        let mut seen = BTreeSet::new();
+        let mut batches = 0;
+        while batches < 40 || seen.len() < 2 {
+            let answers = good(address, "POST", "/batch/objects", &batch);
+            let written: BTreeSet<_> =
+                answers.as_array().into_iter().flatten().map(|one| one["class"].as_str()).collect();
+            let classes: Vec<_> = written.into_iter().flatten().collect();
+            if classes.len() != 1 {
+                done.store(true, Ordering::Relaxed);
+                panic!("batch {batches} was written to {classes:?}");
+            }
+            seen.insert(classes[0].to_owned());
+            batches += 1;
+        }
+        done.store(true, Ordering::Relaxed);
     });
 }
 

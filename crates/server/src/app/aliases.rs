@@ -42,17 +42,35 @@ impl From<NameError> for AliasError {
     }
 }
 
+/// The aliases at one moment. A request resolves all its names with the same ones, so that a change beside it does not part
+/// a batch.
+pub(crate) struct Aliases(Option<Arc<Catalog>>);
+
+impl Aliases {
+    /// The name of the collection that a name stands for, whose first letter is in upper case. It is not checked whether
+    /// there is such a collection.
+    pub(crate) fn resolve(&self, name: String) -> String {
+        let alias = self.0.as_ref().and_then(|catalog| catalog.alias(&name));
+        alias.map_or(name, |alias| alias.collection.clone())
+    }
+}
+
+impl From<Arc<Catalog>> for Aliases {
+    fn from(catalog: Arc<Catalog>) -> Self {
+        Self(Some(catalog))
+    }
+}
+
 impl App {
+    /// The aliases as of now. While the node starts, no alias is known.
+    pub(crate) fn known_aliases(&self, _: &Caller) -> Aliases {
+        Aliases(self.catalog().ok())
+    }
+
     /// The name of the collection that a name in a request stands for, the first letter in upper case. It is not checked
     /// whether there is such a collection. While the node starts, no alias is known.
     pub(crate) fn resolve(&self, caller: &Caller, name: &str) -> String {
-        self.resolved(caller, upper_first(name))
-    }
-
-    /// As [`App::resolve`], of a name whose first letter is in upper case already.
-    pub(super) fn resolved(&self, _: &Caller, name: String) -> String {
-        let alias = self.catalog().ok().and_then(|catalog| catalog.alias(&name).cloned());
-        alias.map_or(name, |alias| alias.collection.clone())
+        self.known_aliases(caller).resolve(upper_first(name))
     }
 
     /// The aliases that the caller may read, by name; with `collection` only those of the collection of that name.

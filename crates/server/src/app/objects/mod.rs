@@ -33,6 +33,7 @@ pub(crate) use prepare::{Prepared, Purpose, prepare};
 pub(crate) use vectors::GivenVectors;
 pub(crate) use write::{delete_one, merge, write};
 
+use super::aliases::Aliases;
 use super::{App, AppResult, Permitted};
 use crate::auth::{Caller, Permit, Resource};
 
@@ -54,13 +55,18 @@ pub(crate) struct Draft {
 }
 
 /// Decides whether the caller may have `draft` written, or checked, for that purpose. A collection that is named by an alias
-/// is named by its own name from here on. An upsert is refused for the change
-/// first, and then for the creation.
+/// is named by its own name from here on. An upsert is refused for the change first, and then for the creation.
 ///
 /// # Errors
 /// [`AppError::Forbidden`](super::AppError::Forbidden)
-pub(crate) fn permit(app: &App, caller: &Caller, mut draft: Draft, purpose: Purpose) -> AppResult<Permitted<Draft>> {
-    draft.collection = app.resolved(caller, draft.collection);
+pub(crate) fn permit(
+    app: &App,
+    caller: &Caller,
+    aliases: &Aliases,
+    mut draft: Draft,
+    purpose: Purpose,
+) -> AppResult<Permitted<Draft>> {
+    draft.collection = aliases.resolve(draft.collection);
     let id = draft.id.filter(|_| purpose == Purpose::Merge);
     let grant = app.auth.decide(caller, purpose.access(), &resource(&draft, id))?;
     Ok(Permitted::new(grant, draft))

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::existence::{self, Target};
 use super::write::{change, change_all};
 use super::{BatchReferenceError, ObjectError, ReferenceError, shard};
+use crate::app::aliases::Aliases;
 use crate::app::{App, AppResult, Permitted};
 use crate::auth::{Access, Caller, Permit, Resource};
 
@@ -133,8 +134,13 @@ pub(crate) struct NewReference {
 ///
 /// # Errors
 /// [`AppError::Forbidden`](crate::app::AppError::Forbidden)
-pub(crate) fn permit(app: &App, caller: &Caller, mut reference: NewReference) -> AppResult<Permitted<NewReference>> {
-    reference.from = app.resolved(caller, reference.from);
+pub(crate) fn permit(
+    app: &App,
+    caller: &Caller,
+    aliases: &Aliases,
+    mut reference: NewReference,
+) -> AppResult<Permitted<NewReference>> {
+    reference.from = aliases.resolve(reference.from);
     let resource = Resource::object(Some(&reference.from), reference.tenant.as_deref(), reference.id);
     let grant = app.auth.decide(caller, Access::Update.alone(), &resource)?;
     Ok(Permitted::new(grant, reference))

@@ -38,11 +38,13 @@ pub(crate) async fn batch_objects(
 ) -> Result<BatchObjectsReply, Status> {
     let start = Instant::now();
     let catalog = app.names(caller).map_err(status)?;
+    let aliases = catalog.clone().into();
+    let permit =
+        |draft| objects::permit(app, caller, &aliases, draft, Purpose::Write).map_err(|error| texts::app(&error));
     let mut indexes = Vec::with_capacity(request.objects.len());
     let mut drafts = Vec::with_capacity(request.objects.len());
     let mut errors = Vec::new();
     for (index, object) in request.objects.into_iter().enumerate() {
-        let permit = |draft| objects::permit(app, caller, draft, Purpose::Write).map_err(|error| texts::app(&error));
         match draft(&catalog, object).and_then(permit) {
             Ok(draft) => {
                 indexes.push(index);
@@ -156,8 +158,9 @@ pub(crate) async fn batch_references(
         let text = "invalid params: length cannot be 0, need at least one reference for batching";
         return Err(Status::unknown(text));
     }
+    let aliases = app.known_aliases(caller);
     let permit = |parsed: Result<NewReference, ObjectError>| match parsed {
-        Ok(reference) => references::permit(app, caller, reference).map(Ok),
+        Ok(reference) => references::permit(app, caller, &aliases, reference).map(Ok),
         Err(error) => Ok(Err(error)),
     };
     let references = request.references.into_iter().map(reference).map(permit).collect::<AppResult<Vec<_>>>();

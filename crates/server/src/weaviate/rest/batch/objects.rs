@@ -36,8 +36,9 @@ pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, R
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
     }
     let caller = req.caller()?;
-    let permitted = drafts(&mut given)?.into_iter().map(|draft| objects::permit(app, caller, draft, Purpose::Write));
-    let mut drafts = permitted.collect::<AppResult<Vec<_>>>()?;
+    let aliases = app.known_aliases(caller);
+    let permit = |draft| objects::permit(app, caller, &aliases, draft, Purpose::Write);
+    let mut drafts = drafts(&mut given)?.into_iter().map(permit).collect::<AppResult<Vec<_>>>()?;
     // The memory for the answer is taken before the write, because a completed write must be answered.
     request_memory::wait_for(req.body.len() + ANSWER_BYTES * given.len()).await.map_err(AppError::from)?;
     let mut prepared = objects::prepare(app, &mut drafts, Purpose::Write).await.map_err(failed)?;

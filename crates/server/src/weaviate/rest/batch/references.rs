@@ -26,8 +26,9 @@ pub(super) async fn add(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Repl
         return Err(empty());
     }
     let caller = req.caller()?;
+    let aliases = app.known_aliases(caller);
     let permit = |parsed: Result<NewReference, ObjectError>| match parsed {
-        Ok(reference) => references::permit(app, caller, reference).map(Ok),
+        Ok(reference) => references::permit(app, caller, &aliases, reference).map(Ok),
         Err(error) => Ok(Err(error)),
     };
     let references = given.iter().map(parse).map(permit).collect::<AppResult<Vec<_>>>()?;

@@ -11,7 +11,8 @@ use super::request::{draft, object_id, path_id};
 use super::single;
 use crate::app::objects::{self, Draft, ObjectError, Prepared, Purpose, shard};
 use crate::app::schema::names::upper_first;
-use crate::app::{App, AppError, Permitted};
+use crate::app::{App, AppError, AppResult, Permitted};
+use crate::auth::Caller;
 use crate::request_memory;
 use crate::weaviate::objects::render;
 use crate::weaviate::rest::decode;
@@ -34,12 +35,17 @@ fn body(req: &RestRequest) -> Result<Map<String, Value>, Reply> {
     }
 }
 
+/// The draft of a request for one object, for a caller that may have it written or checked.
+fn permitted(app: &App, caller: &Caller, draft: Draft, purpose: Purpose) -> AppResult<Permitted<Draft>> {
+    objects::permit(app, caller, &app.known_aliases(caller), draft, purpose)
+}
+
 /// POST `/objects`.
 pub(super) async fn create(app: &Arc<App>, req: &RestRequest) -> Result<Reply, Reply> {
     let mut body = body(req)?;
     let id = object_id(&body, "id in body")?;
     let draft = draft(&mut body, id)?;
-    let draft = objects::permit(app, req.caller()?, draft, Purpose::Insert)?;
+    let draft = permitted(app, req.caller()?, draft, Purpose::Insert)?;
     if draft.collection.is_empty() && app.settings.autoschema_enabled {
         return Err(empty_class());
     }
@@ -62,7 +68,7 @@ pub(super) async fn validate(app: &Arc<App>, req: &RestRequest) -> Result<Reply,
     let mut body = body(req)?;
     let id = object_id(&body, "id in body")?;
     let draft = draft(&mut body, id)?;
-    let draft = objects::permit(app, req.caller()?, draft, Purpose::Validate)?;
+    let draft = permitted(app, req.caller()?, draft, Purpose::Validate)?;
     if id.is_none() {
         return Err(refuse(ObjectError::Unreadable("invalid UUID length: 0".to_owned()), &CREATE));
     }
@@ -77,7 +83,7 @@ pub(super) async fn replace(app: &Arc<App>, req: &RestRequest, _class: Option<&s
     let given = object_id(&body, "id in body")?;
     let same = body.get("id").and_then(Value::as_str) == Some(id);
     let draft = draft(&mut body, given)?;
-    let draft = objects::permit(app, req.caller()?, draft, Purpose::Replace)?;
+    let draft = permitted(app, req.caller()?, draft, Purpose::Replace)?;
     if !same {
         let text = "invalid update: field 'id' is immutable";
         return Err(Reply::error(StatusCode::UNPROCESSABLE_ENTITY, text));
@@ -118,7 +124,7 @@ pub(super) async fn merge(app: &Arc<App>, req: &RestRequest, class: Option<&str>
     if let Some(class) = class {
         draft.collection = upper_first(class);
     }
-    let draft = objects::permit(app, req.caller()?, draft, Purpose::Merge).map_err(|error| match error {
+    let draft = permitted(app, req.caller()?, draft, Purpose::Merge).map_err(|error| match error {
         AppError::Forbidden(refusal) => {
             let why = texts::forbidden(&refusal);
             Reply::error(StatusCode::FORBIDDEN, &format!("msg:{why} code:403 err:{why}"))
