@@ -31,7 +31,7 @@ pub(crate) struct Condition {
 /// The score of a hit, from its properties.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Measure {
-    /// 1 if the object matches, else 0. Texts are compared whole and as they are.
+    /// 1 if the object matches, else 0. Texts are compared whole and as they are; lists match nothing.
     Matches(Filter),
     /// 1 near the origin, less the farther the value is from it; 0 without a value.
     Decay(Decay),

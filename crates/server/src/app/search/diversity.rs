@@ -24,8 +24,8 @@ pub(crate) struct Diversity {
 
 impl Diversity {
     /// The chosen hits, in the order in which they were chosen, nearest to the query first. A hit without the vector keeps
-    /// its position. The chosen hits come without the vector. Hits of a vector search are as near as their distance says (`by_distance`), others as their score,
-    /// brought to 0..=1.
+    /// its position. The chosen hits come without the vector. Hits of a vector search are as near as their distance says
+    /// (`by_distance`), others as their score, brought to 0..=1.
     ///
     /// # Errors
     /// The read was interrupted.
