@@ -20,8 +20,12 @@ const DAY_S: f64 = 86_400.0;
 const PLAIN_S: f64 = 1e-9;
 
 /// The seconds of a duration: `1.5d`, a sequence of numbers with units such as `1h30m`, or nanoseconds as a plain number.
-/// `None` for any other text; an empty one is 0.
+/// `None` for any other text, and for more seconds than a number holds; an empty one is 0.
 pub(crate) fn seconds(text: &str) -> Option<f64> {
+    parse(text).filter(|seconds| seconds.is_finite())
+}
+
+fn parse(text: &str) -> Option<f64> {
     if text.is_empty() {
         return Some(0.0);
     }
@@ -100,6 +104,10 @@ mod tests {
         check("5000000000", Some(5.0));
         for text in ["soon", "1x", "h", "1h2", "--1s", "1d2h", "1..2s", ".", "d", "1e3s"] {
             check(text, None);
+        }
+        let endless = "9".repeat(400);
+        for text in [format!("{endless}d"), format!("-{endless}h"), endless] {
+            check(&text, None);
         }
     }
 
