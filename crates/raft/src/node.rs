@@ -15,7 +15,6 @@ use azimuth_engine::level::FeatureLevel;
 use azimuth_engine::maintain::IndexBudget;
 use azimuth_engine::meta::MetaGroup;
 use azimuth_engine::replica::StateMachine;
-use azimuth_engine::storage::Generations;
 use tokio::sync::watch;
 
 use crate::background::Background;
@@ -30,7 +29,7 @@ use crate::metrics::LogMetrics;
 use crate::options::NodeOptions;
 use crate::progress::{Phase, Progress, Replay};
 use crate::proposer::new_proposer_id;
-use crate::raftlog::{LogError, RaftLog, check_database_files};
+use crate::raftlog::RaftLog;
 use crate::recovery::recover;
 use crate::reserve::Reserve;
 use crate::state::StateCell;
@@ -290,11 +289,7 @@ impl Opener<'_> {
             ..GroupOptions::new(id)
         };
         let state_dir = dir.clone();
-        let state = blocking(move || {
-            check_generations(&state_dir)?;
-            open(state_dir, group_options)
-        })
-        .await?;
+        let state = blocking(move || open(state_dir, group_options)).await?;
         let replay = recover(state.as_ref(), &log).await?;
         let identity = self.dir.identity();
         let owner = Owner { cluster: identity.cluster_id, store: identity.store_uuid, group: id };
@@ -323,17 +318,6 @@ impl Opener<'_> {
         let group = Group::new(storage, Arc::new(core), limits, gate.subscribe(), disk);
         Ok(Opened { group: Arc::new(group), gate })
     }
-}
-
-/// Checks RocksDB's own files of a group before RocksDB, which loops on some damage, reads them.
-fn check_generations(dir: &Path) -> Result<(), StartError> {
-    let generations = Generations::new(dir);
-    if let Some(current) = generations.current()? {
-        let path = generations.path(current);
-        let failed = |error: LogError| StartError::Damaged(format!("{}: {error}", path.display()));
-        check_database_files(&path).map_err(failed)?;
-    }
-    Ok(())
 }
 
 /// Writes an entry through the log of a group and waits until it is applied. The entry raises the feature level of a group

@@ -17,6 +17,7 @@ use rocksdb::{
 use super::StorageBudget;
 use super::generation::{Generations, OpenGeneration};
 use super::key::{self, MetaKey};
+use super::precheck::check_database_files;
 use super::snapshot::Snapshot;
 use crate::ids::GroupId;
 use crate::{Error, Result, interrupt};
@@ -133,7 +134,14 @@ impl Store {
 
     /// Opens the database in a generation, or creates it, without a look at its content.
     pub(super) fn open_generation(generations: &Generations, number: u64, budget: &StorageBudget) -> Result<Self> {
-        let db = DB::open_cf_descriptors(&db_options(budget), generations.path(number), families(budget))?;
+        let path = generations.path(number);
+        if path.exists() {
+            check_database_files(&path).map_err(|error| match error {
+                Error::Damaged(what) => Error::Damaged(format!("{}: {what}", path.display())),
+                other => other,
+            })?;
+        }
+        let db = DB::open_cf_descriptors(&db_options(budget), path, families(budget))?;
         Ok(Self {
             db: Arc::new(db),
             budget: budget.clone(),

@@ -14,7 +14,6 @@ mod database;
 mod flusher;
 mod group_log;
 mod key;
-mod precheck;
 mod record;
 mod tail;
 
@@ -22,12 +21,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use azimuth_engine::ids::GroupId;
+use azimuth_engine::storage::check_database_files;
 use uuid::Uuid;
 
 use database::Database;
 use flusher::Flusher;
 pub(crate) use group_log::GroupLog;
-pub(crate) use precheck::check as check_database_files;
 pub use record::Vote;
 pub(crate) use record::{Kind, Record};
 #[cfg(test)]
@@ -62,6 +61,15 @@ impl From<rocksdb::Error> for LogError {
     }
 }
 
+impl From<azimuth_engine::Error> for LogError {
+    fn from(error: azimuth_engine::Error) -> Self {
+        match error {
+            azimuth_engine::Error::Damaged(what) => Self::Damaged(what),
+            other => Self::Storage(other.to_string()),
+        }
+    }
+}
+
 /// Result of a call on the log.
 pub(crate) type Result<T> = std::result::Result<T, LogError>;
 
@@ -80,7 +88,7 @@ impl RaftLog {
     /// [`LogError::Damaged`] when anything that was acknowledged is missing or fails a check. Nothing is repaired.
     pub(crate) fn open(dir: &Path, store: Uuid) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(|error| LogError::Storage(error.to_string()))?;
-        precheck::check(dir)?;
+        check_database_files(dir)?;
         let tail = dir.join(tail::FILE_NAME);
         // The tail file is written after the database was made, and before anything is acknowledged.
         let database = Arc::new(Database::open(dir, !tail.exists())?);

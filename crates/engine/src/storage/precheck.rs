@@ -2,8 +2,7 @@
 //!
 //! RocksDB keeps its write-ahead log and its MANIFEST as records in blocks of 32 KiB. Its reader skips some kinds of
 //! damage, takes others for the end of the file, and loops for ever on one. So every record is held against its checksum
-//! here, and only an incomplete record at the very end is let through: a crash leaves that, and [`super::tail`] knows
-//! whether anything acknowledged was in it.
+//! here, and only an incomplete record at the very end is let through, as a crash leaves it.
 //!
 //! Format of a record (RocksDB `db/log_format.h`): masked crc32c of type and rest (4), length (2), type (1), payload.
 //! Nothing crosses a block; up to 6 zero bytes fill one up. Recycled files have types and headers of their own; none of
@@ -13,7 +12,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use super::{LogError, Result};
+use crate::{Error, Result};
 
 const BLOCK_BYTES: usize = 32 << 10;
 const HEADER_BYTES: usize = 7;
@@ -22,10 +21,13 @@ const HEADER_BYTES: usize = 7;
 const RECYCLED_TYPES: [u8; 6] = [5, 6, 7, 8, 11, 131];
 
 /// Checks CURRENT, the MANIFEST and every write-ahead log of the database in `dir`. A directory without database passes.
-pub(crate) fn check(dir: &Path) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Damaged`]; [`Error::Storage`] if a file cannot be read.
+pub fn check_database_files(dir: &Path) -> Result<()> {
     let mut logs = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|error| LogError::Storage(error.to_string()))? {
-        let path = entry.map_err(|error| LogError::Storage(error.to_string()))?.path();
+    for entry in fs::read_dir(dir).map_err(|error| Error::Storage(error.to_string()))? {
+        let path = entry.map_err(|error| Error::Storage(error.to_string()))?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if name.starts_with("MANIFEST-") || name.ends_with(".log") || name.ends_with(".sst") {
             logs.push((name, path));
@@ -35,22 +37,22 @@ pub(crate) fn check(dir: &Path) -> Result<()> {
         Ok(current) => current,
         Err(_) if logs.is_empty() => return Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(LogError::Damaged(format!("CURRENT: {error}")));
+            return Err(Error::Damaged(format!("CURRENT: {error}")));
         }
-        Err(error) => return Err(LogError::Storage(format!("{}: {error}", dir.join("CURRENT").display()))),
+        Err(error) => return Err(Error::Storage(format!("{}: {error}", dir.join("CURRENT").display()))),
     };
     let manifest = current.strip_suffix(b"\n").and_then(|name| str::from_utf8(name).ok()).filter(|name| {
         let number = name.strip_prefix("MANIFEST-");
         number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
     });
-    let manifest = manifest.ok_or_else(|| LogError::Damaged("CURRENT does not name a MANIFEST".into()))?;
+    let manifest = manifest.ok_or_else(|| Error::Damaged("CURRENT does not name a MANIFEST".into()))?;
     if !logs.iter().any(|(name, _)| name == manifest) {
-        return Err(LogError::Damaged(format!("{manifest} is missing")));
+        return Err(Error::Damaged(format!("{manifest} is missing")));
     }
     for (name, path) in &logs {
         if name == manifest || name.ends_with(".log") {
-            let file = File::open(path).map_err(|error| LogError::Storage(format!("{name}: {error}")))?;
-            check_records(file).map_err(|what| LogError::Damaged(format!("{name}: {what}")))?;
+            let file = File::open(path).map_err(|error| Error::Storage(format!("{name}: {error}")))?;
+            check_records(file).map_err(|what| Error::Damaged(format!("{name}: {what}")))?;
         }
     }
     Ok(())
