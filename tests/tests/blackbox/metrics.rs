@@ -105,7 +105,7 @@ fn replicas_are_visible(before: &BTreeMap<String, f64>, after: &BTreeMap<String,
         let of =
             |samples: &BTreeMap<String, f64>, name: &str| samples[&format!("azimuth_raft_{name}{{group=\"{group}\"}}")];
         let grown = |name: &str| of(after, name) - of(before, name);
-        assert_eq!((of(after, "leader"), of(after, "feature_level")), (1.0, 1.0));
+        assert_eq!((of(after, "leader"), of(after, "feature_level")), (1.0, 2.0));
         assert!(of(after, "term") >= 1.0 && grown("last_log_index") >= 1.0);
         assert_eq!(of(after, "applied_index"), of(after, "last_log_index"), "every write was answered");
         assert!(of(after, "durable_index") <= of(after, "applied_index"));

@@ -35,6 +35,7 @@ fn what_does_nothing_is_named_once() {
     let server = builder()
         .variable("LOG_FORMAT", "json")
         .variable("ENABLE_MODULES", "text2vec-openai")
+        .variable("ENABLE_API_BASED_MODULES", "true")
         .variable("BACKUP_FILESYSTEM_PATH", "/somewhere")
         .variable("AUTHORIZATION_RBAC_ENABLED", "false")
         .variable("OPERATIONAL_MODE", "ReadWrite")
@@ -46,12 +47,12 @@ fn what_does_nothing_is_named_once() {
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let named = |name: &str| lines.iter().filter(|line| line["name"] == name).collect::<Vec<_>>();
     for (name, level) in
-        [("ENABLE_MODULES", "INFO"), ("BACKUP_FILESYSTEM_PATH", "INFO"), ("AZIMUTH_IDX_MEMORY", "WARN")]
+        [("ENABLE_API_BASED_MODULES", "INFO"), ("BACKUP_FILESYSTEM_PATH", "INFO"), ("AZIMUTH_IDX_MEMORY", "WARN")]
     {
         let lines = named(name);
         assert!(lines.len() == 1 && lines[0]["level"] == level, "{name}: {log}");
     }
-    for name in ["AZIMUTH_INDEX_MEMORY", "QUERY_DEFAULTS_LIMIT", "PERSISTENCE_DATA_PATH"] {
+    for name in ["ENABLE_MODULES", "AZIMUTH_INDEX_MEMORY", "QUERY_DEFAULTS_LIMIT", "PERSISTENCE_DATA_PATH"] {
         assert!(named(name).is_empty(), "{name} has an effect: {log}");
     }
 }
