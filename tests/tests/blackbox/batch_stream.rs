@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use azimuth_client::proto::weaviate::v1 as pb;
 use azimuth_client::{Client, CollectionConfig, DataType, Property, VectorIndex, encode_vector};
@@ -295,19 +295,20 @@ async fn without_memory_members_are_given_back_until_there_is_some() {
         "POST /v1/objects HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 700000\r\n\r\n";
     holder.write_all(head.as_bytes()).expect("a head");
     holder.write_all(&vec![b'x'; 690_000]).expect("most of a body");
-    let mut refused = None;
-    for _ in 0..50 {
+    // Until the server has the body, there is memory for messages.
+    let until = Instant::now() + Duration::from_secs(60);
+    let refused = 'refused: loop {
+        assert!(Instant::now() < until, "there was memory for every message");
         stream.send_objects(numbers(300)).await;
-        match stream.next().await.expect("a reply").expect("no end") {
-            Reply::OutOfMemory(members) => {
-                refused = Some(members);
-                break;
+        let mut unanswered = 300;
+        while unanswered > 0 {
+            match stream.next().await.expect("a reply").expect("no end") {
+                Reply::OutOfMemory(members) => break 'refused members,
+                Reply::Results(results) => unanswered -= results.successes.len() + results.errors.len(),
+                _ => {}
             }
-            // The body is still on its way to the server.
-            _ => while !matches!(stream.next().await, Ok(Some(Reply::Results(_)))) {},
         }
-    }
-    let refused = refused.expect("no memory");
+    };
     assert_eq!((refused.uuids.len(), refused.wait_time), (300, 300));
     stream.requests = None;
     drop(holder);
